@@ -1,0 +1,203 @@
+"""Argument checks that every column shares: a wrong array is named, never read as something else.
+
+A kernel that ignores strides would read ``m.T`` as ``m``, and NumPy would broadcast a bias of
+length 1: both end here, with the argument, what was expected and what came.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .conventions import ACTIVATIONS, HYPER, LOSSES, NEEDS_INPUT
+
+Array = Any
+
+
+def array(
+    kind: type, name: str, value: Array, shape: tuple[int, ...], *dtypes: str
+) -> None:
+    """``value`` is a C-contiguous array of the backend's ``kind``, of this shape and dtype."""
+    if not isinstance(value, kind):
+        raise TypeError(
+            f"{name} must be a {kind.__module__}.{kind.__qualname__}, got "
+            f"{type(value).__module__}.{type(value).__qualname__}: "
+            "move it to the backend with backend.to_device(...)"
+        )
+    if value.dtype.name not in dtypes:
+        raise TypeError(
+            f"{name} must have dtype {' or '.join(dtypes)}, got {value.dtype}: "
+            "convert it with .astype(...)"
+        )
+    if value.shape != shape:
+        raise ValueError(f"{name} must have shape {shape}, got {value.shape}")
+    if not value.flags.c_contiguous:
+        raise ValueError(
+            f"{name} must be C-contiguous, got strides {value.strides} for shape {value.shape}: "
+            "pass a contiguous copy"
+        )
+
+
+def _floating(name: str, value: Array, n_dims: int) -> str:
+    """The dtype that the op works in, told by its first array."""
+    dtype = getattr(getattr(value, "dtype", None), "name", type(value).__name__)
+    if dtype not in ("float32", "float64"):
+        raise TypeError(
+            f"{name} must have dtype float32 or float64, got {dtype}: convert it with .astype(...)"
+        )
+    if value.ndim != n_dims:
+        raise ValueError(f"{name} must have {n_dims} dimensions, got shape {value.shape}")
+    return str(dtype)
+
+
+def _name(what: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise ValueError(f"{what} must be one of {', '.join(known)}, got {value!r}")
+
+
+def dense_forward(
+    kind: type, x: Array, w: Array, b: Array, activation: str, y: Array, pre: Array | None
+) -> None:
+    dtype = _floating("x", x, 2)
+    _floating("w", w, 2)
+    batch, n_in = x.shape
+    n_out = w.shape[1]
+    array(kind, "x", x, (batch, n_in), dtype)
+    array(kind, "w", w, (n_in, n_out), dtype)
+    array(kind, "b", b, (n_out,), dtype)
+    array(kind, "y", y, (batch, n_out), dtype)
+    _name("activation", activation, ACTIVATIONS)
+    if pre is not None:
+        array(kind, "pre", pre, (batch, n_out), dtype)
+    elif activation in NEEDS_INPUT:
+        raise ValueError(f"pre must be an array for activation {activation!r}, got None")
+
+
+def dense_backward_input(
+    kind: type, dz: Array, w: Array, activation: str, saved: Array, dx: Array
+) -> None:
+    dtype = _floating("dz", dz, 2)
+    _floating("w", w, 2)
+    batch, n_out = dz.shape
+    n_in = w.shape[0]
+    array(kind, "dz", dz, (batch, n_out), dtype)
+    array(kind, "w", w, (n_in, n_out), dtype)
+    array(kind, "saved", saved, (batch, n_in), dtype)
+    array(kind, "dx", dx, (batch, n_in), dtype)
+    _name("activation", activation, ACTIVATIONS)
+
+
+def dense_backward_weights(kind: type, x: Array, dz: Array, dw: Array, db: Array) -> None:
+    dtype = _floating("x", x, 2)
+    _floating("dz", dz, 2)
+    batch, n_in = x.shape
+    n_out = dz.shape[1]
+    array(kind, "x", x, (batch, n_in), dtype)
+    array(kind, "dz", dz, (batch, n_out), dtype)
+    array(kind, "dw", dw, (n_in, n_out), dtype)
+    array(kind, "db", db, (n_out,), dtype)
+
+
+def activation_forward(kind: type, x: Array, activation: str, y: Array) -> None:
+    dtype = _floating("x", x, 2)
+    array(kind, "x", x, x.shape, dtype)
+    array(kind, "y", y, x.shape, dtype)
+    _name("activation", activation, ACTIVATIONS)
+
+
+def activation_backward(kind: type, dy: Array, activation: str, saved: Array, dx: Array) -> None:
+    dtype = _floating("dy", dy, 2)
+    array(kind, "dy", dy, dy.shape, dtype)
+    array(kind, "saved", saved, dy.shape, dtype)
+    array(kind, "dx", dx, dy.shape, dtype)
+    _name("activation", activation, ACTIVATIONS)
+
+
+def loss(
+    kind: type, name: str, output: Array, target: Array, gradient: Array, totals: Array
+) -> None:
+    dtype = _floating("output", output, 2)
+    array(kind, "output", output, output.shape, dtype)
+    array(kind, "target", target, output.shape, dtype)
+    array(kind, "gradient", gradient, output.shape, dtype)
+    array(kind, "totals", totals, (2,), "float64")
+    _name("loss", name, LOSSES)
+
+
+def update_sgd(
+    kind: type, w: Array, grad: Array, hyper: Array, n_decayed: int, guard: Array
+) -> None:
+    _update(kind, w, grad, {}, hyper, n_decayed, guard)
+
+
+def update_with_velocity(
+    kind: type, w: Array, grad: Array, v: Array, hyper: Array, n_decayed: int, guard: Array
+) -> None:
+    _update(kind, w, grad, {"v": v}, hyper, n_decayed, guard)
+
+
+def update_with_moments(
+    kind: type, w: Array, grad: Array, m: Array, v: Array, hyper: Array, n_decayed: int, guard: Array
+) -> None:
+    _update(kind, w, grad, {"m": m, "v": v}, hyper, n_decayed, guard)
+
+
+def _update(
+    kind: type, w: Array, grad: Array, moments: dict[str, Array], hyper: Array, n_decayed: int,
+    guard: Array,
+) -> None:  # fmt: skip
+    dtype = _floating("w", w, 1)
+    for name, value in {"w": w, "grad": grad, **moments}.items():
+        array(kind, name, value, w.shape, dtype)
+    array(kind, "hyper", hyper, (len(HYPER),), "float64")
+    array(kind, "guard", guard, (2,), "float64")
+    if not 0 <= n_decayed <= w.size:
+        raise ValueError(f"n_decayed must lie in [0, {w.size}], got {n_decayed}")
+
+
+def clip_by_norm(kind: type, grad: Array, max_norm: float, norm: Array) -> None:
+    array(kind, "grad", grad, grad.shape, _floating("grad", grad, 1))
+    array(kind, "norm", norm, (1,), "float64")
+    if not max_norm > 0:
+        raise ValueError(f"max_norm must be > 0, got {max_norm}")
+
+
+def random_bits(kind: type, state: Array, out: Array) -> None:
+    array(kind, "state", state, (4,), "uint32")
+    array(kind, "out", out, out.shape, "uint32")
+
+
+def random_uniform(kind: type, state: Array, low: float, high: float, out: Array) -> None:
+    _random_real(kind, state, out)
+
+
+def random_normal(kind: type, state: Array, mean: float, std: float, out: Array) -> None:
+    _random_real(kind, state, out)
+
+
+def random_bernoulli(kind: type, state: Array, probability: float, out: Array) -> None:
+    _random_real(kind, state, out)
+    if not 0 <= probability <= 1:
+        raise ValueError(f"probability must lie in [0, 1], got {probability}")
+
+
+def _random_real(kind: type, state: Array, out: Array) -> None:
+    array(kind, "state", state, (4,), "uint32")
+    array(kind, "out", out, out.shape, "float32", "float64")
+
+
+def random_permutation(kind: type, state: Array, n: int, start: int, out: Array) -> None:
+    array(kind, "state", state, (4,), "uint32")
+    array(kind, "out", out, out.shape, "int64")
+    if not 0 <= start <= start + out.size <= n:
+        raise ValueError(f"start + out.size must lie in [0, n = {n}], got {start} + {out.size}")
+
+
+def gather(kind: type, data: Array, indices: Array, scale: float, out: Array) -> None:
+    dtype = _floating("out", out, 2)
+    array(kind, "out", out, out.shape, dtype)
+    array(kind, "indices", indices, (out.shape[0],), "int64")
+    if getattr(data, "ndim", 0) != 2 or data.shape[1] != out.shape[1]:
+        raise ValueError(
+            f"data must have shape (n, {out.shape[1]}), got {getattr(data, 'shape', type(data))}"
+        )
+    array(kind, "data", data, data.shape, data.dtype.name)
