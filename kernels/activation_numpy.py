@@ -126,9 +126,11 @@ def sigmoid(x: Array, y: Array) -> None:
 
 def _gelu_tanh(x: Array) -> Array:
     """tanh(sqrt(2 / pi) (x + 0.044715 x^3)) in scratch slot 1 (Hendrycks and Gimpel 2016)."""
-    t = np.multiply(x, x, out=borrow(x.shape, x.dtype, slot=1))
+    t: Array = borrow(x.shape, x.dtype, slot=1)
+    np.multiply(x, x, out=t)
     t *= GELU_CUBIC
     t += 1
     t *= x
     t *= GELU_SCALE
-    return np.tanh(t, out=t)
+    np.tanh(t, out=t)
+    return t

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import wraps
 from typing import Any, Concatenate, ParamSpec, Protocol
 
 import numpy as np
@@ -40,7 +41,7 @@ class ToHost(Protocol):
 
 
 class Write(Protocol):
-    """Copies host values into an existing backend array."""
+    """Copies host values into an existing backend array of the same shape and dtype."""
 
     def __call__(self, host: HostArray, out: Array) -> None: ...
 
@@ -180,6 +181,7 @@ def checked(
 ) -> Callable[P, None]:
     """``op`` behind its argument check; ``kind`` is the backend's array type."""
 
+    @wraps(op)
     def op_checked(*args: P.args, **kwargs: P.kwargs) -> None:
         check(kind, *args, **kwargs)
         op(*args, **kwargs)
@@ -205,7 +207,7 @@ def _numpy() -> Backend:
         empty=memory_numpy.empty,
         to_device=memory_numpy.to_device,
         to_host=memory_numpy.to_host,
-        write=memory_numpy.write,
+        write=checked(kind, checks.write, memory_numpy.write),
         synchronize=memory_numpy.synchronize,
         gather=checked(kind, checks.gather, gather_numpy.gather),
         dense_forward=checked(kind, checks.dense_forward, dense_numpy.dense_forward),

@@ -14,21 +14,24 @@ Array = Any
 
 
 def array(
-    kind: type, name: str, value: Array, shape: tuple[int, ...], *dtypes: str
+    kind: type[Any], name: str, value: Array, shape: tuple[int, ...] | None, *dtypes: str
 ) -> None:
-    """``value`` is a C-contiguous array of the backend's ``kind``, of this shape and dtype."""
+    """``value`` is a C-contiguous array of the backend's ``kind``, of this shape and dtype.
+
+    Where the shape is None every shape will do.
+    """
     if not isinstance(value, kind):
         raise TypeError(
             f"{name} must be a {kind.__module__}.{kind.__qualname__}, got "
             f"{type(value).__module__}.{type(value).__qualname__}: "
             "move it to the backend with backend.to_device(...)"
         )
-    if value.dtype.name not in dtypes:
+    if value.dtype.name not in dtypes or not value.dtype.isnative:
         raise TypeError(
             f"{name} must have dtype {' or '.join(dtypes)}, got {value.dtype}: "
             "convert it with .astype(...)"
         )
-    if value.shape != shape:
+    if shape is not None and value.shape != shape:
         raise ValueError(f"{name} must have shape {shape}, got {value.shape}")
     if not value.flags.c_contiguous:
         raise ValueError(
@@ -52,6 +55,16 @@ def _floating(name: str, value: Array, n_dims: int) -> str:
 def _name(what: str, value: str, known: tuple[str, ...]) -> None:
     if value not in known:
         raise ValueError(f"{what} must be one of {', '.join(known)}, got {value!r}")
+
+
+def write(kind: type, host: Array, out: Array) -> None:
+    array(kind, "out", out, None, str(getattr(out, "dtype", "")))
+    came = [getattr(host, what, None) for what in ("shape", "dtype")]
+    if came != [out.shape, out.dtype]:
+        raise ValueError(
+            f"host must be an array of out's shape {out.shape} and dtype {out.dtype}, got "
+            f"{type(host).__qualname__} of shape {came[0]} and dtype {came[1]}"
+        )
 
 
 def dense_forward(
@@ -136,7 +149,14 @@ def update_with_velocity(
 
 
 def update_with_moments(
-    kind: type, w: Array, grad: Array, m: Array, v: Array, hyper: Array, n_decayed: int, guard: Array
+    kind: type,
+    w: Array,
+    grad: Array,
+    m: Array,
+    v: Array,
+    hyper: Array,
+    n_decayed: int,
+    guard: Array,
 ) -> None:
     _update(kind, w, grad, {"m": m, "v": v}, hyper, n_decayed, guard)
 
@@ -155,7 +175,8 @@ def _update(
 
 
 def clip_by_norm(kind: type, grad: Array, max_norm: float, norm: Array) -> None:
-    array(kind, "grad", grad, grad.shape, _floating("grad", grad, 1))
+    dtype = _floating("grad", grad, 1)
+    array(kind, "grad", grad, grad.shape, dtype)
     array(kind, "norm", norm, (1,), "float64")
     if not max_norm > 0:
         raise ValueError(f"max_norm must be > 0, got {max_norm}")
@@ -163,7 +184,7 @@ def clip_by_norm(kind: type, grad: Array, max_norm: float, norm: Array) -> None:
 
 def random_bits(kind: type, state: Array, out: Array) -> None:
     array(kind, "state", state, (4,), "uint32")
-    array(kind, "out", out, out.shape, "uint32")
+    array(kind, "out", out, None, "uint32")
 
 
 def random_uniform(kind: type, state: Array, low: float, high: float, out: Array) -> None:
@@ -182,12 +203,14 @@ def random_bernoulli(kind: type, state: Array, probability: float, out: Array) -
 
 def _random_real(kind: type, state: Array, out: Array) -> None:
     array(kind, "state", state, (4,), "uint32")
-    array(kind, "out", out, out.shape, "float32", "float64")
+    array(kind, "out", out, None, "float32", "float64")
 
 
 def random_permutation(kind: type, state: Array, n: int, start: int, out: Array) -> None:
     array(kind, "state", state, (4,), "uint32")
-    array(kind, "out", out, out.shape, "int64")
+    array(kind, "out", out, None, "int64")
+    if out.ndim != 1:
+        raise ValueError(f"out must have 1 dimension, got shape {out.shape}")
     if not 0 <= start <= start + out.size <= n:
         raise ValueError(f"start + out.size must lie in [0, n = {n}], got {start} + {out.size}")
 

@@ -29,9 +29,7 @@ def dense_forward(
     activation_forward(z, activation, y)
 
 
-def dense_backward_input(
-    dz: Array, w: Array, activation: str, saved: Array, dx: Array
-) -> None:
+def dense_backward_input(dz: Array, w: Array, activation: str, saved: Array, dx: Array) -> None:
     """dx = (dz @ w.T) * act'(saved): ``activation`` and ``saved`` are the layer below's."""
     np.matmul(dz, w.T, out=dx)
     activation_backward(dx, activation, saved, dx)

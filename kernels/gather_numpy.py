@@ -19,7 +19,9 @@ def gather(data: Array, indices: Array, scale: float, out: Array) -> None:
     indices (batch,) int64 in [0, n); out (batch, features) float32 or float64.
     """
     if indices.size and not (0 <= indices.min() and indices.max() < len(data)):
-        raise IndexError(f"indices must lie in [0, {len(data)}), got {indices.min()}..{indices.max()}")
+        raise IndexError(
+            f"indices must lie in [0, {len(data)}), got {indices.min()}..{indices.max()}"
+        )
     if data.dtype == out.dtype:
         rows = out
     else:

@@ -110,7 +110,7 @@ def random_normal(state: Words, mean: float, std: float, out: Array) -> None:
 
 
 def random_bernoulli(state: Words, probability: float, out: Array) -> None:
-    """out = 1 with the given probability, else 0: word < probability 2^32, the same bits anywhere."""
+    """out = 1 with the given probability, else 0: where word < probability 2^32."""
     threshold = np.uint64(round(probability * 2**32))
     flat = out.reshape(-1)
     for start in range(0, flat.size, 4 * CHUNK):

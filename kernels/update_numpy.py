@@ -63,7 +63,9 @@ def nesterov(w: Array, grad: Array, v: Array, hyper: Array, n_decayed: int, guar
         w[part] -= ahead
 
 
-def adam(w: Array, grad: Array, m: Array, v: Array, hyper: Array, n_decayed: int, guard: Array) -> None:
+def adam(
+    w: Array, grad: Array, m: Array, v: Array, hyper: Array, n_decayed: int, guard: Array
+) -> None:
     """m, v = moving means of g and g^2; w -= lr m^ / (sqrt(v^) + eps) (Kingma and Ba 2015)"""
     if not np.isfinite(guard[0]):
         return
@@ -73,7 +75,9 @@ def adam(w: Array, grad: Array, m: Array, v: Array, hyper: Array, n_decayed: int
         w[part] -= _adam_step(g, m[part], v[part], rate, *moments)
 
 
-def adamw(w: Array, grad: Array, m: Array, v: Array, hyper: Array, n_decayed: int, guard: Array) -> None:
+def adamw(
+    w: Array, grad: Array, m: Array, v: Array, hyper: Array, n_decayed: int, guard: Array
+) -> None:
     """w *= 1 - lr decay, then adam without decay in g (Loshchilov and Hutter 2019)"""
     if not np.isfinite(guard[0]):
         return

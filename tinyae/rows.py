@@ -62,7 +62,7 @@ class Rows:
             self.take(np.arange(start, stop), part)
             yield slice(start, stop), part
 
-    def __array__(self, dtype: DTypeLike = None, copy: bool | None = None) -> Array:
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> Array:
         """All samples as one new array, scaled: float64 unless they are float32."""
         if dtype is None:
             dtype = np.float32 if self.dtype == np.float32 else np.float64
@@ -77,16 +77,17 @@ def as_rows(X: ArrayLike | Rows, name: str = "X") -> Rows:
     Raises ValueError for a wrong number of dimensions, no samples or no features, TypeError or
     ValueError for data that are no real numbers.
     """
-    if isinstance(X, Rows):
-        rows = X
-    else:
-        rows = Rows(_as_real_matrix(X, name))
+    rows = X if isinstance(X, Rows) else Rows(_as_real_matrix(X, name))
     n, n_features = rows.shape
     if n == 0:
-        raise ValueError(f"Found array {name} with 0 sample(s) (shape={rows.shape}) while a minimum of 1 is required.")
+        raise ValueError(
+            f"Found array {name} with 0 sample(s) (shape={rows.shape}) while a minimum of 1 is "
+            "required."
+        )
     if n_features == 0:
         raise ValueError(
-            f"Found array {name} with 0 feature(s) (shape={rows.shape}) while a minimum of 1 is required."
+            f"Found array {name} with 0 feature(s) (shape={rows.shape}) while a minimum of 1 is "
+            "required."
         )
     return rows
 
@@ -108,10 +109,30 @@ def _as_real_matrix(X: ArrayLike, name: str) -> Array:
         raise ValueError(f"{name} must hold real numbers, got dtype {array.dtype}")
     if array.ndim != 2:
         raise ValueError(
-            f"Expected 2D array {name} (samples, features), got {array.ndim}D array of shape {array.shape}. "
+            f"Expected 2D array {name} (samples, features), got {array.ndim}D array of shape "
+            f"{array.shape}. "
             "Reshape your data: array.reshape(len(array), -1) makes a row of each sample, "
             "array.reshape(1, -1) is a single sample."
         )
     if array.dtype.byteorder not in "=|" or array.dtype == np.float16 or array.dtype.itemsize > 8:
         array = array.astype(np.float64)
     return np.ascontiguousarray(array)
+
+
+def value_range(rows: Rows, name: str) -> tuple[float, float]:
+    """(smallest, largest) value of all samples as they are read; visits the data once.
+
+    Raises ValueError for NaN or infinity, naming the first sample that holds one.
+    """
+    if rows.dtype == np.uint8 and rows.indices is None:
+        return float(rows.array.min()) * rows.scale, float(rows.array.max()) * rows.scale
+    low, high = np.inf, -np.inf
+    with np.errstate(all="ignore"):
+        for part, chunk in rows.chunks():
+            low_here, high_here = float(chunk.min()), float(chunk.max())
+            if not np.isfinite(high_here - low_here) and not np.isfinite(chunk).all():
+                row = part.start + int(np.argmin(np.isfinite(chunk).all(axis=1)))
+                kind = "NaN" if np.isnan(chunk).any() else "infinity"
+                raise ValueError(f"Input {name} contains {kind} (first in sample {row})")
+            low, high = min(low, low_here), max(high, high_here)
+    return low, high

@@ -1,0 +1,73 @@
+"""What all tests share: the strict mode, the ``gpu`` marker, and one run per backend.
+
+With TINYAE_STRICT=1 a skipped test fails and shows why it was skipped, except where it is marked
+``gpu``: so the release run cannot pass because a library was missing. A module that skips as a
+whole (``pytest.importorskip`` at its top) fails too: pytest knows no marker of a module that it
+could not import, so GPU tests import their library inside the test.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+from collections.abc import Generator
+from functools import cache
+from typing import Any
+
+import pytest
+from tinyae.kernels.backend import Backend, available_backends, get_backend
+
+STRICT = os.environ.get("TINYAE_STRICT") == "1"
+
+
+@pytest.fixture(scope="session", params=available_backends())
+def backend(request: pytest.FixtureRequest) -> Backend:
+    return get_backend(request.param)
+
+
+@pytest.fixture(params=("float32", "float64"))
+def dtype(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@cache
+def missing_gpu() -> str:
+    """Why no GPU can be used, "" if one can: asked of the driver, which needs no library."""
+    try:
+        driver: Any = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        return "no NVIDIA driver"
+    count = ctypes.c_int()
+    if driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count)) or not count.value:
+        return "no NVIDIA GPU"
+    return ""
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("gpu") and missing_gpu():
+        pytest.skip(missing_gpu())
+
+
+def _fail_if_skipped(report: pytest.TestReport | pytest.CollectReport) -> None:
+    if STRICT and report.outcome == "skipped" and not hasattr(report, "wasxfail"):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+        report.outcome = "failed"
+        report.longrepr = f"TINYAE_STRICT=1 and this was skipped: {reason}"
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if not item.get_closest_marker("gpu"):
+        _fail_if_skipped(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    _fail_if_skipped(report)
+    return report

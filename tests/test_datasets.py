@@ -1,0 +1,400 @@
+"""load_dataset: every kind of source, the split, the labels, and what is refused."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tinyae import datasets
+from tinyae.ball import ball_centres, ball_images
+from tinyae.datasets import load_dataset, split_positions
+from tinyae.rows import Rows
+
+
+def raises(*words, error=ValueError):
+    return pytest.raises(error, match="(?s)" + ".*".join(re.escape(str(w)) for w in words))
+
+
+def numbered(n, *shape, dtype=np.float64):
+    """n samples, all values of sample i being i."""
+    return np.broadcast_to(np.arange(n).reshape(n, *[1] * len(shape)), (n, *shape)).astype(dtype)
+
+
+def values(rows):
+    """Which samples of ``numbered`` these are; uint8 was divided by 255."""
+    return np.rint(np.asarray(rows)[:, 0] * (255 if rows.dtype == np.uint8 else 1)).astype(int)
+
+
+def saved(path, array):
+    np.save(path, array)
+    return path
+
+
+def write_idx(path, array):
+    head = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes()
+    path.write_bytes(head + array.astype(np.uint8).tobytes())
+
+
+def write_mnist(folder, n_train=12, n_test=4, labels=True):
+    folder.mkdir(exist_ok=True)
+    for part, n in (("train", n_train), ("t10k", n_test)):
+        write_idx(folder / f"{part}-images-idx3-ubyte", numbered(n, 3, 2))
+        if labels:
+            write_idx(folder / f"{part}-labels-idx1-ubyte", np.arange(n) % 10)
+    return folder
+
+
+# Names
+
+
+def test_ball_is_always_the_same():
+    data = load_dataset("ball")
+    assert (data.name, data.image_shape) == ("ball", (28, 28))
+    assert data.train.shape == (5000, 784) and data.test.shape == (1000, 784)
+    assert data.train.dtype == np.float32 and isinstance(data.train, Rows)
+    assert data.train_labels is data.test_labels is data.label_names is None
+    np.testing.assert_array_equal(data.train.array[:9], ball_images(ball_centres(9)))
+    np.testing.assert_array_equal(data.test.array[:9], ball_images(ball_centres(9, stream=1)))
+
+
+def test_digits():
+    pytest.importorskip("sklearn", reason="the digits come with scikit-learn")
+    data = load_dataset("digits")
+    assert data.train.shape == (1617, 64) and data.test.shape == (180, 64)
+    assert data.train.dtype == np.float32 and data.image_shape == (8, 8)
+    assert data.train.array.min() == 0 and data.train.array.max() == 1
+    assert data.train_labels.dtype == np.int64 and data.label_names is None
+    assert set(data.test_labels) == set(data.train_labels) == set(range(10))
+
+
+def test_digits_without_scikit_learn(monkeypatch):
+    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
+    with raises('needs scikit-learn: pip install "tinyae[digits]"', error=ImportError):
+        load_dataset("digits")
+
+
+@pytest.mark.parametrize("name", ["mnist", "fashion-mnist"])
+def test_mnist_is_fetched(tmp_path, monkeypatch, name):
+    asked = []
+    monkeypatch.setattr(
+        "tinyae.download.fetch", lambda name: asked.append(name) or write_mnist(tmp_path)
+    )
+    data = load_dataset(name)
+    assert asked == [name] and data.name == name
+    assert data.train.shape == (12, 6) and data.test.shape == (4, 6)
+    assert data.train_labels.tolist() == [*range(10), 0, 1]
+
+
+def test_a_name_goes_before_a_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_mnist(tmp_path / "ball")
+    assert len(load_dataset("ball").train) == 5000
+    assert len(load_dataset("./ball").train) == 12
+    assert len(load_dataset(Path("ball")).train) == 12
+
+
+@pytest.mark.parametrize(
+    ("source", "hint"),
+    [
+        ("mnits", "did you mean 'mnist'?"),
+        ("fashion_mnist", "did you mean 'fashion-mnist'?"),
+        ("Ball", "did you mean 'ball'?"),
+        ("nowhere/data.npy", "."),
+        (Path("nowhere"), "."),
+        ("", "."),
+    ],
+)
+def test_neither_name_nor_path(tmp_path, monkeypatch, source, hint):
+    monkeypatch.chdir(tmp_path)
+    with raises(
+        repr(str(source)), hint, "ball, digits, mnist, fashion-mnist", ".npy", ".csv", "IDX",
+        error=FileNotFoundError,
+    ):  # fmt: skip
+        load_dataset(source)
+
+
+# Files and folders
+
+
+def test_npy_stays_on_the_disk(tmp_path):
+    data = load_dataset(saved(tmp_path / "a.npy", numbered(40, 3, dtype=np.float32)))
+    assert (data.name, data.image_shape, data.train_labels) == ("a.npy", None, None)
+    for rows in (data.train, data.test):
+        array = rows.array
+        while not isinstance(array, np.memmap):
+            assert array.base is not None, "the array was copied"
+            array = array.base
+    assert data.train.array is data.test.array
+    assert sorted([*values(data.train), *values(data.test)]) == list(range(40))
+
+
+def test_npy_in_fortran_order_and_foreign_byte_order(tmp_path):
+    for array in (np.asfortranarray(numbered(10, 3)), numbered(10, 3, dtype=">f4")):
+        data = load_dataset(saved(tmp_path / "a.npy", array))
+        assert data.train.array.flags.c_contiguous and data.train.dtype.isnative
+        assert sorted([*values(data.train), *values(data.test)]) == list(range(10))
+
+
+def test_uint8_stays_uint8_and_is_scaled_when_read(tmp_path):
+    data = load_dataset(saved(tmp_path / "a.npy", np.full((5, 2), 255, np.uint8)))
+    assert data.train.dtype == np.uint8
+    assert np.asarray(data.train).max() == 1
+
+
+@pytest.mark.parametrize(
+    ("shape", "image_shape"),
+    [
+        ((5,), None),
+        ((4, 3), (4, 3)),
+        ((4, 3, 1), (4, 3)),
+        ((4, 3, 3), (4, 3, 3)),
+        ((4, 3, 4), (4, 3, 4)),
+        ((3, 8, 8), None),
+        ((2, 2, 2, 2), None),
+    ],
+)
+def test_samples_are_flattened_and_pictures_remembered(tmp_path, shape, image_shape):
+    array = np.arange(6 * np.prod(shape)).reshape(6, *shape)
+    data = load_dataset(saved(tmp_path / "a.npy", array))
+    assert data.image_shape == image_shape
+    assert data.train.shape == (5, np.prod(shape))
+    np.testing.assert_array_equal(data.train.array, array.reshape(6, -1))
+
+
+def test_npz_with_its_own_test_part(tmp_path):
+    np.savez(tmp_path / "a.npz", x_train=numbered(5, 2, 2), x_test=numbered(3, 2, 2))
+    data = load_dataset(tmp_path / "a.npz", test_fraction=0.5)
+    assert values(data.train).tolist() == [0, 1, 2, 3, 4]
+    assert values(data.test).tolist() == [0, 1, 2]
+    assert data.image_shape == (2, 2)
+
+
+def test_labels_go_with_their_samples(tmp_path):
+    np.savez(tmp_path / "a.npz", X=numbered(50, 4), y=np.arange(50) + 7)
+    data = load_dataset(tmp_path / "a.npz", test_fraction=0.3)
+    assert len(data.test) == 15
+    np.testing.assert_array_equal(data.train_labels, values(data.train) + 7)
+    np.testing.assert_array_equal(data.test_labels, values(data.test) + 7)
+
+
+def test_csv(tmp_path):
+    lines = [f"{i},{'odd' if i % 2 else 'even'},0.5" for i in range(20)]
+    (tmp_path / "a.CSV").write_text("\n".join(["a,kind,b", *lines]))
+    data = load_dataset(tmp_path / "a.CSV", label="kind")
+    assert data.train.shape == (18, 2) and data.label_names == ("even", "odd")
+    np.testing.assert_array_equal(data.train_labels, values(data.train) % 2)
+    np.testing.assert_array_equal(data.test_labels, values(data.test) % 2)
+
+
+def test_idx_file_and_folder(tmp_path):
+    folder = write_mnist(tmp_path / "digits")
+    for source in (folder, folder / "train-images-idx3-ubyte", str(folder)):
+        data = load_dataset(source)
+        assert data.train.shape == (12, 6) and data.test.shape == (4, 6)
+        assert data.train.dtype == np.uint8 and data.image_shape == (3, 2)
+        assert data.test_labels.tolist() == [0, 1, 2, 3]
+    assert data.name == "digits"
+
+
+def test_idx_alone_is_split(tmp_path):
+    folder = write_mnist(tmp_path, labels=False)
+    data = load_dataset(folder / "t10k-images-idx3-ubyte")
+    assert len(data.train) == 3 and len(data.test) == 1 and data.train_labels is None
+    assert load_dataset(folder).test_labels is None
+
+
+def test_idx_labels_of_one_part_only(tmp_path):
+    folder = write_mnist(tmp_path)
+    (folder / "t10k-labels-idx1-ubyte").unlink()
+    data = load_dataset(folder)
+    assert len(data.train_labels) == 12 and data.test_labels is None
+
+
+def test_folder_of_pictures(tmp_path):
+    image = pytest.importorskip("PIL.Image", reason="reading images needs Pillow")
+    for name in ("dog", "cat"):
+        (tmp_path / name).mkdir()
+        for i in range(5):
+            image.new("L", (4, 3), i + 10 * (name == "dog")).save(tmp_path / name / f"{i}.png")
+    data = load_dataset(tmp_path)
+    assert data.image_shape == (3, 4) and data.train.dtype == np.uint8
+    assert data.label_names == ("cat", "dog")
+    np.testing.assert_array_equal(data.train_labels, values(data.train) >= 10)
+    assert load_dataset(tmp_path, size=(2, 5)).image_shape == (5, 2)
+
+
+# The split
+
+
+def test_split_is_a_fixed_partition():
+    train, test = split_positions(1000, 0.1)
+    assert train.dtype == test.dtype == np.int64 and len(test) == 100
+    assert (np.diff(train) > 0).all() and (np.diff(test) > 0).all()
+    assert sorted([*train, *test]) == list(range(1000))
+    assert abs(test.mean() - 499.5) < 100  # 3.5 standard deviations
+    # evaluate relies on it: whoever changes these changes what saved models have seen
+    assert test[:5].tolist() == [2, 35, 40, 56, 69]
+    assert split_positions(10, 0.3)[1].tolist() == [0, 6, 9]
+
+
+@pytest.mark.parametrize(
+    ("n", "fraction", "n_test"), [(2, 0.01, 1), (2, 0.99, 1), (10, 0.001, 1), (10, 0.999, 9)]
+)
+def test_each_part_gets_a_sample(n, fraction, n_test):
+    train, test = split_positions(n, fraction)
+    assert (len(train), len(test)) == (n - n_test, n_test)
+
+
+def test_one_sample_cannot_be_split(tmp_path):
+    path = saved(tmp_path / "a.npy", np.zeros((1, 3)))
+    with raises(path, "at least 2 samples", "got 1"):
+        load_dataset(path)
+    with raises("n must be at least 2", "got 1"):
+        split_positions(1, 0.5)
+
+
+@pytest.mark.parametrize("fraction", [0, 1, -0.1, 1.5, float("nan")])
+def test_bad_fraction(fraction):
+    with raises("test_fraction must lie between 0 and 1, got", fraction):
+        load_dataset("ball", test_fraction=fraction)
+
+
+# Labels
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        np.array([3, 1, 2], np.uint8),
+        np.array([3, 1, 2], ">i4"),
+        np.array([3.0, 1.0, 2.0], np.float32),
+        np.array([[3], [1], [2]]),
+    ],
+)
+def test_labels_become_int64(tmp_path, labels):
+    np.savez(tmp_path / "a.npz", x_train=numbered(3, 2), y_train=labels, x_test=numbered(2, 2))
+    data = load_dataset(tmp_path / "a.npz")
+    assert data.train_labels.dtype == np.int64 and data.train_labels.dtype.isnative
+    assert data.train_labels.tolist() == [3, 1, 2]
+    assert data.test_labels is None and data.label_names is None
+
+
+@pytest.mark.parametrize("kind", ["U", "S"])
+def test_words_are_numbered_over_both_parts(tmp_path, kind):
+    np.savez(
+        tmp_path / "a.npz",
+        x_train=numbered(3, 2),
+        y_train=np.array(["dog", "ant", "dog"]).astype(kind),
+        x_test=numbered(2, 2),
+        y_test=np.array(["caterpillar", "dog"]).astype(kind),
+    )
+    data = load_dataset(tmp_path / "a.npz")
+    assert data.label_names == ("ant", "caterpillar", "dog")
+    assert data.train_labels.tolist() == [2, 0, 2] and data.test_labels.tolist() == [1, 2]
+    assert data.train_labels.dtype == data.test_labels.dtype == np.int64
+
+
+@pytest.mark.parametrize(
+    ("labels", "words"),
+    [
+        (np.arange(4), ["one label for each of 3 samples", "(4,)"]),
+        (np.eye(3), ["one label for each of 3 samples", "(3, 3)"]),
+        (np.array(1), ["one label for each of 3 samples", "()"]),
+        (np.array([0, 0.5, 1]), ["whole numbers", "label 1 is 0.5"]),
+        (np.array([0, 1, np.nan]), ["whole numbers", "label 2 is nan"]),
+        (np.array([0, -np.inf, 1]), ["whole numbers", "label 1 is -inf"]),
+        (np.array([0, 1, 2**63], np.uint64), ["label 2 is 9223372036854775808"]),
+        (np.array([0, 1, 2j]), ["whole numbers or words, got complex128"]),
+    ],
+)
+def test_bad_labels(tmp_path, labels, words):
+    path = tmp_path / "a.npz"
+    np.savez(path, x=numbered(3, 2), y=labels)
+    with raises(path, *words):
+        load_dataset(path)
+
+
+def test_words_in_one_part_and_numbers_in_the_other(tmp_path):
+    path = tmp_path / "a.npz"
+    x = numbered(2, 2)
+    np.savez(path, x_train=x, y_train=np.array(["a", "b"]), x_test=x, y_test=np.arange(2))
+    with raises(path, "all words or all numbers"):
+        load_dataset(path)
+
+
+# What is refused
+
+
+@pytest.mark.parametrize("shape", [(), (5,), (0, 3), (5, 0), (5, 3, 0), (0, 2, 2)])
+def test_arrays_without_samples_or_features(tmp_path, shape):
+    path = saved(tmp_path / "a.npy", np.zeros(shape))
+    with raises(path, "at least one sample by at least one feature", f"got shape {shape}"):
+        load_dataset(path)
+    np.savez(tmp_path / "a.npz", x_train=np.zeros((2, 2)), x_test=np.zeros(shape))
+    with raises("a.npz", f"got shape {shape}"):
+        load_dataset(tmp_path / "a.npz")
+
+
+def test_a_csv_of_labels_alone(tmp_path):
+    (tmp_path / "a.csv").write_text("1\n2\n")
+    with raises("a.csv", "got shape (2, 0)"):
+        load_dataset(tmp_path / "a.csv", label=0)
+
+
+@pytest.mark.parametrize(
+    ("array", "word"),
+    [
+        (np.ones((3, 2), complex), "Complex"),
+        (np.full((3, 2), "a"), "real numbers"),
+        (np.zeros((3, 2), "M8[s]"), "real numbers"),
+    ],
+)
+def test_arrays_that_are_no_real_numbers(tmp_path, array, word):
+    with raises(word):
+        load_dataset(saved(tmp_path / "a.npy", array))
+
+
+def test_parts_of_different_shapes(tmp_path):
+    path = tmp_path / "a.npz"
+    np.savez(path, x_train=numbered(3, 2, 2), x_test=numbered(3, 4))
+    with raises(path, "the same shape", "(2, 2) and (4,)"):
+        load_dataset(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("a.txt", ["unknown format; expected", ".npy", "IDX"]),
+        ("a.png", ["a single picture: pass the folder"]),
+    ],
+)
+def test_unknown_formats(tmp_path, name, words):
+    (tmp_path / name).write_text("1 2 3")
+    with raises(tmp_path / name, *words):
+        load_dataset(tmp_path / name)
+
+
+def test_arguments_that_the_source_has_no_use_for(tmp_path):
+    npy = saved(tmp_path / "a.npy", np.zeros((3, 2)))
+    (tmp_path / "a.csv").write_text("1,2\n3,4\n")
+    mnist = write_mnist(tmp_path / "mnist")
+    for source, arguments, words in [
+        ("ball", dict(label="x"), ["label='x'", "the data set ball"]),
+        ("ball", dict(size=(8, 8)), ["size=(8, 8)", "the data set ball"]),
+        (npy, dict(label=0), ["label=0", "a .csv file", npy]),
+        (tmp_path / "a.csv", dict(size=(8, 8)), ["size=(8, 8)", "a folder of pictures", "a.csv"]),
+        (mnist, dict(size=(8, 8)), ["size=(8, 8)", "folder", "IDX files"]),
+        (mnist, dict(label=0), ["label=0", "the folder"]),
+    ]:
+        with raises(*words):
+            load_dataset(source, **arguments)
+
+
+def test_names_are_those_of_the_documentation():
+    assert datasets.NAMES == ("ball", "digits", "mnist", "fashion-mnist")
+    for name in datasets.NAMES:
+        assert name in load_dataset.__doc__

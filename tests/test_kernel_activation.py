@@ -1,0 +1,125 @@
+"""Activations and their derivatives against the textbook, and against finite differences."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from reference import (
+    EXTREMES,
+    activation,
+    activation_tolerance,
+    assert_within,
+    awkward_shapes,
+    call,
+    derivative,
+    derivative_tolerance,
+    eps,
+    normals,
+    poisoned,
+    saved_for_backward,
+)
+from tinyae.kernels.backend import Backend
+from tinyae.kernels.conventions import ACTIVATIONS, NEEDS_INPUT
+
+every_activation = pytest.mark.parametrize("name", ACTIVATIONS)
+
+
+def backward_tolerance(name: str, x: np.ndarray, dy: np.ndarray, dtype: str) -> np.ndarray:
+    """The derivative's error and the product's rounding, scaled by dy."""
+    slack = derivative_tolerance(name, x, dtype) + eps(dtype) * np.abs(derivative(name, x))
+    return np.abs(dy.astype(np.float64)) * slack
+
+
+@every_activation
+def test_forward(backend: Backend, name: str, dtype: str) -> None:
+    rng = np.random.default_rng(1)
+    for shape in awkward_shapes(2):
+        x = 4 * normals(rng, shape, dtype)
+        y = poisoned(shape, dtype)
+        (y,) = call(backend, "activation_forward", ("y",), x=x, activation=name, y=y)
+        assert_within(y, activation(name, x), activation_tolerance(name, x, dtype), shape)
+
+
+@every_activation
+def test_forward_in_place(backend: Backend, name: str, dtype: str) -> None:
+    x = 4 * normals(np.random.default_rng(2), (33, 65), dtype)
+    y = backend.to_device(x)
+    backend.activation_forward(y, name, y)
+    (apart,) = call(
+        backend, "activation_forward", ("y",), x=x, activation=name, y=poisoned(x.shape, dtype)
+    )
+    np.testing.assert_array_equal(backend.to_host(y), apart)
+
+
+@every_activation
+def test_forward_of_extreme_inputs(backend: Backend, name: str, dtype: str) -> None:
+    """No overflow (a warning is an error here), no NaN, and right to the last digits."""
+    x = np.array([EXTREMES], dtype)
+    y = poisoned(x.shape, dtype)
+    (y,) = call(backend, "activation_forward", ("y",), x=x, activation=name, y=y)
+    assert_within(y, activation(name, x), activation_tolerance(name, x, dtype), name)
+
+
+@every_activation
+def test_backward(backend: Backend, name: str, dtype: str) -> None:
+    rng = np.random.default_rng(3)
+    for shape in awkward_shapes(2):
+        x, dy = 4 * normals(rng, shape, dtype), normals(rng, shape, dtype)
+        (dx,) = call(
+            backend, "activation_backward", ("dx",),
+            dy=dy, activation=name, saved=saved_for_backward(name, x, dtype),
+            dx=poisoned(shape, dtype),
+        )  # fmt: skip
+        tolerance = backward_tolerance(name, x, dy, dtype)
+        assert_within(dx, dy * derivative(name, x), tolerance, shape)
+
+
+@every_activation
+def test_backward_in_place(backend: Backend, name: str, dtype: str) -> None:
+    rng = np.random.default_rng(4)
+    x, dy = 4 * normals(rng, (33, 65), dtype), normals(rng, (33, 65), dtype)
+    saved = saved_for_backward(name, x, dtype)
+    dx = backend.to_device(dy)
+    backend.activation_backward(dx, name, backend.to_device(saved), dx)
+    (apart,) = call(
+        backend, "activation_backward", ("dx",),
+        dy=dy, activation=name, saved=saved, dx=poisoned(x.shape, dtype),
+    )  # fmt: skip
+    np.testing.assert_array_equal(backend.to_host(dx), apart)
+
+
+@every_activation
+def test_backward_of_extreme_inputs(backend: Backend, name: str, dtype: str) -> None:
+    """+-0 too: there relu and leaky_relu have the slope of the left side, elu has 1."""
+    x = np.array([EXTREMES], dtype)
+    dy = np.full(x.shape, -3, dtype)
+    (dx,) = call(
+        backend, "activation_backward", ("dx",),
+        dy=dy, activation=name, saved=saved_for_backward(name, x, dtype),
+        dx=poisoned(x.shape, dtype),
+    )  # fmt: skip
+    tolerance = backward_tolerance(name, x, dy, dtype)
+    assert_within(dx, dy * derivative(name, x), tolerance, name)
+
+
+@every_activation
+def test_backward_is_the_slope_of_forward(backend: Backend, name: str) -> None:
+    """Central differences: h^2 |act'''| / 6 <= 1e-10 / 2 and 4 eps |act| / h <= 5e-10."""
+    h = 1e-5
+    rng = np.random.default_rng(5)
+    x = rng.uniform(-5, 5, (17, 31))
+    x[np.abs(x) < 0.01] = 0.5  # kinks
+    above, at, below = (
+        call(
+            backend, "activation_forward", ("y",),
+            x=point, activation=name, y=poisoned(x.shape, "float64"),
+        )[0]
+        for point in (x + h, x, x - h)
+    )  # fmt: skip
+    dy = rng.standard_normal(x.shape)
+    (dx,) = call(
+        backend, "activation_backward", ("dx",),
+        dy=dy, activation=name, saved=x if name in NEEDS_INPUT else at,
+        dx=poisoned(x.shape, "float64"),
+    )  # fmt: skip
+    assert_within(dx, dy * (above - below) / (2 * h), 1e-9 * np.abs(dy), name)

@@ -1,0 +1,488 @@
+"""The contract itself: every field has its tests, every wrong argument is named, nothing is
+allocated, and all columns have the Protocols' signatures."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import subprocess
+import sys
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import numpy as np
+import pytest
+from reference import call, poisoned
+from tinyae.kernels import backend as contract
+from tinyae.kernels.backend import (
+    Backend,
+    available_backends,
+    backend_report,
+    get_backend,
+)
+from tinyae.kernels.conventions import ACTIVATIONS, HYPER, LOSSES, NEEDS_INPUT
+
+TESTS = Path(__file__).parent
+
+# ---- one valid call of every operation, on host arrays
+
+
+def arguments(op: str, dtype: str, batch: int = 4, n_in: int = 3, n_out: int = 5) -> dict[str, Any]:
+    rng = np.random.default_rng(1)
+
+    def real(*shape: int) -> np.ndarray:
+        return rng.random(shape).astype(dtype)
+
+    n = n_in * n_out
+    state = np.array([1, 2, 3, 4], np.uint32)
+    step = {"hyper": np.full(len(HYPER), 0.5), "n_decayed": n // 2, "guard": np.zeros(2)}
+    return {
+        "write": lambda: {"host": real(batch, n_in), "out": real(batch, n_in)},
+        "gather": lambda: {
+            "data": rng.integers(0, 256, (batch + 2, n_in)).astype(np.uint8),
+            "indices": rng.integers(0, batch, batch), "scale": 1 / 255,
+            "out": real(batch, n_in),
+        },
+        "dense_forward": lambda: {
+            "x": real(batch, n_in), "w": real(n_in, n_out), "b": real(n_out),
+            "activation": "gelu", "y": real(batch, n_out), "pre": real(batch, n_out),
+        },
+        "dense_backward_input": lambda: {
+            "dz": real(batch, n_out), "w": real(n_in, n_out),
+            "activation": "gelu", "saved": real(batch, n_in), "dx": real(batch, n_in),
+        },
+        "dense_backward_weights": lambda: {
+            "x": real(batch, n_in), "dz": real(batch, n_out),
+            "dw": real(n_in, n_out), "db": real(n_out),
+        },
+        "activation_forward": lambda: {
+            "x": real(batch, n_in), "activation": "gelu", "y": real(batch, n_in),
+        },
+        "activation_backward": lambda: {
+            "dy": real(batch, n_in), "activation": "gelu", "saved": real(batch, n_in),
+            "dx": real(batch, n_in),
+        },
+        "loss": lambda: {
+            "name": "bce", "output": real(batch, n_in), "target": real(batch, n_in),
+            "gradient": real(batch, n_in), "totals": np.zeros(2),
+        },
+        "sgd": lambda: {"w": real(n), "grad": real(n), **step},
+        "momentum": lambda: {"w": real(n), "grad": real(n), "v": real(n), **step},
+        "nesterov": lambda: {"w": real(n), "grad": real(n), "v": real(n), **step},
+        "adam": lambda: {"w": real(n), "grad": real(n), "m": real(n), "v": real(n), **step},
+        "adamw": lambda: {"w": real(n), "grad": real(n), "m": real(n), "v": real(n), **step},
+        "clip_by_norm": lambda: {"grad": real(n), "max_norm": 0.1, "norm": np.zeros(1)},
+        "random_bits": lambda: {"state": state, "out": np.zeros(n, np.uint32)},
+        "random_uniform": lambda: {"state": state, "low": 0.0, "high": 1.0, "out": real(n)},
+        "random_normal": lambda: {"state": state, "mean": 0.0, "std": 1.0, "out": real(n)},
+        "random_bernoulli": lambda: {"state": state, "probability": 0.5, "out": real(n)},
+        "random_permutation": lambda: {
+            "state": state, "n": 2 * n, "start": 3, "out": np.zeros(n, np.int64),
+        },
+    }[op]()  # fmt: skip
+
+
+# Field of Backend -> the module that tests what it computes.
+TESTED_IN = {
+    "name": "contract", "host": "contract", "empty": "contract", "to_device": "contract",
+    "to_host": "contract", "write": "contract", "synchronize": "contract",
+    "gather": "gather",
+    "dense_forward": "dense", "dense_backward_input": "dense", "dense_backward_weights": "dense",
+    "activation_forward": "activation", "activation_backward": "activation",
+    "loss": "loss",
+    "sgd": "update", "momentum": "update", "nesterov": "update", "adam": "update",
+    "adamw": "update", "clip_by_norm": "update",
+    "random_bits": "random", "random_uniform": "random", "random_normal": "random",
+    "random_bernoulli": "random", "random_permutation": "random",
+}  # fmt: skip
+
+FIELDS = tuple(field.name for field in dataclasses.fields(Backend))
+UNCHECKED = ("name", "host", "empty", "to_device", "to_host", "synchronize")
+OPS = tuple(name for name in FIELDS if name not in UNCHECKED)
+every_op = pytest.mark.parametrize("op", OPS)
+
+
+def array_names(op: str) -> list[str]:
+    return [name for name, value in arguments(op, "float32").items()
+            if isinstance(value, np.ndarray)]  # fmt: skip
+
+
+every_array = pytest.mark.parametrize(
+    ("op", "name"), [(op, name) for op in OPS for name in array_names(op)]
+)
+
+
+def test_every_field_has_a_test() -> None:
+    """A new field fails here until the module that tests it uses its name."""
+    assert set(TESTED_IN) == set(FIELDS)
+    for name, module in TESTED_IN.items():
+        text = (TESTS / f"test_kernel_{module}.py").read_text(encoding="utf-8")
+        assert f"backend.{name}" in text or f'"{name}"' in text, name
+
+
+@every_op
+def test_the_calls_of_this_module_are_valid(backend: Backend, op: str, dtype: str) -> None:
+    """Otherwise what follows would reject them for another reason."""
+    getattr(backend, op)(**on_device(backend, op, arguments(op, dtype)))
+
+
+# ---- what is refused
+
+
+def on_device(backend: Backend, op: str, host: dict[str, Any]) -> dict[str, Any]:
+    """The arguments where the op wants them: only write takes a host array."""
+    return {
+        name: backend.to_device(value)
+        if isinstance(value, np.ndarray) and (op, name) != ("write", "host")
+        else value
+        for name, value in host.items()
+    }
+
+
+def refuses(
+    backend: Backend,
+    op: str,
+    host: dict[str, Any],
+    error: Any,
+    match: str,
+    replaced: dict[str, Any] | None = None,
+) -> None:
+    """The op raises and leaves every array as it was; ``replaced`` stay where they are."""
+    replaced = replaced or {}
+    moved = {**on_device(backend, op, host), **replaced}
+    with pytest.raises(error, match=match):
+        getattr(backend, op)(**moved)
+    for name, value in host.items():
+        if isinstance(value, np.ndarray) and name not in replaced and moved[name] is not value:
+            assert backend.to_host(moved[name]).tobytes() == value.tobytes(), name
+
+
+@every_array
+def test_float16_is_refused(backend: Backend, op: str, name: str, dtype: str) -> None:
+    if (op, name) == ("gather", "data"):
+        return  # data have any real type
+    host = arguments(op, dtype)
+    host[name] = host[name].astype(np.float16)
+    first = "host" if op == "write" else name  # write compares the two
+    refuses(backend, op, host, (TypeError, ValueError), f"^{first} must")
+
+
+@every_array
+def test_the_other_precision_is_refused(backend: Backend, op: str, name: str) -> None:
+    """Named is the first argument that differs, if there are two that could."""
+    host = arguments(op, "float32")
+    floats = [x for x in host.values() if isinstance(x, np.ndarray) and x.dtype == np.float32]
+    if len(floats) < 2 or host[name].dtype != np.float32:
+        return
+    host[name] = host[name].astype(np.float64)
+    refuses(backend, op, host, (TypeError, ValueError), f"^({'|'.join(array_names(op))}) must")
+
+
+@every_array
+def test_a_byte_order_that_is_not_the_machines_is_refused(
+    backend: Backend, op: str, name: str
+) -> None:
+    host = arguments(op, "float32")
+    if backend.host and host[name].dtype.itemsize > 1:
+        host[name] = host[name].astype(host[name].dtype.newbyteorder())
+        refuses(backend, op, host, (TypeError, ValueError), f"^(host|{name}) must")
+
+
+@every_array
+def test_a_strided_view_is_refused(backend: Backend, op: str, name: str, dtype: str) -> None:
+    if (op, name) == ("write", "host"):
+        return  # on the host every layout will do
+    host = arguments(op, dtype)
+    if host[name].size == 1:
+        return  # contiguous with any strides
+    every_second = backend.to_device(np.repeat(host[name], 2, axis=-1))[..., ::2]
+    refuses(backend, op, host, ValueError, f"^{name} must be C-contig", {name: every_second})
+
+
+@every_array
+def test_a_transposed_view_is_refused(backend: Backend, op: str, name: str, dtype: str) -> None:
+    host = arguments(op, dtype)
+    if host[name].ndim == 2 and (op, name) != ("write", "host"):
+        view = backend.to_device(np.ascontiguousarray(host[name].T)).T
+        refuses(backend, op, host, ValueError, f"^{name} must be C-contig", {name: view})
+
+
+@every_array
+def test_a_list_is_refused(backend: Backend, op: str, name: str, dtype: str) -> None:
+    host = arguments(op, dtype)
+    listed = {name: host[name].tolist()}
+    refuses(backend, op, host, (TypeError, ValueError), f"^{name} must", listed)
+
+
+@every_array
+def test_a_wrong_number_of_dimensions_is_refused(
+    backend: Backend, op: str, name: str, dtype: str
+) -> None:
+    if name == "out" and op.startswith("random_") and op != "random_permutation":
+        return  # filled in any shape
+    host = arguments(op, dtype)
+    first = "host" if op == "write" else name
+    for wrong in (host[name].reshape(-1)[None, None], host[name].reshape(-1)[0].reshape(())):
+        refuses(
+            backend, op, {**host, name: np.ascontiguousarray(wrong).reshape(wrong.shape)},
+            ValueError, f"^{first} must",
+        )  # fmt: skip
+
+
+@every_array
+def test_a_wrong_length_is_refused(backend: Backend, op: str, name: str, dtype: str) -> None:
+    """Also where NumPy would broadcast it. Named is the first argument that does not fit."""
+    if (name == "out" and op.startswith("random_")) or (op, name) in (
+        ("gather", "data"),
+        ("clip_by_norm", "grad"),
+    ):
+        return  # any length will do
+    host = arguments(op, dtype)
+    for wrong in (host[name][:1], np.concatenate([host[name]] * 2)):
+        if wrong.shape != host[name].shape:
+            names = "|".join(array_names(op))
+            refuses(backend, op, {**host, name: wrong}, ValueError, f"^({names}|n_decayed) must")
+
+
+def test_data_of_another_width_are_refused(backend: Backend, dtype: str) -> None:
+    host = arguments("gather", dtype)
+    host["data"] = np.zeros((6, 4), np.uint8)
+    refuses(backend, "gather", host, ValueError, r"^data must have shape \(n, 3\), got \(6, 4\)")
+
+
+@pytest.mark.parametrize(
+    ("op", "wrong", "match"),
+    [
+        ("dense_forward", {"activation": "cube"}, "activation must be one of identity, relu.*cube"),
+        ("dense_backward_input", {"activation": "cube"}, "activation must be one of .*cube"),
+        ("activation_forward", {"activation": "cube"}, "activation must be one of .*cube"),
+        ("activation_backward", {"activation": "cube"}, "activation must be one of .*cube"),
+        ("loss", {"name": "hinge"}, "loss must be one of mse.*hinge"),
+        *(
+            ("dense_forward", {"activation": name, "pre": None}, f"pre must .*{name}")
+            for name in NEEDS_INPUT
+        ),
+        *(
+            (op, {"n_decayed": n}, rf"n_decayed must lie in \[0, 15\], got {n}")
+            for op in ("sgd", "momentum", "nesterov", "adam", "adamw")
+            for n in (-1, 16)
+        ),
+        *(("clip_by_norm", {"max_norm": m}, "max_norm must be > 0") for m in (0, -1, np.nan)),
+        *(
+            ("random_bernoulli", {"probability": p}, r"probability must lie in \[0, 1\]")
+            for p in (-0.1, 1.1, np.nan)
+        ),
+        *(
+            ("random_permutation", wrong, r"start \+ out.size must lie in \[0, n = ")
+            for wrong in ({"start": -1}, {"start": 16}, {"n": 17}, {"n": 0}, {"n": -1})
+        ),
+    ],
+)
+def test_a_wrong_value_is_refused(
+    backend: Backend, op: str, wrong: dict[str, Any], match: str
+) -> None:
+    refuses(backend, op, {**arguments(op, "float32"), **wrong}, ValueError, f"^{match}")
+
+
+# ---- memory
+
+
+@pytest.mark.parametrize("kind", ("float32", "float64", "uint8", "uint32", "int64", "bool"))
+@pytest.mark.parametrize("shape", ((), (0,), (3,), (2, 0), (4, 5), (2, 3, 4)))
+def test_memory_goes_there_and_back(backend: Backend, kind: str, shape: tuple[int, ...]) -> None:
+    host = (np.arange(np.prod(shape, dtype=int)) % 3).astype(kind).reshape(shape)
+    there = backend.to_device(host)
+    assert there.shape == shape
+    assert there.dtype == host.dtype
+    assert there.flags.c_contiguous
+    back = backend.to_host(there)
+    assert type(back) is np.ndarray
+    assert back.dtype == host.dtype
+    np.testing.assert_array_equal(back, host)
+
+    empty = backend.empty(shape, kind)
+    assert empty.shape == shape
+    assert empty.dtype == host.dtype
+    assert empty.flags.c_contiguous
+    backend.write(host, empty)
+    backend.synchronize()
+    np.testing.assert_array_equal(backend.to_host(empty), host)
+
+
+def test_copies_are_independent(backend: Backend) -> None:
+    host = np.arange(6.0).reshape(2, 3)
+    there = backend.to_device(host)
+    host[:] = -1
+    back = backend.to_host(there)
+    assert back[1, 2] == 5
+    back[:] = -2
+    again = backend.to_host(there)
+    assert again[1, 2] == 5
+    backend.write(host, there)
+    host[:] = -3
+    assert (backend.to_host(there) == -1).all()
+    assert again[1, 2] == 5
+
+
+def test_any_host_layout_is_accepted(backend: Backend) -> None:
+    host = np.arange(24.0).reshape(4, 6)
+    there = backend.empty((6, 4), "float64")
+    for view in (host.T, host[::-1].T, np.repeat(host, 2, axis=0)[::2].T):
+        np.testing.assert_array_equal(backend.to_host(backend.to_device(view)), view)
+        backend.write(view, there)
+        np.testing.assert_array_equal(backend.to_host(there), view)
+
+
+# ---- nothing is allocated
+
+
+def peak_of_second_call(function: Callable[[], None]) -> int:
+    """Bytes of host memory beyond what was held before; the first call makes scratch memory."""
+    function()
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        tracemalloc.reset_peak()
+        function()
+        return tracemalloc.get_traced_memory()[1] - before
+    finally:
+        tracemalloc.stop()
+
+
+def test_allocations_are_seen() -> None:
+    assert peak_of_second_call(lambda: np.zeros(10**6).fill(1)) >= 8 * 10**6
+
+
+def big_call(backend: Backend, op: str, dtype: str, fixed: dict[str, Any]) -> int:
+    """An op's peak on arrays of 512 x 640 or 640 x 640: 1.3 MB at least."""
+    arrays = arguments(op, dtype, batch=512, n_in=640, n_out=640)
+    moved = on_device(backend, op, {**arrays, **fixed})
+    return peak_of_second_call(lambda: getattr(backend, op)(**moved))
+
+
+VARIANTS = [
+    *(
+        (op, {"activation": name})
+        for op in ("dense_forward", "dense_backward_input",
+                   "activation_forward", "activation_backward")
+        for name in ACTIVATIONS
+    ),
+    *(("loss", {"name": name}) for name in LOSSES),
+    *((op, {}) for op in OPS if "dense" not in op and "activation" not in op and op != "loss"
+      and not op.startswith("random_")),
+    ("dense_backward_weights", {}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("op", "fixed"), VARIANTS, ids=lambda x: "-".join(x.values()) if
+                         isinstance(x, dict) else x)  # fmt: skip
+def test_a_step_allocates_nothing(
+    backend: Backend, op: str, fixed: dict[str, Any], dtype: str
+) -> None:
+    """100 kB covers NumPy's casting buffer (8192 elements, 64 kB, in sums of float32 in float64
+    and in gathers of uint8) and Python's own small objects; one temporary array is over 1 MB."""
+    assert big_call(backend, op, dtype, fixed) < 100_000
+
+
+@pytest.mark.parametrize("op", [op for op in OPS if op.startswith("random_")])
+def test_random_numbers_take_bounded_memory(backend: Backend, op: str, dtype: str) -> None:
+    """A chunk's temporaries, however many numbers: a dozen arrays of 128 kB and a few larger ones.
+
+    A permutation's window is one minibatch; its temporaries are a few times its size.
+    """
+    n = 1_000_000 if op != "random_permutation" else 2048
+    kind = {"random_bits": "uint32", "random_permutation": "int64"}.get(op, dtype)
+    fixed: dict[str, Any] = {"out": poisoned((n,), kind)}
+    if op == "random_permutation":
+        fixed |= {"n": 70_000}
+    assert big_call(backend, op, dtype, fixed) < (4_000_000 if n > 2048 else 200_000)
+
+
+# ---- the record itself
+
+
+def test_signatures_are_the_protocols(backend: Backend) -> None:
+    hints = get_type_hints(Backend)
+    for name in FIELDS:
+        if name in ("name", "host"):
+            continue
+        actual = inspect.signature(getattr(backend, name)).parameters.values()
+        if name == "synchronize":
+            assert not actual
+            continue
+        _, *expected = inspect.signature(hints[name].__call__).parameters.values()
+        assert [(p.name, p.kind, p.default) for p in actual] == [
+            (p.name, p.kind, p.default) for p in expected
+        ], name
+
+
+def test_checks_have_the_ops_signatures(backend: Backend) -> None:
+    """``checked`` passes arguments on by name as well: check and op must agree on the names."""
+    for op in OPS:
+        host = arguments(op, "float32")
+        parameters = inspect.signature(getattr(backend, op)).parameters
+        assert list(host) == list(parameters), op
+        by_name = on_device(backend, op, host)
+        getattr(backend, op)(**by_name)
+        getattr(backend, op)(*on_device(backend, op, host).values())
+
+
+def test_a_backend_is_complete_and_frozen(backend: Backend) -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        backend.name = "other"  # type: ignore[misc]
+    fields = {name: getattr(backend, name) for name in FIELDS if name != "adam"}
+    with pytest.raises(TypeError, match="adam"):
+        Backend(**fields)
+
+
+def test_backends_by_name(backend: Backend) -> None:
+    assert isinstance(backend.host, bool)
+    assert backend is get_backend(backend.name)
+    assert backend.name in available_backends()
+    assert backend_report()[backend.name] == ""
+
+
+def test_auto_is_the_first_that_works() -> None:
+    assert get_backend() is get_backend("auto") is get_backend(available_backends()[0])
+    assert "numpy" in available_backends()
+
+
+@pytest.mark.parametrize("name", ("torch", "", "NumPy"))
+def test_an_unknown_backend_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="backend must be 'auto' or one of ") as caught:
+        get_backend(name)
+    for known in backend_report():
+        assert repr(known) in str(caught.value)
+    assert repr(name) in str(caught.value)
+
+
+def test_a_backend_that_cannot_run_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    def loader() -> Backend:
+        raise contract.BackendUnavailable("no such machine: buy one")
+
+    monkeypatch.setitem(contract._LOADERS, "abacus", loader)
+    assert backend_report()["abacus"] == "no such machine: buy one"
+    assert "abacus" not in available_backends()
+    with pytest.raises(contract.BackendUnavailable, match="buy one"):
+        get_backend("abacus")
+
+
+def test_inputs_are_told_from_outputs(backend: Backend, dtype: str) -> None:
+    """``call`` notices an op that writes into its input: here y is x, undeclared."""
+    x = np.full((2, 2), -1, dtype)
+    y = poisoned((2, 2), dtype)
+    (y,) = call(backend, "activation_forward", ("y",), x=x, activation="relu", y=y)
+    assert not y.any()
+    with pytest.raises(AssertionError, match="changed its input y"):
+        call(backend, "activation_forward", (), x=x, activation="relu", y=y - 1)
+
+
+def test_kernels_is_no_top_level_package() -> None:
+    run = subprocess.run(
+        [sys.executable, "-c", "import kernels"],
+        cwd=TESTS.parent, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert run.returncode != 0
+    assert "ImportError: the kernels are the package tinyae.kernels" in run.stderr

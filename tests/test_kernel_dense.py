@@ -1,0 +1,162 @@
+"""The dense layer's three products against float64 sums, and against finite differences."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from reference import (
+    STEEPEST,
+    activation,
+    activation_tolerance,
+    assert_within,
+    awkward_shapes,
+    call,
+    dense,
+    derivative,
+    derivative_tolerance,
+    eps,
+    normals,
+    poisoned,
+    product_tolerance,
+    saved_for_backward,
+)
+from tinyae.kernels.backend import Backend
+from tinyae.kernels.conventions import ACTIVATIONS, NEEDS_INPUT
+
+every_activation = pytest.mark.parametrize("name", ACTIVATIONS)
+
+
+def forward_tolerance(x: np.ndarray, w: np.ndarray, b: np.ndarray, dtype: str) -> np.ndarray:
+    return product_tolerance(x, w, dtype) + (x.shape[1] + 1) * eps(dtype) * np.abs(
+        b.astype(np.float64)
+    )
+
+
+@every_activation
+@pytest.mark.parametrize("keep_pre", (False, True))
+def test_forward(backend: Backend, name: str, dtype: str, keep_pre: bool) -> None:
+    if name in NEEDS_INPUT and not keep_pre:
+        return  # test_kernel_contract.py: it is refused
+    rng = np.random.default_rng(1)
+    for batch, n_in, n_out in awkward_shapes(3):
+        x = normals(rng, (batch, n_in), dtype)
+        w = normals(rng, (n_in, n_out), dtype) / np.sqrt(n_in + 1, dtype=dtype)
+        b = normals(rng, (n_out,), dtype)
+        y, *rest = call(
+            backend, "dense_forward", ("y", "pre") if keep_pre else ("y",),
+            x=x, w=w, b=b, activation=name, y=poisoned((batch, n_out), dtype),
+            pre=poisoned((batch, n_out), dtype) if keep_pre else None,
+        )  # fmt: skip
+        z = dense(x, w, b)
+        slack = forward_tolerance(x, w, b, dtype)
+        what = (batch, n_in, n_out)
+        for pre in rest:
+            assert_within(pre, z, slack, what)
+        tolerance = STEEPEST * slack + activation_tolerance(name, np.abs(z) + slack, dtype)
+        assert_within(y, activation(name, z), tolerance, what)
+
+
+@every_activation
+def test_backward_input(backend: Backend, name: str, dtype: str) -> None:
+    rng = np.random.default_rng(2)
+    for batch, n_in, n_out in awkward_shapes(3):
+        dz = normals(rng, (batch, n_out), dtype)
+        w = normals(rng, (n_in, n_out), dtype)
+        z_below = 2 * normals(rng, (batch, n_in), dtype)
+        (dx,) = call(
+            backend, "dense_backward_input", ("dx",),
+            dz=dz, w=w, activation=name, saved=saved_for_backward(name, z_below, dtype),
+            dx=poisoned((batch, n_in), dtype),
+        )  # fmt: skip
+        dy = dense(dz, w.T, np.zeros(n_in))
+        slope = derivative(name, z_below)
+        tolerance = product_tolerance(dz, w.T, dtype) * STEEPEST + np.abs(dy) * (
+            derivative_tolerance(name, z_below, dtype) + eps(dtype) * np.abs(slope)
+        )
+        assert_within(dx, dy * slope, tolerance, (batch, n_in, n_out))
+
+
+def test_backward_weights(backend: Backend, dtype: str) -> None:
+    rng = np.random.default_rng(3)
+    for batch, n_in, n_out in awkward_shapes(3):
+        x, dz = normals(rng, (batch, n_in), dtype), normals(rng, (batch, n_out), dtype)
+        dw, db = call(
+            backend, "dense_backward_weights", ("dw", "db"),
+            x=x, dz=dz, dw=poisoned((n_in, n_out), dtype), db=poisoned((n_out,), dtype),
+        )  # fmt: skip
+        what = (batch, n_in, n_out)
+        assert_within(dw, dense(x.T, dz, np.zeros(n_out)), product_tolerance(x.T, dz, dtype), what)
+        ones = np.ones((1, batch))
+        expected = [sum(float(value) for value in column) for column in dz.T]
+        assert_within(db, expected, product_tolerance(ones, dz, dtype)[0], what)
+
+
+# ---- finite differences, in float64 and through the kernels' own forward pass
+
+H = 1e-5
+
+
+def central_differences(value: Callable[[np.ndarray], float], at: np.ndarray) -> np.ndarray:
+    slope = np.empty(at.shape)
+    for i in np.ndindex(at.shape):
+        above, below = at.copy(), at.copy()
+        above[i] += H
+        below[i] -= H
+        slope[i] = (value(above) - value(below)) / (2 * H)
+    return slope
+
+
+def forward(
+    backend: Backend, x: np.ndarray, w: np.ndarray, b: np.ndarray, name: str
+) -> tuple[np.ndarray, ...]:
+    shape = (len(x), w.shape[1])
+    return call(
+        backend, "dense_forward", ("y", "pre"),
+        x=x, w=w, b=b, activation=name,
+        y=poisoned(shape, "float64"), pre=poisoned(shape, "float64"),
+    )  # fmt: skip
+
+
+# Sums of 12 terms below 10: rounding 12 * 10 eps / H = 3e-9; truncation H^2 |f'''| / 6 < 1e-9.
+DIFFERENCES_TOLERANCE = 1e-8
+
+
+@every_activation
+def test_backward_input_is_the_slope_of_forward(backend: Backend, name: str) -> None:
+    """Two layers: c . ((act(z)) @ w + b) as a function of z, the pre-activation below."""
+    rng = np.random.default_rng(4)
+    z, w, c = rng.uniform(-3, 3, (3, 5)), rng.standard_normal((5, 4)), rng.standard_normal((3, 4))
+    z[np.abs(z) < 0.01] = 0.5  # kinks
+
+    def below(z: np.ndarray) -> tuple[np.ndarray, ...]:
+        return forward(backend, z, np.eye(5), np.zeros(5), name)
+
+    def value(z: np.ndarray) -> float:
+        y, _ = forward(backend, below(z)[0], w, np.ones(4), "identity")
+        return float((c * y).sum())
+
+    (dz,) = call(
+        backend, "dense_backward_input", ("dx",),
+        dz=c, w=w, activation=name, saved=below(z)[1 if name in NEEDS_INPUT else 0],
+        dx=poisoned(z.shape, "float64"),
+    )  # fmt: skip
+    assert_within(dz, central_differences(value, z), DIFFERENCES_TOLERANCE, name)
+
+
+def test_backward_weights_is_the_slope_of_forward(backend: Backend) -> None:
+    rng = np.random.default_rng(5)
+    x, w, b, c = (rng.standard_normal(shape) for shape in ((3, 5), (5, 4), (4,), (3, 4)))
+    dw, db = call(
+        backend, "dense_backward_weights", ("dw", "db"),
+        x=x, dz=c, dw=poisoned(w.shape, "float64"), db=poisoned(b.shape, "float64"),
+    )  # fmt: skip
+
+    def value(w: np.ndarray, b: np.ndarray) -> float:
+        return float((c * forward(backend, x, w, b, "identity")[0]).sum())
+
+    by_w = central_differences(lambda w: value(w, b), w)
+    by_b = central_differences(lambda b: value(w, b), b)
+    assert_within(dw, by_w, DIFFERENCES_TOLERANCE)
+    assert_within(db, by_b, DIFFERENCES_TOLERANCE)

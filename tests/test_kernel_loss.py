@@ -1,0 +1,112 @@
+"""Losses: value, squared error and gradient against the textbook and finite differences."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from reference import (
+    EXTREMES,
+    assert_within,
+    awkward_shapes,
+    call,
+    eps,
+    loss,
+    loss_tolerances,
+    normals,
+    poisoned,
+    reconstruction,
+    squared_error_tolerance,
+)
+from tinyae.kernels.backend import Backend
+from tinyae.kernels.conventions import LOSSES
+
+every_loss = pytest.mark.parametrize("name", LOSSES)
+
+
+def check_loss(
+    backend: Backend, name: str, output: np.ndarray, target: np.ndarray, dtype: str
+) -> None:
+    gradient, totals = call(
+        backend, "loss", ("gradient", "totals"),
+        name=name, output=output, target=target,
+        gradient=poisoned(output.shape, dtype), totals=poisoned((2,), "float64"),
+    )  # fmt: skip
+    value, slope = loss(name, output, target)
+    value_slack, slope_slack = loss_tolerances(name, output, target, dtype)
+    squared = np.square(reconstruction(name, output) - target)
+    squared_slack = squared_error_tolerance(name, output, target, dtype)
+    assert_within(totals, [value.sum(), squared.sum()], [value_slack, squared_slack], output.shape)
+    batch = max(len(output), 1)
+    tolerance = (slope_slack + 2 * eps(dtype) * np.abs(slope)) / batch  # 1 / batch is rounded too
+    assert_within(gradient, slope / batch, tolerance, output.shape)
+
+
+@every_loss
+def test_loss(backend: Backend, name: str, dtype: str) -> None:
+    rng = np.random.default_rng(1)
+    for shape in awkward_shapes(2):
+        output = 2 * normals(rng, shape, dtype)
+        check_loss(backend, name, output, rng.random(shape).astype(dtype), dtype)
+
+
+@every_loss
+@pytest.mark.parametrize("target", (0.0, 0.25, 1.0))
+def test_loss_of_extreme_outputs(backend: Backend, name: str, dtype: str, target: float) -> None:
+    """No overflow (a warning is an error here) and no NaN; one by one, so that none hides."""
+    for value in EXTREMES:
+        output = np.full((1, 1), value, dtype)
+        check_loss(backend, name, output, np.full_like(output, target), dtype)
+
+
+def test_sums_are_taken_in_float64(backend: Backend) -> None:
+    """Errors that are odd integers: squares fit into 24 bits, their sums do not."""
+    output = np.arange(-1999, 2001, 2, dtype=np.float32).reshape(-1, 10).repeat(11, axis=1)
+    e = output.astype(np.float64)
+    values = {"mse": e**2, "l1": np.abs(e), "huber": np.abs(e) - 0.5}
+    for name, value in values.items():
+        _, totals = call(
+            backend, "loss", ("gradient", "totals"),
+            name=name, output=output, target=np.zeros_like(output),
+            gradient=poisoned(output.shape, "float32"), totals=poisoned((2,), "float64"),
+        )  # fmt: skip
+        assert value.sum() > 2**24
+        np.testing.assert_array_equal(totals, [value.sum(), (e**2).sum()], name)
+
+
+@every_loss
+def test_a_perfect_reconstruction_has_no_slope(backend: Backend, name: str, dtype: str) -> None:
+    output = np.zeros((3, 5), dtype)
+    target = np.full_like(output, 0.5 if name == "bce" else 0)
+    gradient, totals = call(
+        backend, "loss", ("gradient", "totals"),
+        name=name, output=output, target=target,
+        gradient=poisoned(output.shape, dtype), totals=poisoned((2,), "float64"),
+    )  # fmt: skip
+    assert not gradient.any()
+    assert totals[1] == 0
+    assert totals[0] == pytest.approx(15 * np.log(2) if name == "bce" else 0, rel=8 * eps(dtype))
+
+
+@every_loss
+def test_gradient_is_the_slope_of_the_mean_value(backend: Backend, name: str) -> None:
+    """Central differences; the value is below 100, so rounding is 100 eps / h = 2e-9, truncation
+    h^2 |loss'''| / 6 < 1e-10; the kinks (0 of l1, +-1 of huber) are out of reach of h."""
+    h = 1e-5
+    rng = np.random.default_rng(2)
+    output, target = 3 * rng.standard_normal((4, 3)), rng.random((4, 3))
+    distance = np.abs(np.abs(output - target)[..., None] - [0, 1]).min(axis=-1)
+    assert (distance > h).all()
+
+    def run(output: np.ndarray) -> tuple[np.ndarray, ...]:
+        return call(
+            backend, "loss", ("gradient", "totals"),
+            name=name, output=output, target=target,
+            gradient=poisoned(output.shape, "float64"), totals=poisoned((2,), "float64"),
+        )  # fmt: skip
+
+    slope = np.empty(output.shape)
+    for i in np.ndindex(output.shape):
+        step = np.zeros(output.shape)
+        step[i] = h
+        slope[i] = (run(output + step)[1][0] - run(output - step)[1][0]) / (2 * h) / len(output)
+    assert_within(run(output)[0], slope, 1e-8, name)

@@ -1,0 +1,8 @@
+"""``python -m tinyae`` is the command ``tinyae``."""
+
+import sys
+
+from .cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,123 @@
+"""The arguments of ``Autoencoder``, checked in one place."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import numbers
+import secrets
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from .initializers import INITIALIZERS
+from .kernels.conventions import ACTIVATIONS, LOSSES
+from .losses import resolve
+from .optimizers import MOMENTS
+from .schedules import SCHEDULES
+
+DTYPES = ("float32", "float64")
+
+
+def check(config: Mapping[str, Any]) -> None:
+    """Raises ValueError or TypeError that names the argument, what was expected and what came."""
+    _widths("hidden", config["hidden"])
+    if config["decoder_hidden"] is not None:
+        _widths("decoder_hidden", config["decoder_hidden"])
+    integer("code", config["code"], 1)
+    _choice("activation", config["activation"], ACTIVATIONS)
+    _choice("code_activation", config["code_activation"], ACTIVATIONS)
+    _choice("output", config["output"], ("auto", *ACTIVATIONS))
+    _choice("loss", config["loss"], ("auto", *LOSSES))
+    resolve(config["output"], config["loss"], -math.inf, math.inf)  # do the two fit?
+    _choice("initializer", config["initializer"], ("auto", *INITIALIZERS))
+    _choice("optimizer", config["optimizer"], tuple(MOMENTS))
+    _choice("schedule", config["schedule"], tuple(SCHEDULES))
+    _choice("dtype", config["dtype"], DTYPES)
+    _number("learning_rate", config["learning_rate"], above=0)
+    _number("momentum", config["momentum"], least=0, below=1)
+    betas = config["betas"]
+    if not isinstance(betas, (tuple, list)) or len(betas) != 2:
+        raise ValueError(f"betas must be two numbers in [0, 1), got {betas!r}")
+    for beta in betas:
+        _number("betas", beta, least=0, below=1)
+    _number("eps", config["eps"], above=0)
+    _number("weight_decay", config["weight_decay"], least=0)
+    if config["clip_norm"] is not None:
+        _number("clip_norm", config["clip_norm"], above=0)
+    _number("warmup", config["warmup"], least=0, below=1)
+    integer("batch_size", config["batch_size"], 1)
+    integer("epochs", config["epochs"], 0)
+    _number("validation_fraction", config["validation_fraction"], least=0, below=1)
+    if config["patience"] is not None:
+        integer("patience", config["patience"], 1)
+    _schedule_options(config["schedule"], config["schedule_options"])
+
+
+def seed_from(random_state: Any) -> int:
+    """The 64-bit seed of a ``random_state``: None draws one, a RandomState or Generator too."""
+    if random_state is None:
+        return secrets.randbits(32)
+    if isinstance(random_state, np.random.RandomState):
+        return int(random_state.randint(2**31 - 1))
+    if isinstance(random_state, np.random.Generator):
+        return int(random_state.integers(2**32))
+    if isinstance(random_state, (int, np.integer)) and 0 <= random_state < 2**64:
+        return int(random_state)
+    raise ValueError(
+        "random_state must be None, an integer in [0, 2^64), a RandomState or a Generator, "
+        f"got {random_state!r}"
+    )
+
+
+def _schedule_options(schedule: str, options: Any) -> None:
+    if options is None:
+        return
+    known = list(inspect.signature(SCHEDULES[schedule]).parameters)[1:]
+    if not isinstance(options, Mapping) or set(options) - set(known):
+        raise ValueError(
+            f"schedule_options of {schedule!r} must be a dict with some of "
+            f"{', '.join(known) or '(nothing)'}, got {options!r}"
+        )
+    for name, value in options.items():
+        if name in ("every", "rise"):
+            _number(f"schedule_options[{name!r}]", value, above=0, below=1)
+        else:
+            _number(f"schedule_options[{name!r}]", value, least=0)
+
+
+def _widths(name: str, value: Any) -> None:
+    if not isinstance(value, (tuple, list)):
+        raise TypeError(f"{name} must be a tuple of layer widths such as (512, 256), got {value!r}")
+    for width in value:
+        integer(name, width, 1)
+
+
+def integer(name: str, value: Any, least: int) -> None:
+    if not isinstance(value, (int, np.integer)) or isinstance(value, bool):
+        raise TypeError(f"{name} must be an integer >= {least}, got {value!r}")
+    if value < least:
+        raise ValueError(f"{name} must be an integer >= {least}, got {value!r}")
+
+
+def _number(
+    name: str,
+    value: Any,
+    least: float = -math.inf,
+    above: float = -math.inf,
+    below: float = math.inf,
+) -> None:
+    bounds = [f">= {least:g}"] if least > -math.inf else []
+    bounds += [f"> {above:g}"] if above > -math.inf else []
+    bounds += [f"< {below:g}"] if below < math.inf else []
+    message = f"{name} must be a number {' and '.join(bounds)}, got {value!r}"
+    if not isinstance(value, numbers.Real) or isinstance(value, bool):
+        raise TypeError(message)
+    if not (float(value) >= least and above < float(value) < below):  # NaN fails as well
+        raise ValueError(message)
+
+
+def _choice(name: str, value: Any, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, known))}, got {value!r}")

@@ -1,0 +1,185 @@
+"""Backpropagation against finite differences: the proof that the gradient is the gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from . import streams
+from .estimator import Autoencoder
+from .kernels.backend import get_backend
+from .kernels.conventions import ACTIVATIONS, HUBER_DELTA, LOSSES
+from .kernels.random_numpy import random_normal, random_uniform
+from .model import Network
+
+# The stencil (f(-2h) - 8 f(-h) + 8 f(h) - f(2h)) / 12 h errs by h^4 f'''''/30 and by about
+# eps f / h from rounding (Abramowitz and Stegun 25.3.6): in float64 h = 1e-3 balances the two.
+STENCIL = ((-2, 1 / 12), (-1, -8 / 12), (1, 8 / 12), (2, -1 / 12))
+STEP = 1e-3
+
+# Activations whose derivative, or its derivative, jumps at zero: a stencil must not straddle it.
+KINKED = ("relu", "leaky_relu", "elu")
+
+
+@dataclass(frozen=True)
+class GradientCheck:
+    """Relative errors |analytic - numeric| / max |gradient|, per parameter or direction.
+
+    ``straddled`` counts derivatives that could not be taken because a kink of relu, leaky_relu,
+    elu, l1 or huber lies within the smallest step.
+    """
+
+    errors: dict[str, float]
+    straddled: int
+
+    @property
+    def max_error(self) -> float:
+        return max(self.errors.values())
+
+
+def gradcheck(
+    model: Autoencoder, X: ArrayLike, *, mode: str = "elementwise", directions: int = 16,
+    seed: int = 0,
+) -> GradientCheck:  # fmt: skip
+    """Compares the gradient of the loss of ``model`` on ``X`` with finite differences, in float64.
+
+    ``model`` is left as it is; without weights yet, it is initialized for X. ``mode``
+    "elementwise" perturbs every weight by itself (for small nets: each costs four forward
+    passes), "directional" all of them at once along ``directions`` random directions.
+
+    Raises ValueError for an unknown mode and wherever ``model`` would for X.
+    """
+    if mode not in ("elementwise", "directional"):
+        raise ValueError(f"mode must be 'elementwise' or 'directional', got {mode!r}")
+    x = np.ascontiguousarray(X, np.float64)
+    if not hasattr(model, "n_features_in_"):
+        probe = Autoencoder(**{**model.get_params(), "epochs": 0, "validation_fraction": 0.0,
+                               "patience": None})  # fmt: skip
+        model = probe.fit(x)
+    network = Network(get_backend(model.backend), model._network.architecture, "float64")
+    network.parameters.set(model.parameters())
+    loss = _Loss(network, x)
+    analytic = loss.gradient()
+    if mode == "directional":
+        return _directional(loss, analytic, directions, seed)
+    return _elementwise(loss, network, analytic)
+
+
+class _Loss:
+    """The mean loss as a function of the flat parameters."""
+
+    def __init__(self, network: Network, x: NDArray[np.float64]) -> None:
+        backend = network.backend
+        self.network, self.n = network, len(x)
+        self.host_x, self.x = x, backend.to_device(x)
+        self.records = network.workspace(self.n, training=True).records(self.n)
+        self.totals = backend.to_device(np.zeros(2))
+        self.start = backend.to_host(network.parameters.values)
+
+    def gradient(self) -> NDArray[np.float64]:
+        self.network.loss_and_gradient(self.x, self.records, self.totals)
+        return self.network.backend.to_host(self.network.parameters.gradients)
+
+    def at(self, values: NDArray[np.float64]) -> tuple[float, bytes]:
+        """(mean loss, which side of every kink each unit is on)"""
+        backend = self.network.backend
+        backend.write(values, self.network.parameters.values)
+        self.network.loss(self.x, self.records, self.totals)
+        sides = [
+            backend.to_host(record.y) > 0 for record in self.records if record.activation in KINKED
+        ]
+        name = self.network.architecture.loss
+        if name in ("l1", "huber"):
+            error = backend.to_host(self.records[-1].y) - self.host_x
+            sides += [error > 0] if name == "l1" else [np.abs(error) > HUBER_DELTA]
+        value = float(backend.to_host(self.totals)[0]) / self.n
+        return value, b"".join(np.packbits(side).tobytes() for side in sides)
+
+    def derivative(self, direction: NDArray[np.float64]) -> float:
+        """d loss / d direction by the stencil; NaN where a kink is too near."""
+        for h in (STEP, STEP / 10, STEP / 100):
+            points = [(c, *self.at(self.start + k * h * direction)) for k, c in STENCIL]
+            if len({side for _, _, side in points}) == 1:
+                return sum(c * value for c, value, _ in points) / h
+        return float("nan")
+
+
+def _elementwise(loss: _Loss, network: Network, analytic: NDArray[np.float64]) -> GradientCheck:
+    numeric = np.empty_like(analytic)
+    direction = np.zeros_like(analytic)
+    for i in range(analytic.size):
+        direction[i] = 1
+        numeric[i] = loss.derivative(direction)
+        direction[i] = 0
+    straddled = np.isnan(numeric)
+    difference = np.where(straddled, 0, numeric - analytic)
+    parameters = network.parameters
+    errors = {
+        name: _relative(gap, gradient)
+        for (name, gap), gradient in zip(
+            parameters.split(difference).items(), parameters.split(analytic).values(), strict=True
+        )
+    }
+    return GradientCheck(errors, int(straddled.sum()))
+
+
+def _directional(
+    loss: _Loss, analytic: NDArray[np.float64], directions: int, seed: int
+) -> GradientCheck:
+    errors, straddled = {}, 0
+    direction = np.empty_like(analytic)
+    for i in range(directions):
+        random_normal(streams.state(seed, streams.CHECK, i), 0, 1, direction)
+        direction /= np.linalg.norm(direction)
+        numeric, exact = loss.derivative(direction), float(analytic @ direction)
+        if np.isnan(numeric):
+            straddled += 1
+        else:
+            # relative to the steepest direction: along a level line both are nearly zero
+            errors[f"direction {i}"] = abs(numeric - exact) / float(np.linalg.norm(analytic))
+    return GradientCheck(errors or {"no direction": float("inf")}, straddled)
+
+
+def _relative(gap: NDArray[Any], gradient: NDArray[Any]) -> float:
+    largest = float(np.abs(gradient).max(initial=0))
+    return float(np.abs(gap).max(initial=0)) / largest if largest > 0 else float(np.abs(gap).max())
+
+
+def gradcheck_table(
+    activations: tuple[str, ...] = ACTIVATIONS,
+    names: tuple[str, ...] = LOSSES,
+    depths: tuple[int, ...] = (1, 2, 3),
+    mode: str = "elementwise",
+    seed: int = 0,
+    backend: str = "auto",
+    report: Callable[[int, int], object] = lambda done, total: None,
+) -> Iterator[tuple[str, str, int, GradientCheck]]:
+    """Checks a small net for every activation x loss x depth (hidden layers of the encoder).
+
+    Yields (activation, loss, depth, check); ``report(done, total)`` is called after each.
+    """
+    total = len(activations) * len(names) * len(depths)
+    X = np.empty((5, 6))
+    random_uniform(streams.state(seed, streams.CHECK), 0.05, 0.95, X)
+    for i, (activation, loss, depth) in enumerate(
+        (a, n, d) for a in activations for n in names for d in depths
+    ):
+        model = Autoencoder(
+            hidden=(5, 4, 5)[:depth], code=3, activation=activation, code_activation="tanh",
+            output="sigmoid" if loss == "bce" else "identity", loss=loss, dtype="float64",
+            random_state=seed, backend=backend,
+        ).initialize(6)  # fmt: skip
+        model.set_parameters(_lively(model.parameters(), seed))
+        yield activation, loss, depth, gradcheck(model, X, mode=mode, seed=seed)
+        report(i + 1, total)
+
+
+def _lively(parameters: dict[str, NDArray[Any]], seed: int) -> dict[str, NDArray[Any]]:
+    """Normal weights and biases: no unit rests on its kink, no gradient drowns in rounding."""
+    for i, value in enumerate(parameters.values()):
+        random_normal(streams.state(seed, streams.CHECK, i + 1), 0, 0.8, value)
+    return parameters

@@ -1,0 +1,20 @@
+"""Who draws which random numbers: every use has its own stream of the one seed.
+
+A Philox state is [key 0, key 1, stream, step]; see ``kernels/random_numpy.py``.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+WEIGHTS = 1  # step = layer
+SHUFFLE = 2  # step = epoch
+SPLIT = 3  # training and validation rows; step = 0
+SPARSE = 4  # which inputs a sparsely initialised unit sees; step = layer << 16 | round
+CHECK = 5  # directions and data of the gradient check
+
+
+def state(seed: int, stream: int, step: int = 0) -> NDArray[np.uint32]:
+    """The Philox state of a stream; seed in [0, 2^64)."""
+    return np.array([seed & 0xFFFFFFFF, seed >> 32, stream, step], np.uint32)

@@ -1,0 +1,208 @@
+"""The training loop: epochs of steps, and what is kept so that one can stop and go on.
+
+for each epoch: for each minibatch x:
+    gather x -> forward -> loss and gradient -> backward -> update
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .batches import Feeder, Order
+from .divergence import DivergenceError, diagnose
+from .interrupts import DeferredInterrupt
+from .model import Network
+from .optimizers import Optimizer
+from .progress import Callback, Progress
+from .rows import Rows
+from .schedules import learning_rate_factor
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a training run does with network and data."""
+
+    epochs: int
+    batch_size: int
+    shuffle: bool
+    learning_rate: float
+    schedule: str
+    schedule_options: dict[str, float]
+    warmup: float
+    patience: int | None  # epochs without a better validation loss before it stops
+    seed: int
+
+
+@dataclass
+class State:
+    """Where training stands; with weights and moments it is all that a resumed run needs."""
+
+    epoch: int = 0  # completed epochs
+    step: int = 0  # completed steps of the epoch under way
+    history: dict[str, list[float]] = field(default_factory=dict)
+    best_loss: float = float("inf")
+    best_epoch: int = 0
+    best_values: NDArray[Any] | None = None  # the flat parameters after best_epoch
+
+
+class Training:
+    """One run of ``fit``: the net, the optimiser, the data and the state."""
+
+    def __init__(
+        self, network: Network, optimizer: Optimizer, settings: Settings, rows: Rows,
+        validation: Rows | None,
+    ) -> None:  # fmt: skip
+        self.network = network
+        self.optimizer = optimizer
+        self.settings = settings
+        self.state = State()
+        self.rows = rows
+        self.validation = validation
+        self.n = len(rows)
+        self.batch_size = min(settings.batch_size, self.n)
+        self.steps = -(-self.n // self.batch_size)
+        backend, dtype = network.backend, network.dtype
+        self._workspace = network.workspace(self.batch_size, training=True)
+        self._feeder = Feeder(backend, rows, self.batch_size, dtype)
+        # per step: [sum of losses, sum of squared errors]
+        self._totals = backend.to_device(np.zeros((self.steps, 2)))
+
+    def run(self, save: Callable[[], None], callback: Callback) -> None:
+        """Trains to the end; ``save`` is called after every epoch and at an interrupt.
+
+        Raises DivergenceError at the first loss that is not finite, KeyboardInterrupt at Ctrl-C.
+        """
+        state, settings = self.state, self.settings
+        parameters = self.network.parameters
+        # overflow is met with a diagnosis, not with NumPy's warnings
+        with np.errstate(all="ignore"), DeferredInterrupt() as interrupt:
+            while state.epoch < settings.epochs and not self._patience_is_over():
+                good = parameters.backend.to_host(parameters.values)
+                try:
+                    self._epoch(interrupt, save, callback)
+                except DivergenceError:
+                    if not np.isfinite(parameters.backend.to_host(parameters.values)).all():
+                        parameters.backend.write(good, parameters.values)
+                    raise
+                save()
+        if state.best_values is not None:
+            parameters.backend.write(state.best_values, parameters.values)
+
+    def _epoch(
+        self, interrupt: DeferredInterrupt, save: Callable[[], None], callback: Callback
+    ) -> None:
+        state, backend = self.state, self.network.backend
+        order = Order(self.n, self.settings.seed, state.epoch, self.settings.shuffle)
+        started, first_step = time.perf_counter(), state.step
+        while state.step < self.steps:
+            self._step(order)
+            state.step += 1
+            if backend.host:  # elsewhere looking would stall the device: see the end of the epoch
+                self._check_finite(state.step - 1, state.step, order)
+            seconds = time.perf_counter() - started
+            if state.step < self.steps:
+                callback(self._progress(state.step - first_step, seconds, {}))
+            if interrupt.requested:
+                save()
+                raise KeyboardInterrupt
+        self._check_finite(0, self.steps, order)
+        totals = backend.to_host(self._totals).sum(axis=0) / self.n
+        metrics = {"loss": float(totals[0]), "squared_error": float(totals[1])}
+        if self.validation is not None:
+            metrics["val_loss"], metrics["val_squared_error"] = self._validate(self.validation)
+        seconds = time.perf_counter() - started
+        metrics |= {"learning_rate": self._learning_rate(self.steps - 1), "seconds": seconds}
+        for name, value in metrics.items():
+            state.history.setdefault(name, []).append(value)
+        report = self._progress(self.steps - first_step, seconds, metrics)
+        state.epoch, state.step = state.epoch + 1, 0
+        self._remember_best(metrics)
+        callback(report)
+
+    def _step(self, order: Order) -> None:
+        """One minibatch, one update."""
+        step = self.state.step
+        start = step * self.batch_size
+        stop = min(start + self.batch_size, self.n)
+        records = self._workspace.records(stop - start)
+        x = self._workspace.input[: stop - start]
+        totals = self._totals[step]
+        self._feeder.fill(order.positions(start, stop), x)
+        self.network.loss_and_gradient(x, records, totals)
+        self.optimizer.update(self._learning_rate(step), guard=totals)
+
+    def _learning_rate(self, step: int) -> float:
+        s = self.settings
+        update, updates = self.state.epoch * self.steps + step, s.epochs * self.steps
+        return s.learning_rate * learning_rate_factor(
+            s.schedule, update, updates, s.warmup, s.schedule_options
+        )
+
+    def _check_finite(self, first: int, last: int, order: Order) -> None:
+        """Raises DivergenceError for the first of these steps whose loss is not finite."""
+        totals = self.network.backend.to_host(self._totals[first:last])
+        finite = np.isfinite(totals[:, 0])
+        if finite.all():
+            return
+        step = first + int(np.argmin(finite))
+        start = step * self.batch_size
+        n = min(self.batch_size, self.n - start)
+        x = self._workspace.input[:n]
+        self._feeder.fill(order.positions(start, start + n), x)
+        where = diagnose(self.network, x, self._workspace.records(n))
+        loss = float(totals[step - first, 0])
+        raise DivergenceError(
+            loss, self.state.epoch + 1, step + 1, where, self.settings.learning_rate
+        )
+
+    def _validate(self, rows: Rows) -> tuple[float, float]:
+        """(loss, squared error) per sample of the validation data."""
+        network, backend = self.network, self.network.backend
+        feeder = Feeder(backend, rows, self.batch_size, network.dtype)
+        totals = backend.to_device(np.zeros((-(-len(rows) // self.batch_size), 2)))
+        for i, start in enumerate(range(0, len(rows), self.batch_size)):
+            positions = np.arange(start, min(start + self.batch_size, len(rows)))
+            x = self._workspace.input[: len(positions)]
+            feeder.fill(positions, x)
+            network.loss(x, self._workspace.records(len(positions)), totals[i])
+        loss, squared_error = backend.to_host(totals).sum(axis=0) / len(rows)
+        return float(loss), float(squared_error)
+
+    def _remember_best(self, metrics: dict[str, float]) -> None:
+        state, parameters = self.state, self.network.parameters
+        if self.settings.patience is None:
+            return
+        if metrics["val_loss"] < state.best_loss:
+            state.best_loss, state.best_epoch = metrics["val_loss"], state.epoch
+            state.best_values = parameters.backend.to_host(parameters.values)
+
+    def _patience_is_over(self) -> bool:
+        patience = self.settings.patience
+        return patience is not None and self.state.epoch - self.state.best_epoch >= patience
+
+    def _progress(self, steps_done: int, seconds: float, metrics: dict[str, float]) -> Progress:
+        state, settings = self.state, self.settings
+        left = (settings.epochs - state.epoch) * self.steps - state.step
+        per_step = seconds / max(steps_done, 1)
+        return Progress(
+            epoch=state.epoch + 1,
+            epochs=settings.epochs,
+            step=state.step,
+            steps=self.steps,
+            samples_per_second=self.n / self.steps / max(per_step, 1e-9),
+            seconds_left=left * per_step,
+            metrics=metrics,
+        )
+
+    def totals_to_host(self) -> NDArray[np.float64]:
+        """The epoch's totals so far, for a checkpoint within it."""
+        return self.network.backend.to_host(self._totals)
+
+    def restore_totals(self, totals: NDArray[np.float64]) -> None:
+        self.network.backend.write(totals, self._totals)
