@@ -68,7 +68,9 @@ def random_bits(state: Words, out: Words) -> None:
 def random_uniform(state: Words, low: float, high: float, out: Array) -> None:
     """out = low + (high - low) u, u uniform in [0, 1) with 24 (float32) or 53 (float64) bits.
 
-    A float32 number takes one word, a float64 number two.
+    A float32 number takes one word, a float64 number two. Product and sum are rounded one after
+    the other, never fused, so that the bits are the same everywhere; the sum may round up to
+    ``high`` where low is far from zero.
     """
     flat = out.reshape(-1)
     per_block = 4 if out.dtype == np.float32 else 2

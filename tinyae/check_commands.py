@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from . import gradcheck as checks
+from . import gradient_check as checks
 from ._version import __version__
 from .kernels.backend import backend_report, get_backend
 from .kernels.conventions import ACTIVATIONS, LOSSES

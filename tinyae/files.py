@@ -75,8 +75,9 @@ def read_npz(
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}")
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            if not isinstance(archive, np.lib.npyio.NpzFile) or META not in archive.files:
+        with open(path, "rb") as file:  # by name, np.load would leave a broken file open
+            archive = np.load(file, allow_pickle=False)
+            if isinstance(archive, np.ndarray) or META not in archive.files:
                 raise FileError(f"{path} is no {format} file: it holds no tinyae meta data")
             arrays = {name: archive[name] for name in archive.files}
         meta = json.loads(str(arrays.pop(META)[()]))

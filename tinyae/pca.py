@@ -100,8 +100,8 @@ def fit_pca(x: ArrayLike | Rows, n_components: int, seed: int = 0) -> PCA:
       the samples are never in memory together. Squaring costs accuracy only in directions that
       are about 1e8 times weaker than the strongest.
     - min(n, features) > EXACT_LIMIT: subspace iteration from a random start, drawn by Philox
-      from ``seed`` in [0, 2^64) (Halko, Martinsson and Tropp, "Finding structure with randomness", SIAM
-      Review 53, 2011, algorithms 4.4 and 5.1); the result then has ``approximate`` True.
+      from ``seed`` in [0, 2^64) (Halko, Martinsson and Tropp, "Finding structure with
+      randomness", SIAM Review 53, 2011, algorithms 4.4 and 5.1); ``approximate`` is then True.
 
     Raises ValueError where x has another shape or holds NaN, infinities or numbers whose squares
     overflow, TypeError or ValueError for an n_components that is no integer >= 1.

@@ -37,6 +37,8 @@ def train(given: argparse.Namespace, data: dict[str, Any], model: dict[str, Any]
         arguments.check(ae.get_params())
     except (TypeError, ValueError) as error:
         raise UsageError(str(error)) from error
+    if ae.patience is not None and ae.validation_fraction == 0:
+        raise UsageError("--patience watches the validation loss: give --validation-fraction")
     dataset = open_data(config["data"])
     if not run.exists():
         run.write_config({"tinyae": __version__, **config})

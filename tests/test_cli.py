@@ -1,0 +1,231 @@
+"""The command line as a user meets it: run folders, resuming, outputs, exit codes."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tinyae import Autoencoder
+from tinyae.cli import main
+from tinyae.datasets import load_dataset
+
+SMALL = ["--hidden", "24", "--code", "3", "--epochs", "3"]
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def data(here: Path) -> Path:
+    """60 samples of 12 features."""
+    path = here / "data.npy"
+    np.save(path, np.random.default_rng(0).random((60, 12), dtype=np.float32))
+    return path
+
+
+@pytest.fixture
+def run(data: Path, capsys: pytest.CaptureFixture[str]) -> Path:
+    assert main(["train", "--data", "data.npy", *SMALL, "--out", "run"]) == 0
+    capsys.readouterr()
+    return Path("run")
+
+
+def test_train_without_arguments_learns_the_ball(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("matplotlib", reason="the pictures need matplotlib")
+    assert main(["train", "--epochs", "3"]) == 0
+    out, err = capsys.readouterr()
+    assert "epoch 3/3" in err and "samples/s" in err and "left" in err
+    assert "autoencoder" in out and "PCA 32" in out
+    names = {path.name for path in Path("runs/ball").iterdir()}
+    assert names == {
+        "model.npz", "checkpoint.npz", "config.json", "history.csv", "loss.png",
+        "reconstructions.png", "code.png",
+    }  # fmt: skip
+    assert main(["train", "--epochs", "1", "--hidden", "8", "--code", "2"]) == 0
+    assert Path("runs/ball-2/model.npz").exists()  # a second run takes a folder of its own
+
+
+def test_history_and_json(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    argv = ["train", "--data", "data.npy", *SMALL, "--out", "run", "--json", "--seed", "7"]
+    assert main([*argv, "--validation-fraction", "0.2"]) == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert summary["epochs"] == 3 and summary["code"] == 3 and summary["run"] == "run"
+    with open("run/history.csv") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows] == ["1", "2", "3"]
+    model = Autoencoder.load("run/model.npz")
+    assert float(rows[-1]["val_loss"]) == model.history_["val_loss"][-1]
+    assert json.loads(Path("run/config.json").read_text())["model"]["random_state"] == 7
+    test = load_dataset("data.npy").test
+    assert summary["test"]["squared_error"] == pytest.approx(-model.score(test), rel=1e-12)
+
+
+def test_evaluate(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate", "run", "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert list(result) == ["squared_error", "pca_squared_error", "code", "samples"]
+    dataset = load_dataset("data.npy")
+    train, test = np.asarray(dataset.train, np.float64), np.asarray(dataset.test, np.float64)
+    mean = train.mean(axis=0)
+    v = np.linalg.svd(train - mean, full_matrices=False)[2][:3]
+    pca = (((test - mean) - (test - mean) @ v.T @ v) ** 2).sum(axis=1).mean()
+    x = Autoencoder.load("run/model.npz").reconstruct(test)
+    assert result["pca_squared_error"] == pytest.approx(pca, rel=1e-9)
+    assert result["squared_error"] == pytest.approx(((test - x) ** 2).sum(1).mean(), rel=1e-5)
+    assert (result["code"], result["samples"]) == (3, 6)
+    assert main(["evaluate", "run"]) == 0
+    assert "PCA 3" in capsys.readouterr().out
+
+
+def test_encode_decode_reconstruct(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["encode", "run", "--part", "test", "--out", "z.npy"]) == 0
+    assert main(["decode", "run", "--codes", "z.npy", "--out", "x.npy"]) == 0
+    assert main(["reconstruct", "run", "--out", "r.csv"]) == 0
+    z, x, r = np.load("z.npy"), np.load("x.npy"), np.loadtxt("r.csv", delimiter=",")
+    model, test = Autoencoder.load("run/model.npz"), load_dataset("data.npy").test
+    np.testing.assert_array_equal(z, model.encode(test))
+    np.testing.assert_array_equal(x, model.decode(z))
+    np.testing.assert_array_equal(r.astype(np.float32), model.reconstruct(test))
+    assert main(["encode", "run", "--out", "all.csv"]) == 0
+    assert np.loadtxt("all.csv", delimiter=",").shape == (60, 3)
+    assert "60 codes of 3 numbers" in capsys.readouterr().out
+
+
+def test_reconstruct_draws_a_picture(run: Path) -> None:
+    pytest.importorskip("matplotlib", reason="the picture needs matplotlib")
+    assert main(["reconstruct", "run", "--out", "r.png"]) == 0
+    assert Path("r.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_info(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["info", "run"]) == 0
+    out = capsys.readouterr().out
+    assert "encoder.0" in out and "sigmoid" in out and "trained for 3 epochs" in out
+    assert main(["info", "run", "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["shapes"]["encoder.0.weight"] == [12, 24] and result["epochs"] == 3
+
+
+def test_gradcheck_and_doctor(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["gradcheck", "--activation", "tanh", "--loss", "mse", "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["max_relative_error"] <= 1e-7 and len(result["checks"]) == 3
+    assert main(["doctor"]) == 0
+    assert "numpy     works" in capsys.readouterr().out
+    assert main(["doctor", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["backends"]["numpy"] == ""
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["train", "--data", "nowhere.npy"], "nowhere.npy"),
+        (["train", "--code", "0"], "code must be an integer >= 1, got 0"),
+        (["train", "--code", "many"], "--code"),
+        (["train", "--hidden", "3,x"], "--hidden"),
+        (["train", "--loss", "bce", "--output", "tanh"], "needs output='sigmoid'"),
+        (["train", "--patience", "2"], "give --validation-fraction"),
+        (["train", "--resume"], "--resume needs a run folder"),
+        (["train", "--resume", "nowhere"], "no run folder"),
+        (["evaluate", "nowhere"], "no run folder"),
+        (["encode", "nowhere", "--out", "z.txt"], "--out must end in .npy or .csv"),
+        (["encode", "nowhere", "--out", "no/z.npy"], "there is no folder no"),
+        (["info"], "RUN"),
+        (["fly"], "fly"),
+        ([], "COMMAND"),
+    ],
+)
+def test_wrong_arguments_exit_with_2(
+    here: Path, capsys: pytest.CaptureFixture[str], argv: list[str], message: str
+) -> None:
+    assert main(argv) == 2
+    assert message in capsys.readouterr().err
+    assert not any(here.iterdir())  # nothing was made
+
+
+def test_failing_work_exits_with_1(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    wild = ["train", "--data", "data.npy", "--optimizer", "sgd", "--learning-rate", "1e30"]
+    assert main([*wild, "--loss", "mse", "--output", "identity", "--out", "wild"]) == 1
+    assert "What usually helps: a smaller learning_rate" in capsys.readouterr().err
+    Path("run/model.npz").write_bytes(Path("run/model.npz").read_bytes()[:500])
+    assert main(["evaluate", "run"]) == 1
+    assert "broken or truncated" in capsys.readouterr().err
+    np.save("wide.npy", np.zeros((20, 13)))
+    assert main(["train", "--data", "wide.npy", *SMALL, "--out", "wide"]) == 0
+    assert main(["evaluate", "wide", "--data", "data.npy"]) == 1
+    assert "X has 12 features" in capsys.readouterr().err
+
+
+def test_a_run_is_never_overwritten(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = Path("run/model.npz").read_bytes()
+    assert main(["train", "--data", "data.npy", *SMALL, "--out", "run"]) == 2
+    assert "holds a run already" in capsys.readouterr().err
+    assert main(["train", "--resume", "run", "--epochs", "9"]) == 2
+    assert "it was started with 3" in capsys.readouterr().err
+    assert main(["train", "--resume", "run"]) == 0  # nothing is left to train
+    after = np.load("run/model.npz")
+    assert Path("run/model.npz").read_bytes() == before or all(
+        np.array_equal(after[n], Autoencoder.load("run/model.npz").parameters()[n])
+        for n in after.files
+        if n != "meta"
+    )
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupt_and_resume_end_with_the_same_weights(data: Path, number: int) -> None:
+    train = [sys.executable, "-m", "tinyae", "train", "--data", "data.npy", "--hidden", "16"]
+    train += ["--code", "2", "--epochs", "40", "--batch-size", "4"]
+    plain = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    subprocess.run([*train, "--out", "whole"], check=True, capture_output=True, env=plain)
+    process = subprocess.Popen(
+        [*train, "--out", "parts"], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
+        env=plain,
+    )  # fmt: skip
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith("epoch  3/40"):
+            process.send_signal(number)
+            break
+    rest = process.stderr.read()
+    process.stderr.close()
+    assert process.wait() == 1
+    assert "'tinyae train --resume parts' goes on from here" in rest
+    assert not Path("parts/model.npz").exists()
+    assert main(["train", "--out", "parts", "--resume"]) == 0
+    whole, parts = np.load("whole/model.npz"), np.load("parts/model.npz")
+    for name in set(whole.files) - {"meta"}:
+        assert np.array_equal(whole[name], parts[name]), name
+
+
+def test_resume_starts_what_was_killed_before_its_first_checkpoint(
+    data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    argv = ["train", "--data", "data.npy", *SMALL, "--out", "new", "--resume"]
+    assert main(argv) == 0
+    assert "nothing to resume in new: starting from the beginning" in capsys.readouterr().err
+    assert Path("new/model.npz").exists()
+
+
+def test_python_m_and_help() -> None:
+    def run(*argv: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "tinyae", *argv], capture_output=True, text=True, check=False
+        )
+
+    shown = run("--help")
+    assert shown.returncode == 0 and "exit codes: 0 done" in shown.stdout
+    assert "--learning-rate" in run("train", "--help").stdout
+    assert run("--version").stdout.startswith("tinyae ")
