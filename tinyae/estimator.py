@@ -326,6 +326,24 @@ class Autoencoder(EstimatorMixin):
             raise FileError(f"{path} describes no autoencoder: {error}") from error
         return model.set_parameters(arrays)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies and pickles: plain values and NumPy arrays, nothing of the backend."""
+        inside = ("_network", "_optimizer", "_minibatch", "_minibatch_totals")
+        state = {name: value for name, value in self.__dict__.items() if name not in inside}
+        if "_network" in self.__dict__:
+            state["_trained"] = (self.parameters(), self._optimizer.updates, self._optimizer.state())
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        trained = state.pop("_trained", None)
+        self.__dict__.update(state)
+        if trained is not None:
+            parameters, updates, moments = trained
+            self._build(self.n_features_in_, self.output_, self.loss_name_, self.seed_)
+            self.__dict__.update(state)
+            self._network.parameters.set(parameters)
+            self._optimizer.restore(updates, moments)
+
     # ---- inside --------------------------------------------------------------------------
 
     _network: Network
