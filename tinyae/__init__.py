@@ -1,9 +1,9 @@
 """tinyae: an autoencoder from scratch, every layer, loss, optimiser and kernel by hand.
 
-    from tinyae import Autoencoder
-    ae = Autoencoder(hidden=(512, 256), code=32).fit(X)
-    z = ae.encode(X)
-    x = ae.decode(z)
+from tinyae import Autoencoder
+ae = Autoencoder(hidden=(512, 256), code=32).fit(X)
+z = ae.encode(X)
+x = ae.decode(z)
 """
 
 from typing import TYPE_CHECKING, Any
@@ -26,11 +26,14 @@ _HOME = {
     "load_dataset": "datasets",
     "gradcheck": "gradient_check",
 }
-__all__ = ["__version__", *_HOME]
+__all__ = [  # noqa: PLE0604
+    "__version__",
+    *_HOME,
+]
 
 
 def __getattr__(name: str) -> Any:
-    """Imports a public name when it is first used: ``import tinyae`` alone costs next to nothing."""
+    """Imports a public name at its first use: ``import tinyae`` costs next to nothing."""
     if name not in _HOME:
         raise AttributeError(f"module 'tinyae' has no attribute {name!r}")
     from importlib import import_module

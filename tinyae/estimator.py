@@ -190,8 +190,10 @@ class Autoencoder(EstimatorMixin):
 
         settings = assemble.settings(self.get_params(), seed)
         training = Training(self._network, self._optimizer, settings, rows, held_out)
-        described = {**self._json_params(), "output": self.output_, "loss": self.loss_name_}
-        described |= {"random_state": seed, "verbose": None, "backend": self.backend_}
+        described = _as_json(
+            {**self.get_params(), "output": self.output_, "loss": self.loss_name_,
+             "random_state": seed, "verbose": None, "backend": self.backend_}
+        )  # fmt: skip
         if resume and checkpoint is not None:
             restore_checkpoint(checkpoint, training, described)
 
@@ -226,7 +228,7 @@ class Autoencoder(EstimatorMixin):
             self._minibatch = network.workspace(n, training=True)
             self._minibatch_totals = backend.to_device(np.zeros(2))
         x, records = self._minibatch.input[:n], self._minibatch.records(n)
-        Feeder(backend, rows, n, self.dtype).fill(np.arange(n), x)
+        Feeder(backend, rows, n, network.dtype).fill(np.arange(n), x)
         with np.errstate(all="ignore"):
             network.loss_and_gradient(x, records, self._minibatch_totals)
             self._optimizer.update(self.learning_rate, guard=self._minibatch_totals)
@@ -299,7 +301,8 @@ class Autoencoder(EstimatorMixin):
             "history": getattr(self, "history_", {}),
             "n_iter": getattr(self, "n_iter_", 0),
         }
-        save_model(path, self._json_params(), fitted, parameters)
+        params = {**self._built_params, "random_state": self.seed_}
+        save_model(path, _as_json(params), fitted, parameters)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], *, backend: str = "auto") -> Autoencoder:
@@ -317,7 +320,7 @@ class Autoencoder(EstimatorMixin):
             n_features, output, loss = fitted["n_features"], fitted["output"], fitted["loss"]
             plan = assemble.architecture(params, n_features, output, loss)
             expect_arrays(path, arrays, assemble.expected_arrays(plan, model.dtype))
-            model._build(n_features, output, loss, fitted["seed"])
+            model._build(n_features, output, loss, fitted["seed"], model.get_params())
             model.history_ = {k: [float(v) for v in vs] for k, vs in fitted["history"].items()}
             model.n_iter_ = int(fitted["n_iter"])
         except FileError:
@@ -331,7 +334,11 @@ class Autoencoder(EstimatorMixin):
         inside = ("_network", "_optimizer", "_minibatch", "_minibatch_totals")
         state = {name: value for name, value in self.__dict__.items() if name not in inside}
         if "_network" in self.__dict__:
-            state["_trained"] = (self.parameters(), self._optimizer.updates, self._optimizer.state())
+            state["_trained"] = (
+                self.parameters(),
+                self._optimizer.updates,
+                self._optimizer.state(),
+            )
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -339,7 +346,8 @@ class Autoencoder(EstimatorMixin):
         self.__dict__.update(state)
         if trained is not None:
             parameters, updates, moments = trained
-            self._build(self.n_features_in_, self.output_, self.loss_name_, self.seed_)
+            params = self._built_params
+            self._build(self.n_features_in_, self.output_, self.loss_name_, self.seed_, params)
             self.__dict__.update(state)
             self._network.parameters.set(parameters)
             self._optimizer.restore(updates, moments)
@@ -353,19 +361,23 @@ class Autoencoder(EstimatorMixin):
 
     def _make(self, n_features: int, low: float, high: float, seed: int) -> None:
         """New network with initial weights, for data in [low, high]."""
-        self._build(n_features, *losses.resolve(self.output, self.loss, low, high), seed)
+        output, loss = losses.resolve(self.output, self.loss, low, high)
+        self._build(n_features, output, loss, seed, self.get_params())
         assemble.initialize(self._network, self.initializer, seed)
         self._settled = bool(np.isfinite(low))
 
-    def _build(self, n_features: int, output: str, loss: str, seed: int) -> None:
+    def _build(
+        self, n_features: int, output: str, loss: str, seed: int, params: Mapping[str, Any]
+    ) -> None:
         """A network whose weights are not set yet, and a fresh optimiser."""
-        backend = get_backend(self.backend)
-        plan = assemble.architecture(self.get_params(), n_features, output, loss)
-        self._network = Network(backend, plan, self.dtype)
-        self._optimizer = assemble.optimizer(self.get_params(), self._network)
+        backend = get_backend(params["backend"])
+        plan = assemble.architecture(params, n_features, output, loss)
+        self._network = Network(backend, plan, params["dtype"])
+        self._optimizer = assemble.optimizer(params, self._network)
+        self._built_params = dict(params)  # what set_params changes later is for the next fit
         self._minibatch = None
         self._settled = True
-        self._code = self.code
+        self._code = params["code"]
         self.n_features_in_ = n_features
         self.output_, self.loss_name_ = output, loss
         self.seed_ = seed
@@ -378,15 +390,9 @@ class Autoencoder(EstimatorMixin):
         output, loss = losses.resolve(self.output, self.loss, low, high)
         if (output, loss) != (self.output_, self.loss_name_):
             values = self._network.parameters.to_host()
-            self._build(self.n_features_in_, output, loss, self.seed_)
+            self._build(self.n_features_in_, output, loss, self.seed_, self._built_params)
             self._network.parameters.set(values)
         self._settled = True
-
-    def _json_params(self) -> dict[str, Any]:
-        """The constructor's arguments as JSON has them: tuples are lists, NumPy numbers plain."""
-        params = {**self.get_params(), "random_state": getattr(self, "seed_", None)}
-        plain: dict[str, Any] = json.loads(json.dumps(params, default=lambda v: v.item()))
-        return plain
 
     def _checked(self, X: ArrayLike | Rows) -> Rows:
         """X as samples of the right width, finite."""
@@ -409,6 +415,12 @@ class Autoencoder(EstimatorMixin):
                 f"{name} has {rows.shape[1]} features, but {type(self).__name__} is expecting "
                 f"{width} features as input"
             )
+
+
+def _as_json(params: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments as JSON has them: tuples are lists, NumPy numbers plain."""
+    plain: dict[str, Any] = json.loads(json.dumps(params, default=lambda v: v.item()))
+    return plain
 
 
 def _ignore(progress: object) -> None:

@@ -84,8 +84,8 @@ def read_npz(
     except FileError:
         raise
     except (
-        OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError,
-        MemoryError,
+        OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error,
+        NotImplementedError, MemoryError,
     ) as error:  # fmt: skip
         raise FileError(
             f"{path} is no {format} file, or it is broken or truncated ({error})"
