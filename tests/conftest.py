@@ -16,6 +16,7 @@ from functools import cache
 from typing import Any
 
 import pytest
+
 from tinyae.kernels.backend import Backend, available_backends, get_backend
 
 STRICT = os.environ.get("TINYAE_STRICT") == "1"

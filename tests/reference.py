@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+
 from tinyae.kernels.backend import Backend
 
 Array = np.ndarray[Any, Any]

@@ -381,7 +381,7 @@ def test_images_keep_their_orientation(tmp_path, pil):
 
 
 def test_images_of_every_ending(tmp_path, pil):
-    endings = "png jpg jpeg bmp gif tif tiff webp pgm ppm".split()
+    endings = ["png", "jpg", "jpeg", "bmp", "gif", "tif", "tiff", "webp", "pgm", "ppm"]
     for ending in endings:
         save(pil.new("RGB", (4, 3), (200, 100, 50)), tmp_path / f"a.{ending}")
     samples = read_images(tmp_path).samples

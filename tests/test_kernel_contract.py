@@ -14,6 +14,7 @@ from typing import Any, get_type_hints
 
 import numpy as np
 import pytest
+
 from reference import call, poisoned
 from tinyae.kernels import backend as contract
 from tinyae.kernels.backend import (

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from reference import assert_within, awkward_shapes, call, eps, poisoned
 from tinyae.kernels.backend import Backend
 

@@ -9,6 +9,7 @@ from functools import cache
 
 import numpy as np
 import pytest
+
 from reference import assert_within, call, eps, poisoned
 from tinyae.kernels.backend import Backend
 from tinyae.kernels.random_numpy import CHUNK, _words, philox

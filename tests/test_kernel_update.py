@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
+
 from reference import assert_within, call, eps
 from tinyae.kernels.backend import Backend
 from tinyae.kernels.conventions import HYPER
