@@ -76,21 +76,29 @@ class Training:
     def run(self, save: Callable[[], None], callback: Callback) -> None:
         """Trains to the end; ``save`` is called after every epoch and at an interrupt.
 
-        Raises DivergenceError at the first loss that is not finite, KeyboardInterrupt at Ctrl-C.
+        Raises DivergenceError at the first loss that is not finite, with the weights that the
+        epoch began with (or the one before, if it was these that failed); KeyboardInterrupt at
+        Ctrl-C.
         """
         state, settings = self.state, self.settings
         parameters = self.network.parameters
         # overflow is met with a diagnosis, not with NumPy's warnings
         with np.errstate(all="ignore"), DeferredInterrupt() as interrupt:
+            good = parameters.backend.to_host(parameters.values)
             while state.epoch < settings.epochs and not self._patience_is_over():
-                good = parameters.backend.to_host(parameters.values)
+                # good once a finite loss has been seen with them
+                entered = parameters.backend.to_host(parameters.values)
+                first_step = state.step
                 try:
                     self._epoch(interrupt, save, callback)
-                except DivergenceError:
-                    if not np.isfinite(parameters.backend.to_host(parameters.values)).all():
-                        parameters.backend.write(good, parameters.values)
+                except DivergenceError as error:
+                    proven = error.step > first_step + 1
+                    parameters.backend.write(entered if proven else good, parameters.values)
                     raise
+                good = entered
                 save()
+                if interrupt.requested:
+                    raise KeyboardInterrupt
         if state.best_values is not None:
             parameters.backend.write(state.best_values, parameters.values)
 

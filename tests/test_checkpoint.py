@@ -1,0 +1,189 @@
+"""A run that was stopped and resumed ends with the same bytes as one that never was."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tinyae import Autoencoder, FileError
+from tinyae.progress import Progress
+
+X = np.random.default_rng(0).random((50, 6))
+
+
+def make(**options: Any) -> Autoencoder:
+    settings: dict[str, Any] = {
+        "hidden": (7,), "code": 2, "epochs": 5, "batch_size": 8, "random_state": 3,
+        "learning_rate": 0.01,
+    }  # fmt: skip
+    return Autoencoder(**{**settings, **options})
+
+
+class Stop(Exception):
+    """Ends a training from its callback, as a crash would."""
+
+
+def stop_at(epoch: int, step: int) -> Any:
+    def callback(p: Progress) -> None:
+        if (p.epoch, p.step) == (epoch, step):
+            raise Stop
+
+    return callback
+
+
+def interrupt_at(epoch: int, step: int) -> Any:
+    def callback(p: Progress) -> None:
+        if (p.epoch, p.step) == (epoch, step):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    return callback
+
+
+def assert_same(a: Autoencoder, b: Autoencoder) -> None:
+    """Weights, moments and history, bit for bit; the wall clock apart."""
+    for one, two in zip(
+        [a.parameters(), a._optimizer.state()], [b.parameters(), b._optimizer.state()], strict=True
+    ):
+        assert list(one) == list(two)
+        for name in one:
+            np.testing.assert_array_equal(one[name], two[name], err_msg=name)
+    assert a._optimizer.updates == b._optimizer.updates
+    assert a.n_iter_ == b.n_iter_
+    for history in (a.history_, b.history_):
+        assert len(history["seconds"]) == a.n_iter_
+    clockless = [{k: v for k, v in m.history_.items() if k != "seconds"} for m in (a, b)]
+    assert clockless[0] == clockless[1]
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "momentum", "nesterov", "adam", "adamw"])
+@pytest.mark.parametrize("schedule", ["one-cycle", "step"])
+def test_resume_after_every_epoch(tmp_path: Path, optimizer: str, schedule: str) -> None:
+    options = {"optimizer": optimizer, "schedule": schedule, "weight_decay": 0.01, "clip_norm": 1.0}
+    whole = make(**options).fit(X)
+    for epoch in range(1, 6):
+        file = tmp_path / f"{epoch}.npz"
+        with pytest.raises(Stop):
+            make(**options).fit(X, checkpoint=file, callback=stop_at(epoch, 3))
+        assert file.exists() == (epoch > 1)  # the last whole epoch, if there was one
+        assert_same(make(**options).fit(X, checkpoint=file, resume=True), whole)
+
+
+@pytest.mark.parametrize("step", [1, 4, 6])  # 6 is the epoch's last: 45 samples by eights
+@pytest.mark.parametrize("epoch", [1, 3, 5])
+def test_interrupt_within_an_epoch(tmp_path: Path, epoch: int, step: int) -> None:
+    options = {"validation_fraction": 0.1, "patience": 4, "dtype": "float64"}
+    whole = make(**options).fit(X)
+    assert whole.n_iter_ == 5
+    file = tmp_path / "checkpoint.npz"
+    handler = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        make(**options).fit(X, checkpoint=file, callback=interrupt_at(epoch, step))
+    assert signal.getsignal(signal.SIGINT) is handler
+    assert_same(make(**options).fit(X, checkpoint=file, resume=True), whole)
+
+
+def test_patience_and_best_weights_survive(tmp_path: Path) -> None:
+    options = {"validation_fraction": 0.3, "patience": 3, "epochs": 60, "learning_rate": 0.2}
+    whole = make(**options).fit(X)
+    assert whole.n_iter_ < 60
+    best = int(np.argmin(whole.history_["val_loss"])) + 1
+    assert whole.n_iter_ == best + 3
+    file = tmp_path / "checkpoint.npz"
+    with pytest.raises(Stop):
+        make(**options).fit(X, checkpoint=file, callback=stop_at(best + 2, 2))
+    assert_same(make(**options).fit(X, checkpoint=file, resume=True), whole)
+
+
+def test_resuming_an_ended_run_changes_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "checkpoint.npz"
+    whole = make().fit(X, checkpoint=file)
+    assert_same(make().fit(X, checkpoint=file, resume=True), whole)
+
+
+def test_without_a_seed_the_checkpoint_brings_its_own(tmp_path: Path) -> None:
+    file = tmp_path / "checkpoint.npz"
+    with pytest.raises(Stop):
+        make(random_state=None).fit(X, checkpoint=file, callback=stop_at(3, 2))
+    resumed = make(random_state=None).fit(X, checkpoint=file, resume=True)
+    assert_same(resumed, make(random_state=resumed.seed_).fit(X))
+
+
+def test_other_settings_data_or_files_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / "checkpoint.npz"
+    make().fit(X, checkpoint=file)
+    with pytest.raises(ValueError, match="other settings: learning_rate=0.01 there, 0.02 here"):
+        make(learning_rate=0.02).fit(X, checkpoint=file, resume=True)
+    with pytest.raises(ValueError, match="cannot resume from .* with other data"):
+        make().fit(X[::-1], checkpoint=file, resume=True)
+    with pytest.raises(ValueError, match="with other data"):
+        make().fit(X[:-1], checkpoint=file, resume=True)
+    model = tmp_path / "model.npz"
+    make().fit(X).save(model)
+    with pytest.raises(FileError, match=r"no tinyae-checkpoint file: its format is 'tinyae-model'"):
+        make().fit(X, checkpoint=model, resume=True)
+    whole = file.read_bytes()
+    for size in range(0, len(whole), 997):
+        file.write_bytes(whole[:size])
+        with pytest.raises(FileError, match="broken or truncated"):
+            make().fit(X, checkpoint=file, resume=True)
+
+
+TRAIN = """
+import sys
+import numpy as np
+from tinyae import Autoencoder
+
+X = np.random.default_rng(1).random((400, 12))
+ae = Autoencoder(hidden=(16,), code=3, epochs=60, batch_size=20, random_state=5,
+                 validation_fraction=0.1, optimizer="adamw", schedule="one-cycle")
+print("ready", flush=True)
+ae.fit(X, checkpoint=sys.argv[1], resume=True)
+ae.save(sys.argv[2])
+"""
+
+
+@pytest.mark.slow
+def test_killed_50_times_it_ends_with_the_same_bytes(tmp_path: Path) -> None:
+    """SIGKILL at 50 random moments, many of them while a checkpoint is being written."""
+
+    def start(name: str) -> subprocess.Popen[str]:
+        files = [str(tmp_path / f"{name}{suffix}.npz") for suffix in ("", "-model")]
+        process = subprocess.Popen(
+            [sys.executable, "-c", TRAIN, *files], stdout=subprocess.PIPE, text=True
+        )
+        assert process.stdout is not None and process.stdout.readline() == "ready\n"
+        process.stdout.close()
+        return process
+
+    started = time.perf_counter()
+    assert start("whole").wait() == 0
+    seconds = time.perf_counter() - started
+    delays = random.Random(0)
+    kills = runs = 0
+    while kills < 50:
+        runs += 1
+        process = start(f"run{runs}")
+        while process.poll() is None and kills < 50:
+            time.sleep(delays.uniform(0, seconds / 3))
+            if process.poll() is None:
+                process.send_signal(signal.SIGKILL)
+                if process.wait() == 0:  # it ended just before
+                    break
+                kills += 1
+                process = start(f"run{runs}")
+        assert process.wait() == 0
+    with np.load(tmp_path / "whole-model.npz") as whole:
+        for run in range(1, runs + 1):
+            with np.load(tmp_path / f"run{run}-model.npz") as model:
+                for name in set(whole.files) - {"meta"}:
+                    assert whole[name].tobytes() == model[name].tobytes(), (run, name)
+    assert runs >= 2 and not list(tmp_path.glob("run*.tmp"))

@@ -1,0 +1,185 @@
+"""The training loop: what an epoch computes, what it never does, and how it ends badly."""
+
+from __future__ import annotations
+
+import threading
+import tracemalloc
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tinyae import Autoencoder, DivergenceError
+from tinyae.progress import Progress
+
+
+def test_history_against_the_same_updates_one_by_one() -> None:
+    """fit without shuffling is partial_fit on consecutive slices, at a constant learning rate."""
+    X = np.random.default_rng(0).random((23, 5))
+    options = {"hidden": (6,), "code": 2, "batch_size": 5, "random_state": 1, "dtype": "float64",
+               "learning_rate": 0.01}  # fmt: skip
+    ae = Autoencoder(**options, epochs=3, shuffle=False, schedule="constant", warmup=0.0).fit(X)
+    step = Autoencoder(**options).partial_fit(X[:5])
+    step.set_parameters(Autoencoder(**options, epochs=0).fit(X).parameters())
+    step._optimizer.restore(
+        0, {name: np.zeros_like(m) for name, m in step._optimizer.state().items()}
+    )
+    for epoch in range(3):
+        losses, errors = [], []
+        for start in range(0, 23, 5):
+            batch = X[start : start + 5]
+            errors.append(((batch - step.reconstruct(batch)) ** 2).sum())
+            step.partial_fit(batch)
+            losses.append(step.loss_ * len(batch))
+        assert ae.history_["loss"][epoch] == pytest.approx(sum(losses) / 23, rel=1e-12)
+        assert ae.history_["squared_error"][epoch] == pytest.approx(sum(errors) / 23, rel=1e-12)
+    for name, value in step.parameters().items():
+        np.testing.assert_allclose(ae.parameters()[name], value, rtol=1e-12, err_msg=name)
+
+
+def test_every_sample_is_visited_once_an_epoch_in_changing_order() -> None:
+    from tinyae.batches import ORDER_CHUNK, Order
+
+    for n in (1, 2, 7, 1000, ORDER_CHUNK + 17):
+        seen = []
+        for epoch in (0, 1):
+            order = Order(n, seed=3, epoch=epoch, shuffle=True)
+            step = max(1, n // 7)
+            parts = [order.positions(i, min(i + step, n)).copy() for i in range(0, n, step)]
+            seen.append(np.concatenate(parts))
+            np.testing.assert_array_equal(np.sort(seen[-1]), np.arange(n))
+        assert n < 1000 or not np.array_equal(*seen)
+    middle = Order(1000, seed=3, epoch=1, shuffle=True)  # entered at once where a run resumes
+    np.testing.assert_array_equal(
+        middle.positions(600, 700), Order(1000, 3, 1, True).positions(0, 1000)[600:700]
+    )
+    np.testing.assert_array_equal(Order(9, 3, 1, False).positions(2, 5), [2, 3, 4])
+
+
+def test_two_runs_are_bit_equal_and_another_seed_is_not() -> None:
+    X = np.random.default_rng(0).random((300, 20))
+    a, b, c = (
+        Autoencoder(hidden=(16,), code=3, epochs=2, random_state=s).fit(X) for s in (1, 1, 2)
+    )
+    for name, value in a.parameters().items():
+        assert value.tobytes() == b.parameters()[name].tobytes()
+    assert a.history_["loss"] == b.history_["loss"] != c.history_["loss"]
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_divergence_names_epoch_step_layer_and_remedy(optimizer: str, dtype: str) -> None:
+    X = np.random.default_rng(0).normal(size=(64, 10)) * 100
+    rate = 1e200 if dtype == "float64" else 1e25
+    ae = Autoencoder(hidden=(8,), code=3, optimizer=optimizer, learning_rate=rate, loss="mse",
+                     output="identity", dtype=dtype, batch_size=16, random_state=0, warmup=0.0)  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # no RuntimeWarning of NumPy's escapes
+        with pytest.raises(DivergenceError) as caught:
+            ae.fit(X)
+    error = caught.value
+    assert (error.epoch, error.step) == (1, 2)
+    assert error.layer in ("encoder.0", "encoder.1", "decoder.0", "decoder.1")
+    for part in ("epoch 1, step 2", error.layer, "smaller learning_rate", "clip_norm"):
+        assert part in str(error)
+    assert np.isfinite(ae.reconstruct(X)).all()
+    initial = Autoencoder(**{**ae.get_params(), "epochs": 0}).fit(X).parameters()
+    for name, value in ae.parameters().items():
+        np.testing.assert_array_equal(value, initial[name], err_msg=name)
+
+
+def test_weights_ruined_by_an_epochs_last_step_are_not_kept() -> None:
+    """The first loss of epoch 2 is infinite: what epoch 1 began with is the last good."""
+    X = np.random.default_rng(0).normal(size=(8, 3))
+    ae = Autoencoder(hidden=(), code=2, loss="mse", output="identity", optimizer="sgd", epochs=3,
+                     learning_rate=1e200, batch_size=8, warmup=0.0, random_state=0,
+                     dtype="float64")  # fmt: skip
+    with pytest.raises(DivergenceError) as caught:
+        ae.fit(X)
+    assert (caught.value.epoch, caught.value.step) == (2, 1)
+    assert np.isfinite(ae.reconstruct(X)).all()
+    assert ae.n_iter_ == 1 and len(ae.history_["loss"]) == 1
+
+
+def test_weights_that_a_finite_loss_ruined_are_restored() -> None:
+    """The gradient overflows while the loss does not: the epoch's first weights come back."""
+    X = np.full((8, 3), 1e18, np.float32)
+    ae = Autoencoder(hidden=(), code=2, loss="l1", output="identity", optimizer="sgd",
+                     learning_rate=1e25, batch_size=4, warmup=0.0, random_state=0)  # fmt: skip
+    with pytest.raises(DivergenceError) as caught:
+        ae.fit(X)
+    assert "weights are not finite" in str(caught.value)
+    fresh = Autoencoder(
+        hidden=(), code=2, epochs=0, random_state=0, loss="l1", output="identity"
+    ).fit(X)
+    for name, value in ae.parameters().items():
+        np.testing.assert_array_equal(value, fresh.parameters()[name])
+
+
+def test_a_step_allocates_nothing_after_the_first() -> None:
+    """Activations of 2 MB each, four optimiser arrays: a new one would stand out."""
+    X = np.random.default_rng(0).integers(0, 256, (1200, 300), dtype=np.uint8)
+    peaks: list[int] = []
+
+    def callback(p: Progress) -> None:
+        if p.step > 2:  # the first full batch and what it sets up are behind
+            peaks.append(tracemalloc.get_traced_memory()[1] - base[0])
+        tracemalloc.reset_peak()
+        base[0] = tracemalloc.get_traced_memory()[0]
+
+    base = [0]
+    tracemalloc.start()
+    try:
+        for activation in ("relu", "gelu"):
+            Autoencoder(hidden=(512,), code=300, activation=activation, epochs=1, batch_size=200,
+                        random_state=0, clip_norm=1.0, weight_decay=1e-3).fit(X, callback=callback)  # fmt: skip
+    finally:
+        tracemalloc.stop()
+    assert len(peaks) >= 6
+    # NumPy's own casting buffers are 64 kB; the smallest array of the net has 240 kB
+    assert max(peaks) < 150_000, peaks
+
+
+def test_reports(capsys: pytest.CaptureFixture[str]) -> None:
+    X = np.random.default_rng(0).random((10, 4))
+    reports: list[Progress] = []
+    ae = Autoencoder(hidden=(3,), code=1, epochs=2, batch_size=4, random_state=0, verbose=True)
+    ae.fit(X, callback=reports.append)
+    assert [(p.epoch, p.step, bool(p.metrics)) for p in reports] == [
+        (1, 1, False), (1, 2, False), (1, 3, True), (2, 1, False), (2, 2, False), (2, 3, True),
+    ]  # fmt: skip
+    assert all(p.epochs == 2 and p.steps == 3 and p.samples_per_second > 0 for p in reports)
+    assert reports[-1].seconds_left == 0 and reports[0].seconds_left > 0
+    assert reports[-1].metrics["loss"] == ae.history_["loss"][-1] == ae.loss_
+    ae.fit(X)
+    assert "epoch 2/2  loss " in capsys.readouterr().out
+
+
+def test_outside_the_main_thread() -> None:
+    X = np.random.default_rng(0).random((10, 4))
+    results: list[Autoencoder] = []
+    make = lambda: Autoencoder(hidden=(3,), code=1, epochs=2, random_state=0).fit(X)  # noqa: E731
+    thread = threading.Thread(target=lambda: results.append(make()))
+    thread.start()
+    thread.join()
+    assert results[0].history_["loss"] == make().history_["loss"]
+
+
+def test_a_memory_map_is_not_read_into_memory(tmp_path: Path) -> None:
+    """64 MB on disk, sparse but for a few rows: training must not hold a copy of it."""
+    X = np.lib.format.open_memmap(tmp_path / "x.npy", "w+", np.float32, (16384, 1024))
+    X[::64] = np.random.default_rng(0).random((256, 1024), dtype=np.float32)
+    X.flush()
+    mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
+    tracemalloc.start()
+    try:
+        ae = Autoencoder(hidden=(8,), code=2, epochs=1, batch_size=512, validation_fraction=0.1,
+                         random_state=0).fit(mapped)  # fmt: skip
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 40e6
+    whole = Autoencoder(hidden=(8,), code=2, epochs=1, batch_size=512, validation_fraction=0.1,
+                        random_state=0).fit(np.array(mapped))  # fmt: skip
+    assert whole.history_["loss"] == ae.history_["loss"]
