@@ -65,7 +65,8 @@ def test_import_tinyae_imports_numpy_and_the_standard_library_alone() -> None:
         "tops = {name.split('.')[0] for name in set(sys.modules) - before}\n"
         "print(*sorted(tops - set(sys.stdlib_module_names) - {'tinyae', 'numpy'}))"
     )
-    shown = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert shown.returncode == 0, shown.stderr
+    shown = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
     others = {name for name in shown.stdout.split() if not name.startswith("__editable__")}
     assert others == set()

@@ -73,7 +73,8 @@ def test_divergence_names_epoch_step_layer_and_remedy(optimizer: str, dtype: str
     X = np.random.default_rng(0).normal(size=(64, 10)) * 100
     rate = 1e200 if dtype == "float64" else 1e25
     ae = Autoencoder(hidden=(8,), code=3, optimizer=optimizer, learning_rate=rate, loss="mse",
-                     output="identity", dtype=dtype, batch_size=16, random_state=0, warmup=0.0)  # fmt: skip
+                     output="identity", dtype=dtype, batch_size=16, random_state=0,
+                     warmup=0.0)  # fmt: skip
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # no RuntimeWarning of NumPy's escapes
         with pytest.raises(DivergenceError) as caught:
@@ -133,7 +134,8 @@ def test_a_step_allocates_nothing_after_the_first() -> None:
     try:
         for activation in ("relu", "gelu"):
             Autoencoder(hidden=(512,), code=300, activation=activation, epochs=1, batch_size=200,
-                        random_state=0, clip_norm=1.0, weight_decay=1e-3).fit(X, callback=callback)  # fmt: skip
+                        random_state=0, clip_norm=1.0, weight_decay=1e-3,
+                        ).fit(X, callback=callback)  # fmt: skip
     finally:
         tracemalloc.stop()
     assert len(peaks) >= 6
