@@ -1,0 +1,158 @@
+"""The contract is enough for a device: a column whose arrays NumPy cannot touch.
+
+Its arrays wrap NumPy arrays but are none, so that any place in the library that takes a backend
+array for a host array fails here, without a GPU.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tinyae import Autoencoder, DivergenceError
+from tinyae.kernels import backend as contract
+
+
+class DeviceArray:
+    """Memory that only the fake device's operations read; the rest is shapes and views."""
+
+    def __init__(self, memory: np.ndarray) -> None:
+        self.memory = memory
+
+    shape = property(lambda self: self.memory.shape)
+    dtype = property(lambda self: self.memory.dtype)
+    ndim = property(lambda self: self.memory.ndim)
+    size = property(lambda self: self.memory.size)
+    flags = property(lambda self: self.memory.flags)
+    strides = property(lambda self: self.memory.strides)
+
+    def __len__(self) -> int:
+        return len(self.memory)
+
+    def __getitem__(self, key: Any) -> DeviceArray:
+        part = self.memory[key]
+        assert (
+            isinstance(part, np.ndarray) and np.shares_memory(part, self.memory)
+        ) or not part.size
+        return DeviceArray(part)
+
+    def reshape(self, shape: tuple[int, ...]) -> DeviceArray:
+        return DeviceArray(self.memory.reshape(shape))
+
+    def __array__(self, *_: Any, **__: Any) -> np.ndarray:
+        raise TypeError("a device array was taken for a NumPy array")
+
+    __iter__ = None  # or NumPy would try the sequence protocol
+
+
+def on_device(op: Any) -> Any:
+    """The NumPy column's operation on device arrays; a host array among its arguments fails."""
+
+    def wrapped(*args: Any, **kwargs: Any) -> None:
+        assert not any(isinstance(a, np.ndarray) for a in (*args, *kwargs.values()))
+        unwrap = lambda a: a.memory if isinstance(a, DeviceArray) else a  # noqa: E731
+        op(*map(unwrap, args), **{k: unwrap(v) for k, v in kwargs.items()})
+
+    return wrapped
+
+
+def write(host: np.ndarray, out: DeviceArray) -> None:
+    assert isinstance(host, np.ndarray)
+    np.copyto(out.memory, host, casting="no")
+
+
+def to_host(array: DeviceArray) -> np.ndarray:
+    return array.memory.copy()
+
+
+def fake_column() -> contract.Backend:
+    host = contract.get_backend("numpy")
+    memory = {"empty", "to_device", "to_host", "write", "synchronize"}
+    operations = {
+        field.name: on_device(getattr(host, field.name))
+        for field in dataclasses.fields(host)
+        if field.name not in memory | {"name", "host"}
+    }
+    return contract.Backend(
+        name="fake-device",
+        host=False,
+        empty=lambda shape, dtype: DeviceArray(np.full(shape, 0x7F, dtype)),
+        to_device=lambda host: DeviceArray(np.array(host, order="C")),
+        to_host=to_host,
+        write=write,
+        synchronize=lambda: None,
+        **operations,
+    )
+
+
+@pytest.fixture(autouse=True)
+def _registered(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setitem(contract._LOADERS, "fake-device", fake_column)
+    yield
+    contract._loaded.pop("fake-device", None)
+
+
+X = np.random.default_rng(0).random((50, 7))
+
+
+def both(**options: Any) -> list[Autoencoder]:
+    settings = {"hidden": (6,), "code": 2, "epochs": 3, "batch_size": 8, "random_state": 1}
+    return [Autoencoder(**{**settings, **options}, backend=b) for b in ("numpy", "fake-device")]
+
+
+def assert_same(host: Autoencoder, device: Autoencoder) -> None:
+    assert device.backend_ == "fake-device"
+    for name, value in host.parameters().items():
+        np.testing.assert_array_equal(device.parameters()[name], value, err_msg=name)
+    np.testing.assert_array_equal(device.reconstruct(X), host.reconstruct(X))
+    np.testing.assert_array_equal(device.score_samples(X), host.score_samples(X))
+    np.testing.assert_array_equal(device.decode(device.encode(X)), host.decode(host.encode(X)))
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "momentum", "nesterov", "adam", "adamw"])
+@pytest.mark.parametrize("loss", ["mse", "bce", "l1", "huber"])
+def test_fit_is_the_same(optimizer: str, loss: str) -> None:
+    host, device = both(optimizer=optimizer, loss=loss, activation="gelu", weight_decay=0.1,
+                        clip_norm=0.5, validation_fraction=0.2, patience=2)  # fmt: skip
+    assert_same(host.fit(X), device.fit(X))
+    assert host.history_["val_loss"] == device.history_["val_loss"]
+
+
+def test_uint8_partial_fit_files_and_checkpoints(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(2).integers(0, 256, (30, 7), dtype=np.uint8)
+    host, device = both()
+    for _ in range(3):
+        host.partial_fit(pixels)
+        device.partial_fit(pixels)
+    assert_same(host, device)
+    device.save(tmp_path / "m.npz")
+    assert_same(host, Autoencoder.load(tmp_path / "m.npz", backend="fake-device"))
+    for model in both():
+        file = tmp_path / f"{model.backend}.npz"
+
+        def crash(p: Any) -> None:
+            if (p.epoch, p.step) == (2, 3):
+                raise InterruptedError
+
+        with pytest.raises(InterruptedError):
+            model.fit(X, checkpoint=file, callback=crash)
+    resumed = [m.fit(X, checkpoint=tmp_path / f"{m.backend}.npz", resume=True) for m in both()]
+    assert_same(*resumed)
+
+
+def test_divergence_is_found_at_the_epochs_end() -> None:
+    """The host does not look within an epoch; the guard keeps the weights all the same."""
+    host, device = both(optimizer="sgd", learning_rate=1e25, loss="mse", output="identity",
+                        warmup=0.0)  # fmt: skip
+    errors = []
+    for model in (host, device):
+        with pytest.raises(DivergenceError) as caught:
+            model.fit(X * 100)
+        errors.append(str(caught.value))
+    assert "epoch 1, step 2" in errors[1]
+    assert_same(host, device)
