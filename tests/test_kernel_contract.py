@@ -382,9 +382,10 @@ VARIANTS = [
 def test_a_step_allocates_nothing(
     backend: Backend, op: str, fixed: dict[str, Any], dtype: str
 ) -> None:
-    """100 kB covers NumPy's casting buffer (8192 elements, 64 kB, in sums of float32 in float64
-    and in gathers of uint8) and Python's own small objects; one temporary array is over 1 MB."""
-    assert big_call(backend, op, dtype, fixed) < 100_000
+    """150 kB covers NumPy's casting buffers (8192 elements, 64 kB, twice in NumPy 2.0: in sums of
+    float32 in float64 and in gathers of uint8) and Python's own small objects; one temporary
+    array is over 1 MB."""
+    assert big_call(backend, op, dtype, fixed) < 150_000
 
 
 @pytest.mark.parametrize("op", [op for op in OPS if op.startswith("random_")])
