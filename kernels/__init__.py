@@ -11,6 +11,9 @@ training step runs through it:
     update_numpy      sgd, momentum, nesterov, adam, adamw
     random_numpy      Philox counters: weights, shuffles, noise, dropout
 
+The CUDA C column is under way: ``dense.cu`` and ``activation.cu`` with their launchers, which the
+tests execute on the CPU (``cuda_host.h``). It is no backend yet.
+
 This package imports nothing from the rest of tinyae.
 """
 

@@ -1,0 +1,35 @@
+"""Launches activation.cu."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .conventions import ACTIVATIONS
+from .cuda_runner import Array, Runner, blocks
+
+THREADS = 256
+MAX_BLOCKS = 4096  # a grid-stride loop does the rest
+
+
+class ActivationKernels:
+    """activation_forward and activation_backward on a runner."""
+
+    def __init__(self, runner: Runner) -> None:
+        self.runner = runner
+
+    def activation_forward(self, x: Array, activation: str, y: Array) -> None:
+        self._launch("activation_forward", x, (x, activation_code(activation), y, np.int64(x.size)))
+
+    def activation_backward(self, dy: Array, activation: str, saved: Array, dx: Array) -> None:
+        args = (dy, activation_code(activation), saved, dx, np.int64(dy.size))
+        self._launch("activation_backward", dy, args)
+
+    def _launch(self, kernel: str, x: Array, args: tuple[object, ...]) -> None:
+        if x.size:
+            grid = (min(blocks(x.size, THREADS), MAX_BLOCKS), 1, 1)
+            self.runner.launch("activation.cu", kernel, x.dtype.name, grid, (THREADS, 1, 1), args)
+
+
+def activation_code(activation: str) -> np.int32:
+    """The ACTIVATION_... number of cuda_source.defines."""
+    return np.int32(ACTIVATIONS.index(activation))

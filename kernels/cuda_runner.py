@@ -1,0 +1,29 @@
+"""What the CUDA C launchers need of the thing that runs them: CuPy on a GPU, or the host."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+Array = Any
+Dim = tuple[int, int, int]
+
+
+class Runner(Protocol):
+    name: str
+    array_type: type[Any]
+
+    def launch(
+        self, file: str, kernel: str, dtype: str, grid: Dim, block: Dim, args: tuple[Any, ...]
+    ) -> None:
+        """Runs ``kernel`` of ``file``, compiled with REAL = dtype.
+
+        args: arrays, passed as pointers, and NumPy scalars of just the kernel's types.
+        """
+
+    def scratch(self, shape: tuple[int, ...], dtype: str, slot: int = 0) -> Array:
+        """Uninitialised memory, valid until the slot is asked for again; allocated only to grow."""
+
+
+def blocks(n: int, size: int) -> int:
+    """How many blocks of ``size`` cover n."""
+    return -(-n // size)
