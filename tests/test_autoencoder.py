@@ -54,6 +54,17 @@ def test_encode_decode_and_scores_agree_with_the_formulas() -> None:
     assert (ae.output_, ae.loss_name_, ae.n_features_in_, ae.n_iter_) == ("sigmoid", "bce", 6, 3)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_results_have_the_nets_dtype(dtype: str) -> None:
+    """Errors of a float32 net are known to float32, whatever they are summed in."""
+    ae = make(dtype=dtype).fit(X)
+    results = (ae.encode(X), ae.decode(ae.encode(X)), ae.reconstruct(X), ae.score_samples(X))
+    assert [r.dtype.name for r in results] == [dtype] * 4
+    assert ae.score(X) == pytest.approx(
+        float(ae.score_samples(X).mean()), rel=4 * float(np.finfo(dtype).eps)
+    )
+
+
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_save_and_load(tmp_path: Path, activation: str, dtype: str) -> None:

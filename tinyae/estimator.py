@@ -273,13 +273,14 @@ class Autoencoder(EstimatorMixin):
         """``decode``, under the ecosystem's name."""
         return self.decode(Z)
 
-    def score_samples(self, X: ArrayLike | Rows) -> NDArray[np.float64]:
-        """Minus the squared error of each sample, float64 (n,): higher is better."""
-        return -squared_errors(self._fitted(), self._checked(X))
+    def score_samples(self, X: ArrayLike | Rows) -> NDArray[Any]:
+        """Minus the squared error of each sample, (n,) in the net's dtype: higher is better."""
+        network = self._fitted()
+        return (-squared_errors(network, self._checked(X))).astype(network.dtype)
 
     def score(self, X: ArrayLike | Rows, y: object = None) -> float:
         """Minus the squared error per sample: higher is better."""
-        return float(self.score_samples(X).mean())
+        return -float(squared_errors(self._fitted(), self._checked(X)).mean())
 
     def parameters(self) -> dict[str, NDArray[Any]]:
         """Copies of the weights, in order: "encoder.0.weight" (n_in, n_out), "encoder.0.bias"..."""
