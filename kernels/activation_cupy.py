@@ -5,10 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .conventions import ACTIVATIONS
-from .cuda_runner import Array, Runner, blocks
-
-THREADS = 256
-MAX_BLOCKS = 4096  # a grid-stride loop does the rest
+from .cuda_runner import THREADS, Array, Runner, grid_for
 
 
 class ActivationKernels:
@@ -26,8 +23,8 @@ class ActivationKernels:
 
     def _launch(self, kernel: str, x: Array, args: tuple[object, ...]) -> None:
         if x.size:
-            grid = (min(blocks(x.size, THREADS), MAX_BLOCKS), 1, 1)
-            self.runner.launch("activation.cu", kernel, x.dtype.name, grid, (THREADS, 1, 1), args)
+            grid = grid_for(x.size)
+            self.runner.launch("activation.cu", kernel, x.dtype.name, grid, THREADS, args)
 
 
 def activation_code(activation: str) -> np.int32:

@@ -5,14 +5,14 @@ operation writes into the arrays that it is given (the last arguments) and alloc
 arrays are C-contiguous and lie in the backend's own memory; dtypes are float32 or float64
 throughout one call. What a column lacks it refuses with an error: no silent fallback.
 
-A new operation is a Protocol and a field here and one line per loader; a new column is one
-loader and an entry in ``_LOADERS``. mypy and the constructor both report a hole.
+A new operation is a Protocol and a field here, a check of the same name in ``checks.py`` and one
+line per column in ``columns.py``; mypy and the constructor both report a hole.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, Protocol
 
@@ -47,7 +47,11 @@ class Write(Protocol):
 
 
 class Gather(Protocol):
-    """out[i] = data[indices[i]] * scale"""
+    """out[i] = data[indices[i]] * scale
+
+    An index outside the data is an IndexError where arrays lie on the host; on a device, where
+    looking would stall it, the row becomes NaN.
+    """
 
     def __call__(self, data: Array, indices: Array, scale: float, out: Array) -> None: ...
 
@@ -175,109 +179,26 @@ class Backend:
 
 P = ParamSpec("P")
 
+# What takes no backend arrays, or any: all other operations are checked.
+UNCHECKED = ("name", "host", "empty", "to_device", "to_host", "synchronize")
 
-def checked(
-    kind: type, check: Callable[Concatenate[type, P], None], op: Callable[P, None]
+
+def checked(column: Backend, kind: type) -> Backend:
+    """The column with each operation behind its namesake in ``checks``; kind is its array type."""
+    ops: dict[str, Any] = {
+        field.name: _behind(getattr(checks, field.name), kind, getattr(column, field.name))
+        for field in fields(column)
+        if field.name not in UNCHECKED
+    }
+    return replace(column, **ops)
+
+
+def _behind(
+    check: Callable[Concatenate[type, P], None], kind: type, op: Callable[P, None]
 ) -> Callable[P, None]:
-    """``op`` behind its argument check; ``kind`` is the backend's array type."""
-
     @wraps(op)
     def op_checked(*args: P.args, **kwargs: P.kwargs) -> None:
         check(kind, *args, **kwargs)
         op(*args, **kwargs)
 
     return op_checked
-
-
-def _numpy() -> Backend:
-    from . import (
-        activation_numpy,
-        dense_numpy,
-        gather_numpy,
-        loss_numpy,
-        memory_numpy,
-        random_numpy,
-        update_numpy,
-    )
-
-    kind = np.ndarray
-    return Backend(
-        name="numpy",
-        host=True,
-        empty=memory_numpy.empty,
-        to_device=memory_numpy.to_device,
-        to_host=memory_numpy.to_host,
-        write=checked(kind, checks.write, memory_numpy.write),
-        synchronize=memory_numpy.synchronize,
-        gather=checked(kind, checks.gather, gather_numpy.gather),
-        dense_forward=checked(kind, checks.dense_forward, dense_numpy.dense_forward),
-        dense_backward_input=checked(
-            kind, checks.dense_backward_input, dense_numpy.dense_backward_input
-        ),
-        dense_backward_weights=checked(
-            kind, checks.dense_backward_weights, dense_numpy.dense_backward_weights
-        ),
-        activation_forward=checked(
-            kind, checks.activation_forward, activation_numpy.activation_forward
-        ),
-        activation_backward=checked(
-            kind, checks.activation_backward, activation_numpy.activation_backward
-        ),
-        loss=checked(kind, checks.loss, loss_numpy.loss),
-        sgd=checked(kind, checks.update_sgd, update_numpy.sgd),
-        momentum=checked(kind, checks.update_with_velocity, update_numpy.momentum),
-        nesterov=checked(kind, checks.update_with_velocity, update_numpy.nesterov),
-        adam=checked(kind, checks.update_with_moments, update_numpy.adam),
-        adamw=checked(kind, checks.update_with_moments, update_numpy.adamw),
-        clip_by_norm=checked(kind, checks.clip_by_norm, update_numpy.clip_by_norm),
-        random_bits=checked(kind, checks.random_bits, random_numpy.random_bits),
-        random_uniform=checked(kind, checks.random_uniform, random_numpy.random_uniform),
-        random_normal=checked(kind, checks.random_normal, random_numpy.random_normal),
-        random_bernoulli=checked(kind, checks.random_bernoulli, random_numpy.random_bernoulli),
-        random_permutation=checked(
-            kind, checks.random_permutation, random_numpy.random_permutation
-        ),
-    )
-
-
-# Name -> loader, the fastest first: "auto" takes the first that loads. A loader raises
-# BackendUnavailable, with the remedy, where its column cannot run on this machine.
-_LOADERS: dict[str, Callable[[], Backend]] = {"numpy": _numpy}
-_loaded: dict[str, Backend] = {}
-
-
-class BackendUnavailable(RuntimeError):
-    """The backend exists but cannot run here; the message says what is missing."""
-
-
-def get_backend(name: str = "auto") -> Backend:
-    """The backend of this name, loaded once; ``"auto"`` is the fastest that works here.
-
-    Raises ValueError for an unknown name, BackendUnavailable for one that cannot run here.
-    """
-    if name == "auto":
-        return get_backend(available_backends()[0])
-    if name not in _LOADERS:
-        raise ValueError(
-            f"backend must be 'auto' or one of {', '.join(map(repr, _LOADERS))}, got {name!r}"
-        )
-    if name not in _loaded:
-        _loaded[name] = _LOADERS[name]()
-    return _loaded[name]
-
-
-def backend_report() -> dict[str, str]:
-    """Every backend, the fastest first: "" where it works, else what is missing and the remedy."""
-    report = {}
-    for name in _LOADERS:
-        try:
-            get_backend(name)
-            report[name] = ""
-        except BackendUnavailable as error:
-            report[name] = str(error)
-    return report
-
-
-def available_backends() -> list[str]:
-    """The names of the backends that work here, the fastest first."""
-    return [name for name, missing in backend_report().items() if not missing]

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from .conventions import ACTIVATIONS, HYPER, LOSSES, NEEDS_INPUT
 
 Array = Any
@@ -136,19 +138,20 @@ def loss(
     _name("loss", name, LOSSES)
 
 
-def update_sgd(
-    kind: type, w: Array, grad: Array, hyper: Array, n_decayed: int, guard: Array
-) -> None:
+def sgd(kind: type, w: Array, grad: Array, hyper: Array, n_decayed: int, guard: Array) -> None:
     _update(kind, w, grad, {}, hyper, n_decayed, guard)
 
 
-def update_with_velocity(
+def momentum(
     kind: type, w: Array, grad: Array, v: Array, hyper: Array, n_decayed: int, guard: Array
 ) -> None:
     _update(kind, w, grad, {"v": v}, hyper, n_decayed, guard)
 
 
-def update_with_moments(
+nesterov = momentum
+
+
+def adam(
     kind: type,
     w: Array,
     grad: Array,
@@ -159,6 +162,9 @@ def update_with_moments(
     guard: Array,
 ) -> None:
     _update(kind, w, grad, {"m": m, "v": v}, hyper, n_decayed, guard)
+
+
+adamw = adam
 
 
 def _update(
@@ -224,3 +230,10 @@ def gather(kind: type, data: Array, indices: Array, scale: float, out: Array) ->
             f"data must have shape (n, {out.shape[1]}), got {getattr(data, 'shape', type(data))}"
         )
     array(kind, "data", data, data.shape, data.dtype.name)
+    if kind is np.ndarray:
+        rows_exist(indices, len(data))
+
+
+def rows_exist(indices: Array, n: int) -> None:
+    if indices.size and not (0 <= indices.min() and indices.max() < n):
+        raise IndexError(f"indices must lie in [0, {n}), got {indices.min()}..{indices.max()}")

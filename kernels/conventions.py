@@ -22,6 +22,12 @@ HYPER = (
     "correction2",  # 1 - beta2^t
 )  # fmt: skip
 
+# What data may be made of: gather turns them into the net's dtype.
+DATA = (
+    "bool", "uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64",
+    "float32", "float64",
+)  # fmt: skip
+
 # Philox4x32-10 (Salmon et al. 2011)
 PHILOX_MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
 PHILOX_WEYL = (0x9E3779B9, 0xBB67AE85)  # the key's increments: golden ratio, sqrt(3) - 1

@@ -111,9 +111,21 @@ using std::fmin;
 using std::isfinite;
 using std::log;
 using std::log1p;
+using std::nan;
 using std::sin;
 using std::sqrt;
 using std::tanh;
+// sin and cos of pi x
+inline void sincospi(double x, double *sine, double *cosine) {
+    *sine = sin(3.141592653589793 * x);
+    *cosine = cos(3.141592653589793 * x);
+}
+inline void sincospi(float x, float *sine, float *cosine) {
+    double s, c;
+    sincospi((double)x, &s, &c);
+    *sine = (float)s;
+    *cosine = (float)c;
+}
 template <class T> T min(T a, T b) { return b < a ? b : a; }
 template <class T> T max(T a, T b) { return a < b ? b : a; }
 

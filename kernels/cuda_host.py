@@ -6,6 +6,7 @@ debugger (``flags=("-O0",)``, see ``cuda_host.h``). Its timings say nothing abou
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import hashlib
 import os
@@ -39,8 +40,9 @@ class HostRunner:
     array_type = np.ndarray
 
     def __init__(self, flags: tuple[str, ...] = ()) -> None:
-        self.flags = flags
         self.compiler = find_compiler()
+        self.flags = (*_fused_multiply_add(), *flags)
+        self.cache = cache_folder()
         self._libraries: dict[tuple[str, str], ctypes.CDLL] = {}
         self._functions: dict[tuple[str, str, str], Any] = {}
 
@@ -73,12 +75,13 @@ class HostRunner:
         for text in (source, *(Path(FOLDER / h).read_text() for h in HEADERS), *FLAGS, *self.flags,
                      self.compiler, sys.platform):  # fmt: skip
             key.update(text.encode())
-        target = cache_folder() / f"{Path(file).stem}-{dtype}-{key.hexdigest()[:24]}.so"
+        target = self.cache / f"{Path(file).stem}-{dtype}-{key.hexdigest()[:24]}.so"
         if not target.exists():
             self._compile(source, target)
         return target
 
     def _compile(self, source: str, target: Path) -> None:
+        print(f"tinyae: compiling {target.stem.rsplit('-', 1)[0]} for cuda-host", file=sys.stderr)
         with tempfile.TemporaryDirectory(dir=target.parent) as folder:
             text, built = Path(folder) / "kernel.cpp", Path(folder) / "kernel.so"
             text.write_text(source)
@@ -110,6 +113,14 @@ def find_compiler() -> str:
     raise CompilerMissing("cuda-host needs a C++ compiler: apt-get install g++ (or set CXX to one)")
 
 
+def _fused_multiply_add() -> tuple[str, ...]:
+    """-mfma where the processor has it: else each fma() is a call, several times as slow."""
+    try:
+        return ("-mfma",) if " fma " in Path("/proc/cpuinfo").read_text() else ()
+    except OSError:
+        return ()
+
+
 def cache_folder() -> Path:
     """$TINYAE_CACHE, or tinyae in the user's cache folder, or a temporary one if that is closed."""
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
@@ -120,7 +131,9 @@ def cache_folder() -> Path:
             return folder
     except OSError:
         pass
-    return Path(tempfile.mkdtemp(prefix="tinyae-cuda-host-"))
+    closed = Path(tempfile.mkdtemp(prefix="tinyae-cuda-host-"))
+    atexit.register(shutil.rmtree, closed, ignore_errors=True)
+    return closed
 
 
 def _value(arg: Any) -> Any:

@@ -25,7 +25,10 @@ def defines(dtype: str) -> str:
     """#define lines for one dtype: REAL, and names and numbers of ``conventions``."""
     c = conventions
     lines = [f"#define REAL {REALS[dtype]}", f"#define REAL_IS_DOUBLE {int(dtype == 'float64')}"]
-    for prefix, names in (("ACTIVATION", c.ACTIVATIONS), ("LOSS", c.LOSSES), ("HYPER", c.HYPER)):
+    numbered = {
+        "ACTIVATION": c.ACTIVATIONS, "LOSS": c.LOSSES, "HYPER": c.HYPER, "DATA": c.DATA,
+    }  # fmt: skip
+    for prefix, names in numbered.items():
         lines += [f"#define {prefix}_{name.upper()} {i}" for i, name in enumerate(names)]
     for name in ("LEAKY_SLOPE", "GELU_SCALE", "GELU_CUBIC", "HUBER_DELTA"):
         lines.append(f"#define {name} ((REAL){getattr(c, name)!r})")

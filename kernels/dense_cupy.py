@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from .activation_cupy import activation_code
-from .cuda_runner import Array, Dim, Runner, blocks
+from .cuda_runner import THREADS, Array, Runner, blocks, grid_for, ints
 
-THREADS: Dim = (256, 1, 1)
 TILES = (128, 64, 32)
 
 # Blocks that keep a large GPU busy (an H100 or H200 has 132 multiprocessors).
@@ -45,14 +44,14 @@ class DenseKernels:
     ) -> None:
         (batch, n_in), n_out = x.shape, w.shape[1]
         args = (x, w, b, activation_code(activation), y, _pointer(pre))
-        self._launch("dense_forward", batch, n_out, x, (*args, *_ints(batch, n_in, n_out)))
+        self._launch("dense_forward", batch, n_out, x, (*args, *ints(batch, n_in, n_out)))
 
     def dense_backward_input(
         self, dz: Array, w: Array, activation: str, saved: Array, dx: Array
     ) -> None:
         (batch, n_out), n_in = dz.shape, w.shape[0]
         args = (dz, w, activation_code(activation), saved, dx)
-        self._launch("dense_backward_input", batch, n_in, dz, (*args, *_ints(batch, n_in, n_out)))
+        self._launch("dense_backward_input", batch, n_in, dz, (*args, *ints(batch, n_in, n_out)))
 
     def dense_backward_weights(self, x: Array, dz: Array, dw: Array, db: Array) -> None:
         (batch, n_in), n_out = x.shape, dz.shape[1]
@@ -68,7 +67,7 @@ class DenseKernels:
             part_w, part_b = parts[: splits * n_in * n_out], parts[splits * n_in * n_out :]
         # one row of blocks even where n_in is 0: it makes db
         grid = (blocks(n_out, tile), max(1, blocks(n_in, tile)), splits)
-        args = (x, dz, part_w, part_b, *_ints(batch, n_in, n_out, per_split))
+        args = (x, dz, part_w, part_b, *ints(batch, n_in, n_out, per_split))
         kernel = f"dense_backward_weights_{tile}"
         self.runner.launch("dense.cu", kernel, dtype, grid, THREADS, args)
         if splits > 1:
@@ -84,13 +83,9 @@ class DenseKernels:
 
     def _sum(self, parts: Array, splits: int, out: Array) -> None:
         if out.size:
-            grid = (min(blocks(out.size, 256), 4096), 1, 1)
             args = (parts, np.int32(splits), np.int64(out.size), out)
+            grid = grid_for(out.size)
             self.runner.launch("dense.cu", "sum_splits", out.dtype.name, grid, THREADS, args)
-
-
-def _ints(*values: int) -> tuple[np.int32, ...]:
-    return tuple(np.int32(value) for value in values)
 
 
 def _pointer(array: Array | None) -> Array:

@@ -129,7 +129,7 @@ def random_permutation(state: Words, n: int, start: int, out: NDArray[np.int64])
     (Black and Rogaway 2002). As the walk follows a cycle of a permutation, no two meet.
     """
     keys = _words(state, 0, FEISTEL_ROUNDS // 4, FEISTEL_STREAM).reshape(-1).tolist()
-    bits = max(3, (max(n - 1, 0).bit_length() + 1) // 2)  # of one half
+    bits = feistel_bits(n)
     out[:] = np.arange(start, start + out.size, dtype=np.int64)
     walking = np.arange(out.size)
     values = out.astype(np.uint64)
@@ -138,6 +138,11 @@ def random_permutation(state: Words, n: int, start: int, out: NDArray[np.int64])
         inside = values < np.uint64(n)
         out[walking[inside]] = values[inside]
         walking, values = walking[~inside], values[~inside]
+
+
+def feistel_bits(n: int) -> int:
+    """Bits of one half of the smallest network (of 3 bits at least) that holds 0 .. n - 1."""
+    return max(3, (max(n - 1, 0).bit_length() + 1) // 2)
 
 
 def _feistel(values: NDArray[np.uint64], bits: int, keys: list[int]) -> NDArray[np.uint64]:

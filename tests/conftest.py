@@ -8,17 +8,15 @@ could not import, so GPU tests import their library inside the test.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
-import sys
 from collections.abc import Generator
-from functools import cache
-from typing import Any
 
 import pytest
 
-from tinyae.kernels.backend import Backend, available_backends, get_backend
+from tinyae.kernels.backend import Backend
+from tinyae.kernels.columns import available_backends, get_backend
+from tinyae.kernels.cuda_driver import missing_gpu
 
 STRICT = os.environ.get("TINYAE_STRICT") == "1"
 
@@ -31,19 +29,6 @@ def backend(request: pytest.FixtureRequest) -> Backend:
 @pytest.fixture(params=("float32", "float64"))
 def dtype(request: pytest.FixtureRequest) -> str:
     return str(request.param)
-
-
-@cache
-def missing_gpu() -> str:
-    """Why no GPU can be used, "" if one can: asked of the driver, which needs no library."""
-    try:
-        driver: Any = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
-    except OSError:
-        return "no NVIDIA driver"
-    count = ctypes.c_int()
-    if driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count)) or not count.value:
-        return "no NVIDIA GPU"
-    return ""
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

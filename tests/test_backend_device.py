@@ -16,6 +16,7 @@ import pytest
 
 from tinyae import Autoencoder, DivergenceError
 from tinyae.kernels import backend as contract
+from tinyae.kernels import columns
 
 
 class DeviceArray:
@@ -71,7 +72,7 @@ def to_host(array: DeviceArray) -> np.ndarray:
 
 
 def fake_column() -> contract.Backend:
-    host = contract.get_backend("numpy")
+    host = columns.get_backend("numpy")
     memory = {"empty", "to_device", "to_host", "write", "synchronize"}
     operations = {
         field.name: on_device(getattr(host, field.name))
@@ -92,9 +93,9 @@ def fake_column() -> contract.Backend:
 
 @pytest.fixture(autouse=True)
 def _registered(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setitem(contract._LOADERS, "fake-device", fake_column)
+    monkeypatch.setitem(columns._LOADERS, "fake-device", fake_column)
     yield
-    contract._loaded.pop("fake-device", None)
+    columns._loaded.pop("fake-device", None)
 
 
 X = np.random.default_rng(0).random((50, 7))

@@ -16,13 +16,9 @@ import numpy as np
 import pytest
 
 from reference import call, poisoned
-from tinyae.kernels import backend as contract
-from tinyae.kernels.backend import (
-    Backend,
-    available_backends,
-    backend_report,
-    get_backend,
-)
+from tinyae.kernels import columns
+from tinyae.kernels.backend import UNCHECKED, Backend
+from tinyae.kernels.columns import available_backends, backend_report, get_backend
 from tinyae.kernels.conventions import ACTIVATIONS, HYPER, LOSSES, NEEDS_INPUT
 
 TESTS = Path(__file__).parent
@@ -100,7 +96,6 @@ TESTED_IN = {
 }  # fmt: skip
 
 FIELDS = tuple(field.name for field in dataclasses.fields(Backend))
-UNCHECKED = ("name", "host", "empty", "to_device", "to_host", "synchronize")
 OPS = tuple(name for name in FIELDS if name not in UNCHECKED)
 every_op = pytest.mark.parametrize("op", OPS)
 
@@ -462,12 +457,12 @@ def test_an_unknown_backend_is_refused(name: str) -> None:
 
 def test_a_backend_that_cannot_run_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     def loader() -> Backend:
-        raise contract.BackendUnavailable("no such machine: buy one")
+        raise columns.BackendUnavailable("no such machine: buy one")
 
-    monkeypatch.setitem(contract._LOADERS, "abacus", loader)
+    monkeypatch.setitem(columns._LOADERS, "abacus", loader)
     assert backend_report()["abacus"] == "no such machine: buy one"
     assert "abacus" not in available_backends()
-    with pytest.raises(contract.BackendUnavailable, match="buy one"):
+    with pytest.raises(columns.BackendUnavailable, match="buy one"):
         get_backend("abacus")
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from . import gradient_check as checks
 from ._version import __version__
-from .kernels.backend import backend_report, get_backend
+from .kernels.columns import backend_report, get_backend
 from .kernels.conventions import ACTIVATIONS, LOSSES
 from .tables import table
 

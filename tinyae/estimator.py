@@ -16,7 +16,8 @@ from .checkpoint import checkpoint_seed, restore_checkpoint, save_checkpoint
 from .divergence import DivergenceError, diagnose
 from .files import FileError, expect_arrays
 from .inference import run, squared_errors
-from .kernels.backend import Array, get_backend
+from .kernels.backend import Array
+from .kernels.columns import get_backend
 from .model import Network, Workspace
 from .model_file import load_model, save_model
 from .optimizers import Optimizer

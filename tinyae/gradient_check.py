@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from . import streams
 from .estimator import Autoencoder
-from .kernels.backend import get_backend
+from .kernels.columns import get_backend
 from .kernels.conventions import ACTIVATIONS, HUBER_DELTA, LOSSES
 from .kernels.random_numpy import random_normal, random_uniform
 from .model import Network

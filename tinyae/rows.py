@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+from .kernels.checks import rows_exist
 from .kernels.gather_numpy import gather
 
 Array = NDArray[Any]
@@ -49,6 +50,7 @@ class Rows:
     def take(self, positions: NDArray[np.int64], out: Array) -> None:
         """out[i] = sample positions[i], scaled and in out's dtype."""
         chosen = positions if self.indices is None else self.indices[positions]
+        rows_exist(chosen, len(self.array))
         gather(self.array, chosen, self.scale, out)
 
     def chunks(self, dtype: DTypeLike = np.float64) -> Iterator[tuple[slice, Array]]:

@@ -1,0 +1,187 @@
+"""The columns of the grid, and which of them work here.
+
+A loader imports its column's modules only when it is asked for: ``import tinyae`` needs NumPy
+alone. A new column is a loader and an entry in ``_LOADERS``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from .backend import Backend, checked
+from .cuda_runner import Runner
+
+
+def _numpy() -> Backend:
+    from . import (
+        activation_numpy,
+        dense_numpy,
+        gather_numpy,
+        loss_numpy,
+        memory_numpy,
+        random_numpy,
+        update_numpy,
+    )
+
+    column = Backend(
+        name="numpy",
+        host=True,
+        empty=memory_numpy.empty,
+        to_device=memory_numpy.to_device,
+        to_host=memory_numpy.to_host,
+        write=memory_numpy.write,
+        synchronize=memory_numpy.synchronize,
+        gather=gather_numpy.gather,
+        dense_forward=dense_numpy.dense_forward,
+        dense_backward_input=dense_numpy.dense_backward_input,
+        dense_backward_weights=dense_numpy.dense_backward_weights,
+        activation_forward=activation_numpy.activation_forward,
+        activation_backward=activation_numpy.activation_backward,
+        loss=loss_numpy.loss,
+        sgd=update_numpy.sgd,
+        momentum=update_numpy.momentum,
+        nesterov=update_numpy.nesterov,
+        adam=update_numpy.adam,
+        adamw=update_numpy.adamw,
+        clip_by_norm=update_numpy.clip_by_norm,
+        random_bits=random_numpy.random_bits,
+        random_uniform=random_numpy.random_uniform,
+        random_normal=random_numpy.random_normal,
+        random_bernoulli=random_numpy.random_bernoulli,
+        random_permutation=random_numpy.random_permutation,
+    )
+    return checked(column, np.ndarray)
+
+
+def _cupy() -> Backend:
+    """CUDA C on the GPU, through CuPy."""
+    from .cuda_driver import missing_gpu
+
+    if missing_gpu():
+        raise BackendUnavailable(missing_gpu())
+    try:
+        from . import memory_cupy
+        from .cuda_device import DeviceRunner
+    except ImportError as error:
+        raise BackendUnavailable(
+            f'CuPy does not load ({error}): pip install "tinyae[cuda13]", or [cuda12] where the '
+            "driver is older than CUDA 13"
+        ) from error
+    column = replace(
+        cuda_c(DeviceRunner()),
+        host=False,
+        empty=memory_cupy.empty,
+        to_device=memory_cupy.to_device,
+        to_host=memory_cupy.to_host,
+        write=memory_cupy.write,
+        synchronize=memory_cupy.synchronize,
+    )
+    return checked(column, DeviceRunner.array_type)
+
+
+def _cuda_host() -> Backend:
+    """The same CUDA C executed on the CPU: to test, debug and learn; never fast."""
+    from .cuda_host import CompilerMissing, HostRunner
+
+    try:
+        return checked(cuda_c(HostRunner()), np.ndarray)
+    except CompilerMissing as error:
+        raise BackendUnavailable(str(error)) from error
+
+
+def cuda_c(runner: Runner) -> Backend:
+    """The CUDA C column on a runner, its arrays in host memory."""
+    from . import memory_numpy
+    from .activation_cupy import ActivationKernels
+    from .dense_cupy import DenseKernels
+    from .gather_cupy import GatherKernels
+    from .loss_cupy import LossKernels
+    from .random_cupy import RandomKernels
+    from .update_cupy import UpdateKernels
+
+    dense, activation = DenseKernels(runner), ActivationKernels(runner)
+    update, random = UpdateKernels(runner), RandomKernels(runner)
+    return Backend(
+        name=runner.name,
+        host=True,
+        empty=memory_numpy.empty,
+        to_device=memory_numpy.to_device,
+        to_host=memory_numpy.to_host,
+        write=memory_numpy.write,
+        synchronize=memory_numpy.synchronize,
+        gather=GatherKernels(runner).gather,
+        dense_forward=dense.dense_forward,
+        dense_backward_input=dense.dense_backward_input,
+        dense_backward_weights=dense.dense_backward_weights,
+        activation_forward=activation.activation_forward,
+        activation_backward=activation.activation_backward,
+        loss=LossKernels(runner).loss,
+        sgd=update.sgd,
+        momentum=update.momentum,
+        nesterov=update.nesterov,
+        adam=update.adam,
+        adamw=update.adamw,
+        clip_by_norm=update.clip_by_norm,
+        random_bits=random.random_bits,
+        random_uniform=random.random_uniform,
+        random_normal=random.random_normal,
+        random_bernoulli=random.random_bernoulli,
+        random_permutation=random.random_permutation,
+    )
+
+
+# Name -> loader, the fastest first: "auto" takes the first that loads. A loader raises
+# BackendUnavailable, with the remedy, where its column cannot run on this machine.
+_LOADERS: dict[str, Callable[[], Backend]] = {
+    "cupy": _cupy,
+    "numpy": _numpy,  # always loads
+    "cuda-host": _cuda_host,
+}
+_loaded: dict[str, Backend] = {}
+
+
+class BackendUnavailable(RuntimeError):
+    """The backend exists but cannot run here; the message says what is missing."""
+
+
+def get_backend(name: str = "auto") -> Backend:
+    """The backend of this name, loaded once; ``"auto"`` is the fastest that works here.
+
+    Raises ValueError for an unknown name, BackendUnavailable for one that cannot run here.
+    """
+    if name == "auto":
+        return next(filter(None, map(_load_if_possible, _LOADERS)))
+    if name not in _LOADERS:
+        raise ValueError(
+            f"backend must be 'auto' or one of {', '.join(map(repr, _LOADERS))}, got {name!r}"
+        )
+    if name not in _loaded:
+        _loaded[name] = _LOADERS[name]()
+    return _loaded[name]
+
+
+def backend_report() -> dict[str, str]:
+    """Every backend, the fastest first: "" where it works, else what is missing and the remedy."""
+    report = {}
+    for name in _LOADERS:
+        try:
+            get_backend(name)
+            report[name] = ""
+        except BackendUnavailable as error:
+            report[name] = str(error)
+    return report
+
+
+def available_backends() -> list[str]:
+    """The names of the backends that work here, the fastest first."""
+    return [name for name in _LOADERS if _load_if_possible(name)]
+
+
+def _load_if_possible(name: str) -> Backend | None:
+    try:
+        return get_backend(name)
+    except BackendUnavailable:
+        return None

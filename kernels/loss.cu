@@ -1,0 +1,68 @@
+// Losses: value and gradient in one pass over output and target (see loss_numpy.py).
+//
+// Two stages: loss_elements leaves one pair of sums per block, loss_totals adds the pairs up. Both
+// add in a fixed order and in double, so that two runs give the same bits.
+
+#include "activation.cuh"
+#include "reduce.cuh"
+
+struct Term {
+    REAL value, slope, error;  // loss, d loss / d output, reconstruction - target
+};
+
+// One element: output is the reconstruction, for bce its logit.
+__device__ inline Term loss_term(int loss, REAL output, REAL target) {
+    REAL error = output - target;
+    switch (loss) {
+    case LOSS_BCE: {
+        // -t log p - (1 - t) log(1 - p) = max(z, 0) - z t + log(1 + exp(-|z|)), p = sigmoid(z)
+        REAL z = output, p = sigmoid_of(z);
+        REAL value = (z < 0 ? (REAL)0 : z) - z * target + log1p(exp(-fabs(z)));
+        return {value, p - target, p - target};
+    }
+    case LOSS_L1: {
+        REAL sign = error > 0 ? (REAL)1 : error < 0 ? (REAL)-1 : error;  // NaN passes
+        return {fabs(error), sign, error};
+    }
+    case LOSS_HUBER: {
+        // with c the error clipped to [-delta, delta]: loss = c (error - c / 2), slope = c
+        REAL c = error < -HUBER_DELTA ? -HUBER_DELTA : error > HUBER_DELTA ? HUBER_DELTA : error;
+        return {c * (error - c / 2), c, error};
+    }
+    default: return {error * error, 2 * error, error};  // mse
+    }
+}
+
+// gradient = slope * scale (scale = 1 / batch); parts[block] = sum of losses, and after all of
+// these parts[gridDim.x + block] = sum of squared errors
+extern "C" __global__ void __launch_bounds__(REDUCE_THREADS) loss_elements(
+    int loss, const REAL *output, const REAL *target, REAL scale, REAL *gradient, double *parts,
+    long long n) {
+    __shared__ double shared_value[REDUCE_THREADS], shared_square[REDUCE_THREADS];
+    double value = 0, square = 0;
+    long long step = (long long)gridDim.x * blockDim.x;
+    for (long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x; i < n; i += step) {
+        Term term = loss_term(loss, output[i], target[i]);
+        gradient[i] = term.slope * scale;
+        value += term.value;
+        square += term.error * term.error;
+    }
+    value = block_sum(value, shared_value);
+    square = block_sum(square, shared_square);
+    if (threadIdx.x == 0) {
+        parts[blockIdx.x] = value;
+        parts[gridDim.x + blockIdx.x] = square;
+    }
+}
+
+// totals = [sum of losses, sum of squared errors], of n_parts pairs; one block
+extern "C" __global__ void __launch_bounds__(REDUCE_THREADS) loss_totals(
+    const double *parts, int n_parts, double *totals) {
+    __shared__ double shared_value[REDUCE_THREADS], shared_square[REDUCE_THREADS];
+    double value = sum_parts(parts, n_parts, shared_value);
+    double square = sum_parts(parts + n_parts, n_parts, shared_square);
+    if (threadIdx.x == 0) {
+        totals[0] = value;
+        totals[1] = square;
+    }
+}
