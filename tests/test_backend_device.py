@@ -7,6 +7,7 @@ array for a host array fails here, without a GPU.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import pytest
 from tinyae import Autoencoder, DivergenceError
 from tinyae.kernels import backend as contract
 from tinyae.kernels import columns
+from tinyae.kernels.conventions import HYPER
 
 
 class DeviceArray:
@@ -157,3 +159,45 @@ def test_divergence_is_found_at_the_epochs_end() -> None:
         errors.append(str(caught.value))
     assert "epoch 1, step 2" in errors[1]
     assert_same(host, device)
+
+
+def test_a_step_needs_nothing_of_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Data and order lie on the device: a step sends its hyperparameters and asks for nothing."""
+    column = fake_column()
+    log: list[str] = []
+
+    def logged(name: str) -> Any:
+        def op(*args: Any) -> Any:
+            log.append(f"{name} {args[0].size}" if name == "write" else name)
+            return getattr(column, name)(*args)
+
+        return op
+
+    names = ("write", "to_host", "to_device", "synchronize", "gather", "empty")
+    spied = dataclasses.replace(column, **{name: logged(name) for name in names})
+    monkeypatch.setitem(columns._LOADERS, "fake-device", lambda: spied)
+    _, model = both(epochs=1)
+    steps: list[int] = []
+    pixels = np.random.default_rng(2).integers(0, 256, (50, 7), dtype=np.uint8)
+    model.fit(pixels, callback=lambda p: steps.append(len(log)))
+    assert len(steps) == 7
+    for before, after in itertools.pairwise(steps[:-1]):  # the last one ends the epoch
+        assert log[before:after] == ["gather", f"write {len(HYPER)}"]
+
+
+def test_data_that_do_not_fit_stay_on_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    column = fake_column()
+    refused = []
+
+    def empty(shape: tuple[int, ...], dtype: str) -> Any:
+        if (shape, dtype) == (X.shape, "float64"):  # the data; the net is float32
+            refused.append(shape)
+            raise MemoryError
+        return column.empty(shape, dtype)
+
+    monkeypatch.setitem(
+        columns._LOADERS, "fake-device", lambda: dataclasses.replace(column, empty=empty)
+    )
+    host, device = both()
+    assert_same(host.fit(X), device.fit(X))
+    assert refused

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 
 from tinyae import Autoencoder, DivergenceError
+from tinyae.batches import ORDER_CHUNK, Order
+from tinyae.kernels.backend import Backend
 from tinyae.progress import Progress
 
 
@@ -38,23 +40,24 @@ def test_history_against_the_same_updates_one_by_one() -> None:
         np.testing.assert_allclose(ae.parameters()[name], value, rtol=1e-12, err_msg=name)
 
 
-def test_every_sample_is_visited_once_an_epoch_in_changing_order() -> None:
-    from tinyae.batches import ORDER_CHUNK, Order
+def test_every_sample_is_visited_once_an_epoch_in_changing_order(backend: Backend) -> None:
+    def order(n: int, epoch: int, shuffle: bool = True) -> Order:
+        return Order(backend, n, 3, epoch, shuffle)
+
+    def positions(order: Order, start: int, stop: int) -> np.ndarray:
+        return backend.to_host(order.positions(start, stop))
 
     for n in (1, 2, 7, 1000, ORDER_CHUNK + 17):
         seen = []
         for epoch in (0, 1):
-            order = Order(n, seed=3, epoch=epoch, shuffle=True)
-            step = max(1, n // 7)
-            parts = [order.positions(i, min(i + step, n)).copy() for i in range(0, n, step)]
+            one, step = order(n, epoch), max(1, n // 7)
+            parts = [positions(one, i, min(i + step, n)) for i in range(0, n, step)]
             seen.append(np.concatenate(parts))
             np.testing.assert_array_equal(np.sort(seen[-1]), np.arange(n))
         assert n < 1000 or not np.array_equal(*seen)
-    middle = Order(1000, seed=3, epoch=1, shuffle=True)  # entered at once where a run resumes
-    np.testing.assert_array_equal(
-        middle.positions(600, 700), Order(1000, 3, 1, True).positions(0, 1000)[600:700]
-    )
-    np.testing.assert_array_equal(Order(9, 3, 1, False).positions(2, 5), [2, 3, 4])
+    middle = positions(order(1000, 1), 600, 700)  # entered at once where a run resumes
+    np.testing.assert_array_equal(middle, positions(order(1000, 1), 0, 1000)[600:700])
+    np.testing.assert_array_equal(positions(order(9, 1, shuffle=False), 2, 5), [2, 3, 4])
 
 
 def test_two_runs_are_bit_equal_and_another_seed_is_not() -> None:

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from . import streams
 from .kernels.backend import Array, Backend
+from .kernels.columns import get_backend
 from .kernels.random_numpy import random_permutation
 from .rows import Rows
 
@@ -14,45 +15,75 @@ ORDER_CHUNK = 1 << 16  # positions computed at a time
 
 
 class Order:
-    """The positions 0 .. n - 1 in the order in which one epoch visits them.
+    """The positions 0 .. n - 1 in the order in which one epoch visits them, in a backend's memory.
 
     A keyed permutation (or no shuffling), computed in pieces: no table of n positions, and an
     epoch can be entered at any step.
     """
 
-    def __init__(self, n: int, seed: int, epoch: int, shuffle: bool) -> None:
+    def __init__(self, backend: Backend, n: int, seed: int, epoch: int, shuffle: bool) -> None:
+        self.backend = backend
         self.n = n
-        self._state = streams.state(seed, streams.SHUFFLE, epoch) if shuffle else None
-        self._piece = np.empty(0, np.int64)
+        state = streams.state(seed, streams.SHUFFLE, epoch)
+        self._state = backend.to_device(state) if shuffle else None
+        self._piece = backend.empty((0,), "int64")
         self._first = 0
 
-    def positions(self, start: int, stop: int) -> NDArray[np.int64]:
+    def positions(self, start: int, stop: int) -> Array:
+        """int64 (stop - start,)"""
         if not self._first <= start <= stop <= self._first + self._piece.size:
             size = min(max(ORDER_CHUNK, stop - start), self.n - start)
-            self._first, self._piece = start, np.arange(start, start + size, dtype=np.int64)
-            if self._state is not None:
-                random_permutation(self._state, self.n, start, self._piece)
+            self._first, self._piece = start, self.backend.empty((size,), "int64")
+            if self._state is None:
+                self.backend.write(np.arange(start, start + size, dtype=np.int64), self._piece)
+            else:
+                self.backend.random_permutation(self._state, self.n, start, self._piece)
         return self._piece[start - self._first : stop - self._first]
 
 
 class Feeder:
-    """Copies samples of ``rows`` into backend arrays."""
+    """Copies samples of ``rows`` into backend arrays.
 
-    def __init__(self, backend: Backend, rows: Rows, capacity: int, dtype: str) -> None:
+    A host backend gathers them where they lie. On a device ``resident`` data are moved there once,
+    as they are (uint8 stays uint8), so that a step needs nothing of the host; where they do not
+    fit, or are visited once, each minibatch is gathered on the host and copied over.
+    """
+
+    def __init__(
+        self, backend: Backend, rows: Rows, capacity: int, dtype: str, resident: bool = False
+    ) -> None:
         self.backend = backend
         self.rows = rows
-        n_features = rows.shape[1]
-        # where the backend's arrays are not the host's, samples are gathered here first
-        self._staging = None if backend.host else np.empty((capacity, n_features), dtype)
+        self._data = rows.array if backend.host else _moved(backend, rows) if resident else None
+        # the backend in whose memory ``fill`` wants the positions
+        self.home = get_backend("numpy") if self._data is None else backend
+        if self._data is None:
+            self._staging = np.empty((capacity, rows.shape[1]), dtype)
 
-    def fill(self, positions: NDArray[np.int64], out: Array) -> None:
+    def order(self, seed: int, epoch: int, shuffle: bool) -> Order:
+        return Order(self.home, len(self.rows), seed, epoch, shuffle)
+
+    def fill(self, positions: Array, out: Array) -> None:
         """out[i] = sample positions[i], scaled."""
-        if self._staging is None:
-            self.rows.take(positions, out)
-        else:
+        if self._data is None:
             staged = self._staging[: len(positions)]
             self.rows.take(positions, staged)
             self.backend.write(staged, out)
+        else:
+            if self.backend.host and self.rows.indices is not None:
+                positions = self.rows.indices[positions]
+            self.backend.gather(self._data, positions, self.rows.scale, out)
+
+
+def _moved(backend: Backend, rows: Rows) -> Array | None:
+    """All samples in the device's memory, unscaled; None where they do not fit."""
+    try:
+        data = backend.empty(rows.shape, rows.dtype.name)
+    except MemoryError:
+        return None
+    for part, samples in rows.pieces():
+        backend.write(samples, data[part])
+    return data
 
 
 def split(n: int, fraction: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -13,7 +13,7 @@ from .kernels.gather_numpy import gather
 
 Array = NDArray[Any]
 
-CHUNK_BYTES = 8 << 20  # of float64, read at a time where all samples are visited once
+CHUNK_BYTES = 8 << 20  # read at a time where all samples are visited once
 
 
 class Rows:
@@ -52,6 +52,14 @@ class Rows:
         chosen = positions if self.indices is None else self.indices[positions]
         rows_exist(chosen, len(self.array))
         gather(self.array, chosen, self.scale, out)
+
+    def pieces(self) -> Iterator[tuple[slice, Array]]:
+        """All samples in order as they are stored, a few megabytes at a time."""
+        n, n_features = self.shape
+        size = max(1, CHUNK_BYTES // (self.dtype.itemsize * n_features))
+        for start in range(0, n, size):
+            part = slice(start, min(start + size, n))
+            yield part, self.array[part if self.indices is None else self.indices[part]]
 
     def chunks(self, dtype: DTypeLike = np.float64) -> Iterator[tuple[slice, Array]]:
         """All samples in order, a few thousand at a time; each array is overwritten by the next."""

@@ -63,15 +63,19 @@ class Training:
         self.settings = settings
         self.state = State()
         self.rows = rows
-        self.validation = validation
         self.n = len(rows)
         self.batch_size = min(settings.batch_size, self.n)
         self.steps = -(-self.n // self.batch_size)
         backend, dtype = network.backend, network.dtype
         self._workspace = network.workspace(self.batch_size, training=True)
-        self._feeder = Feeder(backend, rows, self.batch_size, dtype)
         # per step: [sum of losses, sum of squared errors]
         self._totals = backend.to_device(np.zeros((self.steps, 2)))
+        self._feeder = Feeder(backend, rows, self.batch_size, dtype, resident=True)
+        self._validation = (
+            Feeder(backend, validation, self.batch_size, dtype, resident=True)
+            if validation is not None
+            else None
+        )
 
     def run(self, save: Callable[[], None], callback: Callback) -> None:
         """Trains to the end; ``save`` is called after every epoch and at an interrupt.
@@ -106,7 +110,7 @@ class Training:
         self, interrupt: DeferredInterrupt, save: Callable[[], None], callback: Callback
     ) -> None:
         state, backend = self.state, self.network.backend
-        order = Order(self.n, self.settings.seed, state.epoch, self.settings.shuffle)
+        order = self._feeder.order(self.settings.seed, state.epoch, self.settings.shuffle)
         started, first_step = time.perf_counter(), state.step
         while state.step < self.steps:
             self._step(order)
@@ -122,8 +126,8 @@ class Training:
         self._check_finite(0, self.steps, order)
         totals = backend.to_host(self._totals).sum(axis=0) / self.n
         metrics = {"loss": float(totals[0]), "squared_error": float(totals[1])}
-        if self.validation is not None:
-            metrics["val_loss"], metrics["val_squared_error"] = self._validate(self.validation)
+        if self._validation is not None:
+            metrics["val_loss"], metrics["val_squared_error"] = self._validate(self._validation)
         seconds = time.perf_counter() - started
         metrics |= {"learning_rate": self._learning_rate(self.steps - 1), "seconds": seconds}
         for name, value in metrics.items():
@@ -169,17 +173,18 @@ class Training:
             loss, self.state.epoch + 1, step + 1, where, self.settings.learning_rate
         )
 
-    def _validate(self, rows: Rows) -> tuple[float, float]:
+    def _validate(self, feeder: Feeder) -> tuple[float, float]:
         """(loss, squared error) per sample of the validation data."""
         network, backend = self.network, self.network.backend
-        feeder = Feeder(backend, rows, self.batch_size, network.dtype)
-        totals = backend.to_device(np.zeros((-(-len(rows) // self.batch_size), 2)))
-        for i, start in enumerate(range(0, len(rows), self.batch_size)):
-            positions = np.arange(start, min(start + self.batch_size, len(rows)))
-            x = self._workspace.input[: len(positions)]
-            feeder.fill(positions, x)
-            network.loss(x, self._workspace.records(len(positions)), totals[i])
-        loss, squared_error = backend.to_host(totals).sum(axis=0) / len(rows)
+        n = len(feeder.rows)
+        order = feeder.order(self.settings.seed, 0, shuffle=False)
+        totals = backend.to_device(np.zeros((-(-n // self.batch_size), 2)))
+        for i, start in enumerate(range(0, n, self.batch_size)):
+            stop = min(start + self.batch_size, n)
+            x = self._workspace.input[: stop - start]
+            feeder.fill(order.positions(start, stop), x)
+            network.loss(x, self._workspace.records(stop - start), totals[i])
+        loss, squared_error = backend.to_host(totals).sum(axis=0) / n
         return float(loss), float(squared_error)
 
     def _remember_best(self, metrics: dict[str, float]) -> None:
