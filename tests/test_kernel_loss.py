@@ -10,36 +10,15 @@ from reference import (
     assert_within,
     awkward_shapes,
     call,
+    check_loss,
     eps,
-    loss,
-    loss_tolerances,
     normals,
     poisoned,
-    reconstruction,
-    squared_error_tolerance,
 )
 from tinyae.kernels.backend import Backend
 from tinyae.kernels.conventions import LOSSES
 
 every_loss = pytest.mark.parametrize("name", LOSSES)
-
-
-def check_loss(
-    backend: Backend, name: str, output: np.ndarray, target: np.ndarray, dtype: str
-) -> None:
-    gradient, totals = call(
-        backend, "loss", ("gradient", "totals"),
-        name=name, output=output, target=target,
-        gradient=poisoned(output.shape, dtype), totals=poisoned((2,), "float64"),
-    )  # fmt: skip
-    value, slope = loss(name, output, target)
-    value_slack, slope_slack = loss_tolerances(name, output, target, dtype)
-    squared = np.square(reconstruction(name, output) - target)
-    squared_slack = squared_error_tolerance(name, output, target, dtype)
-    assert_within(totals, [value.sum(), squared.sum()], [value_slack, squared_slack], output.shape)
-    batch = max(len(output), 1)
-    tolerance = (slope_slack + 2 * eps(dtype) * np.abs(slope)) / batch  # 1 / batch is rounded too
-    assert_within(gradient, slope / batch, tolerance, output.shape)
 
 
 @every_loss

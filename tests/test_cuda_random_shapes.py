@@ -1,0 +1,163 @@
+"""Each CUDA C operation on 2,000 random shapes, executed on the CPU, against float64.
+
+The dense products, tile by tile, have their 2,000 in test_cuda_host.py, the ladder's rungs theirs
+in test_matmul_ladder.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from reference import (
+    activation,
+    activation_tolerance,
+    assert_within,
+    call,
+    check_loss,
+    derivative,
+    derivative_tolerance,
+    eps,
+    normals,
+    poisoned,
+    saved_for_backward,
+)
+from tinyae.kernels import random_numpy, update_numpy
+from tinyae.kernels.backend import Backend
+from tinyae.kernels.columns import BackendUnavailable, get_backend
+from tinyae.kernels.conventions import ACTIVATIONS, DATA, HYPER, LOSSES
+
+try:
+    BACKEND: Backend = get_backend("cuda-host")
+except BackendUnavailable as error:
+    pytest.skip(str(error), allow_module_level=True)
+
+SHAPES = 2000
+REALS = ("float32", "float64")
+
+
+def shapes(seed: int, n_dims: int) -> Iterator[tuple[np.random.Generator, str, tuple[int, ...]]]:
+    """Mostly small sizes, now and then one of several blocks of threads; dtypes in turns."""
+    rng = np.random.default_rng(seed)
+    for i in range(SHAPES):
+        most = (70 if n_dims == 2 else 5000) if i % 10 == 0 else (24 if n_dims == 2 else 600)
+        yield rng, REALS[i % 2], tuple(int(n) for n in rng.integers(0, most, n_dims))
+
+
+def one_of(rng: np.random.Generator, names: tuple[str, ...]) -> str:
+    return names[int(rng.integers(len(names)))]
+
+
+def test_activation_forward() -> None:
+    for rng, dtype, shape in shapes(1, 2):
+        name, x = one_of(rng, ACTIVATIONS), 4 * normals(rng, shape, dtype)
+        y = poisoned(shape, dtype)
+        (y,) = call(BACKEND, "activation_forward", ("y",), x=x, activation=name, y=y)
+        assert_within(y, activation(name, x), activation_tolerance(name, x, dtype), (name, shape))
+
+
+def test_activation_backward() -> None:
+    for rng, dtype, shape in shapes(2, 2):
+        name, x = one_of(rng, ACTIVATIONS), 4 * normals(rng, shape, dtype)
+        dy, saved = normals(rng, shape, dtype), saved_for_backward(name, x, dtype)
+        (dx,) = call(
+            BACKEND, "activation_backward", ("dx",),
+            dy=dy, activation=name, saved=saved, dx=poisoned(shape, dtype),
+        )  # fmt: skip
+        slope = derivative(name, x)
+        slack = derivative_tolerance(name, x, dtype) + eps(dtype) * np.abs(slope)
+        assert_within(dx, dy * slope, np.abs(dy.astype(float)) * slack, (name, shape))
+
+
+def test_loss() -> None:
+    for rng, dtype, shape in shapes(3, 2):
+        output = 2 * normals(rng, shape, dtype)
+        check_loss(BACKEND, one_of(rng, LOSSES), output, rng.random(shape).astype(dtype), dtype)
+
+
+def test_gather() -> None:
+    """The data's and the scale's conversion and the product are rounded once each."""
+    for rng, dtype, shape in shapes(4, 2):
+        n, kind = int(rng.integers(1, 40)), one_of(rng, DATA)
+        data = (rng.integers(0, 2**31, (n, shape[1])) >> int(rng.integers(31))).astype(kind)
+        indices, scale = rng.integers(0, n, shape[0]), float(rng.normal())
+        (out,) = call(
+            BACKEND, "gather", ("out",),
+            data=data, indices=indices, scale=scale, out=poisoned(shape, dtype),
+        )  # fmt: skip
+        expected = data[indices].astype(np.float64) * scale
+        assert_within(out, expected, 2 * eps(dtype) * np.abs(expected), (kind, shape))
+
+
+UPDATES = {"sgd": (), "momentum": ("v",), "nesterov": ("v",), "adam": ("m", "v"),
+           "adamw": ("m", "v")}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", UPDATES)
+def test_update(name: str) -> None:
+    """Against the NumPy column in float64 (test_kernel_update.py has it from the textbook).
+
+    w and the moments take at most a dozen roundings, each relative to the terms that meet there:
+    w, the step, and what remains of the moment and the gradient.
+    """
+    for rng, dtype, shape in shapes(5, 1):
+        (n,) = shape
+        state = {m: np.abs(normals(rng, shape, dtype)) for m in UPDATES[name]}
+        w, grad = normals(rng, shape, dtype), normals(rng, shape, dtype)
+        hyper = rng.uniform(0.1, 0.9, len(HYPER))
+        numbers = {"hyper": hyper, "n_decayed": int(rng.integers(0, n + 1)), "guard": np.zeros(2)}
+        results = call(BACKEND, name, ("w", *state), w=w, grad=grad, **state, **numbers)
+        exact = {"w": w, "grad": grad, **state}
+        wide = {key: value.astype(np.float64) for key, value in exact.items()}
+        getattr(update_numpy, name)(**wide, **numbers)
+        terms = (
+            np.abs(w) + np.abs(grad) + np.abs(wide["w"]) + sum(np.abs(v) for v in state.values())
+        )
+        if name in ("adam", "adamw"):  # the step is m / sqrt(v), up to 9 / sqrt(0.1 v) times m
+            terms = terms + np.abs(wide["m"]) / np.sqrt(wide["v"]) * 30
+        for key, result in zip(("w", *state), results, strict=True):
+            size = np.maximum(terms, terms**2) if key == "v" else terms
+            assert_within(result, wide[key], 12 * eps(dtype) * size, (name, key, n))
+
+
+def test_clip_by_norm() -> None:
+    for rng, dtype, shape in shapes(6, 1):
+        grad, max_norm = normals(rng, shape, dtype), float(rng.uniform(0.1, 60))
+        clipped, norm = call(
+            BACKEND, "clip_by_norm", ("grad", "norm"),
+            grad=grad, max_norm=max_norm, norm=np.full(1, np.nan),
+        )  # fmt: skip
+        exact = float(np.sqrt(np.square(grad.astype(np.float64)).sum()))
+        slack = (shape[0] + 2) * eps("float64")
+        assert norm[0] == pytest.approx(exact, rel=slack)
+        expected = grad.astype(np.float64) * min(1.0, max_norm / exact if exact else 1.0)
+        assert_within(clipped, expected, (2 * eps(dtype) + slack) * np.abs(expected), shape)
+
+
+@pytest.mark.parametrize("op", ["bits", "uniform", "normal", "bernoulli", "permutation"])
+def test_random(op: str) -> None:
+    """The NumPy column's bits; normals to 24 eps of the radius, at most 8.8 (float64: sqrt(-2 log
+    2^-54)), as test_kernel_random.py derives it."""
+    for rng, dtype, shape in shapes(7, 1):
+        (n,), state = shape, rng.integers(0, 2**32, 4).astype(np.uint32)
+        total = n + int(rng.integers(0, 9))
+        numbers: dict[str, Any] = {
+            "bits": {}, "uniform": {"low": -float(rng.random()), "high": float(rng.random())},
+            "normal": {"mean": float(rng.normal()), "std": float(rng.random())},
+            "bernoulli": {"probability": float(rng.random())},
+            "permutation": {"n": total, "start": int(rng.integers(0, total - n + 1))},
+        }[op]  # fmt: skip
+        kind = {"bits": "uint32", "permutation": "int64"}.get(op, dtype)
+        (out,) = call(
+            BACKEND, f"random_{op}", ("out",), state=state, out=poisoned(shape, kind), **numbers
+        )
+        expected = poisoned(shape, kind)
+        getattr(random_numpy, f"random_{op}")(state, out=expected, **numbers)
+        if op == "normal":
+            tolerance = 24 * eps(dtype) * 8.8 * numbers["std"] + 4 * eps(dtype) * np.abs(expected)
+            assert_within(out, expected, tolerance, n)
+        else:
+            np.testing.assert_array_equal(out, expected, str(n))
