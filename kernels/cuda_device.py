@@ -6,10 +6,12 @@ nothing here waits for them.
 
 from __future__ import annotations
 
+import math
 import threading
 from typing import Any
 
 import cupy
+import numpy as np
 
 from .cuda_source import defines, read_source
 
@@ -44,11 +46,9 @@ class DeviceRunner:
         """Uninitialised memory, valid until the slot is asked for again on this device."""
         buffers: dict[tuple[int, int], Array] = self._local.__dict__.setdefault("buffers", {})
         key = (cupy.cuda.runtime.getDevice(), slot)
-        wanted = cupy.dtype(dtype).itemsize
-        for length in shape:
-            wanted *= length
+        wanted = math.prod(shape) * np.dtype(dtype).itemsize
         if key not in buffers or buffers[key].size < wanted:
-            buffers[key] = cupy.empty(wanted, cupy.uint8)
+            buffers[key] = cupy.empty((wanted,), np.uint8)
         return buffers[key][:wanted].view(dtype).reshape(shape)
 
     def _module(self, file: str, dtype: str) -> Any:

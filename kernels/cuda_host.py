@@ -81,7 +81,8 @@ class HostRunner:
         return target
 
     def _compile(self, source: str, target: Path) -> None:
-        print(f"tinyae: compiling {target.stem.rsplit('-', 1)[0]} for cuda-host", file=sys.stderr)
+        name, dtype, _ = target.stem.rsplit("-", 2)
+        print(f"tinyae: compiling {name}.cu ({dtype}) for cuda-host, once", file=sys.stderr)
         with tempfile.TemporaryDirectory(dir=target.parent) as folder:
             text, built = Path(folder) / "kernel.cpp", Path(folder) / "kernel.so"
             text.write_text(source)

@@ -15,15 +15,45 @@ from collections.abc import Generator
 import pytest
 
 from tinyae.kernels.backend import Backend
-from tinyae.kernels.columns import available_backends, get_backend
+from tinyae.kernels.columns import BackendUnavailable, available_backends, get_backend
 from tinyae.kernels.cuda_driver import missing_gpu
+from tinyae.kernels.cuda_host import HostRunner
+from tinyae.kernels.cuda_runner import Runner
 
 STRICT = os.environ.get("TINYAE_STRICT") == "1"
 
 
-@pytest.fixture(scope="session", params=available_backends())
+ON_GPU = [pytest.param("cupy", marks=pytest.mark.gpu)]
+ELSEWHERE = [name for name in available_backends() if name != "cupy"]
+
+
+@pytest.fixture(scope="session", params=[*ELSEWHERE, *ON_GPU])
 def backend(request: pytest.FixtureRequest) -> Backend:
-    return get_backend(request.param)
+    """Every backend that works here; those of a GPU are skipped, not left out, without one."""
+    return _loaded(request.param)
+
+
+@pytest.fixture(scope="session", params=["cuda-host", *ON_GPU])
+def cuda(request: pytest.FixtureRequest) -> Backend:
+    """The CUDA C column, wherever it runs."""
+    return _loaded(request.param)
+
+
+@pytest.fixture(scope="session")
+def runner(cuda: Backend) -> Runner:
+    """What runs the CUDA C column's kernels, for launchers by themselves."""
+    if cuda.host:
+        return HostRunner()
+    from tinyae.kernels.cuda_device import DeviceRunner
+
+    return DeviceRunner()
+
+
+def _loaded(name: str) -> Backend:
+    try:
+        return get_backend(name)
+    except BackendUnavailable as error:
+        pytest.skip(str(error))
 
 
 @pytest.fixture(params=("float32", "float64"))

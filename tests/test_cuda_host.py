@@ -1,4 +1,4 @@
-"""dense.cu and activation.cu, compiled by the C++ compiler and executed on the CPU."""
+"""The runner that compiles CUDA C for the CPU: what it reports, and what it refuses."""
 
 from __future__ import annotations
 
@@ -8,98 +8,28 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinyae.kernels import activation_numpy, cuda_source
+from tinyae.kernels import columns, cuda_host, cuda_source
 from tinyae.kernels.activation_cupy import ActivationKernels
-from tinyae.kernels.conventions import ACTIVATIONS, NEEDS_INPUT
+from tinyae.kernels.columns import BackendUnavailable, get_backend
 from tinyae.kernels.cuda_host import CompilerMissing, HostRunner, find_compiler
-from tinyae.kernels.dense_cupy import DenseKernels, choose_splits, choose_tile
+from tinyae.kernels.dense_cupy import DenseKernels
+from tinyae.kernels.gather_cupy import GatherKernels
 
 try:
     find_compiler()
 except CompilerMissing as error:
     pytest.skip(str(error), allow_module_level=True)
 
-SIZES = (0, 1, 2, 3, 7, 15, 16, 17, 31, 32, 33, 37, 63, 64, 65, 97, 127, 128, 129)
-REALS = ("float32", "float64")
 
-
-@pytest.fixture(scope="module")
-def runner(tmp_path_factory: pytest.TempPathFactory) -> Any:
+@pytest.fixture(scope="module", name="host")
+def _host(tmp_path_factory: pytest.TempPathFactory) -> Any:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TINYAE_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield HostRunner()
 
 
-def product_close(result: np.ndarray, a: np.ndarray, b: np.ndarray, extra: Any = 0.0) -> None:
-    """result = a @ b + extra, each element a sum of k + 1 rounded products and terms.
-
-    Sums in any order err by at most (k + 1) eps (|a| @ |b| + |extra|) (Higham 2002, 3.5).
-    """
-    assert not np.isnan(result).any()
-    a, b = a.astype(np.float64), b.astype(np.float64)
-    bound = (a.shape[1] + 2) * np.finfo(result.dtype).eps * (np.abs(a) @ np.abs(b) + np.abs(extra))
-    assert (np.abs(result - (a @ b + extra)) <= bound).all()
-
-
-@pytest.mark.parametrize("dtype", REALS)
-@pytest.mark.parametrize("tile", [32, 64, 128, None])
-def test_dense_over_random_shapes(runner: HostRunner, tile: int | None, dtype: str) -> None:
-    """All three products on 250 shapes per tile and dtype, 6,000 launches in all."""
-    rng = np.random.default_rng(tile)
-    for i in range(250):
-        largest = 19 if i % 10 == 0 else 12
-        batch, n_in, n_out = (int(SIZES[j]) for j in rng.integers(0, largest, 3))
-        kernels = DenseKernels(runner, tile, int(rng.integers(1, 4)) if i % 2 else None)
-        x, w, b, dz, below = (
-            rng.standard_normal(s).astype(dtype)
-            for s in ((batch, n_in), (n_in, n_out), (n_out,), (batch, n_out), (batch, n_in))
-        )
-        inputs = [array.copy() for array in (x, w, b, dz, below)]
-        y, pre, dx, dw, db = (
-            np.full(s, np.nan, dtype)
-            for s in ((batch, n_out), (batch, n_out), (batch, n_in), (n_in, n_out), (n_out,))
-        )
-        kernels.dense_forward(x, w, b, "relu", y, pre)
-        product_close(pre, x, w, b.astype(np.float64))
-        np.testing.assert_array_equal(y, np.maximum(pre, 0))
-        kernels.dense_backward_input(dz, w, "identity", below, dx)
-        product_close(dx, dz, w.T)
-        masked = np.full_like(dx, np.nan)
-        kernels.dense_backward_input(dz, w, "relu", below, masked)
-        np.testing.assert_array_equal(masked, dx * (below > 0))
-        kernels.dense_backward_weights(x, dz, dw, db)
-        product_close(dw, x.T, dz)
-        product_close(db[None], np.ones((1, batch)), dz)
-        for before, after in zip(inputs, (x, w, b, dz, below), strict=True):
-            np.testing.assert_array_equal(before, after)
-
-
-@pytest.mark.parametrize("dtype", REALS)
-@pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_activations(runner: HostRunner, activation: str, dtype: str) -> None:
-    """Against the NumPy column in float64, to a few ulps of the largest term of each formula."""
-    kernels, eps = ActivationKernels(runner), np.finfo(dtype).eps
-    for size in (0, 1, 255, 256, 257, 4097):
-        rng = np.random.default_rng(size)
-        x = (rng.standard_normal((1, size)) * 5).astype(dtype)
-        dy = rng.standard_normal((1, size)).astype(dtype)
-        y, dx = np.full_like(x, np.nan), np.full_like(x, np.nan)
-        kernels.activation_forward(x, activation, y)
-        wide = x.astype(np.float64)
-        expected = np.empty_like(wide)
-        activation_numpy.activation_forward(wide, activation, expected)
-        assert (np.abs(y - expected) <= 8 * eps * (1 + np.abs(wide))).all()
-        saved = x if activation in NEEDS_INPUT else y
-        kernels.activation_backward(dy, activation, saved, dx)
-        slope = np.empty_like(wide)
-        activation_numpy.activation_backward(
-            dy.astype(np.float64), activation, saved.astype(np.float64), slope
-        )
-        assert (np.abs(dx - slope) <= 16 * eps * np.abs(dy) * (1 + wide**2)).all()
-
-
 def test_a_missing_barrier_is_reported(
-    runner: HostRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    host: HostRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Half of a block never reaches its barrier: an error, neither a hang nor a wrong result."""
     (tmp_path / "half.cu").write_text(
@@ -109,12 +39,12 @@ def test_a_missing_barrier_is_reported(
     )
     monkeypatch.setattr(cuda_source, "FOLDER", tmp_path)
     with pytest.raises(RuntimeError, match="half: a barrier was not reached by all threads"):
-        runner.launch("half.cu", "half", "float32", (1, 1, 1), (64, 1, 1),
+        host.launch("half.cu", "half", "float32", (1, 1, 1), (64, 1, 1),
                       (np.zeros(64, np.float32),))  # fmt: skip
 
 
 def test_a_removed_barrier_changes_the_result(
-    runner: HostRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    host: HostRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """dense.cu without its first __syncthreads() reads shared memory that is still poisoned."""
     text = (cuda_source.FOLDER / "dense.cu").read_text()
@@ -132,16 +62,62 @@ def test_a_removed_barrier_changes_the_result(
         cuda_source.read_source.cache_clear()
 
 
-def test_tiles_and_splits() -> None:
-    assert choose_tile(4096, 4096) == 128 and choose_tile(1024, 1000) == 64
-    assert choose_tile(128, 30) == 32 and choose_tile(1, 1) == 32
-    assert choose_splits(784, 1000, 128, 32) == 1
-    assert choose_splits(250, 30, 8192, 32) == 17 and choose_splits(250, 30, 100, 32) == 1
-
-
-def test_wrong_arguments_are_refused(runner: HostRunner) -> None:
+def test_wrong_arguments_are_refused(host: HostRunner) -> None:
     with pytest.raises(TypeError, match="arrays and NumPy scalars, got int"):
-        runner.launch("activation.cu", "activation_forward", "float32", (1, 1, 1), (1, 1, 1), (1,))
+        host.launch("activation.cu", "activation_forward", "float32", (1, 1, 1), (1, 1, 1), (1,))
     with pytest.raises(RuntimeError, match="wrong number of arguments for activation_forward"):
-        runner.launch("activation.cu", "activation_forward", "float32", (1, 1, 1), (1, 1, 1),
+        host.launch("activation.cu", "activation_forward", "float32", (1, 1, 1), (1, 1, 1),
                       (np.int32(1),))  # fmt: skip
+
+
+def test_an_error_of_the_compiler_names_file_and_line(
+    host: HostRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "broken.cu").write_text(
+        'extern "C" __global__ void broken(REAL *x) {\n    x[0] = y;\n}\n'
+    )
+    monkeypatch.setattr(cuda_source, "FOLDER", tmp_path)
+    with pytest.raises(RuntimeError, match=r"could not compile broken(.|\n)*broken.cu:2"):
+        host.launch("broken.cu", "broken", "float32", (1, 1, 1), (1, 1, 1),
+                    (np.zeros(1, np.float32),))  # fmt: skip
+
+
+def test_without_a_compiler_the_backend_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(cuda_host.shutil, "which", lambda name: None)
+    monkeypatch.delitem(columns._loaded, "cuda-host", raising=False)
+    with pytest.raises(BackendUnavailable, match="needs a C.. compiler: apt-get install g"):
+        get_backend("cuda-host")
+
+
+def test_a_closed_cache_folder_is_no_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("TINYAE_CACHE", str(tmp_path / "file"))  # no folder can be made here
+    runner = HostRunner()
+    assert tmp_path not in runner.cache.parents
+    out = np.full((1, 3), np.nan, np.float32)
+    ActivationKernels(runner).activation_forward(np.ones((1, 3), np.float32), "relu", out)
+    assert (out == 1).all()
+
+
+def test_a_compiled_file_is_used_again(
+    host: HostRunner, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    host.library("gather.cu", "float32")
+    said = "tinyae: compiling gather.cu (float32) for cuda-host, once\n"
+    assert capsys.readouterr().err in (said, "")  # another test may have been first
+    monkeypatch.setattr(cuda_host.subprocess, "run", None)
+    assert host.library("gather.cu", "float32").exists()
+
+
+def test_a_row_that_does_not_exist_becomes_nan(host: HostRunner) -> None:
+    """As on a GPU, where nobody looks at the indices (the backend's check raises on the host)."""
+    data, out = np.arange(6.0).reshape(3, 2), np.zeros((4, 2))
+    indices = np.array([2, -1, 3, 0])
+    GatherKernels(host).gather(data, indices, 1.0, out)
+    np.testing.assert_array_equal(out, [[4, 5], [np.nan] * 2, [np.nan] * 2, [0, 1]])
+    with pytest.raises(TypeError, match=r"data must have dtype bool, uint8.* got float16"):
+        GatherKernels(host).gather(data.astype(np.float16), indices, 1.0, out)

@@ -1,0 +1,58 @@
+"""dense.cu tile by tile and split by split, on 2,000 random shapes, against float64."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from reference import assert_within, dense, eps, normals, poisoned, product_tolerance
+from tinyae.kernels.backend import Backend
+from tinyae.kernels.cuda_runner import Runner
+from tinyae.kernels.dense_cupy import TILES, DenseKernels, choose_splits, choose_tile
+
+SIZES = (0, 1, 2, 3, 7, 15, 16, 17, 31, 32, 33, 37, 63, 64, 65, 97, 127, 128, 129)
+
+
+@pytest.mark.parametrize("tile", [*TILES, None])
+def test_all_three_products(cuda: Backend, runner: Runner, tile: int | None, dtype: str) -> None:
+    """250 shapes per tile and dtype; split-K with 1 to 3 splits, or as the launcher chooses."""
+    rng = np.random.default_rng(tile)
+    for i in range(250):
+        largest = len(SIZES) if i % 10 == 0 else 12
+        batch, n_in, n_out = (int(SIZES[j]) for j in rng.integers(0, largest, 3))
+        kernels = DenseKernels(runner, tile, int(rng.integers(1, 4)) if i % 2 else None)
+        x, w, b, dz, below = inputs = [
+            normals(rng, s, dtype)
+            for s in ((batch, n_in), (n_in, n_out), (n_out,), (batch, n_out), (batch, n_in))
+        ]
+        on_device = [cuda.to_device(array) for array in inputs]
+        x_, w_, b_, dz_, below_ = on_device
+        y, pre, dx, masked, dw, db = outputs = [
+            cuda.to_device(poisoned(s, dtype))
+            for s in ((batch, n_out), (batch, n_out), (batch, n_in), (batch, n_in), (n_in, n_out),
+                      (n_out,))
+        ]  # fmt: skip
+        kernels.dense_forward(x_, w_, b_, "relu", y, pre)
+        kernels.dense_backward_input(dz_, w_, "identity", below_, dx)
+        kernels.dense_backward_input(dz_, w_, "relu", below_, masked)
+        kernels.dense_backward_weights(x_, dz_, dw, db)
+        y, pre, dx, masked, dw, db = (cuda.to_host(array) for array in outputs)
+        what, ones = (batch, n_in, n_out), np.ones((1, batch))
+        tolerance = product_tolerance(x, w, dtype) + (n_in + 1) * eps(dtype) * np.abs(b)
+        assert_within(pre, dense(x, w, b), tolerance, what)
+        np.testing.assert_array_equal(y, np.maximum(pre, 0))
+        zero_in, zero_out = np.zeros(n_in), np.zeros(n_out)
+        assert_within(dx, dense(dz, w.T, zero_in), product_tolerance(dz, w.T, dtype), what)
+        np.testing.assert_array_equal(masked, dx * (below > 0))
+        assert_within(dw, dense(x.T, dz, zero_out), product_tolerance(x.T, dz, dtype), what)
+        column_sums = dense(ones, dz, zero_out)[0]
+        assert_within(db, column_sums, product_tolerance(ones, dz, dtype)[0], what)
+        for before, after in zip(inputs, on_device, strict=True):
+            np.testing.assert_array_equal(before, cuda.to_host(after))
+
+
+def test_tiles_and_splits() -> None:
+    assert choose_tile(4096, 4096) == 128 and choose_tile(1024, 1000) == 64
+    assert choose_tile(128, 30) == 32 and choose_tile(1, 1) == 32
+    assert choose_splits(784, 1000, 128, 32) == 1
+    assert choose_splits(250, 30, 8192, 32) == 17 and choose_splits(250, 30, 100, 32) == 1

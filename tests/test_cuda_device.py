@@ -1,0 +1,148 @@
+"""The cupy runner and memory, on a stand-in for CuPy that compiles and runs on the CPU.
+
+The stand-in is as strict as CuPy where it matters: it takes arrays and NumPy scalars only, and
+its arrays are no NumPy arrays. What only a GPU can show is marked ``gpu`` in the other tests.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import types
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from test_backend_device import DeviceArray
+
+from tinyae import Autoencoder
+from tinyae.kernels import columns, cuda_driver, cuda_host
+from tinyae.kernels.columns import BackendUnavailable, backend_report, get_backend
+from tinyae.kernels.cuda_source import kernel_names
+
+X = np.random.default_rng(0).random((40, 7))
+
+
+class StandIn(DeviceArray):
+    """A cupy.ndarray: memory that only kernels and explicit copies touch."""
+
+    def __getitem__(self, key: Any) -> StandIn:
+        return StandIn(self.memory[key])
+
+    def reshape(self, shape: tuple[int, ...]) -> StandIn:
+        return StandIn(self.memory.reshape(shape))
+
+    def view(self, dtype: str) -> StandIn:
+        return StandIn(self.memory.view(dtype))
+
+    def set(self, host: np.ndarray) -> None:
+        assert type(host) is np.ndarray and host.flags.c_contiguous
+        np.copyto(self.memory, host, casting="no")
+
+
+class RawModule:
+    """Compiles for the CPU what it is given; launches as CuPy does."""
+
+    def __init__(self, code: str, options: tuple[str, ...]) -> None:
+        assert options == ("-std=c++17", "-lineinfo")
+        self.host = cuda_host.HostRunner()
+        self.code = code
+
+    def get_function(self, kernel: str) -> Any:
+        assert kernel in kernel_names(self.code)
+
+        def launch(grid: tuple[int, ...], block: tuple[int, ...], args: tuple[Any, ...]) -> None:
+            assert len(grid) == len(block) == 3
+            assert all(isinstance(a, (StandIn, np.generic)) for a in args), args
+            file = self.code.split('.cu"')[0].rsplit("/", 1)[1] + ".cu"
+            dtype = "float64" if "#define REAL double" in self.code else "float32"
+            plain = tuple(a.memory if isinstance(a, StandIn) else a for a in args)
+            self.host.launch(file, kernel, dtype, grid, block, plain)
+
+        return launch
+
+
+@pytest.fixture
+def cupy(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """``import cupy`` gives the stand-in, and the driver answers."""
+    try:
+        cuda_host.find_compiler()
+    except cuda_host.CompilerMissing as error:
+        pytest.skip(str(error))
+    runtime = types.SimpleNamespace(getDevice=lambda: 0)
+    stream = types.SimpleNamespace(synchronize=lambda: None)
+    module: Any = types.ModuleType("cupy")
+    module.ndarray = StandIn
+    module.RawModule = RawModule
+    module.empty = lambda shape, dtype: StandIn(np.full(shape, 0xFF, dtype))
+    module.array = lambda host, order: StandIn(np.array(host, order=order))
+    module.asnumpy = lambda array: array.memory.copy()
+    module.cuda = types.SimpleNamespace(runtime=runtime, get_current_stream=lambda: stream)
+    monkeypatch.setitem(sys.modules, "cupy", module)
+    monkeypatch.setattr(cuda_driver, "missing_gpu", lambda: "")
+    forget(monkeypatch)
+    yield module
+    forget(monkeypatch)
+
+
+def forget(monkeypatch: pytest.MonkeyPatch) -> None:
+    columns._loaded.pop("cupy", None)
+    for name in ("cuda_device", "memory_cupy"):
+        sys.modules.pop(f"tinyae.kernels.{name}", None)
+        package = importlib.import_module("tinyae.kernels")
+        if hasattr(package, name):
+            delattr(package, name)
+
+
+def test_training_through_cupy_is_training_on_cuda_host(cupy: Any) -> None:
+    """The same sources and launches on the same processor: the same bits."""
+    options: dict[str, Any] = {"hidden": (9,), "code": 2, "activation": "gelu", "epochs": 2,
+        "batch_size": 16, "clip_norm": 1.0, "random_state": 0, "validation_fraction": 0.2,
+        "backend": "cuda-host"}  # fmt: skip
+    host = Autoencoder(**options).fit(X)
+    device = Autoencoder(**{**options, "backend": "cupy"}).fit(X)
+    assert device.backend_ == "cupy"
+    for name, value in host.parameters().items():
+        np.testing.assert_array_equal(device.parameters()[name], value, err_msg=name)
+    assert device.history_["val_loss"] == host.history_["val_loss"]
+    np.testing.assert_array_equal(device.encode(X), host.encode(X))
+
+
+def test_auto_takes_the_gpu_where_one_answers(cupy: Any) -> None:
+    assert get_backend("auto").name == "cupy"
+    assert backend_report()["cupy"] == ""
+
+
+def test_arrays_on_the_host_are_refused(cupy: Any) -> None:
+    backend = get_backend("cupy")
+    x = np.ones((2, 3), np.float32)
+    with pytest.raises(TypeError, match=r"y must be a .*StandIn, got numpy.ndarray: move it to"):
+        backend.activation_forward(backend.to_device(x), "relu", x)
+
+
+def test_scratch_is_reused_and_grows(cupy: Any) -> None:
+    from tinyae.kernels.cuda_device import DeviceRunner
+
+    runner = DeviceRunner()
+    first = runner.scratch((4, 8), "float64")
+    assert first.shape == (4, 8) and first.dtype == np.float64
+    again = runner.scratch((3,), "float32")
+    assert np.shares_memory(first.memory, again.memory)
+    assert not np.shares_memory(first.memory, runner.scratch((4, 8), "float64", slot=1).memory)
+    assert not np.shares_memory(first.memory, runner.scratch((5, 8), "float64").memory)
+
+
+def test_without_a_gpu_cupy_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cuda_driver, "missing_gpu", lambda: "there is no NVIDIA driver")
+    monkeypatch.delitem(columns._loaded, "cupy", raising=False)
+    with pytest.raises(BackendUnavailable, match="there is no NVIDIA driver"):
+        get_backend("cupy")
+
+
+def test_without_cupy_the_extras_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cuda_driver, "missing_gpu", lambda: "")
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    forget(monkeypatch)
+    with pytest.raises(BackendUnavailable, match=r'pip install "tinyae\[cuda13\]", or \[cuda12\]'):
+        get_backend("cupy")
