@@ -61,14 +61,15 @@ def _cupy() -> Backend:
     from .cuda_driver import missing_gpu
 
     if missing_gpu():
-        raise BackendUnavailable(missing_gpu())
+        raise BackendUnavailable("cupy", missing_gpu())
     try:
         from . import memory_cupy
         from .cuda_device import DeviceRunner
     except ImportError as error:
         raise BackendUnavailable(
+            "cupy",
             f'CuPy does not load ({error}): pip install "tinyae[cuda13]", or [cuda12] where the '
-            "driver is older than CUDA 13"
+            "driver is older than CUDA 13",
         ) from error
     column = replace(
         cuda_c(DeviceRunner()),
@@ -89,7 +90,7 @@ def _cuda_host() -> Backend:
     try:
         return checked(cuda_c(HostRunner()), np.ndarray)
     except CompilerMissing as error:
-        raise BackendUnavailable(str(error)) from error
+        raise BackendUnavailable("cuda-host", str(error)) from error
 
 
 def cuda_c(runner: Runner) -> Backend:
@@ -144,7 +145,11 @@ _loaded: dict[str, Backend] = {}
 
 
 class BackendUnavailable(RuntimeError):
-    """The backend exists but cannot run here; the message says what is missing."""
+    """The backend exists but cannot run here; ``reason`` says what is missing, and the remedy."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"backend {name!r} cannot run here: {reason}")
+        self.reason = reason
 
 
 def get_backend(name: str = "auto") -> Backend:
@@ -171,7 +176,7 @@ def backend_report() -> dict[str, str]:
             get_backend(name)
             report[name] = ""
         except BackendUnavailable as error:
-            report[name] = str(error)
+            report[name] = error.reason
     return report
 
 

@@ -111,7 +111,7 @@ def find_compiler() -> str:
     for name in (os.environ.get("CXX"), "g++", "clang++", "c++"):
         if name and (path := shutil.which(name)):
             return path
-    raise CompilerMissing("cuda-host needs a C++ compiler: apt-get install g++ (or set CXX to one)")
+    raise CompilerMissing("it needs a C++ compiler: apt-get install g++ (or set CXX to one)")
 
 
 def _fused_multiply_add() -> tuple[str, ...]:

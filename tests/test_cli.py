@@ -16,6 +16,8 @@ import pytest
 from tinyae import Autoencoder
 from tinyae.cli import main
 from tinyae.datasets import load_dataset
+from tinyae.kernels import columns
+from tinyae.kernels.backend import Backend
 
 SMALL = ["--hidden", "24", "--code", "3", "--epochs", "3"]
 
@@ -136,6 +138,7 @@ def test_gradcheck_and_doctor(capsys: pytest.CaptureFixture[str]) -> None:
         (["train", "--code", "0"], "code must be an integer >= 1, got 0"),
         (["train", "--code", "many"], "--code"),
         (["train", "--hidden", "3,x"], "--hidden"),
+        (["train", "--backend", "torch"], "backend must be 'auto' or one of"),
         (["train", "--loss", "bce", "--output", "tanh"], "needs output='sigmoid'"),
         (["train", "--patience", "2"], "give --validation-fraction"),
         (["train", "--resume"], "--resume needs a run folder"),
@@ -167,6 +170,30 @@ def test_failing_work_exits_with_1(run: Path, capsys: pytest.CaptureFixture[str]
     assert main(["train", "--data", "wide.npy", *SMALL, "--out", "wide"]) == 0
     assert main(["evaluate", "wide", "--data", "data.npy"]) == 1
     assert "X has 12 features" in capsys.readouterr().err
+
+
+def test_a_backend_that_cannot_run_here_makes_no_run(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def loader() -> Backend:
+        raise columns.BackendUnavailable("abacus", "no beads: buy some")
+
+    monkeypatch.setitem(columns._LOADERS, "abacus", loader)
+    assert main(["train", "--backend", "abacus"]) == 1
+    assert "backend 'abacus' cannot run here: no beads: buy some" in capsys.readouterr().err
+    assert not any(here.iterdir())
+
+
+def test_the_whole_loop_on_every_backend(
+    backend: Backend, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    argv = ["train", "--data", "data.npy", *SMALL, "--out", "b", "--backend", backend.name]
+    assert main([*argv, "--json"]) == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert summary["backend"] == backend.name
+    assert main(["evaluate", "b", "--json", "--backend", "numpy"]) == 0
+    evaluated = json.loads(capsys.readouterr().out)["squared_error"]
+    assert evaluated == pytest.approx(summary["test"]["squared_error"], rel=1e-4)
 
 
 def test_a_run_is_never_overwritten(run: Path, capsys: pytest.CaptureFixture[str]) -> None:

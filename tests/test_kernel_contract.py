@@ -457,12 +457,15 @@ def test_an_unknown_backend_is_refused(name: str) -> None:
 
 def test_a_backend_that_cannot_run_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     def loader() -> Backend:
-        raise columns.BackendUnavailable("no such machine: buy one")
+        raise columns.BackendUnavailable("abacus", "no such machine: buy one")
 
     monkeypatch.setitem(columns._LOADERS, "abacus", loader)
     assert backend_report()["abacus"] == "no such machine: buy one"
     assert "abacus" not in available_backends()
-    with pytest.raises(columns.BackendUnavailable, match="buy one"):
+    with pytest.raises(
+        columns.BackendUnavailable,
+        match="backend 'abacus' cannot run here: no such machine: buy one",
+    ):
         get_backend("abacus")
 
 

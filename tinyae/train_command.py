@@ -16,6 +16,7 @@ from . import config as arguments
 from ._version import __version__
 from .datasets import Dataset
 from .estimator import Autoencoder
+from .kernels.columns import get_backend
 from .pca import fit_pca
 from .progress import Bar, print_epochs
 from .run_folder import RunFolder, UsageError, open_data
@@ -35,6 +36,7 @@ def train(given: argparse.Namespace, data: dict[str, Any], model: dict[str, Any]
     try:
         ae = Autoencoder(**config["model"])
         arguments.check(ae.get_params())
+        get_backend(ae.backend)  # before any data are read or folders made
     except (TypeError, ValueError) as error:
         raise UsageError(str(error)) from error
     if ae.patience is not None and ae.validation_fraction == 0:
