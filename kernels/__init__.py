@@ -11,8 +11,15 @@ training step runs through it:
     update_numpy      sgd, momentum, nesterov, adam, adamw
     random_numpy      Philox counters: weights, shuffles, noise, dropout
 
-The CUDA C column is under way: ``dense.cu`` and ``activation.cu`` with their launchers, which the
-tests execute on the CPU (``cuda_host.h``). It is no backend yet.
+``columns.py`` has the columns and chooses among them. The CUDA C column is one set of sources and
+launchers with two runners:
+
+    dense.cu activation.cu loss.cu update.cu random.cu gather.cu     the kernels
+    dense_cupy.py ...         their launchers: grids, tiles, arguments
+    cuda_source.py            a .cu as text, ready for a compiler
+    cuda_device.py            backend cupy: NVRTC and a GPU, through CuPy
+    cuda_host.py, .h          backend cuda-host: a C++ compiler and the CPU, for tests and learners
+    matmul_ladder.cu          seven products from naive to double buffered, one idea each
 
 This package imports nothing from the rest of tinyae.
 """

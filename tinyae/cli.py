@@ -292,6 +292,6 @@ def _gradcheck(given: argparse.Namespace) -> None:
 
 
 def _doctor(given: argparse.Namespace) -> None:
-    from .check_commands import doctor
+    from .doctor import doctor
 
     doctor(given)

@@ -1,0 +1,258 @@
+"""matmul_ladder.cu: every rung on every shape, executed on the CPU and, if there is one, a GPU."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from reference import assert_within, dense, normals, poisoned, product_tolerance
+from tinyae.kernels import cuda_source
+from tinyae.kernels.backend import Backend
+from tinyae.kernels.cuda_host import CompilerMissing, HostRunner, find_compiler
+from tinyae.kernels.cuda_runner import Runner
+from tinyae.kernels.matmul_ladder_cupy import MOST, MOST_BLOCKS_Y, RUNGS, LadderKernels
+
+try:
+    find_compiler()
+except CompilerMissing as error:
+    pytest.skip(str(error), allow_module_level=True)
+
+FILE = "matmul_ladder.cu"
+SIZES = (0, 1, 2, 3, 4, 7, 8, 9, 12, 31, 32, 33, 37, 63, 64, 65, 97, 127, 128, 129, 132)
+REALS = ("float32", "float64")
+
+every_rung = pytest.mark.parametrize("rung", RUNGS)
+
+
+@pytest.fixture(scope="module")
+def kernels(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TINYAE_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield LadderKernels(HostRunner())
+
+
+def placed(values: np.ndarray, offset: int) -> np.ndarray:
+    """A copy ``offset`` elements past a multiple of 16 bytes, amid a buffer (.base) of NaN."""
+    guard = 512
+    buffer = np.full(values.size + 2 * guard, np.nan, values.dtype)
+    start = guard - buffer.ctypes.data % 16 // values.itemsize + offset
+    view = buffer[start : start + values.size].reshape(values.shape)
+    view[...] = values
+    return view
+
+
+def check_product(
+    kernels: LadderKernels, rung: str, dtype: str, shape: tuple[int, int, int],
+    offsets: tuple[int, int, int], rng: np.random.Generator,
+) -> None:  # fmt: skip
+    """c = a @ b within the rounding of its sums; nothing but c read or written.
+
+    A sum of k rounded products, in any order, errs by at most k eps / 2 (|a| @ |b|) to first
+    order (Higham 2002, 3.1); the float64 reference errs likewise. A read outside a or b brings
+    NaN into c, even where it is multiplied by a zero.
+    """
+    m, k, n = shape
+    a = placed(rng.standard_normal((m, k)).astype(dtype), offsets[0])
+    b = placed(rng.standard_normal((k, n)).astype(dtype), offsets[1])
+    c = placed(np.full((m, n), np.nan, dtype), offsets[2])
+    before = a.base.tobytes(), b.base.tobytes()
+    kernels.matmul(rung, a, b, c)
+    wide_a, wide_b = a.astype(np.float64), b.astype(np.float64)
+    bound = (k + 2) * np.finfo(dtype).eps * (np.abs(wide_a) @ np.abs(wide_b))
+    assert (np.abs(c - wide_a @ wide_b) <= bound).all(), (shape, offsets)
+    assert (a.base.tobytes(), b.base.tobytes()) == before, (shape, offsets)
+    assert np.isnan(c.base).sum() == c.base.size - c.size, (shape, offsets)
+
+
+def test_the_rungs_are_the_kernels_in_order() -> None:
+    assert cuda_source.kernel_names(cuda_source.read_source(FILE)) == list(RUNGS) == sorted(RUNGS)
+
+
+@every_rung
+@pytest.mark.parametrize("dtype", REALS)
+def test_over_shapes(kernels: LadderKernels, rung: str, dtype: str) -> None:
+    """200 products each, half of them of arrays that are aligned to 16 bytes."""
+    rng = np.random.default_rng(RUNGS.index(rung))
+    shapes = list(product((0, 1, 4, 7), repeat=3))
+    shapes += [(s, s, s) for s in SIZES]
+    shapes += [tuple(129 if i == axis else 1 for i in range(3)) for axis in range(3)]
+    shapes += [tuple(rng.choice(SIZES, 3)) for _ in range(200 - len(shapes))]
+    for i, (m, k, n) in enumerate(shapes):
+        x, y, z = rng.integers(0, 4, 3) if i % 2 else (0, 0, 0)
+        check_product(kernels, rung, dtype, (int(m), int(k), int(n)), (int(x), int(y), int(z)), rng)
+
+
+@every_rung
+def test_on_the_columns_own_arrays(cuda: Backend, runner: Runner, rung: str, dtype: str) -> None:
+    """The same product wherever the column's arrays lie, aligned or not."""
+    rng, ladder = np.random.default_rng(1), LadderKernels(runner)
+    for i in range(60):
+        m, k, n = (int(s) for s in rng.choice(SIZES, 3))
+        a, b = normals(rng, (m, k), dtype), normals(rng, (k, n), dtype)
+        c = poisoned((m, n), dtype)
+        start = i % 3
+        a_, b_, c_ = (
+            cuda.to_device(np.concatenate([np.full(start, np.nan, dtype), x.reshape(-1)]))[start:]
+            .reshape(x.shape)
+            for x in (a, b, c)
+        )  # fmt: skip
+        ladder.matmul(rung, a_, b_, c_)
+        tolerance = product_tolerance(a, b, dtype)
+        assert_within(cuda.to_host(c_), dense(a, b, np.zeros(n)), tolerance, (m, k, n))
+
+
+# Runs the rungs with vectors where no vector fits: in each array in turn, by its address and by
+# its width. Compiled so that a misaligned access traps, as it does on a GPU.
+MISALIGNED = """
+import sys
+from pathlib import Path
+import numpy as np
+from test_matmul_ladder import RUNGS, HostRunner, LadderKernels, check_product, cuda_source
+cuda_source.FOLDER = Path(sys.argv[1])
+flags = ("-fsanitize=alignment", "-fsanitize-undefined-trap-on-error")
+kernels, rng = LadderKernels(HostRunner(flags)), np.random.default_rng(0)
+for rung in RUNGS[5:]:
+    for dtype in ("float32", "float64"):
+        for offsets in ((0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1), (3, 3, 3)):
+            check_product(kernels, rung, dtype, (16, 16, 16), offsets, rng)
+        for shape in ((5, 16, 16), (5, 15, 16), (5, 16, 17), (5, 17, 15)):
+            check_product(kernels, rung, dtype, shape, (0, 0, 0), rng)
+"""
+
+
+def misaligned(folder: Path, old: str = "", new: str = "") -> subprocess.CompletedProcess[str]:
+    """Runs MISALIGNED on a copy of the source with ``old`` replaced by ``new``."""
+    text = (cuda_source.FOLDER / FILE).read_text()
+    assert old in text
+    (folder / FILE).write_text(text.replace(old, new))
+    script = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n{MISALIGNED}"
+    return subprocess.run(
+        [sys.executable, "-c", script, str(folder)], cwd=folder, capture_output=True, text=True,
+        env=os.environ | {"TINYAE_CACHE": str(folder)}, check=False,
+    )  # fmt: skip
+
+
+def test_vectors_are_aligned(tmp_path: Path) -> None:
+    done = misaligned(tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(("old", "new"), [
+    ("(size_t)matrix % sizeof(Vector)", "(size_t)matrix % sizeof(REAL)"),
+    ("width % W", "width % 1"),
+    ("in_vectors(a, k)", "true"),
+    ("in_vectors(b, n)", "true"),
+    ("in_vectors(c, n)", "true"),
+])  # fmt: skip
+def test_each_condition_of_alignment_is_needed(tmp_path: Path, old: str, new: str) -> None:
+    """A copy without it traps: the test above can fail."""
+    done = misaligned(tmp_path, old, new)
+    assert done.returncode < 0, f"no trap: {done.stderr}"
+
+
+BARRIER = "__syncthreads();"
+
+
+def without_barrier(text: str, i: int) -> str:
+    """The source with the i-th barrier of each kernel removed."""
+    kernels = [part.split(BARRIER) for part in text.split('extern "C"')]
+    for pieces in kernels:
+        if len(pieces) > 1:
+            assert len(pieces) == 3
+            pieces[i : i + 2] = [pieces[i] + pieces[i + 1]]
+    return 'extern "C"'.join(BARRIER.join(pieces) for pieces in kernels)
+
+
+@pytest.mark.parametrize("i", [0, 1])
+def test_each_barrier_is_needed(i: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rungs 3 to 7 without one of their barriers multiply what is not there yet, or no more."""
+    (tmp_path / FILE).write_text(without_barrier((cuda_source.FOLDER / FILE).read_text(), i))
+    rng = np.random.default_rng(i)
+    monkeypatch.setattr(cuda_source, "FOLDER", tmp_path)
+    monkeypatch.setenv("TINYAE_CACHE", str(tmp_path))
+    cuda_source.read_source.cache_clear()
+    try:
+        broken = LadderKernels(HostRunner())
+        for rung in RUNGS[2:]:
+            with pytest.raises(AssertionError):
+                check_product(broken, rung, "float32", (32, 100, 32), (0, 0, 0), rng)
+    finally:
+        cuda_source.read_source.cache_clear()
+
+
+class Recorder:
+    """A runner that only writes down what it is asked to launch."""
+
+    name = "recorder"
+    array_type = np.ndarray
+
+    def __init__(self) -> None:
+        self.launches: list[tuple[Any, ...]] = []
+
+    def launch(self, *arguments: Any) -> None:
+        self.launches.append(arguments)
+
+    def scratch(self, shape: tuple[int, ...], dtype: str, slot: int = 0) -> Any:
+        raise AssertionError("the ladder needs no scratch memory")
+
+
+@every_rung
+def test_the_grid_covers_c_and_nothing_more(rung: str) -> None:
+    recorder = Recorder()
+    for m, k, n in ((0, 3, 4), (4, 3, 0), (0, 0, 0), (300, 0, 500)):
+        a, b, c = (np.zeros(s, np.float32) for s in ((m, k), (k, n), (m, n)))
+        LadderKernels(recorder).matmul(rung, a, b, c)
+    [(file, kernel, dtype, grid, block, args)] = recorder.launches
+    assert (file, kernel, dtype, args[3:]) == (FILE, rung, "float32", (300, 500, 0))
+    tile = {3: 32, 2: 32, 1: 32, 4: 64}.get(int(rung.split("_")[1]), 128)
+    assert grid == (-(-300 // tile), -(-500 // tile), 1)
+    assert all(size.dtype == np.int32 for size in args[3:]) and np.prod(block) <= 1024
+
+
+def zeros(*shape: int, dtype: Any = np.float32) -> np.ndarray:
+    return np.zeros(shape, dtype)
+
+
+@pytest.mark.parametrize(("arguments", "error", "message"), [
+    ({"rung": "matmul_8"}, ValueError, "rung must be one of matmul_1_naive, .*, got 'matmul_8'"),
+    ({"a": [[0.0]]}, TypeError, "a must be a numpy.ndarray, got builtins.list"),
+    ({"a": zeros(3, 4, dtype=int)}, TypeError, "a must have dtype float32 or float64, got int64"),
+    ({"b": zeros(4, 5, dtype=float)}, TypeError, "b must have dtype float32, got float64"),
+    ({"c": zeros(3, 5, dtype=float)}, TypeError, "c must have dtype float32, got float64"),
+    ({"a": zeros(4)}, ValueError, r"a must have 2 dimensions, got shape \(4,\)"),
+    ({"b": zeros(4, 5, 1)}, ValueError, r"b must have 2 dimensions, got shape \(4, 5, 1\)"),
+    ({"b": zeros(3, 5)}, ValueError, r"b must have shape \(4, 5\), got \(3, 5\)"),
+    ({"c": zeros(5, 3)}, ValueError, r"c must have shape \(3, 5\), got \(5, 3\)"),
+    ({"c": zeros(3)}, ValueError, r"c must have shape \(3, 5\), got \(3,\)"),
+    ({"a": zeros(4, 3).T}, ValueError, "a must be C-contiguous, got strides"),
+    ({"b": zeros(8, 5)[::2]}, ValueError, "b must be C-contiguous, got strides"),
+    ({"c": zeros(3, 6)[:, 1:]}, ValueError, "c must be C-contiguous, got strides"),
+])  # fmt: skip
+def test_wrong_arguments_are_refused(
+    arguments: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    recorder = Recorder()
+    right = {"rung": RUNGS[0], "a": zeros(3, 4), "b": zeros(4, 5), "c": zeros(3, 5)}
+    with pytest.raises(error, match=message):
+        LadderKernels(recorder).matmul(**(right | arguments))
+    assert recorder.launches == []
+
+
+@every_rung
+def test_sizes_beyond_an_index_are_refused(rung: str) -> None:
+    """Empty arrays of great length: they cost nothing and are refused all the same."""
+    kernels = LadderKernels(Recorder())
+    with pytest.raises(ValueError, match=f"at most {MOST} rows of a, got {MOST + 1}"):
+        kernels.matmul(rung, zeros(MOST + 1, 0), zeros(0, 0), zeros(MOST + 1, 0))
+    with pytest.raises(ValueError, match=f"at most {MOST} columns of a, got {MOST + 1}"):
+        kernels.matmul(rung, zeros(0, MOST + 1), zeros(MOST + 1, 0), zeros(0, 0))
+    n = 128 * MOST_BLOCKS_Y + 1
+    with pytest.raises(ValueError, match=f"at most [0-9]+ columns of b, got {n}"):
+        kernels.matmul(rung, zeros(0, 0), zeros(0, n), zeros(0, n))
