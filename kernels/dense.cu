@@ -32,6 +32,7 @@ template <int BM, int BN, int BK, int TM, int TN, bool TA, bool TB> struct Produ
     const REAL *a, *b;
     int m, n, k, row0, column0, k_end;
     REAL sum[TM][TN];
+    REAL column_sum = 0;  // of B's column threadIdx.x, where it is wanted
     REAL next_a[LOADS_A], next_b[LOADS_B];
 
     __device__ Product(const REAL *a_, const REAL *b_, int m_, int n_, int k_, int k_end_)
@@ -103,8 +104,8 @@ template <int BM, int BN, int BK, int TM, int TN, bool TA, bool TB> struct Produ
         }
     }
 
-    // Multiplies steps k_begin .. k_end; ``column_sum`` gathers B's column threadIdx.x as well.
-    __device__ void run(int k_begin, REAL *shared_a, REAL *shared_b, REAL *column_sum) {
+    // Multiplies steps k_begin .. k_end; ``column_sum`` gathers B's column threadIdx.x if asked.
+    __device__ void run(int k_begin, REAL *shared_a, REAL *shared_b, bool sum_columns) {
         int buffer = 0;
         fetch(k_begin);
         store(shared_a, shared_b);
@@ -115,8 +116,8 @@ template <int BM, int BN, int BK, int TM, int TN, bool TA, bool TB> struct Produ
             bool more = k0 + BK < k_end;
             if (more) fetch(k0 + BK);
             multiply(tile_a, tile_b);
-            if (column_sum && threadIdx.x < BN)
-                for (int p = 0; p < BK; p++) *column_sum += tile_b[p * PITCH_B + threadIdx.x];
+            if (sum_columns && threadIdx.x < BN)
+                for (int p = 0; p < BK; p++) column_sum += tile_b[p * PITCH_B + threadIdx.x];
             buffer ^= 1;
             // the other buffer: everybody left it before the last barrier
             if (more) store(shared_a + buffer * BK * PITCH_A, shared_b + buffer * BK * PITCH_B);
@@ -129,36 +130,44 @@ template <int BM, int BN, int BK, int TM, int TN, bool TA, bool TB> struct Produ
         return column0 + (int)threadIdx.x % COLUMNS + j * COLUMNS;
     }
 
-    // Epilogue: y = act(sum + bias), and the sum itself into pre where it is wanted.
-    __device__ void finish_forward(const REAL *bias, int activation, REAL *y, REAL *pre) const {
+    // Calls f(offset, column, sum) for each of the thread's elements. A row of sums at a time goes
+    // through the thread's own places in shared memory, which a loop can index as it cannot index
+    // registers: the activations are compiled TM times, not TM * TN times.
+    template <class F> __device__ void each(REAL *shared, F f) const {
+        static_assert(TN * THREADS <= SHARED_A, "a row of every thread must fit");
 #pragma unroll
-        for (int i = 0; i < TM; i++)
+        for (int i = 0; i < TM; i++) {
 #pragma unroll
+            for (int j = 0; j < TN; j++) shared[j * THREADS + threadIdx.x] = sum[i][j];
+            int row = row_of(i);
+#pragma unroll 1
             for (int j = 0; j < TN; j++) {
-                int row = row_of(i), column = column_of(j);
-                if (row >= m || column >= n) continue;
-                long long at = (long long)row * n + column;
-                REAL z = sum[i][j] + bias[column];
-                if (pre) pre[at] = z;
-                y[at] = activate(activation, z);
+                int column = column_of(j);
+                if (row < m && column < n)
+                    f((long long)row * n + column, column, shared[j * THREADS + threadIdx.x]);
             }
+        }
+    }
+
+    // Epilogue: y = act(sum + bias), and the sum itself into pre where it is wanted.
+    __device__ void finish_forward(const REAL *bias, int activation, REAL *y, REAL *pre,
+                                   REAL *shared) const {
+        each(shared, [&](long long at, int column, REAL total) {
+            REAL z = total + bias[column];
+            if (pre) pre[at] = z;
+            y[at] = activate(activation, z);
+        });
     }
 
     // Epilogue: dx = sum * act'(saved).
-    __device__ void finish_input(int activation, const REAL *saved, REAL *dx) const {
-#pragma unroll
-        for (int i = 0; i < TM; i++)
-#pragma unroll
-            for (int j = 0; j < TN; j++) {
-                int row = row_of(i), column = column_of(j);
-                if (row >= m || column >= n) continue;
-                long long at = (long long)row * n + column;
-                dx[at] = sum[i][j] * activation_slope(activation, saved[at]);
-            }
+    __device__ void finish_input(int activation, const REAL *saved, REAL *dx, REAL *shared) const {
+        each(shared, [&](long long at, int, REAL total) {
+            dx[at] = total * activation_slope(activation, saved[at]);
+        });
     }
 
     // Epilogue: this split's part of dw and, from the first row of blocks, of db.
-    __device__ void finish_weights(REAL column_sum, REAL *dw, REAL *db) const {
+    __device__ void finish_weights(REAL *dw, REAL *db) const {
 #pragma unroll
         for (int i = 0; i < TM; i++)
 #pragma unroll
@@ -178,8 +187,8 @@ template <class P>
 __device__ void forward(const REAL *x, const REAL *w, const REAL *b, int activation, REAL *y,
                         REAL *pre, int batch, int n_in, int n_out, REAL *shared_a, REAL *shared_b) {
     P product(x, w, batch, n_out, n_in, n_in);
-    product.run(0, shared_a, shared_b, nullptr);
-    product.finish_forward(b, activation, y, pre);
+    product.run(0, shared_a, shared_b, false);
+    product.finish_forward(b, activation, y, pre, shared_a);
 }
 
 template <class P>
@@ -187,8 +196,8 @@ __device__ void backward_input(const REAL *dz, const REAL *w, int activation, co
                                REAL *dx, int batch, int n_in, int n_out, REAL *shared_a,
                                REAL *shared_b) {
     P product(dz, w, batch, n_in, n_out, n_out);
-    product.run(0, shared_a, shared_b, nullptr);
-    product.finish_input(activation, saved, dx);
+    product.run(0, shared_a, shared_b, false);
+    product.finish_input(activation, saved, dx, shared_a);
 }
 
 // Split z takes the samples z * per_split .. and writes its own dw and db; sum_splits adds them.
@@ -199,9 +208,8 @@ __device__ void backward_weights(const REAL *x, const REAL *dz, REAL *dw, REAL *
     int first = (int)blockIdx.z * per_split;
     int last = first + per_split < batch ? first + per_split : batch;
     P product(x, dz, n_in, n_out, batch, last);
-    REAL column_sum = 0;
-    product.run(first, shared_a, shared_b, blockIdx.y == 0 ? &column_sum : nullptr);
-    product.finish_weights(column_sum, dw + (long long)blockIdx.z * n_in * n_out,
+    product.run(first, shared_a, shared_b, blockIdx.y == 0);
+    product.finish_weights(dw + (long long)blockIdx.z * n_in * n_out,
                            db + (long long)blockIdx.z * n_out);
 }
 

@@ -16,8 +16,9 @@ __device__ inline Term loss_term(int loss, REAL output, REAL target) {
     switch (loss) {
     case LOSS_BCE: {
         // -t log p - (1 - t) log(1 - p) = max(z, 0) - z t + log(1 + exp(-|z|)), p = sigmoid(z)
-        REAL z = output, p = sigmoid_of(z);
-        REAL value = (z < 0 ? (REAL)0 : z) - z * target + log1p(exp(-fabs(z)));
+        // One exp for both: in double the assembler spills for sm_120 if it meets two.
+        REAL z = output, e = exp(-fabs(z)), p = (z >= 0 ? (REAL)1 : e) / (1 + e);
+        REAL value = (z < 0 ? (REAL)0 : z) - z * target + log1p(e);
         return {value, p - target, p - target};
     }
     case LOSS_L1: {
