@@ -28,9 +28,9 @@ COMMAND = "python benchmarks/cuda_resources.py"
 # Turing, Ampere (data centre, desktop), Ada, Hopper, Blackwell (data centre, desktop)
 ARCHITECTURES = (75, 80, 86, 89, 90, 100, 120)
 
-# What CuPy compiles with: the options of kernels/cuda_device.py, and its own -ftz=true. It also
+# What CuPy compiles with: NVRTC_OPTIONS, and its own -ftz=true. It also
 # takes functions without __device__ for device functions, which the sources need not.
-OPTIONS = ("-std=c++17", "-lineinfo", "-ftz=true")
+OPTIONS = (*cuda_source.NVRTC_OPTIONS, "-ftz=true")
 
 HELP = """\
 registers  per thread. A multiprocessor has 65,536: a block of 256 threads with 128 each takes half.

@@ -65,22 +65,44 @@ def _cupy() -> Backend:
     try:
         from . import memory_cupy
         from .cuda_device import DeviceRunner
+
+        column = replace(
+            cuda_c(DeviceRunner()),
+            host=False,
+            empty=memory_cupy.empty,
+            to_device=memory_cupy.to_device,
+            to_host=memory_cupy.to_host,
+            write=memory_cupy.write,
+            synchronize=memory_cupy.synchronize,
+        )
+        _expect_an_answer(column)
     except ImportError as error:
         raise BackendUnavailable(
             "cupy",
-            f'CuPy does not load ({error}): pip install "tinyae[cuda13]", or [cuda12] where the '
-            "driver is older than CUDA 13",
+            f'CuPy does not load ({_last_line(error)}): pip install "tinyae[cuda13]", or [cuda12] '
+            "where the driver is older than CUDA 13",
         ) from error
-    column = replace(
-        cuda_c(DeviceRunner()),
-        host=False,
-        empty=memory_cupy.empty,
-        to_device=memory_cupy.to_device,
-        to_host=memory_cupy.to_host,
-        write=memory_cupy.write,
-        synchronize=memory_cupy.synchronize,
-    )
+    except Exception as error:  # CuPy's, the driver's and NVRTC's have no common base
+        raise BackendUnavailable(
+            "cupy",
+            f"the GPU does not answer ({_last_line(error)}): 'tinyae doctor' tells more",
+        ) from error
     return checked(column, DeviceRunner.array_type)
+
+
+def _expect_an_answer(column: Backend) -> None:
+    """Compiles a kernel, launches it and reads its result: then the rest will work too."""
+    x = column.to_device(np.full((1, 1), -1, np.float32))
+    column.activation_forward(x, "leaky_relu", x)
+    answer = float(column.to_host(x)[0, 0])
+    if not -0.0101 < answer < -0.0099:
+        raise RuntimeError(f"leaky_relu(-1) came out as {answer}")
+
+
+def _last_line(error: BaseException) -> str:
+    """The end of an error's text: CuPy's fill a screen."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip(" =")]
+    return lines[-1] if lines else type(error).__name__
 
 
 def _cuda_host() -> Backend:

@@ -13,11 +13,9 @@ from typing import Any
 import cupy
 import numpy as np
 
-from .cuda_source import defines, read_source
+from .cuda_source import NVRTC_OPTIONS, defines, read_source
 
 Array = Any
-
-OPTIONS = ("-std=c++17", "-lineinfo")
 
 
 class DeviceRunner:
@@ -54,5 +52,5 @@ class DeviceRunner:
     def _module(self, file: str, dtype: str) -> Any:
         if (file, dtype) not in self._modules:
             source = defines(dtype) + read_source(file)
-            self._modules[file, dtype] = cupy.RawModule(code=source, options=OPTIONS)
+            self._modules[file, dtype] = cupy.RawModule(code=source, options=NVRTC_OPTIONS)
         return self._modules[file, dtype]

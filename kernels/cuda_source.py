@@ -14,6 +14,8 @@ from . import conventions
 
 FOLDER = Path(__file__).parent
 
+NVRTC_OPTIONS = ("-std=c++17", "-lineinfo")  # CuPy adds -ftz=true
+
 REALS = {"float32": "float", "float64": "double"}
 
 _INCLUDE = re.compile(r'^#include "(\w+\.cuh)"$', re.MULTILINE)

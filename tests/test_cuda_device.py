@@ -19,7 +19,7 @@ from test_backend_device import DeviceArray
 from tinyae import Autoencoder
 from tinyae.kernels import columns, cuda_driver, cuda_host
 from tinyae.kernels.columns import BackendUnavailable, backend_report, get_backend
-from tinyae.kernels.cuda_source import kernel_names
+from tinyae.kernels.cuda_source import NVRTC_OPTIONS, kernel_names
 
 X = np.random.default_rng(0).random((40, 7))
 
@@ -45,7 +45,7 @@ class RawModule:
     """Compiles for the CPU what it is given; launches as CuPy does."""
 
     def __init__(self, code: str, options: tuple[str, ...]) -> None:
-        assert options == ("-std=c++17", "-lineinfo")
+        assert options == NVRTC_OPTIONS
         self.host = cuda_host.HostRunner()
         self.code = code
 
@@ -145,4 +145,24 @@ def test_without_cupy_the_extras_are_named(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setitem(sys.modules, "cupy", None)
     forget(monkeypatch)
     with pytest.raises(BackendUnavailable, match=r'pip install "tinyae\[cuda13\]", or \[cuda12\]'):
+        get_backend("cupy")
+
+
+def test_a_gpu_that_does_not_answer_is_no_backend(
+    cupy: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """CuPy loads, the driver counts a GPU, and the first launch fails or does nothing."""
+
+    def fails(**_: Any) -> None:
+        raise OSError("=====\nlibnvrtc.so is missing\n=====\n")
+
+    monkeypatch.setattr(cupy, "RawModule", fails)
+    forget(monkeypatch)
+    with pytest.raises(BackendUnavailable, match=r"does not answer \(libnvrtc.so is missing\)"):
+        get_backend("cupy")
+    assert get_backend("auto").name != "cupy"
+    nothing = types.SimpleNamespace(get_function=lambda name: lambda *_: None)
+    monkeypatch.setattr(cupy, "RawModule", lambda code, options: nothing)
+    forget(monkeypatch)
+    with pytest.raises(BackendUnavailable, match=r"leaky_relu\(-1\) came out as -1.0"):
         get_backend("cupy")
