@@ -132,6 +132,12 @@ class RandomNormal(Protocol):
     def __call__(self, state: Array, mean: float, std: float, out: Array) -> None: ...
 
 
+class AddNormal(Protocol):
+    """out = x + std[0] g, g the stream's normals; out may be x"""
+
+    def __call__(self, state: Array, std: Array, x: Array, out: Array) -> None: ...
+
+
 class RandomBernoulli(Protocol):
     def __call__(self, state: Array, probability: float, out: Array) -> None: ...
 
@@ -173,6 +179,7 @@ class Backend:
     random_bits: RandomBits
     random_uniform: RandomUniform
     random_normal: RandomNormal
+    add_normal: AddNormal
     random_bernoulli: RandomBernoulli
     random_permutation: RandomPermutation
 

@@ -201,6 +201,14 @@ def random_normal(kind: type, state: Array, mean: float, std: float, out: Array)
     _random_real(kind, state, out)
 
 
+def add_normal(kind: type, state: Array, std: Array, x: Array, out: Array) -> None:
+    dtype = _floating("x", x, 2)
+    array(kind, "state", state, (4,), "uint32")
+    array(kind, "std", std, (1,), "float64")
+    array(kind, "x", x, x.shape, dtype)
+    array(kind, "out", out, x.shape, dtype)
+
+
 def random_bernoulli(kind: type, state: Array, probability: float, out: Array) -> None:
     _random_real(kind, state, out)
     if not 0 <= probability <= 1:

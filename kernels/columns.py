@@ -50,6 +50,7 @@ def _numpy() -> Backend:
         random_bits=random_numpy.random_bits,
         random_uniform=random_numpy.random_uniform,
         random_normal=random_numpy.random_normal,
+        add_normal=random_numpy.add_normal,
         random_bernoulli=random_numpy.random_bernoulli,
         random_permutation=random_numpy.random_permutation,
     )
@@ -151,6 +152,7 @@ def cuda_c(runner: Runner) -> Backend:
         random_bits=random.random_bits,
         random_uniform=random.random_uniform,
         random_normal=random.random_normal,
+        add_normal=random.add_normal,
         random_bernoulli=random.random_bernoulli,
         random_permutation=random.random_permutation,
     )

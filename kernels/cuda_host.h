@@ -2,18 +2,21 @@
 //
 // Each CUDA thread of a block is a fiber: it runs until it meets a barrier and hands over there.
 // Blocks run one after the other; shared memory is filled with NaN bits before each of them.
-// With -DCUDA_HOST_THREADS every CUDA thread is a thread of the operating system instead, so that
-// ThreadSanitizer sees a missing __syncthreads() as the data race that it is.
+// In a debugger (-O0) threadIdx can be printed and stand in conditions, and a step over a barrier
+// ends in the same thread. ThreadSanitizer, AddressSanitizer and UBSan work, see
+// cuda_host_sanitizers.h.
 //
-// What this shows: wrong indices, missing barriers, unwritten outputs. What it cannot show:
-// speed, bank conflicts, the GPU's memory ordering.
+// What this shows: wrong indices, races, unwritten outputs. What it cannot show: speed, bank
+// conflicts, the GPU's memory ordering.
 #pragma once
+
+#include <pthread.h>
 
 #include <cmath>
 #include <cstddef>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
+#include <utility>
 
 #define __global__
 #define __device__
@@ -23,61 +26,62 @@
 #define __restrict__ __restrict
 #define __launch_bounds__(...)
 // One section holds all shared variables, so that they can be poisoned between blocks. It is
-// static memory: blocks never run at the same time.
+// static memory: blocks never run at the same time. The linker knows where it lies.
 #define __shared__ static __attribute__((section("cuda_shared"), aligned(16)))
+extern "C" char __start_cuda_shared[] __attribute__((weak, visibility("hidden")));
+extern "C" char __stop_cuda_shared[] __attribute__((weak, visibility("hidden")));
 
 struct dim3 {
     unsigned x, y, z;
 };
-struct alignas(16) float4 {
-    float x, y, z, w;
-};
-struct alignas(16) double2 {
-    double x, y;
-};
+
+// Variables, not macros: a debugger shows them. The scheduler sets them before it hands over.
+static dim3 threadIdx, blockIdx, blockDim, gridDim;
+
+// For what belongs to the machine, not to the kernel that ThreadSanitizer judges.
+#define CUDA_HOST_UNSEEN __attribute__((no_sanitize("thread")))
 
 namespace cuda_host {
+
+// A barrier's name for ThreadSanitizer: its address. A thread may come to the next barrier before
+// another has left this one, so barriers have two, used in turns.
+struct Gate {
+    char address;
+};
+
+struct Warp {
+    unsigned alive, arrived;  // lanes that have not ended; of them, those at the barrier
+    unsigned generation;      // barriers passed
+    Gate gates[2];
+    // what __shfl_sync exchanges; again two, which saves a second barrier
+    alignas(8) unsigned char value[2][32][8];
+};
 
 struct Thread {
     dim3 index;
     unsigned lane;
-    struct Warp *warp;
-    // how far it has come
-    bool done, waiting, waiting_warp;
-    void *stack_pointer;  // fibers only
+    Warp *warp;
+    bool done, waiting, waiting_warp;  // how far it has come
     char *stack;
+    void *stack_pointer;
 };
 
-struct Warp {
-    unsigned alive, arrived;
-    unsigned generation;
-    // what __shfl_sync exchanges; two sets, used in turns, save a second barrier
-    alignas(16) unsigned char value[2][32][8];
-    unsigned turn[32];
-};
+static Thread *current;
 
-extern thread_local Thread *current;
-extern dim3 block_index, block_dim, grid_dim;
+static void block_barrier();
+static void warp_barrier();
 
-void block_barrier();
-void warp_barrier();
-
-template <class T> T exchange(T value, unsigned source) {
+template <class T> CUDA_HOST_UNSEEN T exchange(T value, unsigned source) {
     static_assert(sizeof(T) <= 8, "a lane exchanges at most 8 bytes");
-    Thread *self = current;
-    unsigned set = self->warp->turn[self->lane]++ & 1;
-    memcpy(self->warp->value[set][self->lane], &value, sizeof(T));
+    typedef T __attribute__((may_alias)) Slot;
+    Warp &warp = *current->warp;
+    unsigned char(*values)[8] = warp.value[warp.generation & 1];
+    *reinterpret_cast<Slot *>(values[current->lane]) = value;
     warp_barrier();
-    if (source < 32) memcpy(&value, self->warp->value[set][source], sizeof(T));
-    return value;
+    return source < 32 ? *reinterpret_cast<Slot *>(values[source]) : value;
 }
 
 }  // namespace cuda_host
-
-#define threadIdx (cuda_host::current->index)
-#define blockIdx (cuda_host::block_index)
-#define blockDim (cuda_host::block_dim)
-#define gridDim (cuda_host::grid_dim)
 
 inline void __syncthreads() { cuda_host::block_barrier(); }
 inline void __syncwarp(unsigned = 0xffffffffu) { cuda_host::warp_barrier(); }
@@ -129,75 +133,39 @@ inline void sincospi(float x, float *sine, float *cosine) {
 template <class T> T min(T a, T b) { return b < a ? b : a; }
 template <class T> T max(T a, T b) { return a < b ? b : a; }
 
-namespace cuda_host {
-
-constexpr unsigned MAX_THREADS = 1024;
-constexpr size_t STACK = 64 * 1024;
-
-thread_local Thread *current;
-dim3 block_index, block_dim, grid_dim;
-static Thread threads[MAX_THREADS];
-static Warp warps[MAX_THREADS / 32];
-static unsigned n_threads;
-static const char *failure;
-static void (*body)(void **);
-static void **arguments;
-
-extern "C" char __start_cuda_shared[] __attribute__((weak, visibility("hidden")));
-extern "C" char __stop_cuda_shared[] __attribute__((weak, visibility("hidden")));
-
-static void prepare_block() {
-    if (__start_cuda_shared)  // NaN in float and double alike
-        memset(__start_cuda_shared, 0xff, size_t(__stop_cuda_shared - __start_cuda_shared));
-    memset(warps, 0, sizeof warps);
-    for (unsigned i = 0; i < n_threads; i++) {
-        Thread &t = threads[i];
-        t.index = {i % block_dim.x, i / block_dim.x % block_dim.y, i / (block_dim.x * block_dim.y)};
-        t.lane = i % 32;
-        t.warp = &warps[i / 32];
-        t.warp->alive++;
-        t.done = t.waiting = t.waiting_warp = false;
-    }
-}
-
-}  // namespace cuda_host
-
-#ifdef CUDA_HOST_THREADS
-#include "cuda_host_threads.h"
-#else
 #include "cuda_host_fibers.h"
-#endif
+#include "cuda_host_sanitizers.h"
+#include "cuda_host_scheduler.h"
 
 namespace cuda_host {
-
-template <class... A> struct Unpack;
-template <> struct Unpack<> {
-    template <class F, class... Done> static void call(F f, void **, Done... done) { f(done...); }
-};
-template <class First, class... Rest> struct Unpack<First, Rest...> {
-    template <class F, class... Done> static void call(F f, void **a, Done... done) {
-        Unpack<Rest...>::call(f, a + 1, done..., *static_cast<First *>(a[0]));
-    }
-};
 
 template <auto kernel> struct Launch;
 template <class... A, void (*kernel)(A...)> struct Launch<kernel> {
-    static void thread(void **a) { Unpack<A...>::call(kernel, a); }
+    template <size_t... I> static void call(void **args, std::index_sequence<I...>) {
+        kernel(*static_cast<A *>(args[I])...);
+    }
+    static void thread(void **args) { call(args, std::index_sequence_for<A...>()); }
     static int arity() { return sizeof...(A); }
 };
 
-// Runs the whole grid; returns nullptr, or what went wrong.
+// Runs the whole grid; returns nullptr, or what went wrong. One launch at a time.
 static const char *run(void (*thread)(void **), const unsigned *grid, const unsigned *block,
                        void **args) {
+    static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+    pthread_mutex_lock(&mutex);
     body = thread;
     arguments = args;
-    grid_dim = {grid[0], grid[1], grid[2]};
-    block_dim = {block[0], block[1], block[2]};
+    gridDim = {grid[0], grid[1], grid[2]};
+    blockDim = {block[0], block[1], block[2]};
     n_threads = block[0] * block[1] * block[2];
     failure = nullptr;
-    if (n_threads == 0 || n_threads > MAX_THREADS) return "a block must have 1 to 1024 threads";
-    run_grid();
-    return failure;
+    if (n_threads == 0 || n_threads > MAX_THREADS)
+        failure = "a block must have 1 to 1024 threads";
+    else
+        run_grid();
+    const char *result = failure;
+    pthread_mutex_unlock(&mutex);
+    return result;
 }
 
 }  // namespace cuda_host

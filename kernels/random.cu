@@ -53,26 +53,46 @@ extern "C" __global__ void random_uniform(const unsigned *state, REAL low, REAL 
     }
 }
 
-// out = mean + std g: two uniforms make two normals (Box and Muller 1958)
-extern "C" __global__ void random_normal(const unsigned *state, REAL mean, REAL std, REAL *out,
-                                         long long n) {
+// Standard normals: two uniforms make two of them (Box and Muller 1958).
+__device__ inline void unit_normals(const Words &words, REAL *normal) {
     const REAL half_bit = REAL_IS_DOUBLE ? (REAL)(0.5 / 9007199254740992.0)
                                          : (REAL)(0.5 / 16777216.0);
+    unit_uniforms(words, normal);
+#pragma unroll
+    for (int i = 0; i < PER_BLOCK; i += 2) {
+        REAL radius = sqrt(-2 * log(normal[i] + half_bit));  // never log(0)
+        REAL sine, cosine;
+        sincospi(2 * normal[i + 1], &sine, &cosine);  // the angle in units of pi is exact
+        normal[i] = radius * cosine;
+        normal[i + 1] = radius * sine;
+    }
+}
+
+// out = mean + std g
+extern "C" __global__ void random_normal(const unsigned *state, REAL mean, REAL std, REAL *out,
+                                         long long n) {
     FOR_EACH_BLOCK(block, PER_BLOCK) {
         REAL normal[PER_BLOCK];
-        unit_uniforms(stream_words(state, block), normal);
-#pragma unroll
-        for (int i = 0; i < PER_BLOCK; i += 2) {
-            REAL radius = sqrt(-2 * log(normal[i] + half_bit));  // never log(0)
-            REAL sine, cosine;
-            sincospi(2 * normal[i + 1], &sine, &cosine);  // the angle in units of pi is exact
-            normal[i] = radius * cosine;
-            normal[i + 1] = radius * sine;
-        }
+        unit_normals(stream_words(state, block), normal);
         long long first = block * PER_BLOCK;
 #pragma unroll
         for (int i = 0; i < PER_BLOCK; i++)
             if (first + i < n) out[first + i] = scale_and_shift(normal[i], std, mean);
+    }
+}
+
+// out = x + std g; std lies in device memory, so that a recorded step can be replayed with another
+extern "C" __global__ void add_normal(const unsigned *state, const double *std, const REAL *x,
+                                      REAL *out, long long n) {
+    const REAL deviation = (REAL)std[0];
+    FOR_EACH_BLOCK(block, PER_BLOCK) {
+        REAL normal[PER_BLOCK];
+        unit_normals(stream_words(state, block), normal);
+        long long first = block * PER_BLOCK;
+#pragma unroll
+        for (int i = 0; i < PER_BLOCK; i++)
+            if (first + i < n)
+                out[first + i] = scale_and_shift(normal[i], deviation, x[first + i]);
     }
 }
 

@@ -28,6 +28,10 @@ class RandomKernels:
         per_block = _numbers_per_block(out)
         self._fill("random_normal", out.dtype.name, per_block, state, out, real(mean), real(std))
 
+    def add_normal(self, state: Array, std: Array, x: Array, out: Array) -> None:
+        per_block = _numbers_per_block(out)
+        self._fill("add_normal", out.dtype.name, per_block, state, out, std, x)
+
     def random_bernoulli(self, state: Array, probability: float, out: Array) -> None:
         threshold = np.uint64(round(probability * 2**32))
         self._fill("random_bernoulli", out.dtype.name, 4, state, out, threshold)

@@ -22,6 +22,7 @@ from .conventions import (
     PHILOX_ROUNDS,
     PHILOX_WEYL,
 )
+from .scratch import borrow
 
 Array = NDArray[Any]
 Words = NDArray[np.uint32]
@@ -109,6 +110,13 @@ def random_normal(state: Words, mean: float, std: float, out: Array) -> None:
         part[:] = unit.reshape(-1)[: part.size]
         part *= std
         part += mean
+
+
+def add_normal(state: Words, std: Array, x: Array, out: Array) -> None:
+    """out = x + std[0] g; std lies in the backend's memory, as the learning rate does."""
+    noise = borrow(x.shape, x.dtype)
+    random_normal(state, 0.0, float(std[0]), noise)
+    np.add(x, noise, out=out)
 
 
 def random_bernoulli(state: Words, probability: float, out: Array) -> None:

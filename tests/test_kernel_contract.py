@@ -74,6 +74,10 @@ def arguments(op: str, dtype: str, batch: int = 4, n_in: int = 3, n_out: int = 5
         "random_bits": lambda: {"state": state, "out": np.zeros(n, np.uint32)},
         "random_uniform": lambda: {"state": state, "low": 0.0, "high": 1.0, "out": real(n)},
         "random_normal": lambda: {"state": state, "mean": 0.0, "std": 1.0, "out": real(n)},
+        "add_normal": lambda: {
+            "state": state, "std": np.full(1, 0.5), "x": real(batch, n_in),
+            "out": real(batch, n_in),
+        },
         "random_bernoulli": lambda: {"state": state, "probability": 0.5, "out": real(n)},
         "random_permutation": lambda: {
             "state": state, "n": 2 * n, "start": 3, "out": np.zeros(n, np.int64),
@@ -92,11 +96,13 @@ TESTED_IN = {
     "sgd": "update", "momentum": "update", "nesterov": "update", "adam": "update",
     "adamw": "update", "clip_by_norm": "update",
     "random_bits": "random", "random_uniform": "random", "random_normal": "random",
+    "add_normal": "random",
     "random_bernoulli": "random", "random_permutation": "random",
 }  # fmt: skip
 
 FIELDS = tuple(field.name for field in dataclasses.fields(Backend))
 OPS = tuple(name for name in FIELDS if name not in UNCHECKED)
+RANDOM = tuple(name for name in OPS if name.startswith("random_") or name == "add_normal")
 every_op = pytest.mark.parametrize("op", OPS)
 
 
@@ -367,7 +373,7 @@ VARIANTS = [
     ),
     *(("loss", {"name": name}) for name in LOSSES),
     *((op, {}) for op in OPS if "dense" not in op and "activation" not in op and op != "loss"
-      and not op.startswith("random_")),
+      and op not in RANDOM),
     ("dense_backward_weights", {}),
 ]  # fmt: skip
 
@@ -383,7 +389,7 @@ def test_a_step_allocates_nothing(
     assert big_call(backend, op, dtype, fixed) < 150_000
 
 
-@pytest.mark.parametrize("op", [op for op in OPS if op.startswith("random_")])
+@pytest.mark.parametrize("op", RANDOM)
 def test_random_numbers_take_bounded_memory(backend: Backend, op: str, dtype: str) -> None:
     """A chunk's temporaries, however many numbers: a dozen arrays of 128 kB and a few larger ones.
 
@@ -391,7 +397,7 @@ def test_random_numbers_take_bounded_memory(backend: Backend, op: str, dtype: st
     """
     n = 1_000_000 if op != "random_permutation" else 2048
     kind = {"random_bits": "uint32", "random_permutation": "int64"}.get(op, dtype)
-    fixed: dict[str, Any] = {"out": poisoned((n,), kind)}
+    fixed: dict[str, Any] = {} if op == "add_normal" else {"out": poisoned((n,), kind)}
     if op == "random_permutation":
         fixed |= {"n": 70_000}
     assert big_call(backend, op, dtype, fixed) < (4_000_000 if n > 2048 else 200_000)

@@ -246,6 +246,28 @@ def test_normal_is_box_and_muller(backend: Backend, state: np.ndarray, dtype: st
     assert np.isfinite(out).all()
 
 
+@pytest.mark.parametrize("shape", ((0, 3), (1, 1), (1, 5), (7, 3), (129, 33)))
+def test_add_normal(backend: Backend, shape: tuple[int, int], dtype: str) -> None:
+    """x + std g with random_normal's g: a product and a sum, each rounded once."""
+    x = np.random.default_rng(1).standard_normal(shape).astype(dtype)
+    (out,) = call(
+        backend, "add_normal", ("out",),
+        state=SEED, std=np.array([0.3]), x=x, out=poisoned(shape, dtype),
+    )  # fmt: skip
+    noise = 0.3 * normal(backend, SEED, x.size, dtype).reshape(shape).astype(np.float64)
+    assert_within(out, x + noise, 2 * eps(dtype) * (np.abs(noise) + np.abs(x)), shape)
+
+
+def test_add_normal_in_place(backend: Backend, dtype: str) -> None:
+    x, std = np.random.default_rng(2).standard_normal((33, 5)).astype(dtype), np.array([2.0])
+    (apart,) = call(
+        backend, "add_normal", ("out",), state=SEED, std=std, x=x, out=poisoned(x.shape, dtype)
+    )
+    there = backend.to_device(x)
+    backend.add_normal(backend.to_device(SEED), backend.to_device(std), there, there)
+    np.testing.assert_array_equal(backend.to_host(there), apart)
+
+
 # ---- distributions. Seeds are fixed, so that a bound that holds once holds always; bounds are
 # those that a true random stream breaks in 1 of 1000 (Kolmogorov-Smirnov) or 16000 (4 sigma).
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -60,8 +60,19 @@ def settings(params: Mapping[str, Any], seed: int) -> Settings:
         schedule_options=dict(params["schedule_options"] or {}),
         warmup=params["warmup"],
         patience=params["patience"],
+        code_noise=noise_range(params["code_noise"]),
+        target_blur=params["target_blur"],
+        image_shape=tuple(params["image_shape"] or ()),
         seed=seed,
     )
+
+
+def noise_range(code_noise: float | Sequence[float]) -> tuple[float, float]:
+    """(first, last) of a ``code_noise``: a single number is both."""
+    if isinstance(code_noise, Sequence):
+        first, last = code_noise
+        return first, last
+    return code_noise, code_noise
 
 
 def expected_arrays(plan: Architecture, dtype: str) -> dict[str, tuple[tuple[int, ...], str]]:

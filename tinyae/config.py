@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from .curriculum import MOST_BLURRED
 from .initializers import INITIALIZERS
 from .kernels.conventions import ACTIVATIONS, LOSSES
 from .losses import resolve
@@ -49,6 +50,11 @@ def check(config: Mapping[str, Any]) -> None:
     _number("warmup", config["warmup"], least=0, below=1)
     integer("batch_size", config["batch_size"], 1)
     integer("epochs", config["epochs"], 0)
+    noise = config["code_noise"]
+    for std in noise if isinstance(noise, (tuple, list)) and len(noise) == 2 else (noise,):
+        _number("code_noise", std, least=0)
+    _number("target_blur", config["target_blur"], least=0)
+    _image_shape(config["image_shape"], config["target_blur"])
     _number("validation_fraction", config["validation_fraction"], least=0, below=1)
     if config["patience"] is not None:
         integer("patience", config["patience"], 1)
@@ -85,6 +91,33 @@ def _schedule_options(schedule: str, options: Any) -> None:
             _number(f"schedule_options[{name!r}]", value, above=0, below=1)
         else:
             _number(f"schedule_options[{name!r}]", value, least=0)
+
+
+def _image_shape(value: Any, target_blur: float) -> None:
+    if value is None and target_blur == 0:
+        return
+    if not isinstance(value, (tuple, list)) or len(value) not in (2, 3):
+        raise ValueError(
+            "image_shape must be (height, width) or (height, width, channels)"
+            + (", as target_blur needs it" if target_blur else "")
+            + f", got {value!r}"
+        )
+    for length in value:
+        integer("image_shape", length, 1)
+
+
+def image_features(image_shape: Any, target_blur: float, n_features: int) -> None:
+    """Raises ValueError where samples of ``n_features`` are no pictures of this shape."""
+    if image_shape is not None and math.prod(image_shape) != n_features:
+        raise ValueError(
+            f"image_shape={tuple(image_shape)} is {math.prod(image_shape)} features, but X has "
+            f"{n_features}"
+        )
+    if target_blur and n_features > MOST_BLURRED:
+        raise ValueError(
+            f"target_blur blurs at most {MOST_BLURRED} features, X has {n_features}: "
+            "make the pictures smaller"
+        )
 
 
 def _widths(name: str, value: Any) -> None:

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from . import assemble, config, losses
 from .batches import Feeder, split
 from .checkpoint import checkpoint_seed, restore_checkpoint, save_checkpoint
+from .curriculum import CodeNoise
 from .divergence import DivergenceError, diagnose
 from .files import FileError, expect_arrays
 from .inference import run, squared_errors
@@ -51,6 +52,12 @@ class Autoencoder(EstimatorMixin):
     schedule : "constant", "step", "cosine" or "one-cycle" (``schedule_options``: see
         ``tinyae.schedules``), after a linear ``warmup`` over that fraction of all updates.
     batch_size, epochs, shuffle : samples per update, passes over the data, in random order or not.
+    code_noise : standard deviation of Gaussian noise on the code in training, or a pair of them,
+        from the first update to the last; 0.05 to 0.1 with a bounded ``code_activation`` ("tanh")
+        makes neighbouring codes stand for similar samples.
+    target_blur : standard deviation in pixels of a blur on what is to be reconstructed, at the
+        beginning; it falls to nothing by half of training. Meanwhile losses are against the
+        blurred targets. Needs ``image_shape``, (height, width) or (height, width, channels).
     validation_fraction : part of X that is held out in ``fit`` (unless a set is given there).
     patience : stop after so many epochs without a better validation loss, and restore the best
         weights; None trains to the end.
@@ -92,6 +99,9 @@ class Autoencoder(EstimatorMixin):
         batch_size: int = 256,
         epochs: int = 20,
         shuffle: bool = True,
+        code_noise: float | tuple[float, float] = 0.0,
+        target_blur: float = 0.0,
+        image_shape: tuple[int, ...] | None = None,
         validation_fraction: float = 0.0,
         patience: int | None = None,
         warm_start: bool = False,
@@ -121,6 +131,9 @@ class Autoencoder(EstimatorMixin):
         self.batch_size = batch_size
         self.epochs = epochs
         self.shuffle = shuffle
+        self.code_noise = code_noise
+        self.target_blur = target_blur
+        self.image_shape = image_shape
         self.validation_fraction = validation_fraction
         self.patience = patience
         self.warm_start = warm_start
@@ -177,6 +190,7 @@ class Autoencoder(EstimatorMixin):
                 f"patience={self.patience} watches the validation loss: give validation_fraction, "
                 "or a validation set to fit"
             )
+        config.image_features(self.image_shape, self.target_blur, rows.shape[1])
         low, high = value_range(rows, "X")
         if held_out is not None:
             self._expect_width(held_out, rows.shape[1], "validation")
@@ -214,6 +228,8 @@ class Autoencoder(EstimatorMixin):
     def partial_fit(self, X: ArrayLike | Rows, y: object = None) -> Autoencoder:
         """One update from one minibatch, X, at the constant ``learning_rate``.
 
+        ``code_noise`` acts with its first value; targets are not blurred.
+
         Makes the weights if there are none yet. ``loss_`` is the loss before the update. Raises
         DivergenceError when it is not finite; the weights then stay as they were.
         """
@@ -225,13 +241,17 @@ class Autoencoder(EstimatorMixin):
         self._expect_width(rows, self.n_features_in_, "X")
         self._settle(low, high)
         network, backend, n = self._network, self._network.backend, len(rows)
+        first, _ = assemble.noise_range(self._built_params["code_noise"])
+        noise = CodeNoise(backend, self.seed_, first, first) if first else None
+        if noise is not None:
+            noise.prepare(self._optimizer.updates, 0.0)
         if self._minibatch is None or self._minibatch.capacity < n:
-            self._minibatch = network.workspace(n, training=True)
+            self._minibatch = network.workspace(n, training=True, code_noise=noise is not None)
             self._minibatch_totals = backend.to_device(np.zeros(2))
         x, records = self._minibatch.input[:n], self._minibatch.records(n)
         Feeder(backend, rows, n, network.dtype).fill(np.arange(n), x)
         with np.errstate(all="ignore"):
-            network.loss_and_gradient(x, records, self._minibatch_totals)
+            network.loss_and_gradient(x, x, records, self._minibatch_totals, noise)
             self._optimizer.update(self.learning_rate, guard=self._minibatch_totals)
             loss = float(backend.to_host(self._minibatch_totals)[0]) / n
             if not np.isfinite(loss):

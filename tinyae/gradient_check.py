@@ -81,14 +81,14 @@ class _Loss:
         self.start = backend.to_host(network.parameters.values)
 
     def gradient(self) -> NDArray[np.float64]:
-        self.network.loss_and_gradient(self.x, self.records, self.totals)
+        self.network.loss_and_gradient(self.x, self.x, self.records, self.totals)
         return self.network.backend.to_host(self.network.parameters.gradients)
 
     def at(self, values: NDArray[np.float64]) -> tuple[float, bytes]:
         """(mean loss, which side of every kink each unit is on)"""
         backend = self.network.backend
         backend.write(values, self.network.parameters.values)
-        self.network.loss(self.x, self.records, self.totals)
+        self.network.loss(self.x, self.x, self.records, self.totals)
         sides = [
             backend.to_host(record.y) > 0 for record in self.records if record.activation in KINKED
         ]

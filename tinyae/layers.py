@@ -31,6 +31,12 @@ class Record:
     y: Array  # (batch, n_out), the layer's output
     pre: Array | None  # (batch, n_out), its input z, where act' needs that
     dz: Array | None  # (batch, n_out), d(loss)/dz; None where nothing is trained
+    noisy: Array | None = None  # (batch, n_out), y with noise, where training adds some
+
+    @property
+    def passed_on(self) -> Array:
+        """What the next layer gets."""
+        return self.y if self.noisy is None else self.noisy
 
     @property
     def saved(self) -> Array:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from .curriculum import CodeNoise
 from .kernels.backend import Array, Backend
 from .layers import Dense, Record
 from .losses import head
@@ -45,7 +46,7 @@ class Workspace:
 
     def __init__(
         self, backend: Backend, layers: Sequence[Dense], n_features: int, capacity: int,
-        dtype: str, training: bool,
+        dtype: str, training: bool, noisy: int | None,
     ) -> None:  # fmt: skip
         self.capacity = capacity
         self.input = backend.empty((capacity, n_features), dtype)
@@ -57,6 +58,9 @@ class Workspace:
             for layer, shape in zip(layers, shapes, strict=True)
         ]
         self._dz = [backend.empty(shape, dtype) if training else None for shape in shapes]
+        self._noisy = [
+            backend.empty(shape, dtype) if i == noisy else None for i, shape in enumerate(shapes)
+        ]
         self._records: dict[int, list[Record]] = {}
 
     def records(self, n: int) -> list[Record]:
@@ -68,9 +72,10 @@ class Workspace:
                     y[:n],
                     None if pre is None else pre[:n],
                     None if dz is None else dz[:n],
+                    None if noisy is None else noisy[:n],
                 )
-                for layer, y, pre, dz in zip(
-                    self._layers, self._y, self._pre, self._dz, strict=True
+                for layer, y, pre, dz, noisy in zip(
+                    self._layers, self._y, self._pre, self._dz, self._noisy, strict=True
                 )
             ]
         return self._records[n]
@@ -100,33 +105,45 @@ class Network:
         self.n_encoder = len(architecture.encoder)
         _, self.link = head(architecture.output, architecture.loss)
 
-    def workspace(self, capacity: int, training: bool) -> Workspace:
+    def workspace(self, capacity: int, training: bool, code_noise: bool = False) -> Workspace:
+        """Room for ``capacity`` samples; with ``code_noise`` also for codes with noise on them."""
         n_features = self.architecture.n_features
-        return Workspace(self.backend, self.layers, n_features, capacity, self.dtype, training)
+        return Workspace(
+            self.backend, self.layers, n_features, capacity, self.dtype, training,
+            self.n_encoder - 1 if code_noise else None,
+        )  # fmt: skip
 
-    def forward(self, x: Array, records: Sequence[Record]) -> Array:
+    def forward(self, x: Array, records: Sequence[Record], noise: CodeNoise | None = None) -> Array:
         """x (batch, n_features) through all layers; returns what the loss works on."""
-        for layer, record in zip(self.layers, records, strict=True):
-            x = layer.forward(x, record)
-        return x
+        z = self.encode(x, records)
+        if noise is not None:
+            noise.add(z, records[self.n_encoder - 1].noisy)
+            z = records[self.n_encoder - 1].noisy
+        return self._run(z, records, self.n_encoder, len(self.layers))
 
     def backward(self, x: Array, records: Sequence[Record]) -> None:
         """All gradients, from the last record's dz down to the first layer."""
         for i in reversed(range(len(self.layers))):
             below = records[i - 1] if i > 0 else None
-            self.layers[i].backward(x if below is None else below.y, records[i].dz, below)
+            self.layers[i].backward(x if below is None else below.passed_on, records[i].dz, below)
 
-    def loss(self, x: Array, records: Sequence[Record], totals: Array) -> None:
-        """Forward, and the loss of reconstructing x: totals = [losses, squared errors] summed.
+    def loss(
+        self, x: Array, target: Array, records: Sequence[Record], totals: Array,
+        noise: CodeNoise | None = None,
+    ) -> None:  # fmt: skip
+        """Forward, and the loss against ``target``: totals = [losses, squared errors] summed.
 
         Leaves d(mean loss)/d(last layer's output) in the last record's dz.
         """
-        output = self.forward(x, records)
-        self.backend.loss(self.architecture.loss, output, x, records[-1].dz, totals)
+        output = self.forward(x, records, noise)
+        self.backend.loss(self.architecture.loss, output, target, records[-1].dz, totals)
 
-    def loss_and_gradient(self, x: Array, records: Sequence[Record], totals: Array) -> None:
+    def loss_and_gradient(
+        self, x: Array, target: Array, records: Sequence[Record], totals: Array,
+        noise: CodeNoise | None = None,
+    ) -> None:  # fmt: skip
         """``loss``, and the gradient of the mean loss in ``parameters.gradients``."""
-        self.loss(x, records, totals)
+        self.loss(x, target, records, totals, noise)
         last = records[-1]
         if last.activation != "identity":
             self.backend.activation_backward(last.dz, last.activation, last.saved, last.dz)

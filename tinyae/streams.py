@@ -13,6 +13,10 @@ SHUFFLE = 2  # step = epoch
 SPLIT = 3  # training and validation rows; step = 0
 SPARSE = 4  # which inputs a sparsely initialised unit sees; step = layer << 16 | round
 CHECK = 5  # directions and data of the gradient check
+NOISE = 6  # on the code; step = update
+AUGMENT_BASE = 7  # which samples new ones are made from; step = class
+AUGMENT = 8  # what is done to them; step = class
+FEW_LABELS = 9  # which samples keep their label; step = class
 
 
 def state(seed: int, stream: int, step: int = 0) -> NDArray[np.uint32]:

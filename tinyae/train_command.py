@@ -44,6 +44,8 @@ def train(given: argparse.Namespace, data: dict[str, Any], model: dict[str, Any]
     dataset = open_data(config["data"])
     if not run.exists():
         run.write_config({"tinyae": __version__, **config})
+    if ae.image_shape is None and dataset.image_shape is not None:
+        ae.image_shape = dataset.image_shape
     n, n_features = dataset.train.shape
     log = sys.stderr
     print(

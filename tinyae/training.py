@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .batches import Feeder, Order
+from .curriculum import CodeNoise, TargetBlur
 from .divergence import DivergenceError, diagnose
 from .interrupts import DeferredInterrupt
 from .model import Network
@@ -36,6 +37,9 @@ class Settings:
     schedule_options: dict[str, float]
     warmup: float
     patience: int | None  # epochs without a better validation loss before it stops
+    code_noise: tuple[float, float]  # standard deviation at the beginning and at the end
+    target_blur: float  # standard deviation in pixels at the beginning
+    image_shape: tuple[int, ...]  # of a sample, where targets are blurred
     seed: int
 
 
@@ -67,7 +71,16 @@ class Training:
         self.batch_size = min(settings.batch_size, self.n)
         self.steps = -(-self.n // self.batch_size)
         backend, dtype = network.backend, network.dtype
-        self._workspace = network.workspace(self.batch_size, training=True)
+        first, last = settings.code_noise
+        self._noise = CodeNoise(backend, settings.seed, first, last) if first or last else None
+        self._blur = (
+            TargetBlur(backend, settings.image_shape, settings.target_blur, self.batch_size, dtype)
+            if settings.target_blur
+            else None
+        )
+        self._workspace = network.workspace(
+            self.batch_size, training=True, code_noise=self._noise is not None
+        )
         # per step: [sum of losses, sum of squared errors]
         self._totals = backend.to_device(np.zeros((self.steps, 2)))
         self._feeder = Feeder(backend, rows, self.batch_size, dtype, resident=True)
@@ -111,6 +124,8 @@ class Training:
     ) -> None:
         state, backend = self.state, self.network.backend
         order = self._feeder.order(self.settings.seed, state.epoch, self.settings.shuffle)
+        if self._blur is not None:
+            self._blur.prepare(state.epoch / self.settings.epochs)
         started, first_step = time.perf_counter(), state.step
         while state.step < self.steps:
             self._step(order)
@@ -146,12 +161,22 @@ class Training:
         x = self._workspace.input[: stop - start]
         totals = self._totals[step]
         self._feeder.fill(order.positions(start, stop), x)
-        self.network.loss_and_gradient(x, records, totals)
+        target = x
+        if self._blur is not None:
+            target = self._blur.target(x)
+        if self._noise is not None:
+            update, updates = self._position(step)
+            self._noise.prepare(update, update / updates)
+        self.network.loss_and_gradient(x, target, records, totals, self._noise)
         self.optimizer.update(self._learning_rate(step), guard=totals)
+
+    def _position(self, step: int) -> tuple[int, int]:
+        """(update, updates): where training stands at this step of the epoch."""
+        return self.state.epoch * self.steps + step, self.settings.epochs * self.steps
 
     def _learning_rate(self, step: int) -> float:
         s = self.settings
-        update, updates = self.state.epoch * self.steps + step, s.epochs * self.steps
+        update, updates = self._position(step)
         return s.learning_rate * learning_rate_factor(
             s.schedule, update, updates, s.warmup, s.schedule_options
         )
@@ -183,7 +208,7 @@ class Training:
             stop = min(start + self.batch_size, n)
             x = self._workspace.input[: stop - start]
             feeder.fill(order.positions(start, stop), x)
-            network.loss(x, self._workspace.records(stop - start), totals[i])
+            network.loss(x, x, self._workspace.records(stop - start), totals[i])
         loss, squared_error = backend.to_host(totals).sum(axis=0) / n
         return float(loss), float(squared_error)
 
