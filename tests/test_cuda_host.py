@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -121,3 +122,23 @@ def test_a_row_that_does_not_exist_becomes_nan(host: HostRunner) -> None:
     np.testing.assert_array_equal(out, [[4, 5], [np.nan] * 2, [np.nan] * 2, [0, 1]])
     with pytest.raises(TypeError, match=r"data must have dtype bool, uint8.* got float16"):
         GatherKernels(host).gather(data.astype(np.float16), indices, 1.0, out)
+
+
+def test_threads_may_launch_at_once(host: HostRunner) -> None:
+    """A library has one scheduler: launches from several Python threads take turns."""
+    rng = np.random.default_rng(0)
+    x, w, b = (rng.standard_normal(s).astype(np.float32) for s in ((33, 40), (40, 50), (50,)))
+    kernels, wrong = DenseKernels(host, 32), []
+
+    def launch() -> None:
+        for _ in range(50):
+            y = np.full((33, 50), np.nan, np.float32)
+            kernels.dense_forward(x, w, b, "identity", y, None)
+            wrong.append(not np.allclose(y, x @ w + b, atol=1e-4))
+
+    threads = [threading.Thread(target=launch) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(wrong) == 200 and not any(wrong)

@@ -1,0 +1,216 @@
+"""Runs every CUDA C kernel on the CPU, compiled for a sanitizer.
+
+    python tests/cuda_sanitize.py thread     # ThreadSanitizer: data races
+    python tests/cuda_sanitize.py address    # AddressSanitizer and UBSan: bounds, overflow, ...
+
+Each operation is called with small awkward shapes in both dtypes and compared with the NumPy
+column; at last the kernels that ran are printed, one a line. A sanitizer that finds something
+prints it and ends the process. ``test_cuda_sanitizers.py`` runs this, with planted errors too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import product
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from test_kernel_contract import OPS, arguments
+
+from tinyae.kernels import cuda_source
+from tinyae.kernels.columns import cuda_c, get_backend
+from tinyae.kernels.conventions import ACTIVATIONS, DATA, LOSSES
+from tinyae.kernels.cuda_host import HostRunner, find_compiler
+from tinyae.kernels.dense_cupy import TILES, DenseKernels
+from tinyae.kernels.matmul_ladder_cupy import RUNGS, LadderKernels
+
+REALS = ("float32", "float64")
+
+
+class Sanitizer(NamedTuple):
+    library: str
+    flags: tuple[str, ...]
+    passes: tuple[tuple[dict[str, str], tuple[str, ...]], ...]  # environment variables, dtypes
+
+
+# -O0: no access is optimised away before AddressSanitizer sees it.
+SANITIZERS = {
+    "thread": Sanitizer(
+        "libtsan.so",
+        ("-O1", "-g1", "-fsanitize=thread"),
+        (({}, REALS), ({"CUDA_HOST_RACING_BLOCKS": "1"}, REALS[:1])),
+    ),
+    "address": Sanitizer(
+        "libasan.so",
+        ("-O0", "-g1", "-fsanitize=address,undefined,float-cast-overflow",
+         "-fsanitize-sections=cuda_shared", "-fno-sanitize-recover=all"),
+        (({}, REALS),),
+    ),
+}  # fmt: skip
+OPTIONS = {
+    "TSAN_OPTIONS": "halt_on_error=1",
+    "ASAN_OPTIONS": "detect_leaks=0:redzone=512",  # the leaks would be Python's
+    "UBSAN_OPTIONS": "print_stacktrace=1",
+    "OPENBLAS_NUM_THREADS": "1",
+}
+
+# The contract's operations on arrays, and the ladder's, which is none of them.
+OPERATIONS = (*(op for op in OPS if op != "write"), "matmul")
+
+# batch, n_in, n_out: a single element; without samples, inputs or outputs; several blocks of
+# each kernel, the last of them not full, and several steps along each sum
+VARIED = (35, 41, 33)
+SHAPES = ((1, 1, 1), (0, 3, 2), (3, 0, 2), (2, 3, 0), VARIED, (129, 9, 131))
+
+ADDR_NO_RANDOMIZE = 0x0040000  # linux/personality.h
+
+
+def runtime(sanitizer: str) -> str | None:
+    """Where g++ keeps the sanitizer's library; None if it has none, or the compiler is another."""
+    compiler = find_compiler()
+    if "Free Software Foundation" not in _output(compiler, "--version"):
+        return None
+    path = Path(_output(compiler, f"-print-file-name={SANITIZERS[sanitizer].library}").strip())
+    if not path.is_absolute():
+        return None
+    content = path.read_bytes()
+    if content.startswith(b"\x7fELF"):
+        return str(path)
+    named = re.search(rb"/\S+\.so[.\d]*", content)  # by a linker script, as on Fedora
+    return named[0].decode() if named else None
+
+
+def _output(*command: str) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def environment(sanitizer: str) -> dict[str, str]:
+    """What a process needs so that the sanitizer's library is loaded before all others."""
+    library = runtime(sanitizer)
+    if library is None:
+        sys.exit(f"{find_compiler()} is no g++ or lacks {SANITIZERS[sanitizer].library}")
+    return {**OPTIONS, "LD_PRELOAD": library}
+
+
+def fix_addresses() -> None:
+    """For what this thread starts: ThreadSanitizer before gcc 14 dies of addresses that are
+    scattered widely. Where a container forbids this, vm.mmap_rnd_bits must be at most 28."""
+    ctypes.CDLL(None).personality(ADDR_NO_RANDOMIZE)
+
+
+def fenced(array: np.ndarray) -> np.ndarray:
+    """A copy in memory that malloc made for it alone, just as large as it is; never freed.
+
+    NumPy would give an empty array room for an element, and reuse memory unknown to malloc.
+    """
+    malloc = ctypes.CDLL(None).malloc
+    malloc.restype, malloc.argtypes = ctypes.c_void_p, (ctypes.c_size_t,)
+    memory = (ctypes.c_char * array.nbytes).from_address(malloc(array.nbytes))
+    copy = np.ndarray(array.shape, array.dtype, memory)
+    copy[...] = array
+    return copy
+
+
+class Runner(HostRunner):
+    """Notes what it launches; its scratch memory is fenced, and poisoned."""
+
+    def __init__(self, flags: tuple[str, ...]) -> None:
+        super().__init__(flags)
+        self.launched: set[tuple[str, str, str]] = set()
+
+    def launch(self, file: str, kernel: str, dtype: str, *how: Any) -> None:
+        self.launched.add((file, kernel, dtype))
+        super().launch(file, kernel, dtype, *how)
+
+    def scratch(self, shape: tuple[int, ...], dtype: str, slot: int = 0) -> np.ndarray:
+        return fenced(np.full(shape, np.nan, dtype))
+
+
+def implementations(runner: Runner, op: str) -> list[Callable[..., None]]:
+    """The operation on the runner: every tile of the dense layer, every rung of the ladder."""
+    if op == "matmul":  # from the last: making 1024 threads for the first takes a second
+        return [partial(LadderKernels(runner).matmul, rung) for rung in reversed(RUNGS)]
+    if op == "dense_backward_weights":
+        choices = [DenseKernels(runner, tile, splits) for tile in TILES for splits in (1, 3)]
+    elif op.startswith("dense"):
+        choices = [DenseKernels(runner, tile) for tile in TILES]
+    else:
+        return [getattr(cuda_c(runner), op)]
+    return [getattr(choice, op) for choice in choices]
+
+
+def reference(op: str) -> Callable[..., None]:
+    if op == "matmul":
+        return lambda a, b, c: np.matmul(a, b, out=c)
+    return getattr(get_backend("numpy"), op)
+
+
+def calls(op: str, dtype: str) -> Iterator[dict[str, Any]]:
+    """Valid arguments of every shape; in one of them every activation, loss and type of data."""
+    for shape in SHAPES:
+        call = matrices(dtype, *shape) if op == "matmul" else arguments(op, dtype, *shape)
+        if op == "random_permutation":
+            call["n"] += 3  # even the permutation of a single number has a place to start
+        yield call
+        if shape == VARIED:
+            if op.startswith("activation"):
+                yield from ({**call, "activation": name} for name in ACTIVATIONS)
+            if op == "loss":
+                yield from ({**call, "name": name} for name in LOSSES)
+            if op == "gather":
+                yield from ({**call, "data": call["data"].astype(kind)} for kind in DATA)
+            if op == "dense_forward":
+                yield {**call, "activation": "relu", "pre": None}
+
+
+def matrices(dtype: str, m: int, k: int, n: int) -> dict[str, Any]:
+    rng = np.random.default_rng(1)
+    shapes = {"a": (m, k), "b": (k, n), "c": (m, n)}
+    return {name: rng.random(shape).astype(dtype) for name, shape in shapes.items()}
+
+
+def run(runner: Runner, op: str, dtype: str) -> None:
+    """Makes the calls; the results must be NumPy's up to rounding."""
+    close = {"float32": 1e-4, "float64": 1e-10}[dtype]
+    for kernel, call in product(implementations(runner, op), calls(op, dtype)):
+        arrays = [name for name, value in call.items() if isinstance(value, np.ndarray)]
+        result = {**call, **{name: fenced(call[name]) for name in arrays}}
+        expected = {**call, **{name: call[name].copy() for name in arrays}}
+        kernel(**result)
+        reference(op)(**expected)
+        for name in arrays:
+            np.testing.assert_allclose(result[name], expected[name], close, close)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("sanitizer", choices=SANITIZERS)
+    parser.add_argument("--op", choices=OPERATIONS, help="only this one")
+    parser.add_argument("--sources", type=Path, help="folder of other .cu files to run")
+    options = parser.parse_args()
+    variables = environment(options.sanitizer)
+    if os.environ.pop("LD_PRELOAD", "") != variables["LD_PRELOAD"]:  # the compiler needs none
+        fix_addresses()
+        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **variables})
+    if options.sources:
+        cuda_source.FOLDER = options.sources
+    sanitizer = SANITIZERS[options.sanitizer]
+    runner = Runner(sanitizer.flags)
+    for more_variables, dtypes in sanitizer.passes:
+        os.environ.update(more_variables)
+        for op, dtype in product([options.op] if options.op else OPERATIONS, dtypes):
+            run(runner, op, dtype)
+    for line in sorted(runner.launched):
+        print(*line)
+
+
+if __name__ == "__main__":
+    main()

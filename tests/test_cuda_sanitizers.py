@@ -1,0 +1,218 @@
+"""Every CUDA C kernel under ThreadSanitizer, AddressSanitizer and UBSan, executed on the CPU.
+
+Each test judges a process of ``cuda_sanitize.py``, which says what is run; two run at a time.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from cuda_sanitize import REALS, SANITIZERS, environment, fix_addresses, runtime
+
+from tinyae.kernels.cuda_host import CompilerMissing, find_compiler
+from tinyae.kernels.cuda_source import FOLDER, kernel_names, read_source
+
+try:
+    find_compiler()
+except CompilerMissing as error:
+    pytest.skip(str(error), allow_module_level=True)
+
+SCRIPT = Path(__file__).with_name("cuda_sanitize.py")
+SOURCES = sorted((*FOLDER.glob("*.cu"), *FOLDER.glob("*.cuh")))
+
+# Made of words, the same in both dtypes: the launchers run these as float32 alone.
+WITHOUT_REALS = ("random_bits", "random_permutation")
+
+# File with barriers -> an operation that comes to all of them.
+MEETS_BARRIERS = {
+    "dense.cu": "dense_forward",
+    "matmul_ladder.cu": "matmul",
+    "random.cu": "random_permutation",
+    "reduce.cuh": "loss",
+}
+BARRIER = "__syncthreads();"
+
+
+class Case(NamedTuple):
+    """A process: of all kernels as they are, or of ``op`` with one change to ``file``.
+
+    ``old``, where it stands for the nth time, becomes ``new``; ``report`` matches what the
+    sanitizer must say to that, with LINE for the changed line.
+    """
+
+    sanitizer: str
+    op: str = ""
+    file: str = ""
+    old: str = ""
+    new: str = ""
+    report: str = ""
+    nth: int = 0
+
+
+RACE = r"'thread \d+,\d+,0 of block 0,0,0'.* ThreadSanitizer: data race \S+/"
+RACE_OF_BLOCKS = r"'block 0,0,0'.* ThreadSanitizer: data race \S+/"
+READ = r"READ of size 4 at .* AddressSanitizer: heap-buffer-overflow \S+/"
+WRITE = r"WRITE of size 4 at .* AddressSanitizer: heap-buffer-overflow \S+/"
+WRITE_SHARED = r"WRITE of size 4 at .* AddressSanitizer: global-buffer-overflow \S+/"
+
+# block_sum by shuffles: the sum of each warp, their sum in the first warp, and that once through
+# shared memory
+SHUFFLES = """
+    const int lane = t % 32, n_warps = REDUCE_THREADS / 32;
+    for (int down = 16; down > 0; down /= 2) value += __shfl_down_sync(~0u, value, down);
+    if (lane == 0) shared[t] = value;
+    __syncthreads();
+    if (t >= 32) return 0;
+    value = lane < n_warps ? shared[32 * lane] : 0;
+    for (int mask = 16; mask > 0; mask /= 2) value += __shfl_xor_sync(~0u, value, mask);
+    shared[lane + 1] = value;
+    __syncwarp();
+    return __shfl_sync(~0u, shared[32 - lane], 5);
+"""
+
+INTACT = {sanitizer: Case(sanitizer) for sanitizer in SANITIZERS}
+
+WITHOUT_BARRIER = {
+    f"{path.name}, barrier {nth + 1}": Case(
+        "thread", MEETS_BARRIERS[path.name], path.name, BARRIER, "",
+        RACE + re.escape(path.name) + r":\d+", nth,
+    )
+    for path in SOURCES
+    for nth in range(path.read_text().count(BARRIER))
+}  # fmt: skip
+
+CHANGED = {
+    "no barrier of a warp": Case(
+        "thread", "loss", "reduce.cuh",
+        "    shared[t] = value;", SHUFFLES.replace("__syncwarp();", ""),
+        RACE + r"reduce\.cuh:\d+",
+    ),
+    "blocks write the same values into the same elements": Case(
+        "thread", "activation_forward", "activation.cu",
+        "(long long)gridDim.x * blockDim.x", "blockDim.x",
+        RACE_OF_BLOCKS + r"activation\.cu:\d+",
+    ),
+    "an element after the last is read": Case(
+        "address", "activation_forward", "activation.cu",
+        "x[i]", "x[i + 1]",
+        READ + r"activation\.cu:LINE",
+    ),
+    "an element after the last is written": Case(
+        "address", "dense_backward_weights", "dense.cu",
+        "if (row < m && column < n) dw[", "if (row < m) dw[",
+        WRITE + r"dense\.cu:LINE",
+    ),
+    "shared memory is an element too short": Case(
+        "address", "dense_forward", "dense.cu",
+        "SHARED_B = 2 * BK * PITCH_B", "SHARED_B = 2 * BK * PITCH_B - 2",  # one was padding
+        WRITE_SHARED + r"dense\.cu:\d+",
+    ),
+    "words are multiplied as signed numbers": Case(
+        "address", "random_bits", "philox.cuh",
+        "= PHILOX_MULTIPLIER0 * c0", "= (int)PHILOX_MULTIPLIER0 * (int)c0",
+        r"philox\.cuh:LINE:\d+: runtime error: signed integer overflow",
+    ),
+    "a vector is read where none begins": Case(
+        "address", "matmul", "matmul_ladder.cu",
+        "width % W == 0", "width >= W",
+        r"matmul_ladder\.cu:\d+:\d+: runtime error: .*misaligned address",
+    ),
+}  # fmt: skip
+
+RIGHT_AS_WELL = {
+    "shuffles": Case("thread", "loss", "reduce.cuh", "    shared[t] = value;", SHUFFLES),
+}
+
+Done = subprocess.CompletedProcess[str]
+Processes = dict[Case, "Future[Done]"]
+
+
+def changed(case: Case) -> tuple[str, int]:
+    """The text of the changed file, and the number of the line that is changed."""
+    text = (FOLDER / case.file).read_text()
+    parts = text.split(case.old)
+    assert len(parts) > case.nth + 1, f"{case.file} does not contain {case.old!r}"
+    before, after = (case.old.join(part) for part in (parts[: case.nth + 1], parts[case.nth + 1 :]))
+    return before + case.new + after, before.count("\n") + 1
+
+
+def run(case: Case, folder: Path) -> Done:
+    command = [sys.executable, str(SCRIPT), case.sanitizer]
+    if case.op:
+        for path in SOURCES:
+            (folder / path.name).write_text(path.read_text())
+        (folder / case.file).write_text(changed(case)[0])
+        command += ["--op", case.op, "--sources", str(folder)]
+    variables = {**environment(case.sanitizer), "TINYAE_CACHE": str(folder.parent / "cache")}
+    return subprocess.run(
+        command, env={**os.environ, **variables},
+        capture_output=True, text=True, check=False, timeout=600,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def processes(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Processes]:
+    """Those of the selected tests, in their order."""
+    tests = [item for item in request.session.items if item.path == Path(__file__)]
+    cases = [test.callspec.params["case"] for test in tests if isinstance(test, pytest.Function)]
+    with ThreadPoolExecutor(2, initializer=fix_addresses) as pool:
+        yield {
+            case: pool.submit(run, case, tmp_path_factory.mktemp("kernels"))
+            for case in cases
+            if runtime(case.sanitizer)
+        }
+        pool.shutdown(cancel_futures=True)
+
+
+def outcome(case: Case, processes: Processes) -> Done:
+    if case not in processes:
+        library = SANITIZERS[case.sanitizer].library
+        pytest.skip(f"{find_compiler()} is no g++ or lacks {library}: apt-get install g++")
+    return processes[case].result()
+
+
+@pytest.mark.parametrize("case", INTACT.values(), ids=INTACT)
+def test_every_kernel_is_clean(case: Case, processes: Processes) -> None:
+    """A kernel of a .cu file that the sanitizer has not seen fails here."""
+    done = outcome(case, processes)
+    assert done.returncode == 0, done.stderr
+    assert {tuple(line.split()) for line in done.stdout.splitlines()} == {
+        (path.name, kernel, dtype)
+        for path in FOLDER.glob("*.cu")
+        for kernel in kernel_names(read_source(path.name))
+        for dtype in REALS
+        if dtype == "float32" or kernel not in WITHOUT_REALS
+    }
+
+
+@pytest.mark.parametrize("case", WITHOUT_BARRIER.values(), ids=WITHOUT_BARRIER)
+def test_every_barrier_is_needed(case: Case, processes: Processes) -> None:
+    """Each removed in turn: ThreadSanitizer names two threads of a block and a line of the file."""
+    done = outcome(case, processes)
+    assert done.returncode != 0
+    assert re.search(case.report, done.stderr, re.DOTALL), done.stderr
+
+
+@pytest.mark.parametrize("case", CHANGED.values(), ids=CHANGED)
+def test_an_error_is_found(case: Case, processes: Processes) -> None:
+    done = outcome(case, processes)
+    assert done.returncode != 0
+    report = case.report.replace("LINE", str(changed(case)[1]))
+    assert re.search(report, done.stderr, re.DOTALL), done.stderr
+
+
+@pytest.mark.parametrize("case", RIGHT_AS_WELL.values(), ids=RIGHT_AS_WELL)
+def test_what_is_right_is_not_reported(case: Case, processes: Processes) -> None:
+    """What cuda_host.h offers and no kernel uses yet: the barriers that shuffles are count."""
+    done = outcome(case, processes)
+    assert done.returncode == 0, done.stderr
