@@ -2,6 +2,7 @@
 
     python tests/cuda_sanitize.py thread     # ThreadSanitizer: data races
     python tests/cuda_sanitize.py address    # AddressSanitizer and UBSan: bounds, overflow, ...
+    compute-sanitizer python tests/cuda_sanitize.py gpu     # the same calls on a GPU
 
 Each operation is called with small awkward shapes in both dtypes and compared with the NumPy
 column; at last the kernels that ran are printed, one a line. A sanitizer that finds something
@@ -16,7 +17,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -134,7 +135,7 @@ class Runner(HostRunner):
         return fenced(np.full(shape, np.nan, dtype))
 
 
-def implementations(runner: Runner, op: str) -> list[Callable[..., None]]:
+def implementations(runner: Any, op: str) -> list[Callable[..., None]]:
     """The operation on the runner: every tile of the dense layer, every rung of the ladder."""
     if op == "matmul":  # from the last: making 1024 threads for the first takes a second
         return [partial(LadderKernels(runner).matmul, rung) for rung in reversed(RUNGS)]
@@ -177,25 +178,44 @@ def matrices(dtype: str, m: int, k: int, n: int) -> dict[str, Any]:
     return {name: rng.random(shape).astype(dtype) for name, shape in shapes.items()}
 
 
-def run(runner: Runner, op: str, dtype: str) -> None:
+def run(
+    runner: Any, op: str, dtype: str,
+    move: Callable[[np.ndarray], Any] = fenced, back: Callable[[Any], np.ndarray] = np.asarray,
+) -> None:  # fmt: skip
     """Makes the calls; the results must be NumPy's up to rounding."""
     close = {"float32": 1e-4, "float64": 1e-10}[dtype]
     for kernel, call in product(implementations(runner, op), calls(op, dtype)):
         arrays = [name for name, value in call.items() if isinstance(value, np.ndarray)]
-        result = {**call, **{name: fenced(call[name]) for name in arrays}}
+        result = {**call, **{name: move(call[name]) for name in arrays}}
         expected = {**call, **{name: call[name].copy() for name in arrays}}
         kernel(**result)
         reference(op)(**expected)
         for name in arrays:
-            np.testing.assert_allclose(result[name], expected[name], close, close)
+            np.testing.assert_allclose(back(result[name]), expected[name], close, close)
+
+
+def run_on_gpu(ops: Sequence[str]) -> None:
+    """For NVIDIA's compute-sanitizer: each array has an allocation of its own, no pool's part."""
+    import cupy
+
+    from tinyae.kernels.cuda_device import DeviceRunner
+
+    cupy.cuda.set_allocator(None)
+    runner = DeviceRunner()
+    for op, dtype in product(ops, REALS):
+        run(runner, op, dtype, cupy.asarray, cupy.asnumpy)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("sanitizer", choices=SANITIZERS)
+    parser.add_argument("sanitizer", choices=(*SANITIZERS, "gpu"))
     parser.add_argument("--op", choices=OPERATIONS, help="only this one")
     parser.add_argument("--sources", type=Path, help="folder of other .cu files to run")
     options = parser.parse_args()
+    ops = [options.op] if options.op else OPERATIONS
+    if options.sanitizer == "gpu":
+        run_on_gpu(ops)
+        return
     variables = environment(options.sanitizer)
     if os.environ.pop("LD_PRELOAD", "") != variables["LD_PRELOAD"]:  # the compiler needs none
         fix_addresses()
@@ -206,7 +226,7 @@ def main() -> None:
     runner = Runner(sanitizer.flags)
     for more_variables, dtypes in sanitizer.passes:
         os.environ.update(more_variables)
-        for op, dtype in product([options.op] if options.op else OPERATIONS, dtypes):
+        for op, dtype in product(ops, dtypes):
             run(runner, op, dtype)
     for line in sorted(runner.launched):
         print(*line)

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from cuda_sanitize import run_on_gpu
 from test_backend_device import DeviceArray
 
 from tinyae import Autoencoder
@@ -77,8 +78,11 @@ def cupy(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     module.RawModule = RawModule
     module.empty = lambda shape, dtype: StandIn(np.full(shape, 0xFF, dtype))
     module.array = lambda host, order: StandIn(np.array(host, order=order))
+    module.asarray = lambda host: StandIn(np.array(host))
     module.asnumpy = lambda array: array.memory.copy()
-    module.cuda = types.SimpleNamespace(runtime=runtime, get_current_stream=lambda: stream)
+    module.cuda = types.SimpleNamespace(
+        runtime=runtime, get_current_stream=lambda: stream, set_allocator=lambda allocator: None
+    )
     monkeypatch.setitem(sys.modules, "cupy", module)
     monkeypatch.setattr(cuda_driver, "missing_gpu", lambda: "")
     forget(monkeypatch)
@@ -166,3 +170,8 @@ def test_a_gpu_that_does_not_answer_is_no_backend(
     forget(monkeypatch)
     with pytest.raises(BackendUnavailable, match=r"leaky_relu\(-1\) came out as -1.0"):
         get_backend("cupy")
+
+
+def test_what_compute_sanitizer_runs(cupy: Any) -> None:
+    """The script's GPU mode, for benchmarks/gpu_check.py, as far as it goes without a GPU."""
+    run_on_gpu(("gather", "dense_backward_weights", "loss", "adam", "add_normal", "matmul"))
