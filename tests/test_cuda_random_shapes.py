@@ -155,3 +155,17 @@ def test_random(cuda: Backend, op: str) -> None:
             assert_within(out, expected, tolerance, n)
         else:
             np.testing.assert_array_equal(out, expected, str(n))
+
+
+def test_add_normal(cuda: Backend) -> None:
+    """The noise as above, and one more rounding of each sum."""
+    for rng, dtype, shape in shapes(8, 2):
+        state, std = rng.integers(0, 2**32, 4).astype(np.uint32), rng.random(1)
+        x = normals(rng, shape, dtype)
+        (out,) = call(
+            cuda, "add_normal", ("out",), state=state, std=std, x=x, out=poisoned(shape, dtype)
+        )
+        expected = np.empty(shape, dtype)
+        random_numpy.add_normal(state, std, x, expected)
+        tolerance = 24 * eps(dtype) * 8.8 * std[0] + 4 * eps(dtype) * (1 + np.abs(expected))
+        assert_within(out, expected, tolerance, shape)
