@@ -54,7 +54,7 @@ def check(config: Mapping[str, Any]) -> None:
     for std in noise if isinstance(noise, (tuple, list)) and len(noise) == 2 else (noise,):
         _number("code_noise", std, least=0)
     _number("target_blur", config["target_blur"], least=0)
-    _image_shape(config["image_shape"], config["target_blur"])
+    _image_shape(config["image_shape"])
     _number("validation_fraction", config["validation_fraction"], least=0, below=1)
     if config["patience"] is not None:
         integer("patience", config["patience"], 1)
@@ -93,14 +93,12 @@ def _schedule_options(schedule: str, options: Any) -> None:
             _number(f"schedule_options[{name!r}]", value, least=0)
 
 
-def _image_shape(value: Any, target_blur: float) -> None:
-    if value is None and target_blur == 0:
+def _image_shape(value: Any) -> None:
+    if value is None:
         return
     if not isinstance(value, (tuple, list)) or len(value) not in (2, 3):
         raise ValueError(
-            "image_shape must be (height, width) or (height, width, channels)"
-            + (", as target_blur needs it" if target_blur else "")
-            + f", got {value!r}"
+            f"image_shape must be (height, width) or (height, width, channels), got {value!r}"
         )
     for length in value:
         integer("image_shape", length, 1)
@@ -108,6 +106,11 @@ def _image_shape(value: Any, target_blur: float) -> None:
 
 def image_features(image_shape: Any, target_blur: float, n_features: int) -> None:
     """Raises ValueError where samples of ``n_features`` are no pictures of this shape."""
+    if target_blur and image_shape is None:
+        raise ValueError(
+            "target_blur blurs pictures and needs image_shape=(height, width) or (height, width, "
+            "channels), got None"
+        )
     if image_shape is not None and math.prod(image_shape) != n_features:
         raise ValueError(
             f"image_shape={tuple(image_shape)} is {math.prod(image_shape)} features, but X has "

@@ -13,6 +13,13 @@ from .datasets import Dataset, load_dataset
 from .estimator import Autoencoder
 from .files import FileError, write_atomically
 
+DATA_DEFAULTS: dict[str, Any] = {
+    "source": "ball",
+    "test_fraction": 0.1,
+    "label": None,
+    "size": None,
+}
+
 
 class UsageError(Exception):
     """Arguments that cannot be meant: exit code 2."""

@@ -12,40 +12,22 @@ from typing import Any
 
 import numpy as np
 
-from . import config as arguments
 from ._version import __version__
 from .datasets import Dataset
 from .estimator import Autoencoder
-from .kernels.columns import get_backend
 from .pca import fit_pca
-from .progress import Bar, print_epochs
 from .run_folder import RunFolder, UsageError, open_data
 from .tables import table
-
-DATA_DEFAULTS: dict[str, Any] = {
-    "source": "ball",
-    "test_fraction": 0.1,
-    "label": None,
-    "size": None,
-}
+from .trained_run import fit_run, run_config
 
 
 def train(given: argparse.Namespace, data: dict[str, Any], model: dict[str, Any]) -> None:
     """``data`` and ``model`` hold only what was given on the command line."""
     run, config = _choose_run(given, data, model)
-    try:
-        ae = Autoencoder(**config["model"])
-        arguments.check(ae.get_params())
-        get_backend(ae.backend)  # before any data are read or folders made
-    except (TypeError, ValueError) as error:
-        raise UsageError(str(error)) from error
-    if ae.patience is not None and ae.validation_fraction == 0:
-        raise UsageError("--patience watches the validation loss: give --validation-fraction")
+    ae = Autoencoder(**config["model"])
     dataset = open_data(config["data"])
     if not run.exists():
         run.write_config({"tinyae": __version__, **config})
-    if ae.image_shape is None and dataset.image_shape is not None:
-        ae.image_shape = dataset.image_shape
     n, n_features = dataset.train.shape
     log = sys.stderr
     print(
@@ -54,23 +36,8 @@ def train(given: argparse.Namespace, data: dict[str, Any], model: dict[str, Any]
         file=log,
     )
     started = time.perf_counter()
-    bar = None
-    if log.isatty() and importlib.util.find_spec("tqdm") is not None:
-        bar = Bar(log)
-    try:
-        ae.fit(
-            dataset.train,
-            checkpoint=run.checkpoint_file,
-            resume=given.resume is not None,
-            callback=bar or (lambda p: print_epochs(p, log)),
-        )
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(
-            f"interrupted; 'tinyae train --resume {run.path}' goes on from here"
-        ) from None
-    finally:
-        if bar is not None:
-            bar.close()
+    fit_run(ae, run, dataset, resume=given.resume is not None,
+            remedy=f"'tinyae train --resume {run.path}' goes on from here")  # fmt: skip
     seconds = time.perf_counter() - started
     ae.save(run.model_file)
     run.write_history(ae.history_)
@@ -115,10 +82,8 @@ def _choose_run(
     given: argparse.Namespace, data: dict[str, Any], model: dict[str, Any]
 ) -> tuple[RunFolder, dict[str, Any]]:
     """The folder and its configuration: what was given over the defaults, or what was saved."""
-    if "source" in data and Path(data["source"]).exists():
-        data["source"] = str(Path(data["source"]).resolve())
-    fresh = {"data": {**DATA_DEFAULTS, **data}, "model": {"random_state": 0, **model}}
-    fresh["model"] = json.loads(json.dumps(Autoencoder(**fresh["model"]).get_params()))
+    fresh = run_config(data, model)
+    data = {name: fresh["data"][name] for name in data}
     if given.resume is None:
         if given.out is None:
             name = Path(fresh["data"]["source"]).name.split(".")[0] or "run"
@@ -149,7 +114,7 @@ def _choose_run(
                     f"cannot resume {run.path} with {name}={value!r}: it was started with "
                     f"{saved[section].get(name)!r}"
                 )
-    return run, saved
+    return run, run_config(saved["data"], saved["model"])
 
 
 def _compare(ae: Autoencoder, dataset: Dataset) -> dict[str, dict[str, float]]:

@@ -1,0 +1,178 @@
+"""Pictures of many samples: each pixel where it should be, sizes, marks, labels, errors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tinyae.plot_grids import LINE_CELL, plot_grid, resized, tiled
+
+pytest.importorskip("matplotlib", reason='drawing needs matplotlib: pip install "tinyae[plot]"')
+
+ORANGE, BLUE = (0xD9, 0x82, 0x2B), (0x1F, 0x5F, 0xA8)
+
+
+def read(path: Path) -> np.ndarray:
+    """The picture as stored: (height, width) for grey, (height, width, 3) for colour."""
+    from PIL import Image
+
+    assert path.read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
+    assert [other.name for other in path.parent.iterdir() if other.name[0] == "."] == []
+    with Image.open(path) as image:
+        return np.asarray(image)
+
+
+def images(n: int, *shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).random((n, int(np.prod(shape))))
+
+
+@pytest.mark.parametrize("gap", [0, 4])
+def test_every_pixel_of_a_grey_grid(gap: int, tmp_path: Path) -> None:
+    x = images(6, 8, 6)
+    plot_grid(x, 3, (8, 6), tmp_path / "g.png", span=(0, 1), gap=gap)
+    pixels = read(tmp_path / "g.png")
+    h, w, zoom = 64, 48, 8
+    assert pixels.shape == (2 * (h + gap) + gap, 3 * (w + gap) + gap)
+    expected = np.full(pixels.shape, 255, np.uint8)
+    for i, picture in enumerate((x * 255 + 0.5).astype(np.uint8).reshape(6, 8, 6)):
+        top, left = gap + i // 3 * (h + gap), gap + i % 3 * (w + gap)
+        expected[top : top + h, left : left + w] = picture.repeat(zoom, 0).repeat(zoom, 1)
+    np.testing.assert_array_equal(pixels, expected)
+
+
+def test_the_last_row_may_end_early(tmp_path: Path) -> None:
+    plot_grid(np.zeros((5, 16)), 3, (4, 4), tmp_path / "g.png", span=(0, 1), gap=0)
+    pixels = read(tmp_path / "g.png")
+    assert pixels.shape == (128, 192)
+    assert (pixels[:64] == 0).all() and (pixels[64:, :128] == 0).all()
+    assert (pixels[64:, 128:] == 255).all()
+
+
+def test_span_is_black_and_white_and_beyond_it_is_clipped(tmp_path: Path) -> None:
+    x = np.array([[-3.0], [-2.0], [0.0], [2.0], [9.0]])
+    plot_grid(x, 5, (1, 1), tmp_path / "g.png", span=(-2, 2), gap=0)
+    np.testing.assert_array_equal(read(tmp_path / "g.png")[0, ::64], [0, 0, 128, 255, 255])
+    plot_grid(x, 5, (1, 1), tmp_path / "g.png", gap=0)  # by default, the samples' own
+    np.testing.assert_array_equal(read(tmp_path / "g.png")[0, [0, -1]], [0, 255])
+    plot_grid(np.ones((2, 1)), 2, (1, 1), tmp_path / "g.png", gap=0)
+    assert (read(tmp_path / "g.png") == 128).all()
+
+
+def test_colour(tmp_path: Path) -> None:
+    x = np.zeros((2, 4, 4, 3))
+    x[0, :, :, 0] = x[1, :, :, 2] = 1
+    plot_grid(x.reshape(2, -1), 2, (4, 4, 3), tmp_path / "g.png", gap=0)
+    pixels = read(tmp_path / "g.png")
+    assert (pixels[:, :64] == (255, 0, 0)).all() and (pixels[:, 64:] == (0, 0, 255)).all()
+
+
+def test_marked_samples_have_a_frame(tmp_path: Path) -> None:
+    plot_grid(np.zeros((4, 16)), 2, (4, 4), tmp_path / "g.png", span=(0, 1), marked={1})
+    pixels = read(tmp_path / "g.png")
+    framed = (pixels == ORANGE).all(axis=2)
+    assert framed.sum() == 68**2 - 64**2
+    assert framed[2:70, 70:138].sum() == framed.sum()  # two pixels around the second of the row
+    assert (pixels[4:68, 72:136] == 0).all()
+
+
+def test_labels_stand_beside_their_rows(tmp_path: Path) -> None:
+    x = np.zeros((6, 784))
+    plot_grid(x, 2, (28, 28), tmp_path / "plain.png", span=(0, 1))
+    plot_grid(x, 2, (28, 28), tmp_path / "g.png", span=(0, 1), labels=["one", "", "three"])
+    plain, pixels = read(tmp_path / "plain.png"), read(tmp_path / "g.png")
+    room = pixels.shape[1] - plain.shape[1]
+    assert 40 < room < 80 and pixels.shape[0] == plain.shape[0]
+    np.testing.assert_array_equal(pixels[:, room:], plain)
+    for top, written in ((4, True), (64, False), (124, True)):
+        assert (pixels[top : top + 56, :room].min() < 160) == written
+    assert (pixels[:, : room // 5] == 255).all()  # nothing is cut off
+
+
+@pytest.mark.parametrize("count", [1, 3, 6, 12])
+def test_height_is_exact_whatever_it_is(count: int, tmp_path: Path) -> None:
+    """The labels' part, which matplotlib draws, is as high as the other."""
+    for side in (1, 5, 7, 28):
+        plot_grid(
+            images(count, side, side), 1, (side, side), tmp_path / "g.png", labels=["a"] * count
+        )
+        tiles = tiled(resized(np.zeros((count, side, side, 1)), count, 1), 1, 4)
+        assert read(tmp_path / "g.png").shape[0] == len(tiles)
+
+
+@pytest.mark.parametrize(
+    ("side", "rows", "columns", "expected"),
+    [
+        (28, 20, 20, 56),  # 60 pixels are the room of each
+        (28, 2, 9, 56),
+        (28, 60, 60, 28),
+        (28, 200, 1, 28),
+        (8, 8, 8, 64),
+        (1, 1, 1, 64),
+        (64, 20, 20, 64),
+        (128, 8, 8, 128),
+        (129, 8, 8, 64),
+        (300, 20, 20, 100),
+    ],
+)
+def test_sizes(side: int, rows: int, columns: int, expected: int) -> None:
+    assert resized(np.zeros((1, side, side, 1)), rows, columns).shape == (1, expected, expected, 1)
+
+
+def test_reduced_pictures_are_block_means() -> None:
+    x = images(1, 130, 130).reshape(1, 130, 130, 1)
+    expected = x.reshape(1, 65, 2, 65, 2, 1).mean(axis=(2, 4))
+    np.testing.assert_allclose(resized(x, 1, 1), expected)
+
+
+@pytest.mark.parametrize("features", [1, 2, 40])
+def test_samples_that_are_no_images_are_lines(features: int, tmp_path: Path) -> None:
+    x = np.tile(np.linspace(0, 1, features), (6, 1))
+    plot_grid(x, 3, None, tmp_path / "g.png", span=(-1, 2), marked={4})
+    pixels = read(tmp_path / "g.png").astype(int)
+    w, h = LINE_CELL
+    assert pixels.shape == (2 * h, 3 * w, 3)
+    for i in range(6):
+        cell = pixels[i // 3 * h :, i % 3 * w :][:h, :w]
+        assert (np.abs(cell - BLUE).sum(axis=2) < 120).any()
+        assert (np.abs(cell - ORANGE).sum(axis=2) < 120).any() == (i == 4)
+    if features == 40:  # it rises: its pixels lie lower on the left
+        blue = np.abs(pixels[:h, :w] - BLUE).sum(axis=2) < 120
+        y = [np.flatnonzero(blue[:, at])[0] for at in (10, 30, 50)]
+        assert y[0] > y[1] > y[2]
+
+
+def test_lines_have_labels_too(tmp_path: Path) -> None:
+    plot_grid(images(4, 9), 2, None, tmp_path / "g.png", labels=["one", "two"])
+    pixels = read(tmp_path / "g.png")
+    assert pixels.shape == (2 * LINE_CELL[1], 45 + 2 * LINE_CELL[0], 3)
+    assert pixels[:44, :40].min() < 160 and pixels[44:, :40].min() < 160
+
+
+def test_same_input_same_bytes(tmp_path: Path) -> None:
+    for name in ("a.png", "b.png"):
+        plot_grid(images(4, 9), 2, (3, 3), tmp_path / name, labels=["a", "b"], marked={0})
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+def test_refuses_bad_input(tmp_path: Path) -> None:
+    x, bad = images(4, 4, 4), images(4, 4, 4)
+    bad[1, 2] = np.nan
+    cases: list[tuple[Any, Any, Any, dict[str, Any], str]] = [
+        (bad, 2, (4, 4), {}, "samples must be finite"),
+        (x, 0, (4, 4), {}, "columns must be at least 1, got 0"),
+        (x, 2, (4, 4), {"labels": ["a"]}, "labels must be 2, one for each row, got 1"),
+        (x, 2, (4, 5), {}, r"image_shape must be .* for 16 features, got \(4, 5\)"),
+        (x, 2, (16,), {}, "image_shape must be"),
+        (x, 2, (2, 2, 4), {}, "image_shape must be"),
+    ]
+    for samples, columns, shape, options, message in cases:
+        with pytest.raises(ValueError, match=message):
+            plot_grid(samples, columns, shape, tmp_path / "g.png", **options)
+    with pytest.raises(ValueError, match=r"path must end in \.png, got 'g\.gif'"):
+        plot_grid(x, 2, (4, 4), "g.gif")
+    with pytest.raises(FileNotFoundError, match="there is no folder"):
+        plot_grid(x, 2, (4, 4), tmp_path / "nowhere" / "g.png")
+    assert list(tmp_path.iterdir()) == []
