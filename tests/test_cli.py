@@ -147,6 +147,7 @@ def test_gradcheck_and_doctor(capsys: pytest.CaptureFixture[str]) -> None:
         (["evaluate", "nowhere"], "no run folder"),
         (["encode", "nowhere", "--out", "z.txt"], "--out must end in .npy or .csv"),
         (["encode", "nowhere", "--out", "no/z.npy"], "there is no folder no"),
+        (["evaluate", "nowhere", "--size", "3x3"], "--size needs --data"),
         (["info"], "RUN"),
         (["fly"], "fly"),
         ([], "COMMAND"),

@@ -34,7 +34,6 @@ def add_commands(commands: Any) -> None:
     """Adds the four to the parser's commands."""
     manifold = command(commands, "manifold", _manifold, "draw a map of a code of two units")
     run_options(manifold)
-    manifold.set_defaults(part="train")  # what the codes are of
     manifold.add_argument("--grid", type=int, default=20, metavar="N",
                           help="samples along each side (default 20)")  # fmt: skip
     manifold.add_argument("--spacing", choices=generate.SPACINGS, default="quantiles",
@@ -46,7 +45,6 @@ def add_commands(commands: Any) -> None:
 
     sample = command(commands, "sample", _sample, "draw new samples")
     run_options(sample)
-    sample.set_defaults(part="train")
     sample.add_argument("-n", type=int, default=64, metavar="N", help="how many (default 64)")
     sample.add_argument("--density", choices=DENSITIES, default="mixture",
                         help="what is fitted to the training codes (default mixture)")  # fmt: skip

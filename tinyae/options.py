@@ -45,6 +45,7 @@ def data_options(parser: argparse.ArgumentParser, default: str = "ball") -> None
 def run_options(parser: argparse.ArgumentParser, part: str | None = None) -> None:
     parser.add_argument("run", metavar="RUN", help="a run folder")
     data_options(parser, default="the data that the run was trained on")
+    parser.set_defaults(run_has_data=True)
     if part is not None:
         parser.add_argument("--part", choices=("train", "test", "all"), default=part,
                             help=f"which samples (default {part})")  # fmt: skip
@@ -147,6 +148,6 @@ _size.__name__ = "WIDTHxHEIGHT"
 def data_given(given: argparse.Namespace) -> dict[str, Any]:
     names = ("source", "test_fraction", "label", "size")
     data = {name: getattr(given, name) for name in names if hasattr(given, name)}
-    if data and "source" not in data and hasattr(given, "part"):
+    if data and "source" not in data and hasattr(given, "run_has_data"):
         raise UsageError(f"--{next(iter(data)).replace('_', '-')} needs --data")
     return data
