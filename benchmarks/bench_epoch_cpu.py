@@ -23,6 +23,7 @@ import datetime
 import itertools
 import json
 import math
+import os
 import platform
 import statistics
 import subprocess
@@ -96,7 +97,9 @@ def torch_epoch(net: str, batch: int, compiled: bool) -> Callable[[], float]:
     def loss_of(x: Any) -> Any:
         return cross_entropy(model(x), x, reduction="sum") / len(x)
 
-    forward = torch.compile(loss_of) if compiled else loss_of
+    if compiled:
+        torch._dynamo.reset()  # or the second batch size would get code for any size
+    forward = torch.compile(loss_of, dynamic=False) if compiled else loss_of
 
     def epoch() -> float:
         order = torch.randperm(len(data))
@@ -279,6 +282,9 @@ def machine() -> dict[str, Any]:
     facts: dict[str, Any] = {
         "date": datetime.date.today().isoformat(),
         "processor": processor(),
+        "load before": [round(load, 1) for load in os.getloadavg()]
+        if hasattr(os, "getloadavg")
+        else "unknown",
         "threads": numba.get_num_threads(),
         "vector bytes": VECTOR_BYTES,
         "python": platform.python_version(),

@@ -33,7 +33,7 @@ LN2 = (0.6931471805599453, 2.3190468138462996e-17)
 
 
 def polynomial(*coefficients: float) -> Function:
-    """x -> coefficients[0] x^n + ... + coefficients[n], in fused multiply-adds (Horner)."""
+    """x -> coefficients[0] x^n + ... + coefficients[n], in multiply-adds (Horner)."""
 
     @intrinsic
     def evaluate(_: Any, x: Any) -> Any:
@@ -51,11 +51,11 @@ def polynomial(*coefficients: float) -> Function:
 
 
 def fused_multiply_add(builder: Any, kind: Any) -> Any:
-    """LLVM's a * b + c, rounded once, for a real or vector type."""
+    """LLVM's a * b + c for a real or vector type: fused where the processor can."""
     lanes, real = (
         (f"v{kind.count}", kind.element) if isinstance(kind, ir.VectorType) else ("", kind)
     )
-    name = f"llvm.fma.{lanes}{'f32' if isinstance(real, ir.FloatType) else 'f64'}"
+    name = f"llvm.fmuladd.{lanes}{'f32' if isinstance(real, ir.FloatType) else 'f64'}"
     signature = ir.FunctionType(kind, [kind, kind, kind])
     return cgutils.get_or_insert_function(builder.module, signature, name)
 

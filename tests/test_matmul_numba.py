@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -10,7 +16,7 @@ pytest.importorskip("numba")
 from reference import assert_within, awkward_shapes, normals, product_tolerance
 from tinyae.kernels import columns, matmul_ladder_numba, threads_numba
 from tinyae.kernels.matmul_numba import DEPTH, link, product, room_size, share
-from tinyae.kernels.numba_compile import jit
+from tinyae.kernels.numba_compile import VECTOR_BYTES, jit
 from tinyae.kernels.tile_numba import tile_columns
 
 columns.get_backend("numba")
@@ -85,3 +91,30 @@ def test_every_rung_of_the_ladder(rung: str, dtype: str, monkeypatch: pytest.Mon
         matmul_ladder_numba.RUNGS[rung](a, b, c)
         exact = a.astype(np.float64) @ b.astype(np.float64)
         assert_within(c, exact, product_tolerance(a, b, dtype), (rung, m, depth, n))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("without", ("avx512", "avx"))
+def test_processors_with_narrower_vectors(without: str, tmp_path: Path) -> None:
+    """The same tests as if this processor had 32 or 16 bytes in a vector, compiled for that."""
+    script = (
+        "import sys, pytest, llvmlite.binding as llvm\n"
+        "host = llvm.get_host_cpu_features()\n"
+        f"narrow = {{k: v and not k.startswith({without!r}) for k, v in host.items()}}\n"
+        "llvm.get_host_cpu_features = lambda: llvm.targets.FeatureMap(narrow)\n"
+        "from tinyae.kernels.numba_compile import VECTOR_BYTES\n"
+        f"assert VECTOR_BYTES == {32 if without == 'avx512' else 16}, VECTOR_BYTES\n"
+        "sys.exit(pytest.main(['-q', '-k', 'test_product', sys.argv[1]]))\n"
+    )
+    if not host_has(without):
+        return  # then the tests above are these
+    result = subprocess.run(
+        [sys.executable, "-c", script, __file__], cwd=Path(__file__).parent.parent,
+        env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def host_has(feature: str) -> bool:
+    return VECTOR_BYTES >= (64 if feature == "avx512" else 32) and platform.machine() == "x86_64"
