@@ -209,9 +209,10 @@ class Worker:
         self.process.wait()
 
 
-def measure(rounds: int, budget: float) -> dict[str, dict[str, list[float]]]:
+def measure(rounds: int, budget: float, without: list[str]) -> dict[str, dict[str, list[float]]]:
     """rival -> "net batch" -> seconds a step, one number per round."""
     rivals = [name for name in MAKERS if not name.startswith("torch") or has_torch()]
+    rivals = [name for name in rivals if name not in without]
     workers = {rival: Worker(rival) for rival in rivals}
     seconds: dict[str, dict[str, list[float]]] = {rival: {} for rival in rivals}
     for net, batch in CELLS:
@@ -325,6 +326,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=0.7, help="per rival, cell and round")
+    parser.add_argument(
+        "--without", action="append", default=[], choices=RIVALS, help="a rival to leave out"
+    )
     parser.add_argument("--out", type=Path, default=RESULTS)
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -332,13 +336,18 @@ def main() -> None:
         worker(given.worker)
         return
     facts, start = machine(), time.perf_counter()
-    seconds = measure(given.rounds, given.seconds)
+    seconds = measure(given.rounds, given.seconds, given.without)
     table = summary(seconds)
     print(*(f"{name}: {value}" for name, value in facts.items()), sep=", ")
     print(table)
     print(f"measured in {time.perf_counter() - start:.0f} s")
     given.out.parent.mkdir(exist_ok=True)
-    result = {"machine": facts, "seconds per step": seconds, "table": table.splitlines()}
+    result = {
+        "arguments": sys.argv[1:],
+        "machine": facts,
+        "seconds per step": seconds,
+        "table": table.splitlines(),
+    }
     given.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
 

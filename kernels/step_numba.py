@@ -38,6 +38,7 @@ Array = NDArray[Any]
 N_IN, N_OUT, CODE, WEIGHT, BIAS, Z, Y = range(7)
 
 SLICE = 256  # samples that a thread takes through the net at a time
+LEAST = 8  # and the fewest for which another thread, with one more gradient to sum, pays
 BLOCK = 4096  # parameters summed and updated at a time: they stay in the first-level cache
 PART_OF_DW = 49_152  # numbers of a gradient made at a time: they stay in the second-level cache
 SMALL_NET = 600_000  # parameters up to which every thread may have a gradient of its own
@@ -62,6 +63,7 @@ class NumbaStep:
         self._work_per_sample = values.size
         if self._by_samples:
             samples = min(SLICE, plan.capacity)
+            most = min(most, max(1, plan.capacity // LEAST))
             self._gradients = np.empty((most, values.size), dtype)
             self._y, self._dz = (np.empty((most, samples * width), dtype) for _ in range(2))
         else:

@@ -44,6 +44,7 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None
 
     monkeypatch.setattr(step_numba, "SMALL_NET", 10**9 if request.param == "by samples" else 0)
     monkeypatch.setattr(step_numba, "SLICE", 16)  # smaller than a thread's share
+    monkeypatch.setattr(step_numba, "LEAST", 1)
     monkeypatch.setattr(step_numba, "PART_OF_DW", 200)
     monkeypatch.setattr("tinyae.kernels.threads_numba.GRAIN", 1)
 
