@@ -11,7 +11,17 @@ training step runs through it:
     update_numpy      sgd, momentum, nesterov, adam, adamw
     random_numpy      Philox counters: weights, shuffles, noise, dropout
 
-``columns.py`` has the columns and chooses among them. The CUDA C column is one set of sources and
+``columns.py`` has the columns and chooses among them. The Numba column, for the CPU, has the same
+modules (``dense_numba``, ...), and beneath and above them
+
+    numba_compile     compiling: flags, the cache, the width of vectors
+    math_numba        exp, expm1, log1p, tanh, sigmoid that vectorise
+    tile_numba        the innermost step of a product, in vector registers
+    matmul_numba      the loops around it; matmul_ladder_numba: the way there, one idea each
+    threads_numba     how many threads, and how they wait
+    step_numba        a whole training step in one compiled function
+
+The CUDA C column is one set of sources and
 launchers with two runners:
 
     dense.cu activation.cu loss.cu update.cu random.cu gather.cu     the kernels

@@ -12,6 +12,7 @@ line per column in ``columns.py``; mypy and the constructor both report a hole.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, fields, replace
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, Protocol
@@ -149,6 +150,39 @@ class RandomPermutation(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
+class StepPlan:
+    """What one training step works on: a net's layers and the flat arrays of its parameters."""
+
+    layers: tuple[tuple[int, int, str], ...]  # (n_in, n_out, activation) of each
+    loss: str
+    optimizer: str
+    clip_norm: float | None
+    values: Array  # all weights, layer by layer, then all biases
+    moments: tuple[Array, ...]  # of the optimiser, in the order of its arguments
+    n_weights: int
+    capacity: int  # the largest batch
+
+
+class Step(Protocol):
+    """Forward, loss, backward and update; x and target (batch, n_features), totals as of ``loss``.
+
+    The same as one operation after the other, rounding apart, but that gradients are kept nowhere.
+    """
+
+    def __call__(self, x: Array, target: Array, hyper: Array, totals: Array) -> None: ...
+
+
+class MakeStep(Protocol):
+    def __call__(self, plan: StepPlan) -> Step: ...
+
+
+class LimitThreads(Protocol):
+    """At most so many CPU threads in a ``with`` block; None leaves their number to the backend."""
+
+    def __call__(self, threads: int | None) -> AbstractContextManager[None]: ...
+
+
+@dataclass(frozen=True, kw_only=True)
 class Backend:
     """One column of the grid. Shapes and dtypes of every argument stand in ``checks.py``."""
 
@@ -182,12 +216,18 @@ class Backend:
     add_normal: AddNormal
     random_bernoulli: RandomBernoulli
     random_permutation: RandomPermutation
+    # what a column may have beyond its operations: a whole training step as one piece that is
+    # faster than they are, and threads that can be counted
+    make_step: MakeStep | None = None
+    limit_threads: LimitThreads | None = None
 
 
 P = ParamSpec("P")
 
 # What takes no backend arrays, or any: all other operations are checked.
-UNCHECKED = ("name", "host", "empty", "to_device", "to_host", "synchronize")
+UNCHECKED = (
+    "name", "host", "empty", "to_device", "to_host", "synchronize", "make_step", "limit_threads",
+)  # fmt: skip
 
 
 def checked(column: Backend, kind: type) -> Backend:

@@ -6,6 +6,7 @@ length 1: both end here, with the argument, what was expected and what came.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,7 @@ def array(
             f"{type(value).__module__}.{type(value).__qualname__}: "
             "move it to the backend with backend.to_device(...)"
         )
-    if value.dtype.name not in dtypes or not value.dtype.isnative:
+    if _dtype_name(value.dtype) not in dtypes or not value.dtype.isnative:
         raise TypeError(
             f"{name} must have dtype {' or '.join(dtypes)}, got {value.dtype}: "
             "convert it with .astype(...)"
@@ -40,6 +41,12 @@ def array(
             f"{name} must be C-contiguous, got strides {value.strides} for shape {value.shape}: "
             "pass a contiguous copy"
         )
+
+
+@cache
+def _dtype_name(dtype: np.dtype[Any]) -> str:
+    """NumPy composes the name anew each time, which takes longer than the rest of a check."""
+    return dtype.name
 
 
 def _floating(name: str, value: Array, n_dims: int) -> str:
@@ -237,11 +244,12 @@ def gather(kind: type, data: Array, indices: Array, scale: float, out: Array) ->
         raise ValueError(
             f"data must have shape (n, {out.shape[1]}), got {getattr(data, 'shape', type(data))}"
         )
-    array(kind, "data", data, data.shape, data.dtype.name)
+    array(kind, "data", data, data.shape, _dtype_name(data.dtype))
     if kind is np.ndarray:
         rows_exist(indices, len(data))
 
 
 def rows_exist(indices: Array, n: int) -> None:
-    if indices.size and not (0 <= indices.min() and indices.max() < n):
+    # read as unsigned, negative numbers are the largest: one pass, at every step of training
+    if indices.size and indices.view("uint64").max() >= n:
         raise IndexError(f"indices must lie in [0, {n}), got {indices.min()}..{indices.max()}")

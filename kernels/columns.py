@@ -57,6 +57,64 @@ def _numpy() -> Backend:
     return checked(column, np.ndarray)
 
 
+def _numba() -> Backend:
+    """Compiled for this processor; its arrays are NumPy's."""
+    try:
+        from . import (
+            activation_numba,
+            dense_numba,
+            gather_numba,
+            loss_numba,
+            memory_numpy,
+            random_numba,
+            step_numba,
+            threads_numba,
+            update_numba,
+        )
+    except ImportError as error:
+        raise BackendUnavailable(
+            "numba", f'Numba does not load ({error}): pip install "tinyae[numba]"'
+        ) from error
+    if threads_numba.start() == "workqueue":
+        raise BackendUnavailable(
+            "numba",
+            "Numba found neither OpenMP nor TBB, and its own threads are slow and must not be "
+            "called from two Python threads: install libgomp (Debian: apt install libgomp1), or "
+            "pip install tbb",
+        )
+    column = Backend(
+        name="numba",
+        host=True,
+        empty=memory_numpy.empty,
+        to_device=memory_numpy.to_device,
+        to_host=memory_numpy.to_host,
+        write=memory_numpy.write,
+        synchronize=memory_numpy.synchronize,
+        gather=gather_numba.gather,
+        dense_forward=dense_numba.dense_forward,
+        dense_backward_input=dense_numba.dense_backward_input,
+        dense_backward_weights=dense_numba.dense_backward_weights,
+        activation_forward=activation_numba.activation_forward,
+        activation_backward=activation_numba.activation_backward,
+        loss=loss_numba.loss,
+        sgd=update_numba.sgd,
+        momentum=update_numba.momentum,
+        nesterov=update_numba.nesterov,
+        adam=update_numba.adam,
+        adamw=update_numba.adamw,
+        clip_by_norm=update_numba.clip_by_norm,
+        random_bits=random_numba.random_bits,
+        random_uniform=random_numba.random_uniform,
+        random_normal=random_numba.random_normal,
+        add_normal=random_numba.add_normal,
+        random_bernoulli=random_numba.random_bernoulli,
+        random_permutation=random_numba.random_permutation,
+        make_step=step_numba.NumbaStep,
+        limit_threads=threads_numba.limited,
+    )
+    return checked(column, np.ndarray)
+
+
 def _cupy() -> Backend:
     """CUDA C on the GPU, through CuPy."""
     from .cuda_driver import missing_gpu
@@ -162,6 +220,7 @@ def cuda_c(runner: Runner) -> Backend:
 # BackendUnavailable, with the remedy, where its column cannot run on this machine.
 _LOADERS: dict[str, Callable[[], Backend]] = {
     "cupy": _cupy,
+    "numba": _numba,
     "numpy": _numpy,  # always loads
     "cuda-host": _cuda_host,
 }

@@ -58,6 +58,8 @@ def check(config: Mapping[str, Any]) -> None:
     _number("validation_fraction", config["validation_fraction"], least=0, below=1)
     if config["patience"] is not None:
         integer("patience", config["patience"], 1)
+    if config["threads"] is not None:
+        integer("threads", config["threads"], 1)
     _schedule_options(config["schedule"], config["schedule_options"])
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -63,6 +64,7 @@ class Autoencoder(EstimatorMixin):
         weights; None trains to the end.
     warm_start : ``fit`` goes on from the present weights instead of new ones.
     backend : "auto" (the fastest that works here) or a name of ``tinyae.kernels.backend``.
+    threads : CPU threads of the "numba" backend; None is TINYAE_NUM_THREADS or all that there are.
     dtype : "float32" or "float64", of weights and of all results.
     random_state : seed of weights, shuffles and splits; the same seed gives the same bytes.
     verbose : print a line per epoch.
@@ -106,6 +108,7 @@ class Autoencoder(EstimatorMixin):
         patience: int | None = None,
         warm_start: bool = False,
         backend: str = "auto",
+        threads: int | None = None,
         dtype: str = "float32",
         random_state: Any = None,
         verbose: bool = False,
@@ -138,6 +141,7 @@ class Autoencoder(EstimatorMixin):
         self.patience = patience
         self.warm_start = warm_start
         self.backend = backend
+        self.threads = threads
         self.dtype = dtype
         self.random_state = random_state
         self.verbose = verbose
@@ -207,7 +211,7 @@ class Autoencoder(EstimatorMixin):
         training = Training(self._network, self._optimizer, settings, rows, held_out)
         described = _as_json(
             {**self.get_params(), "output": self.output_, "loss": self.loss_name_,
-             "random_state": seed, "verbose": None, "backend": self.backend_}
+             "random_state": seed, "verbose": None, "threads": None, "backend": self.backend_}
         )  # fmt: skip
         if resume and checkpoint is not None:
             restore_checkpoint(checkpoint, training, described)
@@ -217,7 +221,8 @@ class Autoencoder(EstimatorMixin):
                 save_checkpoint(checkpoint, training, described)
 
         try:
-            training.run(save, callback or (print_epochs if self.verbose else _ignore))
+            with self._limited_threads():
+                training.run(save, callback or (print_epochs if self.verbose else _ignore))
         finally:
             self.history_ = training.state.history
             self.n_iter_ = training.state.epoch
@@ -250,7 +255,7 @@ class Autoencoder(EstimatorMixin):
             self._minibatch_totals = backend.to_device(np.zeros(2))
         x, records = self._minibatch.input[:n], self._minibatch.records(n)
         Feeder(backend, rows, n, network.dtype).fill(np.arange(n), x)
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"), self._limited_threads():
             network.loss_and_gradient(x, x, records, self._minibatch_totals, noise)
             self._optimizer.update(self.learning_rate, guard=self._minibatch_totals)
             loss = float(backend.to_host(self._minibatch_totals)[0]) / n
@@ -272,19 +277,22 @@ class Autoencoder(EstimatorMixin):
     def encode(self, X: ArrayLike | Rows) -> NDArray[Any]:
         """X (n, n_features) -> codes (n, code). uint8 is scaled to [0, 1], as in ``fit``."""
         network, rows = self._fitted(), self._checked(X)
-        return run(network, network.encode, rows, self._code)
+        with self._limited_threads():
+            return run(network, network.encode, rows, self._code)
 
     def decode(self, Z: ArrayLike | Rows) -> NDArray[Any]:
         """Codes Z (n, code) -> reconstructions (n, n_features)."""
         network, rows = self._fitted(), as_rows(Z, "Z")
         self._expect_width(rows, self._code, "Z")
         value_range(rows, "Z")
-        return run(network, network.decode, rows, self.n_features_in_)
+        with self._limited_threads():
+            return run(network, network.decode, rows, self.n_features_in_)
 
     def reconstruct(self, X: ArrayLike | Rows) -> NDArray[Any]:
         """decode(encode(X)), (n, n_features)."""
         network, rows = self._fitted(), self._checked(X)
-        return run(network, network.reconstruct, rows, self.n_features_in_)
+        with self._limited_threads():
+            return run(network, network.reconstruct, rows, self.n_features_in_)
 
     def transform(self, X: ArrayLike | Rows) -> NDArray[Any]:
         """``encode``, under the ecosystem's name."""
@@ -296,12 +304,11 @@ class Autoencoder(EstimatorMixin):
 
     def score_samples(self, X: ArrayLike | Rows) -> NDArray[Any]:
         """Minus the squared error of each sample, (n,) in the net's dtype: higher is better."""
-        network = self._fitted()
-        return (-squared_errors(network, self._checked(X))).astype(network.dtype)
+        return (-self._squared_errors(X)).astype(self._fitted().dtype)
 
     def score(self, X: ArrayLike | Rows, y: object = None) -> float:
         """Minus the squared error per sample: higher is better."""
-        return -float(squared_errors(self._fitted(), self._checked(X)).mean())
+        return -float(self._squared_errors(X).mean())
 
     def parameters(self) -> dict[str, NDArray[Any]]:
         """Copies of the weights, in order: "encoder.0.weight" (n_in, n_out), "encoder.0.bias"..."""
@@ -415,6 +422,22 @@ class Autoencoder(EstimatorMixin):
             self._build(self.n_features_in_, output, loss, self.seed_, self._built_params)
             self._network.parameters.set(values)
         self._settled = True
+
+    def _squared_errors(self, X: ArrayLike | Rows) -> NDArray[np.float64]:
+        network, rows = self._fitted(), self._checked(X)
+        with self._limited_threads():
+            return squared_errors(network, rows)
+
+    def _limited_threads(self) -> AbstractContextManager[None]:
+        limit = self._network.backend.limit_threads
+        if limit is not None:
+            return limit(self.threads)
+        if self.threads is not None:
+            raise ValueError(
+                f"threads={self.threads} is for backend='numba', and this is {self.backend_!r}: "
+                "use threads=None"
+            )
+        return nullcontext()
 
     def _checked(self, X: ArrayLike | Rows) -> Rows:
         """X as samples of the right width, finite."""

@@ -54,15 +54,20 @@ class Optimizer:
         p, h = self.parameters, self.hyper
         if h.clip_norm is not None:
             p.backend.clip_by_norm(p.gradients, h.clip_norm, self._norm)
-        t = self.updates + 1
+        numbers = self.next_numbers(learning_rate)
+        self._op(p.values, p.gradients, *self.moments.values(), numbers, p.n_weights, guard)
+
+    def next_numbers(self, learning_rate: float) -> Array:
+        """``conventions.HYPER`` of the next update, which counts from now on as done."""
+        self.updates = t = self.updates + 1
+        h = self.hyper
         beta1, beta2 = h.betas
         self._host[:] = (
             learning_rate, h.weight_decay, h.momentum, beta1, beta2, h.eps,
             1 - beta1**t, 1 - beta2**t,
         )  # fmt: skip
-        p.backend.write(self._host, self._device)
-        self._op(p.values, p.gradients, *self.moments.values(), self._device, p.n_weights, guard)
-        self.updates = t
+        self.parameters.backend.write(self._host, self._device)
+        return self._device
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Copies of the moments, to be saved."""

@@ -18,6 +18,7 @@ from .batches import Feeder, Order
 from .curriculum import CodeNoise, TargetBlur
 from .divergence import DivergenceError, diagnose
 from .interrupts import DeferredInterrupt
+from .kernels.backend import Step, StepPlan
 from .model import Network
 from .optimizers import Optimizer
 from .progress import Callback, Progress
@@ -84,6 +85,7 @@ class Training:
         # per step: [sum of losses, sum of squared errors]
         self._totals = backend.to_device(np.zeros((self.steps, 2)))
         self._feeder = Feeder(backend, rows, self.batch_size, dtype, resident=True)
+        self._whole_step = self._make_step()
         self._validation = (
             Feeder(backend, validation, self.batch_size, dtype, resident=True)
             if validation is not None
@@ -157,18 +159,39 @@ class Training:
         step = self.state.step
         start = step * self.batch_size
         stop = min(start + self.batch_size, self.n)
-        records = self._workspace.records(stop - start)
         x = self._workspace.input[: stop - start]
         totals = self._totals[step]
         self._feeder.fill(order.positions(start, stop), x)
         target = x
         if self._blur is not None:
             target = self._blur.target(x)
+        if self._whole_step is not None:
+            numbers = self.optimizer.next_numbers(self._learning_rate(step))
+            self._whole_step(x, target, numbers, totals)
+            return
         if self._noise is not None:
             update, updates = self._position(step)
             self._noise.prepare(update, update / updates)
+        records = self._workspace.records(stop - start)
         self.network.loss_and_gradient(x, target, records, totals, self._noise)
         self.optimizer.update(self._learning_rate(step), guard=totals)
+
+    def _make_step(self) -> Step | None:
+        """The backend's own training step, where it has one and nothing is done between layers."""
+        network, optimizer = self.network, self.optimizer
+        if network.backend.make_step is None or self._noise is not None:
+            return None
+        plan = StepPlan(
+            layers=tuple(layer[1:] for layer in network.architecture.layers()),
+            loss=network.architecture.loss,
+            optimizer=optimizer.name,
+            clip_norm=optimizer.hyper.clip_norm,
+            values=network.parameters.values,
+            moments=tuple(optimizer.moments.values()),
+            n_weights=network.parameters.n_weights,
+            capacity=self.batch_size,
+        )
+        return network.backend.make_step(plan)
 
     def _position(self, step: int) -> tuple[int, int]:
         """(update, updates): where training stands at this step of the epoch."""

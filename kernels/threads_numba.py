@@ -1,0 +1,90 @@
+"""The threads of the Numba column: how many a kernel uses, and how they wait.
+
+Two pools on the same cores, say OpenBLAS's and OpenMP's, whose threads spin while they wait, make
+a step 20 to 70 times slower. This column calls no BLAS, so that one pool is at work in a step, and
+its threads spin for microseconds only before they sleep, so that they leave the cores to whatever
+comes next: NumPy, PyTorch, another process. Settings of other libraries are not touched.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numba
+
+VARIABLE = "TINYAE_NUM_THREADS"
+GRAIN = 250_000  # multiply-adds that are worth one more thread: some microseconds
+
+# Turns that GNU OpenMP's threads spin: by default 300,000, some milliseconds, in which they steal
+# the cores from all others, and from each other where there are fewer cores than threads.
+SPINS = {"GOMP_SPINCOUNT": "1000"}
+USERS_CHOICE = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
+
+_local = threading.local()
+_process = os.getpid()
+
+
+def start() -> str:
+    """Starts Numba's threads, unless they run already; returns the name of their library.
+
+    OpenMP reads its variables when it is loaded: they are set for that long only.
+    """
+    ours = {} if any(name in os.environ for name in USERS_CHOICE) else SPINS
+    os.environ.update(ours)
+    try:
+        numba.get_num_threads()
+    finally:
+        for name in ours:
+            del os.environ[name]
+    return str(numba.threading_layer())
+
+
+def available() -> int:
+    """Threads that a large problem gets: ``limited``, TINYAE_NUM_THREADS, or Numba's number."""
+    if os.getpid() != _process:
+        raise RuntimeError(
+            "this process was forked from one that had loaded the numba backend, whose threads do "
+            "not survive that: start processes with the method 'spawn' or 'forkserver', or use "
+            "backend='numpy' in them"
+        )
+    most = int(numba.get_num_threads())
+    limit: int | None = getattr(_local, "limit", None)
+    if limit is None and os.environ.get(VARIABLE):
+        text = os.environ[VARIABLE]
+        if not text.isdecimal() or int(text) < 1:
+            raise ValueError(f"{VARIABLE} must be an integer >= 1, got {text!r}")
+        limit = int(text)
+    return most if limit is None else min(limit, most)
+
+
+def threads_for(work: int) -> int:
+    """Threads for so many multiply-adds: small problems use fewer."""
+    return max(1, min(available(), work // GRAIN))
+
+
+def launch(kernel: Callable[..., None], *arguments: Any, threads: int) -> None:
+    """kernel(*arguments, threads), whose parallel loops run on that many threads; others sleep."""
+    before = numba.get_num_threads()
+    if threads == before:
+        kernel(*arguments, threads)
+        return
+    numba.set_num_threads(threads)
+    try:
+        kernel(*arguments, threads)
+    finally:
+        numba.set_num_threads(before)
+
+
+@contextmanager
+def limited(threads: int | None) -> Iterator[None]:
+    """At most so many threads in this block, in this Python thread; None changes nothing."""
+    before = getattr(_local, "limit", None)
+    _local.limit = before if threads is None else threads
+    try:
+        yield
+    finally:
+        _local.limit = before

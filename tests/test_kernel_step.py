@@ -1,0 +1,137 @@
+"""A backend's own training step, and its threads: the same as its operations one by one."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+import pytest
+
+from reference import poisoned
+from tinyae import Autoencoder
+from tinyae.kernels.backend import Backend, Step, StepPlan
+from tinyae.kernels.columns import available_backends, get_backend
+from tinyae.kernels.conventions import ACTIVATIONS, LOSSES
+from tinyae.optimizers import MOMENTS
+
+needs_numba = pytest.mark.skipif("numba" not in available_backends(), reason="no numba")
+
+X = np.random.default_rng(0).random((120, 37))
+
+
+def trained(backend: str, **options: Any) -> Autoencoder:
+    settings = {"hidden": (33, 17), "code": 5, "epochs": 3, "batch_size": 50, "random_state": 1,
+                "weight_decay": 0.01, "backend": backend}  # fmt: skip
+    return Autoencoder(**{**settings, **options}).fit(X)
+
+
+def assert_close(a: Autoencoder, b: Autoencoder, tolerance: float) -> None:
+    np.testing.assert_allclose(a.history_["loss"], b.history_["loss"], rtol=tolerance)
+    np.testing.assert_allclose(
+        a.history_["squared_error"], b.history_["squared_error"], rtol=tolerance
+    )
+    for name, value in a.parameters().items():
+        np.testing.assert_allclose(
+            value, b.parameters()[name], rtol=0, atol=100 * tolerance, err_msg=name
+        )
+
+
+@pytest.fixture(params=("by samples", "by layers"))
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both ways of the numba step, whichever the size of the net would choose."""
+    from tinyae.kernels import step_numba
+
+    monkeypatch.setattr(step_numba, "SMALL_NET", 10**9 if request.param == "by samples" else 0)
+    monkeypatch.setattr(step_numba, "SLICE", 16)  # smaller than a thread's share
+    monkeypatch.setattr(step_numba, "LEAST", 1)
+    monkeypatch.setattr(step_numba, "PART_OF_DW", 200)
+    monkeypatch.setattr("tinyae.kernels.threads_numba.GRAIN", 1)
+
+
+CASES = [
+    (optimizer, loss, ACTIVATIONS[i % 9], (None, 0.5)[i % 2], ("float32", "float64")[i % 3 > 0])
+    for i, (optimizer, loss) in enumerate(itertools.product(MOMENTS, LOSSES))
+]
+
+
+@needs_numba
+@pytest.mark.usefixtures("way")
+@pytest.mark.parametrize(("optimizer", "loss", "activation", "clip_norm", "dtype"), CASES)
+def test_loss_curve_of_numpy(
+    optimizer: str, loss: str, activation: str, clip_norm: float | None, dtype: str
+) -> None:
+    """Nine updates: sums in another order, 1e-6 and 1e-14 of them, grow by 100 at most."""
+    options = {
+        "optimizer": optimizer, "loss": loss, "activation": activation, "clip_norm": clip_norm,
+        "dtype": dtype, "output": {"bce": "sigmoid", "l1": "tanh"}.get(loss, "silu"),
+    }  # fmt: skip
+    tolerance = 1e-6 if dtype == "float32" else 1e-13
+    assert_close(trained("numba", **options), trained("numpy", **options), tolerance)
+
+
+@needs_numba
+@pytest.mark.usefixtures("way")
+@pytest.mark.parametrize("threads", (1, 2, None))
+def test_two_runs_are_bit_equal(threads: int | None) -> None:
+    first, second = (trained("numba", threads=threads, clip_norm=1.0) for _ in range(2))
+    assert first.history_["loss"] == second.history_["loss"]
+    for name, value in first.parameters().items():
+        assert value.tobytes() == second.parameters()[name].tobytes()
+
+
+@needs_numba
+@pytest.mark.usefixtures("way")
+@pytest.mark.parametrize("batch", (1, 2, 3, 49, 50))
+def test_any_batch_up_to_the_capacity(batch: int) -> None:
+    """Also fewer samples than threads: whoever has none adds nothing."""
+    options = {"batch_size": 50, "dtype": "float64"}
+    n = 50 + batch  # an epoch of two steps
+    pair = [
+        Autoencoder(hidden=(9,), code=2, epochs=1, random_state=0, backend=b, **options).fit(X[:n])
+        for b in ("numba", "numpy")
+    ]
+    assert_close(*pair, 1e-13)
+
+
+def make_step(backend: Backend, values: np.ndarray, loss: str = "mse") -> Step:
+    assert backend.make_step is not None
+    plan = StepPlan(
+        layers=((37, 4, "relu"), (4, 37, "identity")), loss=loss, optimizer="sgd", clip_norm=None,
+        values=values, moments=(), n_weights=2 * 37 * 4, capacity=50,
+    )  # fmt: skip
+    return backend.make_step(plan)
+
+
+def parameters() -> np.ndarray:
+    return np.random.default_rng(1).standard_normal(2 * 37 * 4 + 4 + 37)
+
+
+@needs_numba
+@pytest.mark.usefixtures("way")
+@pytest.mark.parametrize("bad", (np.nan, np.inf, 1e300))
+def test_a_loss_that_is_not_finite_changes_nothing(bad: float) -> None:
+    values, x = parameters(), X[:50].copy()
+    x[31, 3] = bad
+    totals = poisoned((2,), "float64")
+    make_step(get_backend("numba"), values)(x, x, np.full(8, 0.1), totals)
+    assert not np.isfinite(totals[0])
+    assert values.tobytes() == parameters().tobytes()
+
+
+@needs_numba
+@pytest.mark.usefixtures("way")
+def test_the_input_is_not_changed() -> None:
+    x = X[:50].copy()
+    make_step(get_backend("numba"), parameters())(x, x, np.full(8, 0.1), poisoned((2,), "float64"))
+    np.testing.assert_array_equal(x, X[:50])
+
+
+def test_a_column_without_threads_refuses_their_number(backend: Backend) -> None:
+    if backend.limit_threads is None:
+        with pytest.raises(ValueError, match="threads=2 is for backend='numba'"):
+            trained(backend.name, threads=2)
+    else:
+        trained(backend.name, threads=2)
+    with pytest.raises(ValueError, match="threads must be an integer >= 1, got 0"):
+        trained(backend.name, threads=0)

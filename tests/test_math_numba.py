@@ -1,0 +1,117 @@
+"""The column's own exp, expm1, log1p, tanh, sigmoid, in units in the last place; and vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("numba")
+
+from tinyae.kernels import activation_numba, loss_numba, math_numba, update_numba
+from tinyae.kernels.columns import get_backend
+from tinyae.kernels.numba_compile import VECTOR_BYTES, inline
+
+get_backend("numba")
+
+
+def over_an_array(function: Callable[[Any], Any]) -> Callable[[np.ndarray, np.ndarray], None]:
+    @inline
+    def loop(x: Any, y: Any) -> None:
+        for i in range(x.size):
+            y[i] = function(x[i])
+
+    return loop
+
+
+def points(low: float, high: float, dtype: str) -> np.ndarray:
+    """Evenly over the range, about zero, and at every magnitude."""
+    rng = np.random.default_rng(0)
+    sign = -1 if high <= 0 else 1
+    parts = [
+        np.linspace(low, high, 200_001),
+        rng.uniform(max(low, -1), min(high, 1), 200_000),
+        sign * 10.0 ** rng.uniform(-30, 0, 100_000),
+    ]
+    return np.clip(np.concatenate(parts), low, high).astype(dtype)
+
+
+def exact(name: str, x: np.ndarray) -> np.ndarray:
+    """In at least 11 more bits than float64, where the platform has them (x86)."""
+    wide = x.astype(np.longdouble)
+    if name == "sigmoid":
+        return 1 / (1 + np.exp(-wide))
+    result: np.ndarray = getattr(np, name)(wide)
+    return result
+
+
+# name: lowest and highest argument for float32 and float64, units in the last place
+RANGES = {
+    "exp": ((-104, 88.7), (-746, 709.7), 2),
+    "expm1": ((-104, 0), (-746, 0), 2),
+    "log1p": ((0, 1), (0, 1), 3),
+    "tanh": ((-20, 20), (-40, 40), 3),
+    "sigmoid": ((-104, 104), (-746, 746), 3),
+}
+
+
+@pytest.mark.parametrize("name", RANGES)
+def test_largest_error(name: str, dtype: str) -> None:
+    single, double, allowed = RANGES[name]
+    x = points(*(single if dtype == "float32" else double), dtype)
+    y = np.full_like(x, np.nan)
+    over_an_array(getattr(math_numba, name))(x, y)
+    expected = exact(name, x)
+    normal = np.abs(expected) >= np.finfo(dtype).tiny
+    unit = np.spacing(np.abs(expected).astype(dtype)).astype(np.longdouble)
+    error = np.abs(y - expected) / unit
+    assert error[normal].max() <= allowed
+    assert (np.abs(y - expected)[~normal] <= np.finfo(dtype).tiny).all()
+
+
+@pytest.mark.parametrize("name", RANGES)
+def test_not_a_number_stays(name: str, dtype: str) -> None:
+    x = np.array([np.nan, -np.nan], dtype)
+    over_an_array(getattr(math_numba, name))(x, x)
+    assert np.isnan(x).all()
+
+
+def test_exp_beyond_its_range(dtype: str) -> None:
+    x = np.array([1e4, np.inf, -1e4, -np.inf], dtype)
+    over_an_array(math_numba.exp)(x, x)
+    np.testing.assert_array_equal(x, [np.inf, np.inf, 0, 0])
+
+
+def instructions(function: Any) -> str:
+    return "\n".join(function.inspect_asm().values())
+
+
+@pytest.mark.skipif(VECTOR_BYTES < 32, reason="the names of AVX's instructions are looked for")
+def test_loops_are_vectorised() -> None:
+    """Packed divisions and multiply-adds of 8 or 16 numbers: one left scalar would cost most."""
+    flat = np.ones(4096, np.float32)
+    activation_numba.forward(activation_numba.SIGMOID, flat, flat.copy())
+    loss_numba._values(loss_numba.BCE, flat, flat, flat.copy(), flat.copy())
+    update_numba._rule(
+        update_numba.ADAM, flat.copy(), flat, flat.copy(), flat.copy(), np.full(8, 0.5), 0.0
+    )
+    for function in (activation_numba.forward, loss_numba._values, update_numba._rule):
+        code = instructions(_uncached(function))
+        for packed in ("vdivps", "vfmadd"):
+            assert any(
+                packed in line and ("ymm" in line or "zmm" in line) for line in code.splitlines()
+            ), (function, packed)
+    assert "vsqrtps" in instructions(_uncached(update_numba._rule))
+
+
+def _uncached(function: Any) -> Any:
+    """The same, compiled here: what comes from disk has no assembly to look at."""
+    from numba import njit
+
+    options = {"error_model": "numpy", "fastmath": {"contract"}}
+    fresh = njit(**options)(function.py_func)
+    for signature in function.signatures:
+        fresh.compile(signature)
+    return fresh
