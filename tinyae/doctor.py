@@ -26,6 +26,7 @@ from .kernels.cuda_host import CompilerMissing, find_compiler
 
 # extra -> (module, distribution, what it is for)
 EXTRAS = {
+    "numba": ("numba", "numba", "kernels compiled for this processor"),
     "plot": ("matplotlib", "matplotlib", "pictures"),
     "progress": ("tqdm", "tqdm", "a progress bar"),
     "images": ("PIL", "Pillow", "folders of images"),

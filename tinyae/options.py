@@ -81,6 +81,7 @@ MODEL_HELP: dict[str, tuple[Any, str, str]] = {
     "validation_fraction": (float, "F", "of the training data, held out to watch"),
     "patience": (int, "N", "stop after N epochs without a better validation loss"),
     "dtype": (("float32", "float64"), "NAME", "float32 or float64"),
+    "threads": (int, "N", "CPU threads of the numba backend (default: all, or TINYAE_NUM_THREADS)"),
     "backend": (str, "NAME", "auto: the fastest that works here; see 'tinyae doctor'"),
 }
 

@@ -1,0 +1,43 @@
+"""How large the wheel is: as a whole, and what of it an embedder uses, who has NumPy alone.
+
+    python benchmarks/wheel_size.py dist/tinyae-*.whl
+
+The columns for Numba and CUDA are sources that nobody without those reads; they are counted
+apart. The exit code is 1 where either part is larger than its bound.
+"""
+
+from __future__ import annotations
+
+import sys
+import zipfile
+from pathlib import Path
+
+BOUNDS = {"with NumPy alone": 200_000, "all": 300_000}  # bytes
+
+
+def is_optional(name: str) -> bool:
+    """A file of the Numba or the CUDA C column."""
+    file = Path(name)
+    return file.suffix in (".cu", ".cuh", ".h") or any(
+        mark in file.stem for mark in ("_numba", "_cupy", "cuda_", "numba_")
+    )
+
+
+def sizes(wheel: Path) -> dict[str, int]:
+    with zipfile.ZipFile(wheel) as archive:
+        optional = sum(
+            entry.compress_size for entry in archive.infolist() if is_optional(entry.filename)
+        )
+    whole = wheel.stat().st_size
+    return {"with NumPy alone": whole - optional, "all": whole}
+
+
+def main() -> int:
+    found = sizes(Path(sys.argv[1]))
+    for part, size in found.items():
+        print(f"{part}: {size:,} bytes, at most {BOUNDS[part]:,}")
+    return int(any(found[part] > bound for part, bound in BOUNDS.items()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
