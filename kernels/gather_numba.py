@@ -9,7 +9,7 @@ from numba import prange
 from numpy.typing import NDArray
 
 from .numba_compile import jit
-from .threads_numba import launch, threads_for
+from .threads_numba import GRAIN, launch, threads_for
 
 Array = NDArray[Any]
 
@@ -22,12 +22,12 @@ def gather(data: Array, indices: Array, scale: float, out: Array) -> None:
     data (n, features) of any real dtype, uint8 pictures and memory maps included;
     indices (batch,) int64 in [0, n); out (batch, features) float32 or float64.
     """
-    # a memory map is an array of a type that Numba does not know
-    rows, threads = np.asarray(data), threads_for(COST * out.size)
-    if threads == 1:  # without a word to the threads: that takes as long as 32 rows
+    rows = np.asarray(data)  # a memory map is an array of a type that Numba does not know
+    work = COST * out.size
+    if work < 2 * GRAIN:  # without a word to the threads: that takes as long as 32 rows
         _rows(rows, indices, scale, out, 0, len(indices))
     else:
-        launch(_gather, rows, indices, scale, out, threads=threads)
+        launch(_gather, rows, indices, scale, out, threads=threads_for(work))
 
 
 @jit(parallel=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -59,6 +61,9 @@ class Feeder:
         self.home = get_backend("numpy") if self._data is None else backend
         if self._data is None:
             self._staging = np.empty((capacity, rows.shape[1]), dtype)
+        # data and positions are the library's own, the same kind at every step: the operation
+        # without its argument check, which takes longer than gathering a small batch
+        self._gather = inspect.unwrap(backend.gather)
 
     def order(self, seed: int, epoch: int, shuffle: bool) -> Order:
         return Order(self.home, len(self.rows), seed, epoch, shuffle)
@@ -72,7 +77,7 @@ class Feeder:
         else:
             if self.backend.host and self.rows.indices is not None:
                 positions = self.rows.indices[positions]
-            self.backend.gather(self._data, positions, self.rows.scale, out)
+            self._gather(self._data, positions, self.rows.scale, out)
 
 
 def _moved(backend: Backend, rows: Rows) -> Array | None:

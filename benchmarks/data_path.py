@@ -1,0 +1,68 @@
+"""What shuffling, gathering and scaling the uint8 pixels cost of an epoch on the numba backend.
+
+    python benchmarks/data_path.py
+
+The time within ``batches.Order`` and ``batches.Feeder`` over that of the whole epoch, for the
+nets and batch sizes of bench_epoch_cpu.py: median and quartiles of 25 epochs.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tinyae import batches
+
+sys.path.insert(0, str(Path(__file__).parent))
+from bench_epoch_cpu import CELLS, numba_epoch
+
+EPOCHS = 25
+
+
+class Stopwatch:
+    """Sums the time spent in functions."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def watch(self, owner: type, name: str) -> None:
+        function: Callable[..., Any] = getattr(owner, name)
+
+        @wraps(function)
+        def watched(*args: Any, **kwargs: Any) -> Any:
+            started = time.perf_counter()
+            try:
+                return function(*args, **kwargs)
+            finally:
+                self.seconds += time.perf_counter() - started
+
+        setattr(owner, name, watched)
+
+
+def main() -> None:
+    stopwatch = Stopwatch()
+    for owner, name in (
+        (batches.Order, "__init__"), (batches.Order, "positions"), (batches.Feeder, "fill"),
+    ):  # fmt: skip
+        stopwatch.watch(owner, name)
+    print("net    batch  % of an epoch  (quartiles)")
+    for net, batch in CELLS:
+        epoch = numba_epoch(net, batch)
+        epoch()
+        shares = []
+        for _ in range(EPOCHS):
+            stopwatch.seconds, started = 0.0, time.perf_counter()
+            epoch()
+            shares.append(100 * stopwatch.seconds / (time.perf_counter() - started))
+        low, median, high = np.quantile(shares, [0.25, 0.5, 0.75])
+        print(f"{net:5} {batch:6}  {median:13.2f}  ({low:.2f} to {high:.2f})", flush=True)
+
+
+if __name__ == "__main__":
+    main()
