@@ -36,7 +36,7 @@ def array(
         )
     if shape is not None and value.shape != shape:
         raise ValueError(f"{name} must have shape {shape}, got {value.shape}")
-    if not value.flags.c_contiguous:
+    if not value.flags["C_CONTIGUOUS"]:  # what NumPy's, CuPy's and Numba's arrays all have
         raise ValueError(
             f"{name} must be C-contiguous, got strides {value.strides} for shape {value.shape}: "
             "pass a contiguous copy"

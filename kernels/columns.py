@@ -6,6 +6,8 @@ alone. A new column is a loader and an entry in ``_LOADERS``.
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -216,12 +218,83 @@ def cuda_c(runner: Runner) -> Backend:
     )
 
 
-# Name -> loader, the fastest first: "auto" takes the first that loads. A loader raises
-# BackendUnavailable, with the remedy, where its column cannot run on this machine.
+def _numba_cuda() -> Backend:
+    """CUDA kernels written in Python, on the GPU or, where Numba is told so, in its simulator."""
+    from .cuda_driver import missing_gpu
+
+    simulated = os.environ.get("NUMBA_ENABLE_CUDASIM", "0") not in ("", "0")
+    if missing_gpu() and not simulated:
+        raise BackendUnavailable("numba-cuda", missing_gpu())
+    try:
+        from . import (
+            activation_numba_cuda,
+            dense_numba_cuda,
+            gather_numba_cuda,
+            loss_numba_cuda,
+            memory_numba_cuda,
+            numba_cuda,
+            random_numba_cuda,
+            update_numba_cuda,
+        )
+
+        dense = dense_numba_cuda.DenseKernels()
+        column = Backend(
+            name="numba-cuda",
+            host=False,
+            empty=memory_numba_cuda.empty,
+            to_device=memory_numba_cuda.to_device,
+            to_host=memory_numba_cuda.to_host,
+            write=memory_numba_cuda.write,
+            synchronize=memory_numba_cuda.synchronize,
+            gather=gather_numba_cuda.gather,
+            dense_forward=dense.dense_forward,
+            dense_backward_input=dense.dense_backward_input,
+            dense_backward_weights=dense.dense_backward_weights,
+            activation_forward=activation_numba_cuda.activation_forward,
+            activation_backward=activation_numba_cuda.activation_backward,
+            loss=loss_numba_cuda.loss,
+            sgd=update_numba_cuda.sgd,
+            momentum=update_numba_cuda.momentum,
+            nesterov=update_numba_cuda.nesterov,
+            adam=update_numba_cuda.adam,
+            adamw=update_numba_cuda.adamw,
+            clip_by_norm=update_numba_cuda.clip_by_norm,
+            random_bits=random_numba_cuda.random_bits,
+            random_uniform=random_numba_cuda.random_uniform,
+            random_normal=random_numba_cuda.random_normal,
+            add_normal=random_numba_cuda.add_normal,
+            random_bernoulli=random_numba_cuda.random_bernoulli,
+            random_permutation=random_numba_cuda.random_permutation,
+        )
+        _expect_an_answer(column)
+    except ImportError as error:
+        raise BackendUnavailable(
+            "numba-cuda",
+            f'numba-cuda does not load ({_last_line(error)}): pip install "tinyae[numba-cuda13]", '
+            "or [numba-cuda12] where the driver is older than CUDA 13",
+        ) from error
+    except Exception as error:  # Numba's, the driver's and the linker's have no common base
+        raise BackendUnavailable(
+            "numba-cuda",
+            f"the GPU does not answer ({_last_line(error)}): 'tinyae doctor' tells more",
+        ) from error
+    if numba_cuda.SIMULATED:
+        print(
+            "tinyae: numba-cuda runs in Numba's simulator (NUMBA_ENABLE_CUDASIM is set): for tests "
+            "and debugging, never fast",
+            file=sys.stderr,
+        )
+    return checked(column, numba_cuda.CudaArray)
+
+
+# Name -> loader, the fastest first: "auto" takes the first that loads, and numpy always does: what
+# stands behind it runs only where it is asked for. A loader raises BackendUnavailable, with the
+# remedy, where its column cannot run on this machine.
 _LOADERS: dict[str, Callable[[], Backend]] = {
     "cupy": _cupy,
     "numba": _numba,
-    "numpy": _numpy,  # always loads
+    "numpy": _numpy,
+    "numba-cuda": _numba_cuda,  # not measured on a GPU yet, and it compiles anew in each process
     "cuda-host": _cuda_host,
 }
 _loaded: dict[str, Backend] = {}

@@ -25,7 +25,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 _SOURCES = tuple(
     (file.name, file.stat().st_mtime_ns, file.stat().st_size)
     for file in sorted(Path(__file__).parent.glob("*.py"))
-    if "numba" in file.name or file.name == "conventions.py"
+    if ("numba" in file.name and "numba_cuda" not in file.name) or file.name == "conventions.py"
 )
 
 

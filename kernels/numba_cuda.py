@@ -1,0 +1,133 @@
+"""Numba's CUDA target, imported in one place: NVIDIA's package numba-cuda, or its simulator.
+
+``kernel`` and ``device`` compile at the first launch, for the types of the arguments. In Numba's
+simulator (NUMBA_ENABLE_CUDASIM=1: every CUDA thread is a Python thread, slow, but print and pdb
+work in a kernel) the decorated functions are run as they are.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from abc import ABC
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numba_cuda  # noqa: F401  NVIDIA's package, which takes the place of numba.cuda
+from numba import cuda
+from numba.core import config
+
+from .cuda_runner import THREADS, Array, Dim
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+SIMULATED = bool(config.ENABLE_CUDASIM)
+
+
+def kernel(function: F) -> F:
+    """What the host launches, with at most THREADS threads in a block unless ``bounded`` says."""
+    return bounded(math.prod(THREADS))(function)
+
+
+def bounded(threads: int) -> Callable[[F], F]:
+    """A kernel for blocks of so many threads: the compiler may give each its share of registers."""
+    options = {} if SIMULATED else {"launch_bounds": threads}
+
+    def compile_at_first_launch(function: F) -> F:
+        compiled: F = cuda.jit(**options)(function)
+        return compiled
+
+    return compile_at_first_launch
+
+
+def device(function: F) -> F:
+    """A function that becomes part of the kernels that call it."""
+    options = {} if SIMULATED else {"forceinline": True}
+    compiled: F = cuda.jit(device=True, **options)(function)
+    return compiled
+
+
+def unrolled(body: Any, n: int) -> Any:
+    """A device function that calls body(0, ...) to body(n - 1, ...), each with a constant.
+
+    Numba has no pragma to unroll a loop, and the compiler unrolls only short ones; but a thread's
+    array lies in registers only where each index into it is a constant.
+    """
+    last = n - 1
+    if n == 1:
+
+        @device
+        def calls(*args: Any) -> None:
+            body(last, *args)
+
+    else:
+        before = unrolled(body, last)
+
+        @device
+        def calls(*args: Any) -> None:
+            before(*args)
+            body(last, *args)
+
+    return calls
+
+
+class CudaArray(ABC):
+    """What the column takes for an array: Numba's own, and any with a ``__cuda_array_interface__``,
+    such as CuPy's."""
+
+    @classmethod
+    def __subclasshook__(cls, other: type[Any]) -> bool:
+        return hasattr(other, "__cuda_ndarray__") or hasattr(other, "__cuda_array_interface__")
+
+
+def adopted(value: Any) -> Any:
+    """An array of somebody else as one of Numba's, not copied; anything else as it is."""
+    if hasattr(value, "__cuda_array_interface__") and not hasattr(value, "__cuda_ndarray__"):
+        return cuda.as_cuda_array(value, sync=False)
+    return value
+
+
+_configured: dict[tuple[Any, Dim, Dim], Callable[..., None]] = {}
+
+
+def launch(kernel: Any, grid: Dim, block: Dim, *args: Any) -> None:
+    """Sends the kernel to the default stream; nothing here waits for it.
+
+    args: few, as each takes time: arrays, which bring their shapes along, Python numbers and None.
+    """
+    ready = _configured.get((kernel, grid, block))
+    if ready is None:
+        with warnings.catch_warnings():  # Numba warns of grids that do not fill a GPU
+            warnings.simplefilter("ignore")
+            ready = kernel[grid, block]
+        if not SIMULATED:  # there the configured kernel is the kernel
+            _configured[kernel, grid, block] = ready
+    ready(*map(adopted, args))
+
+
+# ---- what Python's math lacks
+
+
+def mul_rn(a: Any, b: Any) -> Any:
+    """a * b, rounded: never the first half of a fused multiply-add"""
+    return a * b
+
+
+def sincospi(x: Any) -> Any:
+    """sin(pi x), cos(pi x)"""
+    return math.sin(math.pi * x), math.cos(math.pi * x)
+
+
+if not SIMULATED:  # there the functions above are called, here CUDA's of the argument's type
+    from numba.cuda import libdevice, types
+    from numba.cuda.extending import overload
+
+    @overload(mul_rn)
+    def _mul_rn(a: Any, b: Any) -> Any:
+        rounded = libdevice.fmul_rn if a == types.float32 else libdevice.dmul_rn
+        return lambda a, b: rounded(a, b)
+
+    @overload(sincospi)
+    def _sincospi(x: Any) -> Any:
+        both = libdevice.sincospif if x == types.float32 else libdevice.sincospi
+        return lambda x: both(x)
