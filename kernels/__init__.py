@@ -21,8 +21,7 @@ modules (``dense_numba``, ...), and beneath and above them
     threads_numba     how many threads, and how they wait
     step_numba        a whole training step in one compiled function
 
-The CUDA C column is one set of sources and
-launchers with two runners:
+The CUDA C column is one set of sources and launchers with two runners:
 
     dense.cu activation.cu loss.cu update.cu random.cu gather.cu     the kernels
     dense_cupy.py ...         their launchers: grids, tiles, arguments
@@ -30,6 +29,9 @@ launchers with two runners:
     cuda_device.py            backend cupy: NVRTC and a GPU, through CuPy
     cuda_host.py, .h          backend cuda-host: a C++ compiler and the CPU, for tests and learners
     matmul_ladder.cu          seven products from naive to double buffered, one idea each
+
+The Numba CUDA column has these kernels once more, in Python: lay ``dense_numba_cuda`` beside
+``dense.cu``. ``numba_cuda`` is where it imports Numba's CUDA target.
 
 This package imports nothing from the rest of tinyae.
 """

@@ -162,7 +162,7 @@ def _expect_an_answer(column: Backend) -> None:
 
 def _last_line(error: BaseException) -> str:
     """The end of an error's text: CuPy's fill a screen."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip(" =")]
+    lines = [line.strip() for line in str(error).splitlines() if line.strip(" =:")]
     return lines[-1] if lines else type(error).__name__
 
 
@@ -236,43 +236,43 @@ def _numba_cuda() -> Backend:
             random_numba_cuda,
             update_numba_cuda,
         )
-
-        dense = dense_numba_cuda.DenseKernels()
-        column = Backend(
-            name="numba-cuda",
-            host=False,
-            empty=memory_numba_cuda.empty,
-            to_device=memory_numba_cuda.to_device,
-            to_host=memory_numba_cuda.to_host,
-            write=memory_numba_cuda.write,
-            synchronize=memory_numba_cuda.synchronize,
-            gather=gather_numba_cuda.gather,
-            dense_forward=dense.dense_forward,
-            dense_backward_input=dense.dense_backward_input,
-            dense_backward_weights=dense.dense_backward_weights,
-            activation_forward=activation_numba_cuda.activation_forward,
-            activation_backward=activation_numba_cuda.activation_backward,
-            loss=loss_numba_cuda.loss,
-            sgd=update_numba_cuda.sgd,
-            momentum=update_numba_cuda.momentum,
-            nesterov=update_numba_cuda.nesterov,
-            adam=update_numba_cuda.adam,
-            adamw=update_numba_cuda.adamw,
-            clip_by_norm=update_numba_cuda.clip_by_norm,
-            random_bits=random_numba_cuda.random_bits,
-            random_uniform=random_numba_cuda.random_uniform,
-            random_normal=random_numba_cuda.random_normal,
-            add_normal=random_numba_cuda.add_normal,
-            random_bernoulli=random_numba_cuda.random_bernoulli,
-            random_permutation=random_numba_cuda.random_permutation,
-        )
-        _expect_an_answer(column)
     except ImportError as error:
         raise BackendUnavailable(
             "numba-cuda",
             f'numba-cuda does not load ({_last_line(error)}): pip install "tinyae[numba-cuda13]", '
             "or [numba-cuda12] where the driver is older than CUDA 13",
         ) from error
+    dense = dense_numba_cuda.DenseKernels()
+    column = Backend(
+        name="numba-cuda",
+        host=False,
+        empty=memory_numba_cuda.empty,
+        to_device=memory_numba_cuda.to_device,
+        to_host=memory_numba_cuda.to_host,
+        write=memory_numba_cuda.write,
+        synchronize=memory_numba_cuda.synchronize,
+        gather=gather_numba_cuda.gather,
+        dense_forward=dense.dense_forward,
+        dense_backward_input=dense.dense_backward_input,
+        dense_backward_weights=dense.dense_backward_weights,
+        activation_forward=activation_numba_cuda.activation_forward,
+        activation_backward=activation_numba_cuda.activation_backward,
+        loss=loss_numba_cuda.loss,
+        sgd=update_numba_cuda.sgd,
+        momentum=update_numba_cuda.momentum,
+        nesterov=update_numba_cuda.nesterov,
+        adam=update_numba_cuda.adam,
+        adamw=update_numba_cuda.adamw,
+        clip_by_norm=update_numba_cuda.clip_by_norm,
+        random_bits=random_numba_cuda.random_bits,
+        random_uniform=random_numba_cuda.random_uniform,
+        random_normal=random_numba_cuda.random_normal,
+        add_normal=random_numba_cuda.add_normal,
+        random_bernoulli=random_numba_cuda.random_bernoulli,
+        random_permutation=random_numba_cuda.random_permutation,
+    )
+    try:
+        _expect_an_answer(column)
     except Exception as error:  # Numba's, the driver's and the linker's have no common base
         raise BackendUnavailable(
             "numba-cuda",
@@ -325,7 +325,7 @@ def get_backend(name: str = "auto") -> Backend:
 
 
 def backend_report() -> dict[str, str]:
-    """Every backend, the fastest first: "" where it works, else what is missing and the remedy."""
+    """Every backend, in the order in which auto tries them: "" where it works, else the remedy."""
     report = {}
     for name in _LOADERS:
         try:
@@ -337,7 +337,7 @@ def backend_report() -> dict[str, str]:
 
 
 def available_backends() -> list[str]:
-    """The names of the backends that work here, the fastest first."""
+    """The names of the backends that work here, in the order in which auto tries them."""
     return [name for name in _LOADERS if _load_if_possible(name)]
 
 

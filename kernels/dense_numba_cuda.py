@@ -25,7 +25,7 @@ from .numba_cuda import cuda, device, kernel, launch, unrolled
 
 N_THREADS = THREADS[0]
 
-# tile: rows and columns of a block's part of the product, steps along k, a thread's rows and columns
+# tile: a block's rows and columns of the product, a step along k, a thread's rows and columns
 SHAPES = {32: (32, 16, 2), 64: (64, 16, 4), 128: (128, 8, 8)}
 
 
@@ -119,7 +119,7 @@ def product(tile: int, transposed_a: bool, transposed_b: bool) -> SimpleNamespac
 
     @device
     def store(next_a: Array, next_b: Array, shared_a: Array, shared_b: Array, start: int) -> None:
-        """The fetched elements into the tiles that begin at ``start``: element p, i at p pitch + i"""
+        """What was fetched into the tiles that begin at ``start``: element p, i at p pitch + i"""
         for load in range(loads):
             i, p = place(load, not transposed_a)
             shared_a[start + p * pitch + i] = next_a[load]

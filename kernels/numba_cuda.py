@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import math
 import warnings
-from abc import ABC
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import numba_cuda  # noqa: F401  NVIDIA's package, which takes the place of numba.cuda
-from numba import cuda
+from numba import cuda as cuda  # noqa: PLC0414  for mypy: others take it from here
 from numba.core import config
 
-from .cuda_runner import THREADS, Array, Dim
+from .cuda_runner import THREADS, Dim
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -71,13 +70,15 @@ def unrolled(body: Any, n: int) -> Any:
     return calls
 
 
-class CudaArray(ABC):
+class _OnTheGpu(type):
+    def __instancecheck__(cls, value: Any) -> bool:
+        kind = type(value)
+        return hasattr(kind, "__cuda_ndarray__") or hasattr(kind, "__cuda_array_interface__")
+
+
+class CudaArray(metaclass=_OnTheGpu):
     """What the column takes for an array: Numba's own, and any with a ``__cuda_array_interface__``,
     such as CuPy's."""
-
-    @classmethod
-    def __subclasshook__(cls, other: type[Any]) -> bool:
-        return hasattr(other, "__cuda_ndarray__") or hasattr(other, "__cuda_array_interface__")
 
 
 def adopted(value: Any) -> Any:
@@ -122,12 +123,12 @@ if not SIMULATED:  # there the functions above are called, here CUDA's of the ar
     from numba.cuda import libdevice, types
     from numba.cuda.extending import overload
 
-    @overload(mul_rn)
+    @overload(mul_rn)  # type: ignore[untyped-decorator, unused-ignore]
     def _mul_rn(a: Any, b: Any) -> Any:
         rounded = libdevice.fmul_rn if a == types.float32 else libdevice.dmul_rn
-        return lambda a, b: rounded(a, b)
+        return lambda a, b: rounded(a, b)  # noqa: PLW0108
 
-    @overload(sincospi)
+    @overload(sincospi)  # type: ignore[untyped-decorator, unused-ignore]
     def _sincospi(x: Any) -> Any:
         both = libdevice.sincospif if x == types.float32 else libdevice.sincospi
-        return lambda x: both(x)
+        return lambda x: both(x)  # noqa: PLW0108

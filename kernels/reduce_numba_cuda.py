@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from .cuda_runner import Array
 from .numba_cuda import cuda, device
 
@@ -9,7 +11,7 @@ REDUCE_THREADS = 256
 
 
 @device
-def block_sum(value: float, t: int, shared: Array) -> float:
+def block_sum(value: Any, t: int, shared: Array) -> Any:
     """The sum of all threads' values, in thread t = 0; shared (REDUCE_THREADS,) float64."""
     shared[t] = value
     cuda.syncthreads()
@@ -23,7 +25,7 @@ def block_sum(value: float, t: int, shared: Array) -> float:
 
 
 @device
-def sum_parts(parts: Array, t: int, shared: Array) -> float:
+def sum_parts(parts: Array, t: int, shared: Array) -> Any:
     """The sum of parts, in thread 0: the second stage, run by a single block."""
     total = 0.0
     for i in range(t, parts.size, REDUCE_THREADS):

@@ -1,4 +1,4 @@
-"""Optimiser updates in Numba CUDA: one launch over the flat array of all parameters (see update.cu).
+"""Optimiser updates in Numba CUDA: one launch moves all parameters (see update.cu).
 
 The step's numbers (learning rate, corrections for the step count, ...) are read from device
 memory, and so is guard, the step's loss: where it is not finite nothing is written, and the last

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Generator
+from functools import cache
 
 import pytest
 
@@ -22,27 +23,42 @@ from tinyae.kernels.cuda_runner import Runner
 
 STRICT = os.environ.get("TINYAE_STRICT") == "1"
 
+# Numba's simulator of a GPU takes the place of numba.cuda, so it has a process of its own: see
+# test_numba_cuda_simulated.py. There the one backend is the simulated one.
+SIMULATED = os.environ.get("NUMBA_ENABLE_CUDASIM") == "1"
 
-ON_GPU = [pytest.param("cupy", marks=pytest.mark.gpu)]
-ELSEWHERE = [name for name in available_backends() if name != "cupy"]
+ON_GPU = [pytest.param(name, marks=pytest.mark.gpu) for name in ("cupy", "numba-cuda")]
+ELSEWHERE = [name for name in available_backends() if name not in ("cupy", "numba-cuda")]
+BACKENDS = ["numba-cuda"] if SIMULATED else [*ELSEWHERE, *ON_GPU]
 
 
-@pytest.fixture(scope="session", params=[*ELSEWHERE, *ON_GPU])
+@pytest.fixture(scope="session", params=BACKENDS)
 def backend(request: pytest.FixtureRequest) -> Backend:
     """Every backend that works here; those of a GPU are skipped, not left out, without one."""
     return _loaded(request.param)
 
 
-@pytest.fixture(scope="session", params=["cuda-host", *ON_GPU])
+@pytest.fixture(scope="session", params=["cuda-host", ON_GPU[0]])
 def cuda(request: pytest.FixtureRequest) -> Backend:
     """The CUDA C column, wherever it runs."""
     return _loaded(request.param)
 
 
+@pytest.fixture(scope="session", params=BACKENDS if SIMULATED else ["cuda-host", *ON_GPU])
+def cuda_column(request: pytest.FixtureRequest) -> Backend:
+    """Every column of CUDA kernels, in C or in Python, wherever it runs."""
+    return _loaded(request.param)
+
+
 @pytest.fixture(scope="session")
 def runner(cuda: Backend) -> Runner:
+    return cuda_runner(cuda)
+
+
+@cache
+def cuda_runner(column: Backend) -> Runner:
     """What runs the CUDA C column's kernels, for launchers by themselves."""
-    if cuda.host:
+    if column.host:
         return HostRunner()
     from tinyae.kernels.cuda_device import DeviceRunner
 

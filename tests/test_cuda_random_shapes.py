@@ -1,7 +1,8 @@
-"""Each CUDA C operation on 2,000 random shapes against float64, executed on the CPU or a GPU.
+"""Each CUDA operation on 2,000 random shapes against float64, executed on the CPU or a GPU.
 
 The dense products, tile by tile, have their 2,000 in test_cuda_dense.py, the ladder's rungs theirs
-in test_matmul_ladder.py.
+in test_matmul_ladder.py. In Numba's simulator, where a launch takes a tenth of a second and more,
+there are fewer.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import SIMULATED
 
 from reference import (
     activation,
@@ -29,7 +31,7 @@ from tinyae.kernels import random_numpy, update_numpy
 from tinyae.kernels.backend import Backend
 from tinyae.kernels.conventions import ACTIVATIONS, DATA, HYPER, LOSSES
 
-SHAPES = 2000
+SHAPES = 12 if SIMULATED else 2000
 REALS = ("float32", "float64")
 
 
@@ -45,20 +47,20 @@ def one_of(rng: np.random.Generator, names: tuple[str, ...]) -> str:
     return names[int(rng.integers(len(names)))]
 
 
-def test_activation_forward(cuda: Backend) -> None:
+def test_activation_forward(cuda_column: Backend) -> None:
     for rng, dtype, shape in shapes(1, 2):
         name, x = one_of(rng, ACTIVATIONS), 4 * normals(rng, shape, dtype)
         y = poisoned(shape, dtype)
-        (y,) = call(cuda, "activation_forward", ("y",), x=x, activation=name, y=y)
+        (y,) = call(cuda_column, "activation_forward", ("y",), x=x, activation=name, y=y)
         assert_within(y, activation(name, x), activation_tolerance(name, x, dtype), (name, shape))
 
 
-def test_activation_backward(cuda: Backend) -> None:
+def test_activation_backward(cuda_column: Backend) -> None:
     for rng, dtype, shape in shapes(2, 2):
         name, x = one_of(rng, ACTIVATIONS), 4 * normals(rng, shape, dtype)
         dy, saved = normals(rng, shape, dtype), saved_for_backward(name, x, dtype)
         (dx,) = call(
-            cuda, "activation_backward", ("dx",),
+            cuda_column, "activation_backward", ("dx",),
             dy=dy, activation=name, saved=saved, dx=poisoned(shape, dtype),
         )  # fmt: skip
         slope = derivative(name, x)
@@ -66,20 +68,20 @@ def test_activation_backward(cuda: Backend) -> None:
         assert_within(dx, dy * slope, np.abs(dy.astype(float)) * slack, (name, shape))
 
 
-def test_loss(cuda: Backend) -> None:
+def test_loss(cuda_column: Backend) -> None:
     for rng, dtype, shape in shapes(3, 2):
         output = 2 * normals(rng, shape, dtype)
-        check_loss(cuda, one_of(rng, LOSSES), output, rng.random(shape).astype(dtype), dtype)
+        check_loss(cuda_column, one_of(rng, LOSSES), output, rng.random(shape).astype(dtype), dtype)
 
 
-def test_gather(cuda: Backend) -> None:
+def test_gather(cuda_column: Backend) -> None:
     """The data's and the scale's conversion and the product are rounded once each."""
     for rng, dtype, shape in shapes(4, 2):
         n, kind = int(rng.integers(1, 40)), one_of(rng, DATA)
         data = (rng.integers(0, 2**31, (n, shape[1])) >> int(rng.integers(31))).astype(kind)
         indices, scale = rng.integers(0, n, shape[0]), float(rng.normal())
         (out,) = call(
-            cuda, "gather", ("out",),
+            cuda_column, "gather", ("out",),
             data=data, indices=indices, scale=scale, out=poisoned(shape, dtype),
         )  # fmt: skip
         expected = data[indices].astype(np.float64) * scale
@@ -91,7 +93,7 @@ UPDATES = {"sgd": (), "momentum": ("v",), "nesterov": ("v",), "adam": ("m", "v")
 
 
 @pytest.mark.parametrize("name", UPDATES)
-def test_update(cuda: Backend, name: str) -> None:
+def test_update(cuda_column: Backend, name: str) -> None:
     """Against the NumPy column in float64 (test_kernel_update.py has it from the textbook).
 
     w and the moments take at most a dozen roundings, each relative to the terms that meet there:
@@ -103,7 +105,7 @@ def test_update(cuda: Backend, name: str) -> None:
         w, grad = normals(rng, shape, dtype), normals(rng, shape, dtype)
         hyper = rng.uniform(0.1, 0.9, len(HYPER))
         numbers = {"hyper": hyper, "n_decayed": int(rng.integers(0, n + 1)), "guard": np.zeros(2)}
-        results = call(cuda, name, ("w", *state), w=w, grad=grad, **state, **numbers)
+        results = call(cuda_column, name, ("w", *state), w=w, grad=grad, **state, **numbers)
         exact = {"w": w, "grad": grad, **state}
         wide = {key: value.astype(np.float64) for key, value in exact.items()}
         getattr(update_numpy, name)(**wide, **numbers)
@@ -117,11 +119,11 @@ def test_update(cuda: Backend, name: str) -> None:
             assert_within(result, wide[key], 12 * eps(dtype) * size, (name, key, n))
 
 
-def test_clip_by_norm(cuda: Backend) -> None:
+def test_clip_by_norm(cuda_column: Backend) -> None:
     for rng, dtype, shape in shapes(6, 1):
         grad, max_norm = normals(rng, shape, dtype), float(rng.uniform(0.1, 60))
         clipped, norm = call(
-            cuda, "clip_by_norm", ("grad", "norm"),
+            cuda_column, "clip_by_norm", ("grad", "norm"),
             grad=grad, max_norm=max_norm, norm=np.full(1, np.nan),
         )  # fmt: skip
         exact = float(np.sqrt(np.square(grad.astype(np.float64)).sum()))
@@ -132,7 +134,7 @@ def test_clip_by_norm(cuda: Backend) -> None:
 
 
 @pytest.mark.parametrize("op", ["bits", "uniform", "normal", "bernoulli", "permutation"])
-def test_random(cuda: Backend, op: str) -> None:
+def test_random(cuda_column: Backend, op: str) -> None:
     """The NumPy column's bits; normals to 24 eps of the radius, at most 8.8 (float64: sqrt(-2 log
     2^-54)), as test_kernel_random.py derives it."""
     for rng, dtype, shape in shapes(7, 1):
@@ -146,7 +148,7 @@ def test_random(cuda: Backend, op: str) -> None:
         }[op]  # fmt: skip
         kind = {"bits": "uint32", "permutation": "int64"}.get(op, dtype)
         (out,) = call(
-            cuda, f"random_{op}", ("out",), state=state, out=poisoned(shape, kind), **numbers
+            cuda_column, f"random_{op}", ("out",), state=state, out=poisoned(shape, kind), **numbers
         )
         expected = poisoned(shape, kind)
         getattr(random_numpy, f"random_{op}")(state, out=expected, **numbers)
@@ -157,14 +159,15 @@ def test_random(cuda: Backend, op: str) -> None:
             np.testing.assert_array_equal(out, expected, str(n))
 
 
-def test_add_normal(cuda: Backend) -> None:
+def test_add_normal(cuda_column: Backend) -> None:
     """The noise as above, and one more rounding of each sum."""
     for rng, dtype, shape in shapes(8, 2):
         state, std = rng.integers(0, 2**32, 4).astype(np.uint32), rng.random(1)
         x = normals(rng, shape, dtype)
         (out,) = call(
-            cuda, "add_normal", ("out",), state=state, std=std, x=x, out=poisoned(shape, dtype)
-        )
+            cuda_column, "add_normal", ("out",),
+            state=state, std=std, x=x, out=poisoned(shape, dtype),
+        )  # fmt: skip
         expected = np.empty(shape, dtype)
         random_numpy.add_normal(state, std, x, expected)
         tolerance = 24 * eps(dtype) * 8.8 * std[0] + 4 * eps(dtype) * (1 + np.abs(expected))

@@ -132,6 +132,7 @@ def test_no_driver(bare: None, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "apt-get install nvidia-driver" in found["driver"][1]
     assert found["cupy"] == ("not installed; it needs a GPU and its driver", "")
     assert found["nvrtc"] == ("not installed; it comes with CuPy", "")
+    assert found["numba-cuda"] == ("not installed; it needs a GPU and its driver", "")
     monkeypatch.setattr(sys, "platform", "darwin")
     assert rows()["driver"] == ("no NVIDIA driver", "")
 
@@ -144,6 +145,14 @@ def test_two_gpus(bare: None, driver: Fake) -> None:
     assert found["gpu 1"] == ("NVIDIA GeForce GTX 1080, compute capability 6.1, 8.0 GiB", "")
     # CUDA 13 no longer compiles for the second
     assert found["cupy"] == ("not installed", 'pip install "tinyae[cuda12]"')
+    assert found["numba-cuda"] == ("not installed", 'pip install "tinyae[numba-cuda12]"')
+
+
+def test_numba_cuda(bare: None, driver: Fake, wheels: Callable[..., Path]) -> None:
+    driver(cuda=13000, devices=1)
+    assert rows()["numba-cuda"] == ("not installed", 'pip install "tinyae[numba-cuda13]"')
+    wheels(numba_cuda="0.30.4")
+    assert rows()["numba-cuda"] == ("0.30.4", "")
 
 
 @pytest.mark.parametrize(

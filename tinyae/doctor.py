@@ -96,6 +96,7 @@ def examine() -> tuple[dict[str, Any], dict[str, str]]:
         "driver": nvidia.find_driver,
         "cupy": nvidia.cupy_wheels,
         "nvrtc": _nvrtc,
+        "numba-cuda": nvidia.numba_cuda_version,
         "compiler": _compiler,
         "backends": backend_report,
         "extras": lambda: {extra: _version(m, name) for extra, (m, name, _) in EXTRAS.items()},
@@ -133,11 +134,12 @@ def report(found: dict[str, Any], failed: dict[str, str]) -> dict[str, list[Row]
             *rows("python", lambda version: [Row("python", f"{version}, {found['executable']}")]),
             *(row for what in ("system", "numpy", "blas", "threads") for row in plain(what)),
         ],
-        "backends, the fastest first": rows("backends", _backend_rows),
+        "backends, in the order in which auto tries them": rows("backends", _backend_rows),
         "what the GPU needs": [
             *rows("driver", _driver_rows),
             *rows("cupy", lambda wheels: [_cupy_row(wheels, driver)]),
             *rows("nvrtc", lambda nvrtc: [_nvrtc_row(nvrtc, found["cupy"] or {})]),
+            *rows("numba-cuda", lambda version: [_numba_cuda_row(version, driver)]),
         ],
         "what cuda-host needs": rows("compiler", lambda compiler: [_compiler_row(compiler)]),
         "extras": rows("extras", _extra_rows),
@@ -174,9 +176,13 @@ def _too_old(driver: nvidia.Driver) -> bool:
     return driver.cuda[0] < min(OLDEST_DRIVER)
 
 
+def _without_use(driver: nvidia.Driver | None) -> bool:
+    return driver is None or not driver.devices or _too_old(driver)
+
+
 def _cupy_row(wheels: dict[str, str], driver: nvidia.Driver | None) -> Row:
     install = f'pip install "tinyae[cuda{_cuda_for(driver)}]"'
-    if not wheels and (driver is None or not driver.devices or _too_old(driver)):
+    if not wheels and _without_use(driver):
         return Row("cupy", "not installed; it needs a GPU and its driver")
     if not wheels:
         return Row("cupy", "not installed", install)
@@ -226,6 +232,15 @@ def _nvrtc_row(nvrtc: dict[str, str] | None, wheels: dict[str, str]) -> Row:
         return Row("nvrtc", "not installed; it comes with CuPy")
     major = _cuda_of(wheels) or max(OLDEST_DRIVER)
     return Row("nvrtc", f"CuPy needs that of CUDA {major}", f'pip install "tinyae[cuda{major}]"')
+
+
+def _numba_cuda_row(version: str, driver: nvidia.Driver | None) -> Row:
+    if version:
+        return Row("numba-cuda", version)
+    if _without_use(driver):
+        return Row("numba-cuda", "not installed; it needs a GPU and its driver")
+    install = f'pip install "tinyae[numba-cuda{_cuda_for(driver)}]"'
+    return Row("numba-cuda", "not installed", install)
 
 
 def _compiler() -> dict[str, str] | None:

@@ -102,6 +102,10 @@ def cupy_wheels() -> dict[str, str]:
     return {name: version for name in CUPY_WHEELS if (version := _version(name))}
 
 
+def numba_cuda_version() -> str:
+    return _version("numba-cuda")
+
+
 def find_nvrtc(major: int | None = None) -> Nvrtc | None:
     """NVRTC of this major version (else the newest), from a wheel or else from a CUDA toolkit.
 
