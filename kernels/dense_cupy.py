@@ -1,4 +1,4 @@
-"""Launches dense.cu: which tile, how many splits, which grid."""
+"""Launches dense.cu, dense_3xtf32.cu or dense_tf32.cu: which tile, how many splits, which grid."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import numpy as np
 
 from .activation_cupy import activation_code
 from .cuda_runner import THREADS, Array, Runner, blocks, grid_for, ints
+
+# By conventions.MATMULS; the kernels of each have the same names.
+FILES = {"fp32": "dense.cu", "3xtf32": "dense_3xtf32.cu", "tf32": "dense_tf32.cu"}
 
 TILES = (128, 64, 32)
 
@@ -35,9 +38,12 @@ def choose_splits(n_in: int, n_out: int, batch: int, tile: int) -> int:
 class DenseKernels:
     """The three products on a runner. ``tile`` and ``splits`` overrule the choice (for tests)."""
 
-    def __init__(self, runner: Runner, tile: int | None = None, splits: int | None = None) -> None:
+    def __init__(
+        self, runner: Runner, tile: int | None = None, splits: int | None = None,
+        matmul: str = "fp32",
+    ) -> None:  # fmt: skip
         self.runner = runner
-        self.tile, self.splits = tile, splits
+        self.tile, self.splits, self.matmul = tile, splits, matmul
 
     def dense_forward(
         self, x: Array, w: Array, b: Array, activation: str, y: Array, pre: Array | None
@@ -55,6 +61,7 @@ class DenseKernels:
 
     def dense_backward_weights(self, x: Array, dz: Array, dw: Array, db: Array) -> None:
         (batch, n_in), n_out = x.shape, dz.shape[1]
+        self._expect_float32("x", x)
         if n_out == 0:
             return
         tile = self.tile or choose_tile(n_in, n_out)
@@ -69,23 +76,32 @@ class DenseKernels:
         grid = (blocks(n_out, tile), max(1, blocks(n_in, tile)), splits)
         args = (x, dz, part_w, part_b, *ints(batch, n_in, n_out, per_split))
         kernel = f"dense_backward_weights_{tile}"
-        self.runner.launch("dense.cu", kernel, dtype, grid, THREADS, args)
+        self.runner.launch(FILES[self.matmul], kernel, dtype, grid, THREADS, args)
         if splits > 1:
             self._sum(part_w, splits, dw)
             self._sum(part_b, splits, db)
 
     def _launch(self, kernel: str, m: int, n: int, first: Array, args: tuple[object, ...]) -> None:
+        self._expect_float32("dz" if kernel == "dense_backward_input" else "x", first)
         if m and n:
             tile = self.tile or choose_tile(m, n)
             grid = (blocks(n, tile), blocks(m, tile), 1)
-            dtype = first.dtype.name
-            self.runner.launch("dense.cu", f"{kernel}_{tile}", dtype, grid, THREADS, args)
+            file, dtype = FILES[self.matmul], first.dtype.name
+            self.runner.launch(file, f"{kernel}_{tile}", dtype, grid, THREADS, args)
+
+    def _expect_float32(self, name: str, array: Array) -> None:
+        if self.matmul != "fp32" and array.dtype != np.float32:
+            raise TypeError(
+                f"{name} must have dtype float32 with matmul={self.matmul!r}, got {array.dtype}: "
+                "convert it with .astype(...), or use matmul='fp32'"
+            )
 
     def _sum(self, parts: Array, splits: int, out: Array) -> None:
         if out.size:
             args = (parts, np.int32(splits), np.int64(out.size), out)
             grid = grid_for(out.size)
-            self.runner.launch("dense.cu", "sum_splits", out.dtype.name, grid, THREADS, args)
+            file, dtype = FILES[self.matmul], out.dtype.name
+            self.runner.launch(file, "sum_splits", dtype, grid, THREADS, args)
 
 
 def _pointer(array: Array | None) -> Array:
