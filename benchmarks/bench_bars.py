@@ -18,8 +18,11 @@ from bench_rows import (
     significant,
     time_unit,
 )
-from bench_style import INK, MUTED, PARTS, bars_only, colours, finish, panel, paper, patch
+from bench_style import PARTS, bars_only, colours, finish, panel, paper, patch
 
+from tinyae.plots import INK, MUTED
+
+MOST = 24  # panels of a picture
 GAP = 0.25  # of the room of a group of bars
 REST = "#d0d0d0"
 LETTERS: dict[str, Any] = {"fontsize": 7.5, "color": MUTED}
@@ -81,7 +84,7 @@ def split(results: Results, rows: list[Row], path: Path) -> Path | None:
     legend = {op.removeprefix("step/"): patch(hue) for op, hue in hues.items()}
     if len(totals) > len(ops):
         legend["other ops"] = patch(REST)
-    extra = "black line: the whole step, measured by itself; empty bar: its parts were not measured"
+    extra = "black line: the whole step, by itself; empty: parts not measured; no line: parts alone"
     return finish(figure, path, results, steps, legend=legend, extra=extra)
 
 
@@ -120,12 +123,11 @@ def _draw_split(
 
 
 def relative(results: Results, rows: list[Row], suite: str, path: Path) -> Path | None:
-    """Steps or epochs: the best rival's time over each contestant's, a panel for each net.
+    """Steps or epochs: the fastest rival's time over each contestant's, a panel for each net.
 
     None where no case was timed both for a rival and for another contestant.
     """
-    whole = [row for row in measured(rows)
-             if row["suite"] == suite and row["batch"] and "/" not in row["op"]]  # fmt: skip
+    whole = [row for row in measured(rows) if row["suite"] == row["op"] == suite]
     speeds: dict[tuple[str, int, str], float] = {}
     for of in grouped(whole).values():
         rival = best_rival(results, of.values())
@@ -142,7 +144,7 @@ def relative(results: Results, rows: list[Row], suite: str, path: Path) -> Path 
     for i, net in enumerate(nets, 1):
         batches = sorted({batch for n, batch, _ in speeds if n == net})
         axes = panel(figure, (1, len(nets), i), f"{suite}, {net} net", "samples in a batch",
-                     "best rival's time / own" if i == 1 else "")  # fmt: skip
+                     "fastest rival's time / own" if i == 1 else "")  # fmt: skip
         for k, name in enumerate(names):
             at = [j for j, batch in enumerate(batches) if (net, batch, name) in speeds]
             height = [speeds[net, batches[j], name] for j in at]
@@ -164,6 +166,8 @@ def times(results: Results, rows: list[Row], path: Path) -> Path | None:
     groups = [list(of.values()) for of in grouped(measured(rows)).values()]
     if not groups:
         return None
+    extra = f"the first {MOST} of {len(groups)} cases" * (len(groups) > MOST)
+    groups = groups[:MOST]
     columns = min(2, len(groups))
     lines = -(-len(groups) // columns)
     most = max(map(len, groups))
@@ -183,7 +187,7 @@ def times(results: Results, rows: list[Row], path: Path) -> Path | None:
         axes.margins(x=0.14)
         bars_only(axes, "x")
         axes.tick_params(axis="y", length=0)
-    return finish(figure, path, results, [row for bars in groups for row in bars])
+    return finish(figure, path, results, [row for bars in groups for row in bars], extra=extra)
 
 
 def _legend(results: Results, rows: Sequence[Row]) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from bench_rows import (
 )
 
 NOISE = "Noise: " + str(__doc__).partition("Noise: ")[2].rstrip()
+SHOWN = 20  # rows of a list: a run of a selection lacks most of what a whole one has
 MOMENTARY = ("clock_mhz", "gpu_clock_mhz")  # of the machine: no two runs have the same
 
 
@@ -62,7 +63,7 @@ def render(old: Results, new: Results) -> str:
         _outcomes("New", [row for key, row in after.items() if key not in before]),
         f"{len(timed) - len(moved)} of {len(timed)} rows timed in both runs agree within the noise",
     ]
-    return "\n\n".join(part for part in parts if part) + "\n"
+    return "\n\n".join(part for part in parts if part)
 
 
 def _by_key(results: Results) -> dict[Key, Row]:
@@ -85,7 +86,9 @@ def _listed(title: str, moved: list[tuple[float, Row, Row]]) -> str:
 
 
 def _outcomes(title: str, rows: list[Row]) -> str:
-    lines = [f"  {_name(row)}{': ' if row['error'] else ''}{row['error']}" for row in rows]
+    lines = [f"  {_name(row)}{': ' if row['error'] else ''}{row['error']}" for row in rows[:SHOWN]]
+    if len(rows) > SHOWN:
+        lines.append(f"  and {len(rows) - SHOWN} more")
     return "\n".join([f"{title}: {len(rows)}", *lines]) if rows else ""
 
 
@@ -126,4 +129,4 @@ def _threads(results: Results) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    print(render(load(sys.argv[1]), load(sys.argv[2])), end="")
+    print(render(load(sys.argv[1]), load(sys.argv[2])))

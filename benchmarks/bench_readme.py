@@ -20,6 +20,7 @@ from bench_rows import (
     Key,
     Results,
     Row,
+    case_name,
     contestants,
     day,
     geometric_mean,
@@ -59,6 +60,7 @@ in float64 first; what fails gets no time. Compilation and transfers are not in 
 ceilings are the largest matrix product and the largest copy of the same run. `python benchmarks/bench_readme.py --write` makes this
 section from the results."""  # noqa: E501
 MKL = "PyTorch's BLAS on a CPU, MKL, is at its best on Intel's processors; this is none."
+NETS = "deep: 784-1000-500-250-30 and back; small: 784-128-32 and back."
 NO_GPU = "There is no figure for a GPU: the suites have not run on one yet."
 ALT = {
     "roofline": "every kernel's GFLOP/s over its flops per byte, under the measured ceilings",
@@ -127,43 +129,53 @@ def _facts(contestant: dict[str, object]) -> str:
 
 def _epochs(results: Results, rows: list[Row], device: str) -> str:
     """The table of nets and batches: own time, and that of PyTorch's faster mode over it."""
-    own, cells = OWN[device], _cells(rows, OWN[device])
+    own = OWN[device]
+    cells = _cells(rows, "epoch", own, PYTORCH)
     if not cells:
         return ""
     batches = sorted({batch for _, batch in cells})
-    lines = [
-        _line("", *(f"B = {batch}" for batch in batches)),
-        _line("---", *["---:"] * len(batches)),
-    ]
+    head = _line("", *(f"B = {batch}" for batch in batches))
+    lines = [head, _line("---", *["---:"] * len(batches))]
     for net in dict.fromkeys(net for net, _ in cells):
         of = [cells.get((net, batch)) for batch in batches]
-        times = (significant(1e3 * cell[0]) if cell else "-" for cell in of)
-        ratios = (f"{cell[1] / cell[0]:.2f}" if cell else "-" for cell in of)
+        times = (significant(1e3 * cell[0]["median"]) if cell else "-" for cell in of)
+        ratios = (f"{_ratio(*cell):.2f}" if cell else "-" for cell in of)
         lines += [_line(f"{net} net: {own}, ms", *times), _line("PyTorch / " + own, *ratios)]
-    ratios_all = [other / mine for mine, other in cells.values()]
-    modes = ", ".join(_modes(results, rows))
-    text = f"""Whole epochs (shuffling, gathering and scaling of uint8 pixels included; Adam,
-        float32), beside the faster of PyTorch's modes ({modes}):"""
-    mean = f"""Geometric mean of the ratios: {geometric_mean(ratios_all):.2f}. deep:
-        784-1000-500-250-30 and back; small: 784-128-32 and back."""
-    if device == "cpu" and "AMD" in results["machine"]["cpu"]:
-        mean += f" {MKL}"
-    return "\n\n".join([_wrapped(text), "\n".join(lines), _wrapped(mean)])
+    timed = [row for row in rows if row["op"] == "epoch"]
+    modes = [name for name in contestants(results, timed) if name.startswith(PYTORCH)]
+    lengths = dict.fromkeys(mine["case"].partition(",")[0] for mine, _ in cells.values())
+    mean = geometric_mean([_ratio(*cell) for cell in cells.values()])
+    text = f"""Whole epochs ({" or ".join(lengths)}; shuffling, gathering and scaling of uint8
+        pixels included; Adam, float32), beside the faster of PyTorch's modes
+        ({", ".join(modes)}):"""
+    after = [f"Geometric mean of the ratios: {mean:.2f}. {NETS}", _sklearn(rows, own)]
+    if "AMD" in results["machine"]["cpu"] and device == "cpu":
+        after.append(MKL)
+    return "\n\n".join([_wrapped(text), "\n".join(lines), _wrapped(" ".join(after))])
 
 
-def _cells(rows: list[Row], own: str) -> dict[tuple[str, int], tuple[float, float]]:
-    """(net, batch) -> seconds of an epoch: own, and of PyTorch's faster mode."""
+def _sklearn(rows: list[Row], own: str) -> str:
+    cells = _cells(rows, "epoch_mse", own, "sklearn")
+    ratios = [f"{_ratio(*cell):.3g} ({net}, B = {batch})" for (net, batch), cell in cells.items()]
+    text = "Epochs of scikit-learn's MLPRegressor (squared error) take so many times as long as "
+    return f"{text}{own}'s: {', '.join(ratios)}." if ratios else ""
+
+
+def _ratio(mine: Row, other: Row) -> float:
+    return float(other["median"] / mine["median"])
+
+
+def _cells(
+    rows: list[Row], op: str, own: str, rival: str
+) -> dict[tuple[str, int], tuple[Row, Row]]:
+    """(net, batch) -> own row and the fastest of a rival's modes, whose names begin with it."""
     cells = {}
-    for of in grouped(row for row in rows if row["suite"] == "epoch").values():
-        rivals = [row["median"] for name, row in of.items() if name.startswith(PYTORCH)]
-        if own in of and rivals:
-            cells[of[own]["net"], of[own]["batch"]] = (of[own]["median"], min(rivals))
+    for of in grouped(row for row in rows if (row["suite"], row["op"]) == ("epoch", op)).values():
+        modes = [row for name, row in of.items() if name.startswith(rival)]
+        if own in of and modes:
+            fastest = min(modes, key=lambda row: float(row["median"]))
+            cells[of[own]["net"], of[own]["batch"]] = (of[own], fastest)
     return cells
-
-
-def _modes(results: Results, rows: list[Row]) -> list[str]:
-    epochs = [row for row in rows if row["suite"] == "epoch"]
-    return [name for name in contestants(results, epochs) if name.startswith(PYTORCH)]
 
 
 def _kernels(results: Results, rows: list[Row], device: str) -> str:
@@ -189,7 +201,7 @@ def _kernels(results: Results, rows: list[Row], device: str) -> str:
     for op, (_, of) in chosen.items():
         unit = rate_unit(of[own])
         cells = (_rate(of.get(name), unit) for name in names)
-        lines.append(_line(f"`{op}`", of[own]["case"], unit, *cells))
+        lines.append(_line(f"`{op}`", case_name(of[own]), unit, *cells))
     text = "Operations by themselves, the largest case of each, with the share of the ceiling:"
     return text + "\n\n" + "\n".join(lines)
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 from bench_rows import Results, Row, contestants, measured, significant
-from bench_style import INK, MUTED, colours, finish, layout, markers, panel, paper
+from bench_style import colours, finish, layout, markers, panel, paper
 
-from tinyae.plots import _save
+from tinyae.plots import INK, MUTED, _save
 
 REACHES = (8, 14, 22, 32, 44, 58, 74)  # points between a name and what it names
 WAYS = ((0, 1), (0, -1), (1, 0), (-1, 0), (1, 1), (-1, 1), (1, -1), (-1, -1))

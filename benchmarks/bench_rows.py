@@ -80,10 +80,8 @@ def grouped(rows: Iterable[Row]) -> dict[Key, dict[str, Row]]:
 
 
 def case_name(row: Row) -> str:
-    """The case in words; a net's cases are known by net and batch."""
-    if row["net"] and row["batch"]:
-        return f"{row['net']}, B = {row['batch']}"
-    return str(row["case"])
+    """The case, after the net that it belongs to."""
+    return " ".join(filter(None, (row["net"], row["case"])))
 
 
 def rate(row: Row) -> float | None:

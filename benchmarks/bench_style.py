@@ -6,32 +6,32 @@ colour-blind can tell apart; a contestant has the same colour in all pictures of
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from bench_rows import Results, Row, is_backend, machine_text, rounds_text
+from bench_rows import Results, Row, contestants, is_backend, machine_text, rounds_text
 
 from tinyae.plots import INK, MUTED, PLAIN, _figure, _save, _styled
 
-KNOWN = {"numba": "#0072b2", "cupy": "#009e73", "numpy": "#7f7f7f", "blas": "#222222",
-         "cublas": "#222222"}  # fmt: skip
-OTHERS = ("#e69f00", "#d55e00", "#cc79a7", "#56b4e9", "#882255", "#999933", "#b8a000")
+KNOWN = {"numba": "#0072b2", "cupy": "#009e73", "numpy": "#7f7f7f", "blas": "#222222"}
+OTHERS = ("#e69f00", "#d55e00", "#cc79a7", "#56b4e9", "#882255", "#999933", "#5b3a29", "#f0e442")
 PARTS = ("#0072b2", "#56b4e9", "#009e73", "#e69f00", "#d55e00", "#cc79a7", "#f0e442", "#7f7f7f")
 MARKERS = "sDv^P*Xp"
 
 
 def colours(results: Results) -> dict[str, str]:
-    """contestant -> colour."""
-    rest = iter(OTHERS * 3)
-    return {name: KNOWN.get(name) or next(rest) for name in results["contestants"]}
+    """contestant -> colour, for those that have rows."""
+    rest = itertools.cycle(OTHERS)
+    return {name: KNOWN.get(name) or next(rest) for name in contestants(results, results["rows"])}
 
 
 def markers(results: Results) -> dict[str, str]:
     """contestant -> marker: round for backends, so that colour is not all that tells them."""
-    rest = iter(MARKERS * 3)
+    rest = itertools.cycle(MARKERS)
     return {name: "o" if is_backend(results, name) else next(rest)
-            for name in results["contestants"]}  # fmt: skip
+            for name in contestants(results, results["rows"])}  # fmt: skip
 
 
 def paper(width: int, height: int) -> Any:
@@ -98,6 +98,6 @@ def layout(
 
 def _columns(labels: list[str], room: int) -> tuple[int, int]:
     """How many columns of a legend fit into so many pixels, and how many lines that makes."""
-    width = 46 + 7 * max(map(len, labels))
-    columns = max(1, min(len(labels), room // width))
+    widths = [46 + 7 * len(label) for label in labels]
+    columns = len(labels) if sum(widths) <= room else max(1, room // max(widths))
     return columns, -(-len(labels) // columns)

@@ -39,7 +39,7 @@ def render(results: Results) -> str:
                 name = "CPU" if device == "cpu" else "GPU"
                 parts.append(f"{title} ({name})\n\n{_suite(results, rows)}")
     parts += [part for part in (_errors(results), _absent(results)) if part]
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join(parts)
 
 
 def _place(row: Row) -> tuple[str, str]:
@@ -140,7 +140,7 @@ def _aligned(results: Results, names: Sequence[str], lines: list[list[str]]) -> 
     for name in names:
         starts[name] = range(at, at := at + 4 + is_backend(results, name))
     bodies = lines[2:]
-    kept = [i for i in range(at) if i in (0, 1) or any(line[i] for line in bodies)]
+    kept = [i for i in range(at) if i < 2 or any(line[i] not in ("", "-") for line in bodies)]
     widths = {i: max(len(line[i]) for line in lines[1:]) for i in kept}
     for columns in starts.values():  # a name may be longer than its columns
         own = [i for i in columns if i in widths]

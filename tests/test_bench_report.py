@@ -29,6 +29,7 @@ CONTESTANTS = {  # kind, device, whether it is there
     "torch-eager": ("rival", "cpu", True),
     "torch-compile": ("rival", "cpu", True),
     "jax": ("rival", "cpu", False),
+    "sklearn": ("rival", "cpu", True),
 }
 PEAK, COPY = 100.0, 20.0  # the ceilings, GFLOP/s and GB/s
 
@@ -75,13 +76,17 @@ def results() -> dict[str, Any]:
                         bytes=7e6))  # fmt: skip
     for net, scale in (("deep", 1e-4), ("small", 1e-5)):
         for batch in (32, 128):
-            of = {"net": net, "batch": batch, "case": f"{net} {batch}"}
+            of = {"net": net, "batch": batch, "case": f"B={batch}"}
             times = {"numpy": 3, "numba": 1, "torch-eager": 2.5, "torch-compile": 2}
             for name, factor in times.items():
                 rows.append(row("step", "step", name, batch * scale * factor, **of))
-                rows.append(row("epoch", "epoch", name, 4096 * scale * factor, **of))
+                epoch = of | {"case": f"4096 samples, B={batch}"}
+                rows.append(row("epoch", "epoch", name, 4096 * scale * factor, **epoch))
             for part, share in (("dense_forward", 0.6), ("adam", 0.3)):
                 rows.append(row("step", f"step/{part}", "numba", batch * scale * share, **of))
+            rows.append(row("step", "step/dense_forward", "blas", batch * scale * 0.7, **of))
+            for name, factor in (("numba", 1), ("sklearn", 7)):
+                rows.append(row("epoch", "epoch_mse", name, 9e9 * scale * factor, **epoch))
     return {
         "date": "2026-11-25T10:00:00+00:00", "command": "tinyae bench --out DIR", "quick": False,
         "machine": {"cpu": "Test CPU", "cores": 2, "clock_mhz": 2600.0, "memory_gib": 15.6,
@@ -428,6 +433,7 @@ def test_readme_holds_the_figures(page: dict[str, Path]) -> None:
     assert "| small net: numba, ms | 41.0 | 41.0 |" in lines
     assert lines.count("| PyTorch / numba | 2.00 | 2.00 |") == 2
     assert "Geometric mean of the ratios: 2.00." in "\n".join(lines)
+    assert "so many times as long as numba's: 7 (deep, B = 32), 7 (deep" in " ".join(lines)
     assert "| operation | case | unit | numba | numpy | blas | torch-eager |" in lines
     assert (
         "| `dense_forward` | 512x512x512 | GFLOP/s | 80.0 (80%) | 40.0 (40%) | 64.0 (64%) "
