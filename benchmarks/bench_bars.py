@@ -91,7 +91,7 @@ def split(results: Results, rows: list[Row], path: Path) -> Path | None:
 def _draw_split(
     axes: Any, rows: list[Row], names: list[str], batches: list[int], hues: dict[str, str]
 ) -> None:
-    width, ticks, marks = (1 - GAP) / len(names), [], []
+    width, ticks, marks, top = (1 - GAP) / len(names), [], [], 0.0
     unit = time_unit(max(row["median"] / row["batch"] for row in rows))
     for j, batch in enumerate(batches):
         for k, name in enumerate(names):
@@ -110,6 +110,7 @@ def _draw_split(
                 axes.bar(x, whole, width * 0.86, fill=False, edgecolor=MUTED, lw=0.8)
             if whole is not None:
                 axes.hlines(whole, x - width / 2, x + width / 2, color=INK, lw=1.8)
+            top = max(top, bottom, whole or 0.0)
             ticks.append(x)
             marks.append(name)
         axes.text(j, 1, f"B = {batch}", transform=axes.get_xaxis_transform(), ha="center",
@@ -118,8 +119,8 @@ def _draw_split(
     axes.tick_params(axis="x", length=0, labelsize=7)
     axes.set_ylabel(f"{unit} per sample")
     axes.set_xlim(-0.5, len(batches) - 0.5)
-    axes.margins(y=0.12)
     bars_only(axes, "y")
+    axes.set_ylim(0, 1.14 * top)
 
 
 def relative(results: Results, rows: list[Row], suite: str, path: Path) -> Path | None:

@@ -3,9 +3,10 @@
     python benchmarks/bench_compare.py OLD.json NEW.json
 
 Noise: a row's interval reaches from the least to the greatest median of its passes, widened on
-both sides by the distance between the quartiles, the larger one of its passes. The medians
-of the passes differ by what drifts during a run; the quartiles by what disturbs single rounds.
-A row changed beyond the noise where the intervals of the two runs do not overlap.
+both sides by the distance between the quartiles, the larger one of its passes. The medians of the
+passes differ by what drifts during a run; the quartiles by what disturbs single rounds. A row
+changed beyond the noise where the intervals of the two runs do not overlap. First steps are not
+compared: each is timed once, and what is compiled for it may lie in a cache.
 """
 
 from __future__ import annotations
@@ -45,11 +46,17 @@ def changed(old: Row, new: Row) -> bool:
     return new_low > high or new_high < low
 
 
+def hides_doubling(row: Row) -> bool:
+    """Is the interval so wide that twice the time would lie within it?"""
+    low, high = interval(row)
+    return 2 * low <= high
+
+
 def render(old: Results, new: Results) -> str:
     """Warnings, faster and slower rows by ratio, and how many rows agree, vanished or are new."""
     before, after = _by_key(old), _by_key(new)
     both = [(before[key], after[key]) for key in after if key in before]
-    timed = [(a, b) for a, b in both if measured([a]) and measured([b])]
+    timed = [(a, b) for a, b in both if measured([a]) and measured([b]) and b["suite"] != "compile"]
     moved = [(b["median"] / a["median"], a, b) for a, b in timed if changed(a, b)]
     parts = [
         f"old: {day(old)}, {old['command']}\nnew: {day(new)}, {new['command']}",
@@ -62,8 +69,16 @@ def render(old: Results, new: Results) -> str:
         _outcomes("Vanished", [row for key, row in before.items() if key not in after]),
         _outcomes("New", [row for key, row in after.items() if key not in before]),
         f"{len(timed) - len(moved)} of {len(timed)} rows timed in both runs agree within the noise",
+        _blind(sum(hides_doubling(a) or hides_doubling(b) for a, b in timed), len(timed)),
     ]
     return "\n\n".join(part for part in parts if part)
+
+
+def _blind(n: int, of: int) -> str:
+    if not n:
+        return ""
+    return (f"!!! {n} of these {of} rows are so noisy that even twice the time would not show: "
+            "measure again on a quiet machine")  # fmt: skip
 
 
 def _by_key(results: Results) -> dict[Key, Row]:

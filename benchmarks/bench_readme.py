@@ -31,6 +31,7 @@ from bench_rows import (
     rate_unit,
     rounds_text,
     significant,
+    spread_text,
 )
 
 from tinyae.files import write_atomically
@@ -47,11 +48,11 @@ INTRODUCTION = """\
 ## Benchmarks
 
 ```
-pip install -e ".[bench]"         # in a clone: the suites are not in the wheel
-tinyae bench --quick --out DIR    # JSON, a table and pictures, within two minutes
-tinyae bench --out DIR            # all sizes
+pip install -e ".[bench]"     # in a clone: the suites are not in the wheel
+tinyae bench --quick          # few and small cases: JSON, a table and pictures in runs/bench/
+tinyae bench                  # everything
 tinyae bench --only dense --backends numpy,numba,cupy --sizes 512,1024 --plot out.png
-tinyae bench --compare OLD.json   # what changed beyond the noise
+tinyae bench --out runs/after --compare runs/bench/results.json   # what changed beyond the noise
 ```
 """
 METHOD = """\
@@ -105,13 +106,14 @@ def _conditions(results: Results, rows: list[Row], device: str, path: Path) -> s
     for name in contestants(results, rows):
         notes.setdefault(_facts(results["contestants"][name]), []).append(name)
     absent = [f"{name} ({fact['reason']})" for name, fact in results["contestants"].items()
-              if not fact["available"] and fact["device"] == device]  # fmt: skip
+              if not fact["available"] and fact["reason"] and fact["device"] == device]  # fmt: skip
     ceiling = results["ceilings"].get(device, {})
     peaks = [f"{significant(value)} GFLOP/s in {dtype}"
              for dtype, value in (ceiling.get("gflops") or {}).items()]  # fmt: skip
     peaks += [f"{significant(ceiling['gbs'])} GB/s"] if ceiling.get("gbs") else []
     sentences = [
         f"{day(results)}; {rounds_text(rows)}{', a quick run' if results['quick'] else ''}",
+        f"Spread: {spread_text(rows)}",
         versions,
         "; ".join(f"{', '.join(names)}: {fact}" for fact, names in notes.items() if fact),
         f"Ceilings: {', '.join(peaks)}" if peaks else "",
@@ -210,7 +212,7 @@ def _rate(row: Row | None, unit: str) -> str:
     if row is None:
         return "-"
     value = row["gflops"] if unit == "GFLOP/s" else row["gbs"]
-    share = "" if row["share"] is None else f" ({row['share']:.0%})"
+    share = "" if row["share"] is None else f" ({100 * row['share']:.0f} %)"
     return significant(value) + share
 
 

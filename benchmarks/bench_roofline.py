@@ -46,6 +46,11 @@ def roofline(results: Results, rows: list[Row], device: str, path: Path) -> Path
                                     color=hues[name], marker=shapes[name], zorder=3)  # fmt: skip
     no_flops = sorted({row["op"] for row in timed if not row["flops"]})
     extra = f"not drawn, as they do no arithmetic on floats: {', '.join(no_flops)}" * bool(no_flops)
+    if any((row["share"] or 0) > 1 for row in points):
+        extra = (
+            "above the roof: data that stay in a cache, or products faster than the largest\n"
+            + extra
+        )
     layout(figure, results, points, legend=legend, extra=extra)
     _name_ops(axes, points, intensity, speed)
     _save(figure, path)
@@ -143,6 +148,7 @@ def sizes(results: Results, rows: list[Row], path: Path) -> Path | None:
         at = sorted({row["size"] for row in drawn})
         axes.set_xticks(at, [str(size) for size in at])
         axes.minorticks_off()
+        axes.margins(x=0.08)
         _ceilings(axes, results, drawn)
         axes.set_ylim(bottom=0)
     extra = "vertical bars: lower to upper quartile; dotted: largest GEMM of the run"

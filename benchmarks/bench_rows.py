@@ -23,9 +23,10 @@ SUITES = {
     "step": "A training step",
     "epoch": "An epoch of training",
     "transfer": "Transfers between host and GPU",
-    "compile": "Compilation, before the first call",
+    "compile": "The first step, with whatever is compiled for it",
 }
 UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "us"), (0.0, "ns"))
+WIDE = 0.1  # a spread that makes a row's third digit worthless
 SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
 
 
@@ -85,13 +86,14 @@ def case_name(row: Row) -> str:
 
 
 def rate(row: Row) -> float | None:
-    """GFLOP/s where arithmetic bounds the row, else GB/s."""
-    value = row["gflops"] if row["bound"] == "compute" else row["gbs"]
+    """GFLOP/s or GB/s, as ``rate_unit`` says; None where neither flops nor bytes are counted."""
+    value = row["gflops"] if rate_unit(row) == "GFLOP/s" else row["gbs"]
     return None if value is None else float(value)
 
 
 def rate_unit(row: Row) -> str:
-    return "GFLOP/s" if row["bound"] == "compute" else "GB/s"
+    """GFLOP/s where arithmetic bounds the row, or bytes are not counted; else GB/s."""
+    return "GFLOP/s" if row["bound"] == "compute" or row["gbs"] is None else "GB/s"
 
 
 def time_unit(seconds: float) -> str:
@@ -116,6 +118,17 @@ def geometric_mean(values: Sequence[float]) -> float:
     return math.exp(math.fsum(map(math.log, values)) / len(values))
 
 
+def spread_text(rows: Iterable[Row]) -> str:
+    """How far the passes lie apart: what the machine's unrest did to this run."""
+    spreads = sorted(row["spread"] for row in measured(rows)
+                     if row["suite"] != "compile" and len(row["runs"]) > 1)  # fmt: skip
+    if not spreads:
+        return "not known, there was one pass"
+    wide = sum(spread > WIDE for spread in spreads)
+    return (f"{100 * spreads[len(spreads) // 2]:.1f} % between the passes in the median, more than "
+            f"{100 * WIDE:.0f} % in {wide} of {len(spreads)} rows")  # fmt: skip
+
+
 def machine_text(results: Results) -> str:
     """The machine and the day in one line."""
     machine = results["machine"]
@@ -131,7 +144,7 @@ def day(results: Results) -> str:
 
 def rounds_text(rows: Iterable[Row]) -> str:
     """How many rounds the medians are of, and how many passes there were."""
-    runs = [row["runs"] for row in measured(rows)]
+    runs = [row["runs"] for row in measured(rows) if row["suite"] != "compile"]
     rounds = sorted({run["rounds"] for passes in runs for run in passes})
     if not rounds:
         return "nothing was timed"

@@ -20,13 +20,15 @@ from bench_rows import (
     rate_unit,
     rounds_text,
     significant,
+    spread_text,
     time_unit,
 )
 
 LEGEND = """\
 Each cell: time, spread of the passes in %, rate, share of the ceiling in %; a backend's cell ends
 with the time of its best rival over its own (2.00 = twice as fast), - where it has no rival. Time
-is the mean of the passes' medians; the spread is their difference over it."""
+is the mean of the passes' medians; the spread is their difference over it. A share may exceed 100:
+caches are faster than the largest copy, and a smaller product may be faster than the largest."""
 
 
 def render(results: Results) -> str:
@@ -48,8 +50,9 @@ def _place(row: Row) -> tuple[str, str]:
 
 def _head(results: Results) -> list[str]:
     machine, present = results["machine"], _present(results)
-    hardware = [f"{machine['cpu']}, {machine['cores']} cores", f"{machine['memory_gib']:.3g} GiB"]
-    hardware += [f"{machine[key]:.0f} MHz" for key in ("clock_mhz",) if machine.get(key)]
+    hardware = [f"{machine['cpu']}, {machine['cores']} cores"]
+    hardware += [f"{machine['memory_gib']:.3g} GiB"] if machine.get("memory_gib") else []
+    hardware += [f"{machine['clock_mhz']:.0f} MHz"] if machine.get("clock_mhz") else []
     lines = [
         ("date", results["date"]),
         ("command", results["command"] + (" (quick)" if results["quick"] else "")),
@@ -64,6 +67,7 @@ def _head(results: Results) -> list[str]:
         ("contestants", "; ".join(_contestant(name, facts) for name, facts in present.items())),
         *((f"{device.upper()} ceilings", _ceiling(c)) for device, c in results["ceilings"].items()),
         ("figures", rounds_text(results["rows"])),
+        ("spread", spread_text(results["rows"])),
     ]
     return [f"{name + ':':14}{value}" for name, value in lines]
 
@@ -109,7 +113,7 @@ def _line(results: Results, names: Sequence[str], key: Key, of: dict[str, Row]) 
     rated = next((row for row in timed if rate(row) is not None), None)
     dtype = "" if some["dtype"] == "float32" else f" {some['dtype']}"
     line = [some["op"] + dtype, case_name(some), unit, rate_unit(rated) if rated else ""]
-    rival = best_rival(results, timed)
+    rival = best_rival(results, timed) if some["suite"] != "compile" else None
     for name in names:
         row = of.get(name)
         backend = is_backend(results, name)
@@ -167,8 +171,7 @@ def _errors(results: Results) -> str:
 
 
 def _absent(results: Results) -> str:
-    contestants = results["contestants"].items()
-    lines = [
-        f"  {name}: {facts['reason']}" for name, facts in contestants if not facts["available"]
-    ]
+    reasons = {name: facts["reason"] for name, facts in results["contestants"].items()
+               if not facts["available"] and facts["reason"]}  # fmt: skip
+    lines = [f"  {name}: {reason}" for name, reason in reasons.items()]
     return "\n".join(["Absent:", *lines]) if lines else ""

@@ -217,11 +217,13 @@ def test_table_gives_no_time_to_what_failed_and_lists_who_is_absent(
 
 
 def test_table_says_how_the_figures_were_made(results: dict[str, Any]) -> None:
+    results["rows"][0]["spread"] = 0.5
     head = bench_table.render(results).partition("\n\n")[0]
     for part in (
         "2026-11-25", "tinyae bench --out DIR", "Test CPU, 2 cores", "torch 2.13.0",
         "numba (2 threads)", "float32 100 GFLOP/s, 20.0 GB/s (GEMM 4096)",
         "median of 10 to 20 rounds, two passes",
+        "2.0 % between the passes in the median, more than 10 % in 1 of",
     ):  # fmt: skip
         assert part in head
     assert "jax" not in head
@@ -264,6 +266,16 @@ def test_what_lies_within_the_noise_is_no_change(results: dict[str, Any]) -> Non
     assert " times " in bench_compare.render(results, scaled(results, 1.08, "adam", "numba"))
 
 
+def test_rows_too_noisy_to_tell_are_counted(results: dict[str, Any]) -> None:
+    assert "so noisy" not in bench_compare.render(results, results)
+    noisy = copy.deepcopy(results)
+    for each in noisy["rows"][:3]:
+        each["runs"][0]["q3"] *= 3
+    text = bench_compare.render(noisy, scaled(noisy, 2, noisy["rows"][0]["op"], "numpy"))
+    assert "!!! 3 of these" in text
+    assert " times " in bench_compare.render(results, scaled(results, 2, "dense_forward", "numpy"))
+
+
 def test_changes_are_sorted(results: dict[str, Any]) -> None:
     new = scaled(scaled(results, 2, "adam", "numba"), 4, "adam", "numpy")
     found = re.findall(r"([\d.]+) times", bench_compare.render(results, new))
@@ -302,6 +314,8 @@ def test_compare_warns_where_the_runs_were_not_made_alike(results: dict[str, Any
 
 # ---- pictures
 
+NAMES = ("roofline", "sizes", "ladder", "split", "step", "epoch")
+
 
 def look(path: Path) -> np.ndarray:
     """The picture as uint8 (height, width, 3): not blank, and nothing cut off at its edges."""
@@ -325,8 +339,7 @@ def test_all_pictures_are_drawn_and_show_the_contestants(
 ) -> None:
     said: list[str] = []
     made = bench_plots.draw_all(results, tmp_path, said.append)
-    names = ("roofline", "sizes", "ladder", "split", "step", "epoch")
-    assert [path.name for path in made] == [f"bench-{name}-cpu.png" for name in names]
+    assert [path.name for path in made] == [f"bench-{name}-cpu.png" for name in NAMES]
     assert sorted(tmp_path.iterdir()) == sorted(made)
     assert said == []
     colours = bench_style.colours(results)
@@ -389,8 +402,19 @@ def test_a_gpu_has_pictures_of_its_own(results: dict[str, Any], tmp_path: Path) 
 
 
 @pytest.fixture
-def page(results: dict[str, Any], tmp_path: Path) -> dict[str, Path]:
-    """A README with marks, a folder with results, one for pictures."""
+def page(
+    results: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> dict[str, Path]:
+    """A README with marks, a folder with results, one for pictures, which are not drawn here."""
+
+    def touch_all(results: dict[str, Any], folder: Path) -> list[Path]:
+        devices = {each["device"] for each in results["rows"]}
+        made = [folder / f"bench-{name}-{device}.png" for name in NAMES for device in devices]
+        for path in made:
+            path.touch()
+        return made
+
+    monkeypatch.setattr(bench_readme, "draw_all", touch_all)
     places = {
         "readme": tmp_path / "README.md",
         "pictures": tmp_path / "p",
@@ -436,10 +460,10 @@ def test_readme_holds_the_figures(page: dict[str, Path]) -> None:
     assert "so many times as long as numba's: 7 (deep, B = 32), 7 (deep" in " ".join(lines)
     assert "| operation | case | unit | numba | numpy | blas | torch-eager |" in lines
     assert (
-        "| `dense_forward` | 512x512x512 | GFLOP/s | 80.0 (80%) | 40.0 (40%) | 64.0 (64%) "
-        "| 50.0 (50%) |"
+        "| `dense_forward` | 512x512x512 | GFLOP/s | 80.0 (80 %) | 40.0 (40 %) | 64.0 (64 %) "
+        "| 50.0 (50 %) |"
     ) in lines
-    assert "| `adam` | 2841784 | GB/s | 16.0 (80%) | 4.00 (20%) | - | 8.00 (40%) |" in lines
+    assert "| `adam` | 2841784 | GB/s | 16.0 (80 %) | 4.00 (20 %) | - | 8.00 (40 %) |" in lines
     assert not any("huber" in line for line in lines)
     text = " ".join(lines)
     for part in (
@@ -451,7 +475,10 @@ def test_readme_holds_the_figures(page: dict[str, Path]) -> None:
     assert max(len(line) for line in lines if line[:1] not in "|!") <= bench_readme.WIDTH
 
 
-def test_readme_shows_the_pictures_that_are_there(page: dict[str, Path]) -> None:
+def test_readme_shows_the_pictures_that_are_there(
+    page: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench_readme, "draw_all", bench_plots.draw_all)
     stale = page["pictures"] / "bench-gone-cpu.png"
     stale.write_bytes(b"")
     assert bench_readme.main(["--write"], **page) == 0
