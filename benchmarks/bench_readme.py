@@ -107,6 +107,8 @@ def _conditions(results: Results, rows: list[Row], device: str, path: Path) -> s
         notes.setdefault(_facts(results["contestants"][name]), []).append(name)
     absent = [f"{name} ({fact['reason']})" for name, fact in results["contestants"].items()
               if not fact["available"] and fact["reason"] and fact["device"] == device]  # fmt: skip
+    failed = dict.fromkeys(f"{row['contestant']} {row['op']}" for row in results["rows"]
+                           if row["error"] and row["device"] == device)  # fmt: skip
     ceiling = results["ceilings"].get(device, {})
     peaks = [f"{significant(value)} GFLOP/s in {dtype}"
              for dtype, value in (ceiling.get("gflops") or {}).items()]  # fmt: skip
@@ -117,6 +119,7 @@ def _conditions(results: Results, rows: list[Row], device: str, path: Path) -> s
         versions,
         "; ".join(f"{', '.join(names)}: {fact}" for fact, names in notes.items() if fact),
         f"Ceilings: {', '.join(peaks)}" if peaks else "",
+        f"Without a time, as they failed: {', '.join(failed)}" if failed else "",
         f"Absent: {', '.join(absent)}" if absent else "",
         f"All figures: [`{path.name}`](benchmarks/results/{path.name})",
     ]
