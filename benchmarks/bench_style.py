@@ -13,7 +13,7 @@ from typing import Any
 
 from bench_rows import Results, Row, contestants, is_backend, machine_text, rounds_text
 
-from tinyae.plots import INK, MUTED, PLAIN, _figure, _save, _styled
+from tinyae.plots import INK, MUTED, PLAIN, _save, _styled
 
 KNOWN = {"numba": "#0072b2", "cupy": "#009e73", "numpy": "#7f7f7f", "blas": "#222222"}
 OTHERS = ("#e69f00", "#d55e00", "#cc79a7", "#56b4e9", "#882255", "#999933", "#5b3a29", "#f0e442")
@@ -32,10 +32,6 @@ def markers(results: Results) -> dict[str, str]:
     rest = itertools.cycle(MARKERS)
     return {name: "o" if is_backend(results, name) else next(rest)
             for name in contestants(results, results["rows"])}  # fmt: skip
-
-
-def paper(width: int, height: int) -> Any:
-    return _figure(width, height)
 
 
 def patch(colour: str) -> Any:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from bench_rows import (
     SECONDS,
     SUITES,
-    Key,
     Results,
     Row,
     best_rival,
@@ -102,11 +101,11 @@ def _suite(results: Results, rows: list[Row]) -> str:
         if is_backend(results, name):
             titles[0].append("")
             body[0].append("x")
-    body += [_line(results, names, key, of) for key, of in groups.items()]
+    body += [_line(results, names, of) for of in groups.values()]
     return _aligned(results, names, titles + body)
 
 
-def _line(results: Results, names: Sequence[str], key: Key, of: dict[str, Row]) -> list[str]:
+def _line(results: Results, names: Sequence[str], of: dict[str, Row]) -> list[str]:
     """One subject: the contestants' cells in the unit that fits the fastest."""
     timed, some = measured(of.values()), next(iter(of.values()))
     unit = time_unit(min(row["median"] for row in timed)) if timed else ""
@@ -139,7 +138,7 @@ def _cell(row: Row, unit: str) -> list[str]:
 
 def _aligned(results: Results, names: Sequence[str], lines: list[list[str]]) -> str:
     """Two lines of header; a contestant's columns, those that hold anything, under its name."""
-    starts = {}  # contestant -> its first column, and the one after its last
+    starts: dict[str, range] = {}  # contestant -> its columns
     at = 4
     for name in names:
         starts[name] = range(at, at := at + 4 + is_backend(results, name))
