@@ -26,7 +26,7 @@ MEASURED = {
 }
 SIZE = {"cpu": 4096, "gpu": 8192}
 COPIED = {"cpu": 2**26, "gpu": 2**28}  # float32 numbers: 256 MiB and 1 GiB, far beyond caches
-QUICK_SIZE, QUICK_COPIED = 2048, 2**25
+QUICK_SIZE, QUICK_COPIED = 2048, 2**24
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -50,7 +50,7 @@ def _case(what: str, device: str, quick: bool) -> Case:
 
 @pytest.fixture
 def loaded(contestant: Contestant) -> Loaded:
-    return load(contestant)  # type: ignore[no-any-return]
+    return load(contestant)
 
 
 def test_ceiling(
@@ -76,14 +76,14 @@ def _copy(contestant: str) -> Callable[[Any, Any], Any]:
     if contestant == "cublas":
         import cupy
 
-        return cupy.copyto  # type: ignore[no-any-return]
+        return cupy.copyto
     if contestant == "blas":
         return np.copyto
     import numba
 
-    @numba.njit(parallel=True)  # type: ignore[untyped-decorator]
+    @numba.njit(parallel=True)
     def copy(target: Any, source: Any) -> None:
         for i in numba.prange(source.size):
             target[i] = source[i]
 
-    return copy  # type: ignore[no-any-return]
+    return copy

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -58,6 +58,10 @@ class Options:
         groups = [group for group, ops in GROUPS.items() if op in ops]
         return not self.only or op in self.only or any(group in self.only for group in groups)
 
+    def spares(self, op: str) -> bool:
+        """--quick leaves it out, unless it is named."""
+        return self.quick and op not in self.only
+
     @property
     def squares_alone(self) -> bool:
         """Sizes were given, and nothing that asks for the nets' own shapes."""
@@ -80,7 +84,6 @@ class Case:
     make: Callable[[np.random.Generator], Arguments] | None = None
     outputs: tuple[str, ...] = ()
     check: Callable[[Arguments, Arguments], None] | None = None  # (given, results)
-    about: dict[str, Any] = field(default_factory=dict)
 
     @property
     def id(self) -> str:

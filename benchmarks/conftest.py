@@ -25,17 +25,30 @@ ROWS = pytest.StashKey[list[dict[str, Any]]]()
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("tinyae")
-    names = lambda text: tuple(filter(None, text.split(",")))  # noqa: E731
-    numbers = lambda text: tuple(map(int, names(text)))  # noqa: E731
-    group.addoption("--contestants", type=names, help="names (default: all that can)")
-    group.addoption("--only", type=names, default=(), help="operations or groups of them")
-    group.addoption("--sizes", type=numbers, default=(), help="of square products")
-    group.addoption("--batches", type=numbers, default=(), help="batch sizes")
-    group.addoption("--nets", type=names, default=(), help="deep, small")
+    group.addoption("--contestants", type=_names, help="names (default: all that can)")
+    group.addoption("--only", type=_names, default=(), help="operations or groups of them")
+    group.addoption("--sizes", type=_numbers, default=(), help="of square products")
+    group.addoption("--batches", type=_numbers, default=(), help="batch sizes")
+    group.addoption("--nets", type=_names, default=(), help="deep, small")
     group.addoption("--quick", action="store_true", help="few and small cases")
     group.addoption("--seconds", type=float, default=0.5, help="of timing for each case")
-    group.addoption("--ceilings", type=names, default=("cpu", "gpu"), help="devices")
+    group.addoption("--ceilings", type=_devices, default=("cpu", "gpu"), help="cpu, gpu, or none")
     group.addoption("--rows", type=Path, help="JSON file for run_bench.py")
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(filter(None, text.split(",")))
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(map(int, _names(text)))
+
+
+def _devices(text: str) -> tuple[str, ...]:
+    names = () if text == "none" else _names(text)
+    if not {*names} <= {"cpu", "gpu"}:
+        raise ValueError(text)
+    return names
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -55,12 +68,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     config = metafunc.config
     if "case" not in metafunc.fixturenames or metafunc.module.SUITE == "ceiling":
         return
-    parameters = []
-    for contestant in _asked_for(config):
-        if _load(config, contestant) is not None:
-            for case in cases_of(contestant, config.stash[OPTIONS], metafunc.module.SUITE):
-                parameters.append(pytest.param(contestant, case, id=f"{contestant.name}-{case.id}"))
-    metafunc.parametrize(("contestant", "case"), parameters)
+    pairs = [
+        (contestant, case)
+        for contestant in _asked_for(config)
+        if _load(config, contestant) is not None
+        for case in cases_of(contestant, config.stash[OPTIONS], metafunc.module.SUITE)
+    ]
+    names = [f"{contestant.name}-{case.id}" for contestant, case in pairs]
+    metafunc.parametrize(("contestant", "case"), pairs, ids=names)
 
 
 def _asked_for(config: pytest.Config) -> list[Contestant]:
@@ -109,7 +124,7 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
-    case = getattr(item, "callspec", None) and item.callspec.params.get("case")  # type: ignore[attr-defined]
+    case = getattr(item, "callspec", None) and item.callspec.params.get("case")
     if call.when == "call" and isinstance(case, Case) and not report.skipped:
         _write_down(item, case, call)
     return report

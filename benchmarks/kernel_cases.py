@@ -15,7 +15,7 @@ import nets
 import numpy as np
 from cases import Arguments, Case, Options, batches
 from cases import nets as chosen_nets
-from reference_random import bits, bernoulli, normal, normal_tolerance, uniform
+from reference_random import bernoulli, bits, normal, normal_tolerance, uniform
 from reference_updates import updated
 
 import reference
@@ -31,7 +31,7 @@ QUICK_SIZES = (128, 512)
 ROWS_CHECKED = 512
 
 LARGE = 4_000_000  # numbers: several arrays of them are beyond a CPU's caches
-QUICK_LARGE = 1_000_000
+QUICK_LARGE = 500_000
 
 
 def kernels(options: Options) -> list[Case]:
@@ -39,6 +39,10 @@ def kernels(options: Options) -> list[Case]:
     return [
         case for make in makers for case in make(options) if options.wants(case.op)
     ]  # fmt: skip
+
+
+def quick_net(options: Options) -> tuple[str, ...]:
+    return chosen_nets(options) if options.nets or not options.quick else ("deep",)
 
 
 # ---- the dense layer
@@ -52,7 +56,7 @@ def dense(options: Options) -> list[Case]:
         cases += dense_cases(n, n, n, "identity", "identity", size=n, most=most)
     if options.squares_alone:
         return cases
-    for net in chosen_nets(options):
+    for net in quick_net(options):
         seen = set()
         below = "identity"
         for (n_in, n_out), name in zip(nets.layers(net), nets.activations(net), strict=True):
@@ -72,8 +76,7 @@ def dense_cases(
 
     def data(rng: np.random.Generator) -> tuple[Any, ...]:
         x, w, dz = (
-            rng.standard_normal(s, np.float32)
-            for s in ((m, n_in), (n_in, n_out), (m, n_out))
+            rng.standard_normal(s, np.float32) for s in ((m, n_in), (n_in, n_out), (m, n_out))
         )
         return x, w, dz
 
@@ -242,9 +245,11 @@ UPDATES_DONE = 100
 
 def update(options: Options) -> list[Case]:
     cases = []
-    for net in chosen_nets(options):
+    for net in quick_net(options):
         n = counts.parameters(nets.layers(net))
         for op, moments in MOMENTS.items():
+            if op not in ("sgd", "adam") and options.spares(op):
+                continue
             cases.append(Case(
                 "kernel", op, f"{n}", counts.update(n, op), net=net,
                 make=partial(_update, n, moments), outputs=("w", *moments),
@@ -313,6 +318,7 @@ def random(options: Options) -> list[Case]:
         Case("kernel", op, f"{n}", counts.random(n, op), make=partial(make, extra, dtype),
              outputs=("out",), check=check)
         for op, (extra, dtype, check) in plain.items()
+        if op not in ("random_bits", "random_bernoulli") or not options.spares(op)
     ]  # fmt: skip
     return [*cases, Case("kernel", "add_normal", f"{n}", counts.random(n, "add_normal"),
                          make=noise, outputs=("out",), check=check_noise)]  # fmt: skip

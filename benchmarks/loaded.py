@@ -92,10 +92,8 @@ class Loaded:
         assert case.make is not None and case.check is not None
         given = bare(case.op, case.make(rng)) if self.bare else case.make(rng)
         op = self.op(case.op)
-        moved = [
-            self._moved(given) for _ in range(sets or self.sets(case.counts.bytes))
-        ]
-        calls = [lambda m=m: op(**m) for m in moved]  # type: ignore[misc]
+        moved = [self._moved(given) for _ in range(sets or self.sets(case.counts.bytes))]
+        calls = [lambda m=m: op(**m) for m in moved]
 
         def check() -> None:
             calls[0]()

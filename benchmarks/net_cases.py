@@ -33,6 +33,7 @@ def steps(options: Options) -> list[Case]:
             cases += [
                 Case("step", f"step/{op}", label, part_counts(op, net, batch), **about)
                 for op in PARTS
+                if net == "deep" or not options.quick
             ]  # fmt: skip
     return cases
 
@@ -58,6 +59,8 @@ def epochs(options: Options) -> list[Case]:
     cases = []
     for net in chosen_nets(options):
         for op, usual, item in (("epoch", nets.BATCHES, 1), ("epoch_mse", (128, 512), 4)):
+            if op == "epoch_mse" and net == "deep" and options.quick:
+                continue
             for batch in batches(options, usual):
                 samples = len(nets.pixels(batch, options.quick))
                 work = counts.epoch(nets.layers(net), batch, samples, item)
@@ -119,8 +122,9 @@ def check_step(net: str, batch: int, loss: float, moments: list[tuple[object, ob
                 raise AssertionError(f"{what} of layer {i}: off by {off:.2g} of its norm")
 
 
-# Rivals shuffle by generators of their own, so that an epoch's mean loss differs a little.
-SAME_ORDER, OTHER_ORDER = 1e-3, 2e-2
+# Adam's first steps have the size of the learning rate whatever the gradient's: where that is zero
+# to rounding, float32 and float64 may step apart. Rivals shuffle by generators of their own.
+SAME_ORDER, OTHER_ORDER = 1e-2, 2e-2
 
 
 def check_epoch(losses: tuple[float, float], right: float | None, tolerance: float) -> None:

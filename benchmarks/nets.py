@@ -51,5 +51,5 @@ def batch_of(batch: int) -> Array:
 
 def pixels(batch: int, quick: bool = False) -> Array:
     """uint8, samples for one epoch: enough steps to count, few enough for many epochs."""
-    n = max(2 * batch, 1024 if quick else 4096)
+    n = max(2 * batch, 512 if quick else 4096)
     return np.random.default_rng(0).integers(0, 256, (n, N_FEATURES), dtype=np.uint8)

@@ -30,8 +30,8 @@ class Own(Loaded):
     def __init__(self, name: str) -> None:
         self.name = name
         self.backend = backend = get_backend(name)
-        self.to_device, self.to_host = backend.to_device, backend.to_host  # type: ignore[method-assign]
-        self.synchronize = backend.synchronize  # type: ignore[method-assign]
+        self.to_device, self.to_host = backend.to_device, backend.to_host
+        self.synchronize = backend.synchronize
         if not backend.host:
             import cupy
 
@@ -58,7 +58,7 @@ class Own(Loaded):
 
     def op(self, name: str) -> Callable[..., Any]:
         if hasattr(self.backend, name):
-            return getattr(self.backend, name)  # type: ignore[no-any-return]
+            return getattr(self.backend, name)
         if self.name == "numba":  # a rung of the ladder
             from tinyae.kernels.matmul_ladder_numba import RUNGS
 
@@ -133,7 +133,7 @@ class Own(Loaded):
             calls.append(arguments)
             original(*arguments)
 
-        watched = replace(self.backend, make_step=None, **{op: recorded})  # type: ignore[arg-type]
+        watched = replace(self.backend, make_step=None, **{op: recorded})
         x, network, optimizer = self._made(net, batch, watched)
         totals = self.backend.to_device(np.zeros(2))
         records = network.workspace(batch, training=True).records(batch)

@@ -32,9 +32,13 @@ def uniform(state: Array, n: int, low: float, high: float) -> Array:
 
 
 def _pairs(state: Array, n: int) -> tuple[Array, Array]:
-    """(radius, angle) of each pair of normals (Box and Muller 1958)."""
+    """(radius, angle) of each pair of normals (Box and Muller 1958).
+
+    The sum u + half a bit is rounded to float32, as it is defined.
+    """
     u = units(state, n + n % 2).reshape(-1, 2)
-    return np.sqrt(-2 * np.log(u[:, 0] + 2.0**-25)), 2 * np.pi * u[:, 1]
+    shifted = (u[:, 0] + 2.0**-25).astype(np.float32).astype(np.float64)
+    return np.sqrt(-2 * np.log(shifted)), 2 * np.pi * u[:, 1]
 
 
 def normal(state: Array, n: int) -> Array:

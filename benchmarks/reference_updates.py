@@ -13,8 +13,9 @@ Array = NDArray[Any]
 def updated(op: str, given: dict[str, Any], eps: float) -> dict[str, tuple[Array, Array]]:
     """name -> (expected, tolerance) of w and the moments.
 
-    w is rounded once; its step and the moments are a dozen products and sums of magnitudes that
-    ``sizes`` keeps: each of these is rounded, by eps / 2 of at most that magnitude.
+    w is rounded once, or for adamw three times (the decay's factor, its product, the step). Step
+    and moments are a dozen products and sums of magnitudes that ``size`` and ``way`` keep: each of
+    these is rounded, by eps / 2 of at most that magnitude.
     """
     w, g = (given[name].astype(np.float64) for name in ("w", "grad"))
     rate, decay, mu, beta1, beta2, small, correction1, correction2 = given["hyper"]
@@ -44,5 +45,6 @@ def updated(op: str, given: dict[str, Any], eps: float) -> dict[str, tuple[Array
         step, way = rate * v, rate * v_size
         if op == "nesterov":
             step, way = rate * (g + mu * v), rate * (size + mu * v_size)
-    new["w"] = w - step, eps * (np.abs(w) + way) + 24 * eps * way
+    roundings = 3 if op == "adamw" else 1
+    new["w"] = w - step, roundings * eps * (np.abs(w) + way) + 24 * eps * way
     return new

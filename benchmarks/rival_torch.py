@@ -86,7 +86,7 @@ class Torch(Loaded):
     # ---- operations
 
     def op(self, name: str) -> Callable[..., Any]:
-        return getattr(self, f"_{name}")  # type: ignore[no-any-return]
+        return getattr(self, f"_{name}")
 
     def _dense_forward(self, x: Any, w: Any, b: Any, activation: str, y: Any, pre: None) -> None:
         torch.addmm(b, x, w, out=y)

@@ -34,7 +34,7 @@ FOLDER = Path(__file__).resolve().parent
 PASSES = 2
 FILES = {"kernel": "bench_kernels.py", "ladder": "bench_ladder.py", "step": "bench_step.py",
          "epoch": "bench_epoch.py", "transfer": "bench_transfer.py"}  # fmt: skip
-QUICK_SECONDS, SECONDS = 0.06, 0.5
+QUICK_SECONDS, SECONDS = 0.05, 0.5
 
 
 def run(given: argparse.Namespace) -> None:
@@ -90,6 +90,8 @@ def measure(
     present = [c for c in contestants if not absent[c.name]]
     work = {c.name: {s: len(cases_of(c, options, s)) for s in SUITES} for c in present}
     present = [c for c in present if any(work[c.name].values())]
+    if not present:
+        raise UsageError(f"nothing to measure: {_reasons(absent)}")
     devices = list(dict.fromkeys(c.device for c in present))
     progress = Progress(PASSES * sum(sum(suites.values()) for suites in work.values()))
     found: list[Row] = []
@@ -114,6 +116,11 @@ def measure(
     }  # fmt: skip
 
 
+def _reasons(absent: dict[str, str]) -> str:
+    reasons = [f"{name}: {reason}" for name, reason in absent.items() if reason]
+    return "; ".join(reasons) or "nobody takes part in what --only names"
+
+
 def _command() -> str:
     """As it was typed, without the folder of the program."""
     return " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
@@ -134,21 +141,19 @@ def _child(
             if values := getattr(options, name):
                 command += [f"--{name}", ",".join(map(str, values))]
         command += ["--quick"] if options.quick else []
-        process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=FOLDER.parent
-        )
-        assert process.stdout is not None
         said = []
-        try:
-            for line in process.stdout:
-                said.append(line)
-                if match := re.match(r"@bench \S+::\S+?\[(.*)\]", line):
-                    progress.done(match[1])
-            process.wait()
-        except BaseException:
-            process.terminate()
-            process.wait()
-            raise
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=FOLDER.parent
+        ) as process:
+            assert process.stdout is not None
+            try:
+                for line in process.stdout:
+                    said.append(line)
+                    if match := re.match(r"@bench \S+::\S+?\[(.*)\]", line):
+                        progress.done(match[1])
+            except BaseException:
+                process.terminate()
+                raise
         if not rows.exists():
             raise RuntimeError("the benchmarks did not run:\n" + "".join(said[-30:]).strip())
         result: dict[str, Any] = json.loads(rows.read_text(encoding="utf-8"))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import statistics
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -29,16 +30,18 @@ def plan(once: float, seconds: float, shortest: float = SHORTEST) -> tuple[int, 
 
 
 def warm_up(call: Call, seconds: float) -> float:
-    """Calls for a fifth of ``seconds``, five at least unless they are long; the fastest call."""
-    best, spent, calls = math.inf, 0.0, 0
-    while calls < 1000 and (calls < 2 or spent < (seconds if calls < 5 else seconds / 5)):
+    """Calls for a fifth of ``seconds``, five at least unless they are long; their median."""
+    took: list[float] = []
+    while len(took) < 1000:
+        spent = sum(took)
+        if len(took) >= 2 and spent > (seconds if len(took) < 5 else seconds / 5):
+            break
         started = time.perf_counter()
         call()
-        took = time.perf_counter() - started
-        best, spent, calls = min(best, took), spent + took, calls + 1
-        if took > PATIENCE * seconds:
+        took.append(time.perf_counter() - started)
+        if took[0] > PATIENCE * seconds:
             break
-    return best
+    return statistics.median(took)
 
 
 def in_turn(calls: Sequence[Call]) -> Call:
@@ -46,7 +49,11 @@ def in_turn(calls: Sequence[Call]) -> Call:
     if len(calls) == 1:
         return calls[0]
     turn = itertools.cycle(calls)
-    return lambda: next(turn)()
+
+    def call() -> None:
+        next(turn)()
+
+    return call
 
 
 def measure(benchmark: Any, call: Call, seconds: float) -> None:

@@ -55,7 +55,7 @@ def add_commands(commands: Any) -> None:
     parser.add_argument("--batches", type=_numbers, default=(), metavar="N,...",
                         help="batch sizes of layers, steps and epochs")  # fmt: skip
     parser.add_argument("--nets", type=_names, default=(), metavar="NAME,...",
-                        help="deep (784-1000-500-250-30 and back), small (784-128-32 and back)")  # fmt: skip
+                        help="deep: 784-1000-500-250-30, small: 784-128-32, and back")  # fmt: skip
     parser.add_argument("--seconds", type=float, metavar="S",
                         help="of timing, for each case in each pass (default 0.5)")  # fmt: skip
     parser.add_argument("--out", default="runs/bench", metavar="DIR",
