@@ -12,10 +12,10 @@ from typing import Any
 import counts
 import numpy as np
 import pytest
-from cases import Case, Options
+from cases import Case, Options, data_rng
 from contestants import CONTESTANTS, Contestant, load, why_absent
 from counts import Counts
-from kernel_cases import data_rng, dense_cases
+from dense_cases import layer_cases
 from loaded import Loaded
 
 SUITE = "ceiling"
@@ -58,7 +58,7 @@ def test_ceiling(
 ) -> None:
     assert case.size is not None
     if case.op == "gemm":
-        product, *_ = dense_cases(case.size, case.size, case.size, "identity", "identity")
+        product, *_ = layer_cases(case.size, case.size, case.size, "identity", "identity")
         (call, *_), check = loaded.prepared(product, data_rng(), sets=1)
         check()
     else:

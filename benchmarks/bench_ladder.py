@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from cases import Case, Options
+from cases import Case, Options, data_rng
 from contestants import Contestant
-from kernel_cases import data_rng
 from loaded import Loaded
 
 SUITE = "ladder"

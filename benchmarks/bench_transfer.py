@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy as np
 import timing
-from cases import Case, Options
+from cases import Case, Options, data_rng
 from contestants import Contestant
-from kernel_cases import data_rng
 from own import Own
 
 SUITE = "transfer"

@@ -10,6 +10,8 @@ import numpy as np
 from counts import Counts
 from nets import BATCHES, NETS
 
+DTYPE = "float32"  # of every figure
+
 Arguments = dict[str, Any]  # of an operation, by name; arrays lie in host memory
 
 GROUPS = {
@@ -92,12 +94,13 @@ class Case:
 
 def select(suite: str, options: Options) -> list[Case]:
     """The cases of a suite that are asked for."""
+    import dense_cases
     import kernel_cases
     import net_cases
 
     makers: dict[str, Callable[[Options], list[Case]]] = {
         "kernel": kernel_cases.kernels,
-        "ladder": kernel_cases.ladder,
+        "ladder": dense_cases.ladder,
         "step": net_cases.steps,
         "epoch": net_cases.epochs,
         "transfer": net_cases.transfers,
@@ -111,3 +114,13 @@ def batches(options: Options, usual: tuple[int, ...] = BATCHES) -> tuple[int, ..
 
 def nets(options: Options) -> tuple[str, ...]:
     return options.nets or tuple(NETS)
+
+
+def quick_nets(options: Options) -> tuple[str, ...]:
+    """The nets of which --quick takes one."""
+    return nets(options) if options.nets or not options.quick else ("deep",)
+
+
+def data_rng() -> np.random.Generator:
+    """What every case's data are drawn from."""
+    return np.random.default_rng(4)

@@ -10,7 +10,7 @@ import gpu_timing
 import numpy as np
 import timing
 from cases import Arguments, Case
-from kernel_cases import check_distribution
+from random_cases import check_distribution
 from timing import Call
 
 

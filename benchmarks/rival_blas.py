@@ -7,7 +7,8 @@ from typing import Any
 
 import nets
 import numpy as np
-from kernel_cases import data_rng, dense_cases
+from cases import data_rng
+from dense_cases import layer_cases
 from loaded import Loaded
 from timing import Call
 
@@ -62,7 +63,7 @@ class Blas(Loaded):
         """One product for each layer, of the shapes of a step."""
         first = 1 if op == "dense_backward_input" else 0
         cases = [case for n_in, n_out in nets.layers(net)[first:]
-                 for case in dense_cases(batch, n_in, n_out, "identity", "identity")
+                 for case in layer_cases(batch, n_in, n_out, "identity", "identity")
                  if case.op == op]  # fmt: skip
         prepared = [self.prepared(case, data_rng(), sets=1) for case in cases]
 

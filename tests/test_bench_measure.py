@@ -22,16 +22,17 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
 
 import contestants
 import counts
+import dense_cases
 import gpu_timing
-import kernel_cases
 import merging
 import net_cases
 import nets
+import random_cases
 import reference_random
 import reference_updates
 import run_bench
 import timing
-from cases import GROUPS, SUITES, Options, select
+from cases import GROUPS, SUITES, Options, data_rng, select
 from contestants import CONTESTANTS, chosen, why_absent
 
 ROOT = Path(__file__).parent.parent
@@ -168,7 +169,7 @@ def right(case: Any, backend: str = "numpy") -> tuple[dict[str, Any], dict[str, 
     from own import Own
 
     own = Own(backend)
-    given = case.make(kernel_cases.data_rng())
+    given = case.make(data_rng())
     moved = own._moved(given)
     own.op(case.op)(**moved)
     return given, {name: moved[name] for name in case.outputs}
@@ -189,7 +190,7 @@ def test_a_check_passes_what_is_right_and_nothing_else(case: Any) -> None:
 
 
 def test_random_numbers_are_checked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kernel_cases, "LARGE", 20_000)
+    monkeypatch.setattr(random_cases, "LARGE", 20_000)
     cases = select("kernel", Options(only=("random",)))
     assert {case.op for case in cases} == set(GROUPS["random"])
     for case in cases:
@@ -203,9 +204,9 @@ def test_random_numbers_are_checked(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_rows_of_large_products_are_drawn() -> None:
-    rows = kernel_cases._rows(10_000, 10_000)
-    assert rows[0] == 0 and rows[-1] == 9_999 and len(rows) >= kernel_cases.ROWS_CHECKED
-    assert kernel_cases._rows(2048, 2048) == slice(None)
+    rows = dense_cases._rows(10_000, 10_000)
+    assert rows[0] == 0 and rows[-1] == 9_999 and len(rows) >= dense_cases.ROWS_CHECKED
+    assert dense_cases._rows(2048, 2048) == slice(None)
 
 
 @pytest.mark.parametrize("wrong", (None, "loss", "dw", "db"))
@@ -253,7 +254,7 @@ def test_products_alone() -> None:
     blas = Blas()
     for case in KERNELS:
         if case.op in GROUPS["dense"]:
-            calls, check = blas.prepared(case, kernel_cases.data_rng())
+            calls, check = blas.prepared(case, data_rng())
             check()
             assert len(calls) == 1
     part, check = blas.part("dense_backward_input", "small", 8)
@@ -266,8 +267,8 @@ def test_references_agree_with_the_tests() -> None:
     """The vectorised formulas here, the numbers one by one there."""
     from test_kernel_random import word
 
-    words = [word(kernel_cases.STATE, j) for j in range(9)]
-    assert reference_random.bits(kernel_cases.STATE, 9).tolist() == words
+    words = [word(random_cases.STATE, j) for j in range(9)]
+    assert reference_random.bits(random_cases.STATE, 9).tolist() == words
     from test_kernel_update import Weight, hyper
 
     given = {"w": np.array([0.7], "f4"), "grad": np.array([-1.25], "f4"), "hyper": hyper(1),
