@@ -33,6 +33,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--quick", action="store_true", help="few and small cases")
     group.addoption("--seconds", type=float, default=0.5, help="of timing for each case")
     group.addoption("--ceilings", type=_devices, default=("cpu", "gpu"), help="cpu, gpu, or none")
+    group.addoption("--references", type=Path, help="folder that keeps float64 results of epochs")
     group.addoption("--rows", type=Path, help="JSON file for run_bench.py")
 
 

@@ -22,6 +22,8 @@ EPS = eps(DTYPE)
 SIZES = (128, 256, 512, 1024, 2048, 4096)
 GPU_SIZES = (8192,)
 QUICK_SIZES = (128, 512)
+GPU_LADDER = (1024, 4096)
+LADDER = (512, *GPU_LADDER)
 ROWS_CHECKED = 512
 
 
@@ -29,7 +31,7 @@ def dense(options: Options) -> list[Case]:
     cases = []
     sizes = options.sizes or (QUICK_SIZES if options.quick else (*SIZES, *GPU_SIZES))
     for n in sizes:
-        most = "gpu" if n > max(SIZES) else "cpu"
+        most = "gpu" if n in GPU_SIZES and not options.sizes else "cpu"
         cases += layer_cases(n, n, n, "identity", "identity", size=n, most=most)
     if options.squares_alone:
         return cases
@@ -140,9 +142,10 @@ def ladder(options: Options) -> list[Case]:
         a, b = (rng.standard_normal((n, n), np.float32) for _ in range(2))
         return {"a": a, "b": b, "c": poisoned((n, n), DTYPE)}
 
-    sizes = options.sizes or ((256,) if options.quick else (512, 1024))
+    sizes = options.sizes or ((256,) if options.quick else LADDER)
     return [
         Case("ladder", "matmul", f"{n}x{n}x{n}", counts.matmul(n, n, n), size=n,
+             most="gpu" if n in GPU_LADDER and not options.sizes else "cpu",
              make=partial(make, n), outputs=("c",), check=check_matmul)
         for n in sizes
     ]  # fmt: skip

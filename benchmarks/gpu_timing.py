@@ -17,7 +17,7 @@ from timing import Call, in_turn, plan
 
 SHORTEST = 5e-3  # seconds of a round
 LAUNCH = 20e-6  # calls shorter than this are replayed from a graph
-REPLAYED = 64  # launches in a graph, at least
+REPLAYED = 64  # launches in a graph, at least: all buffers equally often
 ROTATION = 3  # buffers take so many times the second-level cache
 MOST_BUFFERS = 64
 
@@ -76,7 +76,7 @@ def measure(
     call = in_turn(calls)
     once = seconds_of(call, timer, seconds)
     if once < LAUNCH and capture is not None:
-        launches = max(REPLAYED, len(calls))
+        launches = len(calls) * math.ceil(REPLAYED / len(calls))
 
         def many() -> None:
             for _ in range(launches):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 
 import counts
 import nets
@@ -84,6 +85,7 @@ def transfers(options: Options) -> list[Case]:
 # ---- what the first step must give
 
 
+@lru_cache(maxsize=1)  # a step and its parts come one after the other
 def first_step(net: str, batch: int) -> tuple[float, list[tuple[Arguments, Arguments]]]:
     """(mean loss, (dw, db) of each layer) in float64, by the chain rule and nothing else."""
     x = nets.batch_of(batch).astype(np.float64)

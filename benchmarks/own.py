@@ -36,7 +36,9 @@ class Own(Loaded):
             import cupy
 
             self.device, self.cuda = "gpu", cupy.cuda
-            cupy.cuda.Stream(non_blocking=True).use()  # a graph cannot record the default stream
+            if name == "cupy":  # a graph cannot record the default stream, which Numba works on
+                self._stream = cupy.cuda.Stream(non_blocking=True)
+                self._stream.use()
 
     def threads(self) -> int | None:
         if self.name == "numba":

@@ -88,7 +88,8 @@ class CuBlas(Blas):
 
         self.cuda, self._cupy, self.matmul = cupy.cuda, cupy, cupy.matmul
         self.note = "cupy.matmul alone, TF32 off; no graph, so below 20 us launches are measured"
-        cupy.cuda.Stream(non_blocking=True).use()
+        self._stream = cupy.cuda.Stream(non_blocking=True)
+        self._stream.use()
 
     def threads(self) -> int | None:
         return None

@@ -95,19 +95,21 @@ def measure(
     devices = list(dict.fromkeys(c.device for c in present))
     progress = Progress(PASSES * sum(sum(suites.values()) for suites in work.values()))
     found: list[Row] = []
-    for number in range(PASSES):
-        progress.say(f"pass {number + 1} of {PASSES}: ceilings")
-        found += _child(options, ["bench_ceilings.py"], ("--ceilings", ",".join(devices)),
-                        progress)["rows"]  # fmt: skip
-        for c in present:
-            if absent[c.name]:  # it could not be loaded in the first pass
-                continue
-            progress.say(f"pass {number + 1} of {PASSES}: {c.name}")
-            files = [FILES[suite] for suite, n in work[c.name].items() if n]
-            result = _child(options, files, ("--contestants", c.name), progress)
-            about[c.name] |= result["contestants"].get(c.name, {})
-            absent[c.name] = about[c.name]["reason"]
-            found += result["rows"]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for number in range(PASSES):
+            progress.say(f"pass {number + 1} of {PASSES}: ceilings")
+            who = ("--ceilings", ",".join(devices))
+            found += _child(options, ["bench_ceilings.py"], who, folder, progress)["rows"]
+            for c in present:
+                if absent[c.name]:  # it could not be loaded in the first pass
+                    continue
+                progress.say(f"pass {number + 1} of {PASSES}: {c.name}")
+                files = [FILES[suite] for suite, n in work[c.name].items() if n]
+                result = _child(options, files, ("--contestants", c.name), folder, progress)
+                about[c.name] |= result["contestants"].get(c.name, {})
+                absent[c.name] = about[c.name]["reason"]
+                found += result["rows"]
     progress.end()
     rows, ceilings = merge(found)
     return {
@@ -127,37 +129,40 @@ def _command() -> str:
 
 
 def _child(
-    options: Options, files: Sequence[str], who: Sequence[str], progress: Progress
+    options: Options, files: Sequence[str], who: Sequence[str], folder: Path, progress: Progress
 ) -> dict[str, Any]:
-    """Runs pytest on these files in a process of its own; the rows that it writes."""
-    with tempfile.TemporaryDirectory() as folder:
-        rows = Path(folder) / "rows.json"
-        command = [
-            sys.executable, "-m", "pytest", *(str(FOLDER / file) for file in files),
-            "-q", "-s", "--no-header", "--tb=short", "--benchmark-columns=median", *who,
-            "--seconds", str(options.seconds), "--rows", str(rows),
-        ]  # fmt: skip
-        for name in ("only", "sizes", "batches", "nets"):
-            if values := getattr(options, name):
-                command += [f"--{name}", ",".join(map(str, values))]
-        command += ["--quick"] if options.quick else []
-        said = []
-        with subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=FOLDER.parent
-        ) as process:
-            assert process.stdout is not None
-            try:
-                for line in process.stdout:
-                    said.append(line)
-                    if match := re.match(r"@bench \S+::\S+?\[(.*)\]", line):
-                        progress.done(match[1])
-            except BaseException:
-                process.terminate()
-                raise
-        if not rows.exists():
-            raise RuntimeError("the benchmarks did not run:\n" + "".join(said[-30:]).strip())
-        result: dict[str, Any] = json.loads(rows.read_text(encoding="utf-8"))
-        return result
+    """Runs pytest on these files in a process of its own; the rows that it writes.
+
+    ``folder`` keeps, for one run, the float64 results that take long.
+    """
+    rows = folder / "rows.json"
+    rows.unlink(missing_ok=True)
+    command = [
+        sys.executable, "-m", "pytest", *(str(FOLDER / file) for file in files),
+        "-q", "-s", "--no-header", "--tb=short", "--benchmark-columns=median", *who,
+        "--seconds", str(options.seconds), "--rows", str(rows), "--references", str(folder),
+    ]  # fmt: skip
+    for name in ("only", "sizes", "batches", "nets"):
+        if values := getattr(options, name):
+            command += [f"--{name}", ",".join(map(str, values))]
+    command += ["--quick"] if options.quick else []
+    said = []
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=FOLDER.parent
+    ) as process:
+        assert process.stdout is not None
+        try:
+            for line in process.stdout:
+                said.append(line)
+                if match := re.match(r"@bench \S+::\S+?\[(.*)\]", line):
+                    progress.done(match[1])
+        except BaseException:
+            process.terminate()
+            raise
+    if not rows.exists():
+        raise RuntimeError("the benchmarks did not run:\n" + "".join(said[-30:]).strip())
+    result: dict[str, Any] = json.loads(rows.read_text(encoding="utf-8"))
+    return result
 
 
 class Progress:

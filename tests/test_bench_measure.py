@@ -34,6 +34,7 @@ import run_bench
 import timing
 from cases import GROUPS, SUITES, Options, data_rng, select
 from contestants import CONTESTANTS, chosen, why_absent
+from rival_blas import Blas
 
 ROOT = Path(__file__).parent.parent
 
@@ -249,8 +250,6 @@ def test_steps_and_their_parts(backend: str) -> None:
 
 
 def test_products_alone() -> None:
-    from rival_blas import Blas
-
     blas = Blas()
     for case in KERNELS:
         if case.op in GROUPS["dense"]:
@@ -336,14 +335,14 @@ class Fixture:
     """pytest-benchmark's fixture, as far as it is used."""
 
     def __init__(self, timer: Callable[[], float]) -> None:
-        self.timer, self.extra_info, self.seconds = timer, {}, []
+        self._timer, self.extra_info, self.seconds = timer, {}, []
 
     def pedantic(self, call: Any, rounds: int, iterations: int, warmup_rounds: int) -> None:
         for _ in range(rounds):
-            started = self.timer()
+            started = self._timer()
             for _ in range(iterations):
                 call()
-            self.seconds.append((self.timer() - started) / iterations)
+            self.seconds.append((self._timer() - started) / iterations)
 
 
 @pytest.mark.parametrize("kernel", (1e-6, 5e-6, 30e-6, 1e-3))
@@ -385,6 +384,34 @@ def test_events_far_apart_keep_their_precision() -> None:
         started = timer()
         device.launch()
         assert timer() - started == pytest.approx(1e-5, rel=1e-4), hour
+
+
+def test_a_contestant_on_a_gpu_is_timed_by_its_events() -> None:
+    """Checked first; then as many sets of arrays take turns as its cache asks for."""
+    device = Device(5e-6, launch=8e-6)
+    device.runtime = SimpleNamespace(
+        getDevice=lambda: 0, getDeviceProperties=lambda i: {"l2CacheSize": 20_000}
+    )
+
+    class OnGpu(Blas):
+        cuda, capture = device, lambda self: device.capture
+
+        def op(self, name: str) -> Callable[..., Any]:
+            product = super().op(name)
+
+            def op(**arguments: Any) -> None:
+                device.launch()
+                product(**arguments)
+
+            return op
+
+    loaded, fixture = OnGpu(), Fixture(lambda: pytest.fail("the host's clock"))
+    case = next(c for c in KERNELS if c.op == "dense_forward" and c.size == 40)
+    calls, check = loaded.prepared(case, data_rng())
+    check()
+    assert len(calls) == 4  # of 19,360 bytes each
+    loaded.measure(fixture, calls, 0.02, capture=True)
+    assert np.median(fixture.seconds) == pytest.approx(5e-6, rel=0.02)
 
 
 def test_buffers_go_beyond_the_cache() -> None:
@@ -544,7 +571,9 @@ def test_without_pytest_benchmark_the_extra_is_named(
     assert 'need pytest_benchmark: pip install -e ".[bench]"' in capsys.readouterr().err
 
 
-def test_benchmarks_that_do_not_run_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_benchmarks_that_do_not_run_are_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PYTEST_ADDOPTS", "--no-such-option")
     with pytest.raises(RuntimeError, match=r"(?s)did not run.*no-such-option"):
-        run_bench._child(Options(), ["bench_ladder.py"], (), run_bench.Progress(1))
+        run_bench._child(Options(), ["bench_ladder.py"], (), tmp_path, run_bench.Progress(1))
