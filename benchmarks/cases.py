@@ -27,6 +27,7 @@ GROUPS = {
     "epoch": ("epoch",),
     "transfer": ("transfer",),
 }  # fmt: skip
+SECONDS, QUICK_SECONDS = 0.4, 0.05
 SUITES = ("kernel", "ladder", "step", "epoch", "transfer")
 
 
@@ -39,7 +40,7 @@ class Options:
     batches: tuple[int, ...] = ()
     nets: tuple[str, ...] = ()
     quick: bool = False
-    seconds: float = 0.5  # of timing, for each case in each pass
+    seconds: float = SECONDS  # of timing, for each case in each pass
 
     def __post_init__(self) -> None:
         known = {*GROUPS, *(op for ops in GROUPS.values() for op in ops)}

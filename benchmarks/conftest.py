@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cases import Case, Options
+from cases import DTYPE, SECONDS, Case, Options
 from contestants import CONTESTANTS, Contestant, cases_of, chosen, load, why_absent
 from loaded import Loaded
 
@@ -31,7 +31,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--batches", type=_numbers, default=(), help="batch sizes")
     group.addoption("--nets", type=_names, default=(), help="deep, small")
     group.addoption("--quick", action="store_true", help="few and small cases")
-    group.addoption("--seconds", type=float, default=0.5, help="of timing for each case")
+    group.addoption("--seconds", type=float, default=SECONDS, help="of timing for each case")
     group.addoption("--ceilings", type=_devices, default=("cpu", "gpu"), help="cpu, gpu, or none")
     group.addoption("--references", type=Path, help="folder that keeps float64 results of epochs")
     group.addoption("--rows", type=Path, help="JSON file for run_bench.py")
@@ -137,7 +137,7 @@ def _write_down(item: Any, case: Case, call: pytest.CallInfo[None]) -> None:
     row = {
         "suite": case.suite, "op": case.op, "case": case.case, "size": case.size, "net": case.net,
         "batch": case.batch, "contestant": contestant.name, "device": contestant.device,
-        "dtype": "float32", "flops": case.counts.flops, "bytes": case.counts.bytes,
+        "dtype": DTYPE, "flops": case.counts.flops, "bytes": case.counts.bytes,
         "run": None, "error": "",
     }  # fmt: skip
     benchmark.extra_info |= {name: row[name] for name in row if name not in ("run", "error")}

@@ -25,7 +25,7 @@ def machine() -> dict[str, Any]:
         "cores": _cores(),
         "clock_mhz": _clock(),
         "memory_gib": _memory(),
-        "os": f"{platform.system()} {platform.release()}, {platform.machine()}",
+        "os": _system(),
         "gpu": None,
     }
     driver = nvidia.find_driver()
@@ -42,6 +42,12 @@ def versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             continue
     return found
+
+
+def _system() -> str:
+    """Linux 6.1, x86_64: without what a distribution appends to the kernel's version."""
+    version = re.match(r"\d+(\.\d+)?", platform.release())
+    return f"{platform.system()} {version[0] if version else ''}, {platform.machine()}"
 
 
 def _cpu(field: str) -> str:

@@ -21,7 +21,7 @@ from typing import Any
 import bench_compare
 import bench_plots
 import bench_table
-from cases import SUITES, Options
+from cases import QUICK_SECONDS, SECONDS, SUITES, Options
 from contestants import Contestant, cases_of, chosen, why_absent
 from machine import machine, versions
 from merging import Row, merge
@@ -34,15 +34,15 @@ FOLDER = Path(__file__).resolve().parent
 PASSES = 2
 FILES = {"kernel": "bench_kernels.py", "ladder": "bench_ladder.py", "step": "bench_step.py",
          "epoch": "bench_epoch.py", "transfer": "bench_transfer.py"}  # fmt: skip
-QUICK_SECONDS, SECONDS = 0.05, 0.5
 
 
 def run(given: argparse.Namespace) -> None:
     """Measures what the options of ``tinyae bench`` ask for; writes and shows it."""
     try:
+        usual = QUICK_SECONDS if given.quick else SECONDS
         options = Options(
             given.only, given.sizes, given.batches, given.nets, given.quick,
-            given.seconds or (QUICK_SECONDS if given.quick else SECONDS),
+            usual if given.seconds is None else given.seconds,
         )  # fmt: skip
         contestants = chosen(given.backends, given.rivals)
         absent = {c.name: why_absent(c, given.quick) for c in contestants}

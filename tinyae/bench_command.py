@@ -57,7 +57,7 @@ def add_commands(commands: Any) -> None:
     parser.add_argument("--nets", type=_names, default=(), metavar="NAME,...",
                         help="deep: 784-1000-500-250-30, small: 784-128-32, and back")  # fmt: skip
     parser.add_argument("--seconds", type=float, metavar="S",
-                        help="of timing, for each case in each pass (default 0.5)")  # fmt: skip
+                        help="for each case in each pass (default 0.4, quick 0.05)")  # fmt: skip
     parser.add_argument("--out", default="runs/bench", metavar="DIR",
                         help="folder of the results (default runs/bench)")  # fmt: skip
     parser.add_argument("--plot", metavar="FILE", help="the picture that fits what was measured")
