@@ -29,7 +29,7 @@ class Loaded:
     device = "cpu"
     note = ""
     bare = False  # products alone: no bias, no activation, no db
-    exact = True  # draws tinyae's own random numbers
+    exact = True  # draws the random numbers that tinyae defines, not some of its own
     cuda: Any = None  # cupy.cuda where events time it
 
     def to_device(self, host: Any) -> Any:
@@ -55,7 +55,7 @@ class Loaded:
         raise NotImplementedError
 
     def epoch(self, op: str, net: str, batch: int, quick: bool) -> Callable[[], float]:
-        """An epoch of training, which gives its mean loss (without a value: nan)."""
+        """An epoch of training, which gives its mean loss."""
         raise NotImplementedError
 
     def capture(self) -> Callable[[Call], Call] | None:
@@ -71,7 +71,7 @@ class Loaded:
         if self.cuda is None:
             timing.measure(benchmark, timing.in_turn(calls), seconds)
         else:
-            # the fixture's clock is its last marker's or the command line's: this is the device's
+            # the fixture takes its clock from a marker, before it is known where the case runs
             benchmark._timer = timer = gpu_timing.EventTimer(self.cuda)
             recorder = self.capture() if capture else None
             gpu_timing.measure(benchmark, calls, timer, seconds, recorder)
