@@ -23,7 +23,7 @@ SUITES = {
     "step": "A training step",
     "epoch": "An epoch of training",
     "transfer": "Transfers between host and GPU",
-    "compile": "The first step, with whatever is compiled for it",
+    "compile": "The first step of the first pass, with whatever is compiled and not on disk yet",
 }
 UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "us"), (0.0, "ns"))
 WIDE = 0.1  # a spread that makes a row's third digit worthless
