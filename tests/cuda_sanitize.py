@@ -2,7 +2,8 @@
 
     python tests/cuda_sanitize.py thread     # ThreadSanitizer: data races
     python tests/cuda_sanitize.py address    # AddressSanitizer and UBSan: bounds, overflow, ...
-    compute-sanitizer python tests/cuda_sanitize.py gpu     # the same calls on a GPU
+    compute-sanitizer python tests/cuda_sanitize.py gpu         # the same calls on a GPU,
+    compute-sanitizer python tests/cuda_sanitize.py numba-cuda  # and of the kernels in Python
 
 Each operation is called with small awkward shapes in both dtypes and compared with the NumPy
 column; at last the kernels that ran are printed, one a line. A sanitizer that finds something
@@ -216,13 +217,27 @@ def end_step(cursor: Any, totals: Any, history: Any) -> None:
     cursor[0] += 1
 
 
+def implementations_in_python(op: str) -> list[Callable[..., None]]:
+    """The same of the numba-cuda column."""
+    from tinyae.kernels import dense_numba_cuda
+    from tinyae.kernels import matmul_ladder_numba_cuda as ladder
+
+    if op == "matmul":
+        return [partial(ladder.matmul, rung) for rung in ladder.RUNGS]
+    if op.startswith("dense"):
+        several = (1, 3) if op == "dense_backward_weights" else (None,)
+        choices = [dense_numba_cuda.DenseKernels(tile, n) for tile in TILES for n in several]
+        return [getattr(choice, op) for choice in choices]
+    return [getattr(get_backend("numba-cuda"), op)]
+
+
 def run(
-    runner: Any, op: str, dtype: str,
+    kernels: list[Callable[..., None]], op: str, dtype: str,
     move: Callable[[np.ndarray], Any] = fenced, back: Callable[[Any], np.ndarray] = np.asarray,
 ) -> None:  # fmt: skip
     """Makes the calls; the results must be NumPy's up to rounding."""
     close = {"float32": 1e-4, "float64": 1e-10}[dtype]
-    for kernel, call in product(implementations(runner, op), calls(op, dtype)):
+    for kernel, call in product(kernels, calls(op, dtype)):
         arrays = [name for name, value in call.items() if isinstance(value, np.ndarray)]
         result = {**call, **{name: move(call[name]) for name in arrays}}
         expected = {**call, **{name: call[name].copy() for name in arrays}}
@@ -241,18 +256,28 @@ def run_on_gpu(ops: Sequence[str]) -> None:
     cupy.cuda.set_allocator(None)
     runner = DeviceRunner()
     for op, dtype in product(ops, REALS):
-        run(runner, op, dtype, cupy.asarray, cupy.asnumpy)
+        run(implementations(runner, op), op, dtype, cupy.asarray, cupy.asnumpy)
+
+
+def run_in_python(ops: Sequence[str]) -> None:
+    """Numba allocates each array by itself, too."""
+    backend = get_backend("numba-cuda")
+    for op, dtype in product((op for op in ops if op not in STEPS), REALS):
+        run(implementations_in_python(op), op, dtype, backend.to_device, backend.to_host)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("sanitizer", choices=(*SANITIZERS, "gpu"))
+    parser.add_argument("sanitizer", choices=(*SANITIZERS, "gpu", "numba-cuda"))
     parser.add_argument("--op", choices=OPERATIONS, help="only this one")
     parser.add_argument("--sources", type=Path, help="folder of other .cu files to run")
     options = parser.parse_args()
     ops = [options.op] if options.op else OPERATIONS
     if options.sanitizer == "gpu":
         run_on_gpu(ops)
+        return
+    if options.sanitizer == "numba-cuda":
+        run_in_python(ops)
         return
     variables = environment(options.sanitizer)
     if os.environ.pop("LD_PRELOAD", "") != variables["LD_PRELOAD"]:  # the compiler needs none
@@ -265,7 +290,7 @@ def main() -> None:
     for more_variables, dtypes in sanitizer.passes:
         os.environ.update(more_variables)
         for op, dtype in product(ops, dtypes):
-            run(runner, op, dtype)
+            run(implementations(runner, op), op, dtype)
     for line in sorted(runner.launched):
         print(*line)
 
