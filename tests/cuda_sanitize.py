@@ -29,8 +29,9 @@ from test_kernel_contract import OPS, arguments
 
 from tinyae.kernels import cuda_source
 from tinyae.kernels.columns import cuda_c, get_backend
-from tinyae.kernels.conventions import ACTIVATIONS, DATA, LOSSES
+from tinyae.kernels.conventions import ACTIVATIONS, DATA, HYPER, LOSSES
 from tinyae.kernels.cuda_host import HostRunner, find_compiler
+from tinyae.kernels.cursor_cupy import CursorKernels
 from tinyae.kernels.dense_cupy import TILES, DenseKernels
 from tinyae.kernels.matmul_ladder_cupy import RUNGS, LadderKernels
 
@@ -64,8 +65,9 @@ OPTIONS = {
     "OPENBLAS_NUM_THREADS": "1",
 }
 
-# The contract's operations on arrays, and the ladder's, which is none of them.
-OPERATIONS = (*(op for op in OPS if op != "write"), "matmul")
+# The contract's operations on arrays, what a recorded step begins and ends with, and the ladder's.
+STEPS = ("begin_step", "end_step")
+OPERATIONS = (*(op for op in OPS if op != "write"), *STEPS, "matmul")
 
 # batch, n_in, n_out: a single element; without samples, inputs or outputs; several blocks of
 # each kernel, the last of them not full, and several steps along each sum
@@ -140,6 +142,8 @@ def implementations(runner: Any, op: str) -> list[Callable[..., None]]:
     """The operation on the runner: every tile of the dense layer, every rung of the ladder."""
     if op == "matmul":  # from the last: making 1024 threads for the first takes a second
         return [partial(LadderKernels(runner).matmul, rung) for rung in reversed(RUNGS)]
+    if op in STEPS:
+        return [getattr(CursorKernels(runner), op)]
     if op == "dense_backward_weights":
         choices = [DenseKernels(runner, tile, splits) for tile in TILES for splits in (1, 3)]
     elif op.startswith("dense"):
@@ -152,13 +156,20 @@ def implementations(runner: Any, op: str) -> list[Callable[..., None]]:
 def reference(op: str) -> Callable[..., None]:
     if op == "matmul":
         return lambda a, b, c: np.matmul(a, b, out=c)
+    if op in STEPS:
+        return {"begin_step": begin_step, "end_step": end_step}[op]
     return getattr(get_backend("numpy"), op)
 
 
 def calls(op: str, dtype: str) -> Iterator[dict[str, Any]]:
     """Valid arguments of every shape; in one of them every activation, loss and type of data."""
     for shape in SHAPES:
-        call = matrices(dtype, *shape) if op == "matmul" else arguments(op, dtype, *shape)
+        if op in STEPS:
+            call = epoch(*shape)[op]
+        elif op == "matmul":
+            call = matrices(dtype, *shape)
+        else:
+            call = arguments(op, dtype, *shape)
         if op == "random_permutation":
             call["n"] += 3  # even the permutation of a single number has a place to start
         yield call
@@ -177,6 +188,33 @@ def matrices(dtype: str, m: int, k: int, n: int) -> dict[str, Any]:
     rng = np.random.default_rng(1)
     shapes = {"a": (m, k), "b": (k, n), "c": (m, n)}
     return {name: rng.random(shape).astype(dtype) for name, shape in shapes.items()}
+
+
+def epoch(step: int, batch_size: int, n: int) -> dict[str, dict[str, Any]]:
+    """Arguments of the two that keep an epoch's place, at one of its steps."""
+    cursor, numbers = np.array([step]), np.random.default_rng(1).random((step + 1, len(HYPER) + 2))
+    numbers[:, -1] = 2**31 + np.arange(step + 1)
+    begin = {
+        "cursor": cursor, "order": np.arange(step * batch_size + n)[::-1].copy(),
+        "batch_size": batch_size, "numbers": numbers, "positions": np.zeros(n, np.int64),
+        "hyper": np.zeros(len(HYPER)), "std": np.zeros(1), "state": np.zeros(4, np.uint32),
+    }  # fmt: skip
+    end = {"cursor": cursor, "totals": np.array([2.0, 3.0]), "history": np.zeros((step + 1, 2))}
+    return {"begin_step": begin, "end_step": end}
+
+
+def begin_step(
+    cursor: Any, order: Any, batch_size: int, numbers: Any, positions: Any, hyper: Any, std: Any,
+    state: Any,
+) -> None:  # fmt: skip
+    start = cursor[0] * batch_size
+    positions[:] = order[start : start + len(positions)]
+    *hyper[:], std[0], state[3] = numbers[cursor[0]]
+
+
+def end_step(cursor: Any, totals: Any, history: Any) -> None:
+    history[cursor[0]] = totals
+    cursor[0] += 1
 
 
 def implementations_in_python(op: str) -> list[Callable[..., None]]:
@@ -224,7 +262,7 @@ def run_on_gpu(ops: Sequence[str]) -> None:
 def run_in_python(ops: Sequence[str]) -> None:
     """Numba allocates each array by itself, too."""
     backend = get_backend("numba-cuda")
-    for op, dtype in product(ops, REALS):
+    for op, dtype in product((op for op in ops if op not in STEPS), REALS):
         run(implementations_in_python(op), op, dtype, backend.to_device, backend.to_host)
 
 
