@@ -208,8 +208,8 @@ def _kernels(results: Results, rows: list[Row], device: str) -> str:
         cells = (_rate(of.get(name), unit) for name in names)
         lines.append(_line(f"`{op}`", case_name(of[own]), unit, *cells))
     text = (
-        "Operations by themselves, the largest case of each, with the share of the ceiling. Where it\n"
-        "exceeds 100 %, the data stay in a cache, which is faster than the largest copy:"
+        "Operations by themselves, the largest case of each, with the share of the ceiling.\n"
+        "Where it exceeds 100 %, the data stay in a cache, which is faster than the largest copy:"
     )
     return text + "\n\n" + "\n".join(lines)
 
