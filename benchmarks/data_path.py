@@ -3,11 +3,12 @@
     python benchmarks/data_path.py
 
 The time within ``batches.Order`` and ``batches.Feeder`` over that of the whole epoch, for the
-nets and batch sizes of bench_epoch_cpu.py: median and quartiles of 25 epochs.
+nets and batch sizes of ``tinyae bench --only epoch``: median and quartiles of 25 epochs.
 """
 
 from __future__ import annotations
 
+import itertools
 import sys
 import time
 from collections.abc import Callable
@@ -19,8 +20,11 @@ import numpy as np
 
 from tinyae import batches
 
-sys.path.insert(0, str(Path(__file__).parent))
-from bench_epoch_cpu import CELLS, numba_epoch
+# of the tests, the reference that checks are made with
+sys.path.extend([str(Path(__file__).parent), str(Path(__file__).parent.parent / "tests")])
+
+import nets
+from own import own_epoch
 
 EPOCHS = 25
 
@@ -52,8 +56,8 @@ def main() -> None:
     ):  # fmt: skip
         stopwatch.watch(owner, name)
     print("net    batch  % of an epoch  (quartiles)")
-    for net, batch in CELLS:
-        epoch = numba_epoch(net, batch)
+    for net, batch in itertools.product(nets.NETS, nets.BATCHES):
+        epoch = own_epoch("numba", "epoch", net, nets.pixels(batch), batch)
         epoch()
         shares = []
         for _ in range(EPOCHS):

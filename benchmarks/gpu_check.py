@@ -1,10 +1,11 @@
-"""Is the CUDA C column right on this machine's GPU? One command, one JSON file.
+"""Are the CUDA columns right on this machine's GPU? One command, one JSON file.
 
     python benchmarks/gpu_check.py
 
 Runs the tests that are marked ``gpu`` (every operation, every shape, training, the ladder), then
-NVIDIA's compute-sanitizer over every kernel: memcheck (bounds, alignment), racecheck (missing
-barriers), initcheck (memory that was never written) and synccheck (barriers that not all reach).
+NVIDIA's compute-sanitizer over every kernel of cupy, and of numba-cuda where that is installed:
+memcheck (bounds, alignment), racecheck (missing barriers), initcheck (memory that was never
+written) and synccheck (barriers that not all reach).
 The file goes to benchmarks/results/; the exit code is 0 when all is clean. Nothing is timed.
 """
 
@@ -72,6 +73,7 @@ def describe_machine() -> dict[str, Any]:
         "python": platform.python_version(),
         "numpy": importlib.metadata.version("numpy"),
         "cupy": wheels,
+        "numba-cuda": nvidia.numba_cuda_version() or None,
         "nvrtc": nvrtc.version if nvrtc else None,
         "driver": driver.version,
         "device": asdict(driver.devices[0]),
@@ -89,8 +91,11 @@ def run_sanitizer(tool: str) -> dict[str, Any]:
     if program is None:
         return {"clean": False, "missing": "compute-sanitizer comes with NVIDIA's CUDA toolkit"}
     script = str(ROOT / "tests" / "cuda_sanitize.py")
-    command = [program, "--tool", tool, "--error-exitcode", "9", sys.executable, script, "gpu"]
-    return _counted(command, r"ERROR SUMMARY: 0 errors|RACECHECK SUMMARY: 0 hazards")
+    results = {}
+    for column in ("gpu", "numba-cuda") if nvidia.numba_cuda_version() else ("gpu",):
+        command = [program, "--tool", tool, "--error-exitcode", "9", sys.executable, script, column]
+        results[column] = _counted(command, r"ERROR SUMMARY: 0 errors|RACECHECK SUMMARY: 0 hazards")
+    return {"clean": all(result["clean"] for result in results.values()), **results}
 
 
 def _counted(command: list[str], good: str) -> dict[str, Any]:

@@ -28,6 +28,7 @@ The CUDA C column is one set of sources and launchers with two runners:
     cuda_source.py            a .cu as text, ready for a compiler
     cuda_device.py            backend cupy: NVRTC and a GPU, through CuPy
     cuda_host.py, .h          backend cuda-host: a C++ compiler and the CPU, for tests and learners
+    cursor.cu                 where an epoch stands, for steps that are recorded and replayed
     matmul_ladder.cu          seven products from naive to double buffered, one idea each
 
 The Numba CUDA column has these kernels once more, in Python: lay ``dense_numba_cuda`` beside

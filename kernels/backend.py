@@ -176,6 +176,39 @@ class MakeStep(Protocol):
     def __call__(self, plan: StepPlan) -> Step: ...
 
 
+class Record(Protocol):
+    """Notes the launches that ``work`` makes, without running them. Calling the result runs them in
+    their order, on what then lies in the same arrays. ``work`` must have been run before."""
+
+    def __call__(self, work: Callable[[], None]) -> Callable[[], None]: ...
+
+
+class BeginStep(Protocol):
+    """At step s = cursor[0] of an epoch: positions = order[s batch_size ...], and row s of numbers
+    (float64: ``HYPER``, a standard deviation, an update's number) into hyper, std and state[3]"""
+
+    def __call__(
+        self, cursor: Array, order: Array, batch_size: int, numbers: Array, positions: Array,
+        hyper: Array, std: Array, state: Array,
+    ) -> None: ...  # fmt: skip
+
+
+class EndStep(Protocol):
+    """history[cursor[0]] = totals, then cursor[0] += 1"""
+
+    def __call__(self, cursor: Array, totals: Array, history: Array) -> None: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recorder:
+    """How a device replays a training step: recorded once, and its place in the epoch is kept in
+    device memory, so that the host sends nothing but the word to go on."""
+
+    record: Record
+    begin_step: BeginStep
+    end_step: EndStep
+
+
 class LimitThreads(Protocol):
     """At most so many CPU threads in a ``with`` block; None leaves their number to the backend."""
 
@@ -217,8 +250,9 @@ class Backend:
     random_bernoulli: RandomBernoulli
     random_permutation: RandomPermutation
     # what a column may have beyond its operations: a whole training step as one piece that is
-    # faster than they are, and threads that can be counted
+    # faster than they are, or a way of replaying one; and threads that can be counted
     make_step: MakeStep | None = None
+    recorder: Recorder | None = None
     limit_threads: LimitThreads | None = None
 
 
@@ -226,7 +260,8 @@ P = ParamSpec("P")
 
 # What takes no backend arrays, or any: all other operations are checked.
 UNCHECKED = (
-    "name", "host", "empty", "to_device", "to_host", "synchronize", "make_step", "limit_threads",
+    "name", "host", "empty", "to_device", "to_host", "synchronize", "make_step", "recorder",
+    "limit_threads",
 )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from .backend import Backend, checked
+from .backend import Backend, Recorder, checked
 from .cuda_runner import Runner
 
 
@@ -180,6 +180,7 @@ def cuda_c(runner: Runner) -> Backend:
     """The CUDA C column on a runner, its arrays in host memory."""
     from . import memory_numpy
     from .activation_cupy import ActivationKernels
+    from .cursor_cupy import CursorKernels
     from .dense_cupy import DenseKernels
     from .gather_cupy import GatherKernels
     from .loss_cupy import LossKernels
@@ -188,6 +189,7 @@ def cuda_c(runner: Runner) -> Backend:
 
     dense, activation = DenseKernels(runner), ActivationKernels(runner)
     update, random = UpdateKernels(runner), RandomKernels(runner)
+    cursor = CursorKernels(runner)
     return Backend(
         name=runner.name,
         host=True,
@@ -215,6 +217,9 @@ def cuda_c(runner: Runner) -> Backend:
         add_normal=random.add_normal,
         random_bernoulli=random.random_bernoulli,
         random_permutation=random.random_permutation,
+        recorder=Recorder(
+            record=runner.record, begin_step=cursor.begin_step, end_step=cursor.end_step
+        ),
     )
 
 

@@ -14,6 +14,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +48,7 @@ class HostRunner:
         self.cache = cache_folder()
         self._libraries: dict[tuple[str, str], ctypes.CDLL] = {}
         self._functions: dict[tuple[str, str, str], Any] = {}
+        self._local = threading.local()
 
     def launch(
         self, file: str, kernel: str, dtype: str, grid: tuple[int, int, int],
@@ -55,6 +58,10 @@ class HostRunner:
 
         args: arrays (passed as pointers) and NumPy scalars of just the kernel's types.
         """
+        recording: list[Any] | None = getattr(self._local, "recording", None)
+        if recording is not None:
+            recording.append((file, kernel, dtype, grid, block, args))
+            return
         function = self._function(file, kernel, dtype)
         values = [_value(arg) for arg in args]
         pointers = (ctypes.c_void_p * len(values))(*map(ctypes.addressof, values))
@@ -62,6 +69,21 @@ class HostRunner:
                            len(values))  # fmt: skip
         if failure:
             raise RuntimeError(f"{file}, {kernel}: {failure.decode()}")
+
+    def record(self, work: Callable[[], None]) -> Callable[[], None]:
+        """Notes the launches that ``work`` makes without running them; the result runs them."""
+        launches: list[tuple[Any, ...]] = []
+        self._local.recording = launches
+        try:
+            work()
+        finally:
+            self._local.recording = None
+
+        def replay() -> None:
+            for launch in launches:
+                self.launch(*launch)
+
+        return replay
 
     def scratch(self, shape: tuple[int, ...], dtype: str, slot: int = 0) -> Array:
         """Uninitialised memory, valid until the slot is asked for again."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import numpy as np
@@ -23,6 +24,12 @@ class Runner(Protocol):
         """Runs ``kernel`` of ``file``, compiled with REAL = dtype.
 
         args: arrays, passed as pointers, and NumPy scalars of just the kernel's types.
+        """
+
+    def record(self, work: Callable[[], None]) -> Callable[[], None]:
+        """Notes the launches that ``work`` makes without running them; the result runs them.
+
+        ``work`` has been run before, so that kernels are compiled and scratch memory is there.
         """
 
     def scratch(self, shape: tuple[int, ...], dtype: str, slot: int = 0) -> Array:

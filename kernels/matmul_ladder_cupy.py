@@ -29,28 +29,35 @@ class LadderKernels:
 
     def matmul(self, rung: str, a: Array, b: Array, c: Array) -> None:
         """c (m, n) = a (m, k) @ b (k, n) by the kernel ``rung``, one of RUNGS."""
-        if rung not in RUNGS:
-            raise ValueError(f"rung must be one of {', '.join(RUNGS)}, got {rung!r}")
-        tile, block = _BLOCKS[rung]
-        m, n, k = self._sizes(a, b, c)
-        most_columns = min(MOST, MOST_BLOCKS_Y * tile)
-        for what, size, most in (
-            ("rows of a", m, MOST), ("columns of a", k, MOST), ("columns of b", n, most_columns),
-        ):  # fmt: skip
-            if size > most:
-                raise ValueError(f"{rung} takes at most {most} {what}, got {size}")
-        if m and n:
-            grid = (blocks(m, tile), blocks(n, tile), 1)
-            args = (a, b, c, *ints(m, n, k))
+        sizes, grid, block = plan(self.runner.array_type, RUNGS, rung, a, b, c)
+        if c.size:
+            args = (a, b, c, *ints(*sizes))
             self.runner.launch("matmul_ladder.cu", rung, a.dtype.name, grid, block, args)
 
-    def _sizes(self, a: Array, b: Array, c: Array) -> tuple[int, int, int]:
-        kind = self.runner.array_type
-        for name, value in {"a": a, "b": b}.items():
-            checks.array(kind, name, value, None, "float32", "float64")
-            if value.ndim != 2:
-                raise ValueError(f"{name} must have 2 dimensions, got shape {value.shape}")
-        (m, k), n = a.shape, b.shape[1]
-        checks.array(kind, "b", b, (k, n), a.dtype.name)
-        checks.array(kind, "c", c, (m, n), a.dtype.name)
-        return m, n, k
+
+def plan(
+    kind: type, rungs: tuple[str, ...], rung: str, a: Array, b: Array, c: Array
+) -> tuple[tuple[int, int, int], Dim, Dim]:
+    """(m, n, k), the grid and the block; refuses what the kernel cannot take."""
+    if rung not in rungs:
+        raise ValueError(f"rung must be one of {', '.join(rungs)}, got {rung!r}")
+    tile, block = _BLOCKS[rung]
+    m, n, k = sizes = _sizes(kind, a, b, c)
+    most_columns = min(MOST, MOST_BLOCKS_Y * tile)
+    for what, size, most in (
+        ("rows of a", m, MOST), ("columns of a", k, MOST), ("columns of b", n, most_columns),
+    ):  # fmt: skip
+        if size > most:
+            raise ValueError(f"{rung} takes at most {most} {what}, got {size}")
+    return sizes, (blocks(m, tile), blocks(n, tile), 1), block
+
+
+def _sizes(kind: type, a: Array, b: Array, c: Array) -> tuple[int, int, int]:
+    for name, value in {"a": a, "b": b}.items():
+        checks.array(kind, name, value, None, "float32", "float64")
+        if value.ndim != 2:
+            raise ValueError(f"{name} must have 2 dimensions, got shape {value.shape}")
+    (m, k), n = a.shape, b.shape[1]
+    checks.array(kind, "b", b, (k, n), a.dtype.name)
+    checks.array(kind, "c", c, (m, n), a.dtype.name)
+    return m, n, k

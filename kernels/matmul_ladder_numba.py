@@ -6,7 +6,7 @@
     in_tiles       a tile of c stays in registers while k runs (``tile_numba``, ``matmul_numba``)
     with_threads   the columns of c are shared: what ``dense_numba`` does
 
-``benchmarks/bench_matmul_ladder_cpu.py`` times the rungs beside BLAS.
+``tinyae bench --only ladder`` times the rungs beside BLAS.
 """
 
 from __future__ import annotations

@@ -109,6 +109,14 @@ def launch(kernel: Any, grid: Dim, block: Dim, *args: Any) -> None:
 # ---- what Python's math lacks
 
 
+def _calling_one(function: Any) -> Any:
+    return lambda x: function(x)  # noqa: PLW0108
+
+
+def _calling_two(function: Any) -> Any:
+    return lambda a, b: function(a, b)  # noqa: PLW0108
+
+
 def mul_rn(a: Any, b: Any) -> Any:
     """a * b, rounded: never the first half of a fused multiply-add"""
     return a * b
@@ -123,12 +131,8 @@ if not SIMULATED:  # there the functions above are called, here CUDA's of the ar
     from numba.cuda import libdevice, types
     from numba.cuda.extending import overload
 
-    @overload(mul_rn)  # type: ignore[untyped-decorator, unused-ignore]
-    def _mul_rn(a: Any, b: Any) -> Any:
-        rounded = libdevice.fmul_rn if a == types.float32 else libdevice.dmul_rn
-        return lambda a, b: rounded(a, b)  # noqa: PLW0108
-
-    @overload(sincospi)  # type: ignore[untyped-decorator, unused-ignore]
-    def _sincospi(x: Any) -> Any:
-        both = libdevice.sincospif if x == types.float32 else libdevice.sincospi
-        return lambda x: both(x)  # noqa: PLW0108
+    # all lambdas: Numba compares the signatures, annotations included
+    products = _calling_two(libdevice.fmul_rn), _calling_two(libdevice.dmul_rn)
+    angles = _calling_one(libdevice.sincospif), _calling_one(libdevice.sincospi)
+    overload(mul_rn)(lambda a, b: products[a != types.float32])
+    overload(sincospi)(lambda x: angles[x != types.float32])

@@ -103,14 +103,22 @@ def nesterov_kernel(
 
 
 @device
-def move(g: Any, i: int, m: Array, v: Array, hyper: Array, real: Any) -> Any:
+def adam_numbers(hyper: Array, real: Any) -> Any:
+    """What adam and adamw need of the step's numbers, computed once and not for each parameter."""
+    step = hyper[LEARNING_RATE] / hyper[CORRECTION1]
+    return (
+        real(hyper[BETA1]), real(1.0 - hyper[BETA1]), real(hyper[BETA2]), real(1.0 - hyper[BETA2]),
+        real(step), real(hyper[CORRECTION2]), real(hyper[EPS]),
+    )  # fmt: skip
+
+
+@device
+def move(g: Any, i: int, m: Array, v: Array, numbers: Any) -> Any:
     """Advances moments i by g; returns lr m^ / (sqrt(v^) + eps): what adam and adamw share."""
-    beta1, beta2 = real(hyper[BETA1]), real(hyper[BETA2])
-    one_minus_beta1, one_minus_beta2 = real(1.0 - hyper[BETA1]), real(1.0 - hyper[BETA2])
-    step = real(hyper[LEARNING_RATE] / hyper[CORRECTION1])
+    beta1, one_minus_beta1, beta2, one_minus_beta2, step, correction2, eps = numbers
     m[i] = beta1 * m[i] + one_minus_beta1 * g
     v[i] = beta2 * v[i] + one_minus_beta2 * (g * g)
-    return step * m[i] / (math.sqrt(v[i] / real(hyper[CORRECTION2])) + real(hyper[EPS]))
+    return step * m[i] / (math.sqrt(v[i] / correction2) + eps)
 
 
 @kernel
@@ -121,10 +129,10 @@ def adam_kernel(
     if not math.isfinite(guard[0]):
         return
     real = w.dtype.type
-    decay = real(hyper[WEIGHT_DECAY])
+    decay, numbers = real(hyper[WEIGHT_DECAY]), adam_numbers(hyper, real)
     for i in range(cuda.grid(1), w.size, cuda.gridsize(1)):
         g = decayed(grad[i], w[i], decay, i < n_decayed)
-        w[i] -= move(g, i, m, v, hyper, real)
+        w[i] -= move(g, i, m, v, numbers)
 
 
 @kernel
@@ -136,9 +144,10 @@ def adamw_kernel(
         return
     real = w.dtype.type
     keep = real(1.0 - hyper[LEARNING_RATE] * hyper[WEIGHT_DECAY])
+    numbers = adam_numbers(hyper, real)
     for i in range(cuda.grid(1), w.size, cuda.gridsize(1)):
         shrunk = keep * w[i] if i < n_decayed else w[i]
-        w[i] = shrunk - move(grad[i], i, m, v, hyper, real)
+        w[i] = shrunk - move(grad[i], i, m, v, numbers)
 
 
 # ---- clipping by the norm of the whole gradient: two stages for the norm, one for the scale

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Generator
 from functools import cache
 
@@ -26,6 +27,8 @@ STRICT = os.environ.get("TINYAE_STRICT") == "1"
 # Numba's simulator of a GPU takes the place of numba.cuda, so it has a process of its own: see
 # test_numba_cuda_simulated.py. There the one backend is the simulated one.
 SIMULATED = os.environ.get("NUMBA_ENABLE_CUDASIM") == "1"
+if SIMULATED:  # hundreds of threads wait for a busy one to be interrupted: three times as fast
+    sys.setswitchinterval(1e-4)
 
 ON_GPU = [pytest.param(name, marks=pytest.mark.gpu) for name in ("cupy", "numba-cuda")]
 ELSEWHERE = [name for name in available_backends() if name not in ("cupy", "numba-cuda")]

@@ -2,7 +2,8 @@
 
     python tests/cuda_sanitize.py thread     # ThreadSanitizer: data races
     python tests/cuda_sanitize.py address    # AddressSanitizer and UBSan: bounds, overflow, ...
-    compute-sanitizer python tests/cuda_sanitize.py gpu     # the same calls on a GPU
+    compute-sanitizer python tests/cuda_sanitize.py gpu         # the same calls on a GPU,
+    compute-sanitizer python tests/cuda_sanitize.py numba-cuda  # and of the kernels in Python
 
 Each operation is called with small awkward shapes in both dtypes and compared with the NumPy
 column; at last the kernels that ran are printed, one a line. A sanitizer that finds something
@@ -28,8 +29,9 @@ from test_kernel_contract import OPS, arguments
 
 from tinyae.kernels import cuda_source
 from tinyae.kernels.columns import cuda_c, get_backend
-from tinyae.kernels.conventions import ACTIVATIONS, DATA, LOSSES
+from tinyae.kernels.conventions import ACTIVATIONS, DATA, HYPER, LOSSES
 from tinyae.kernels.cuda_host import HostRunner, find_compiler
+from tinyae.kernels.cursor_cupy import CursorKernels
 from tinyae.kernels.dense_cupy import TILES, DenseKernels
 from tinyae.kernels.matmul_ladder_cupy import RUNGS, LadderKernels
 
@@ -63,8 +65,9 @@ OPTIONS = {
     "OPENBLAS_NUM_THREADS": "1",
 }
 
-# The contract's operations on arrays, and the ladder's, which is none of them.
-OPERATIONS = (*(op for op in OPS if op != "write"), "matmul")
+# The contract's operations on arrays, what a recorded step begins and ends with, and the ladder's.
+STEPS = ("begin_step", "end_step")
+OPERATIONS = (*(op for op in OPS if op != "write"), *STEPS, "matmul")
 
 # batch, n_in, n_out: a single element; without samples, inputs or outputs; several blocks of
 # each kernel, the last of them not full, and several steps along each sum
@@ -139,6 +142,8 @@ def implementations(runner: Any, op: str) -> list[Callable[..., None]]:
     """The operation on the runner: every tile of the dense layer, every rung of the ladder."""
     if op == "matmul":  # from the last: making 1024 threads for the first takes a second
         return [partial(LadderKernels(runner).matmul, rung) for rung in reversed(RUNGS)]
+    if op in STEPS:
+        return [getattr(CursorKernels(runner), op)]
     if op == "dense_backward_weights":
         choices = [DenseKernels(runner, tile, splits) for tile in TILES for splits in (1, 3)]
     elif op.startswith("dense"):
@@ -151,13 +156,20 @@ def implementations(runner: Any, op: str) -> list[Callable[..., None]]:
 def reference(op: str) -> Callable[..., None]:
     if op == "matmul":
         return lambda a, b, c: np.matmul(a, b, out=c)
+    if op in STEPS:
+        return {"begin_step": begin_step, "end_step": end_step}[op]
     return getattr(get_backend("numpy"), op)
 
 
 def calls(op: str, dtype: str) -> Iterator[dict[str, Any]]:
     """Valid arguments of every shape; in one of them every activation, loss and type of data."""
     for shape in SHAPES:
-        call = matrices(dtype, *shape) if op == "matmul" else arguments(op, dtype, *shape)
+        if op in STEPS:
+            call = epoch(*shape)[op]
+        elif op == "matmul":
+            call = matrices(dtype, *shape)
+        else:
+            call = arguments(op, dtype, *shape)
         if op == "random_permutation":
             call["n"] += 3  # even the permutation of a single number has a place to start
         yield call
@@ -178,13 +190,54 @@ def matrices(dtype: str, m: int, k: int, n: int) -> dict[str, Any]:
     return {name: rng.random(shape).astype(dtype) for name, shape in shapes.items()}
 
 
+def epoch(step: int, batch_size: int, n: int) -> dict[str, dict[str, Any]]:
+    """Arguments of the two that keep an epoch's place, at one of its steps."""
+    cursor, numbers = np.array([step]), np.random.default_rng(1).random((step + 1, len(HYPER) + 2))
+    numbers[:, -1] = 2**31 + np.arange(step + 1)
+    begin = {
+        "cursor": cursor, "order": np.arange(step * batch_size + n)[::-1].copy(),
+        "batch_size": batch_size, "numbers": numbers, "positions": np.zeros(n, np.int64),
+        "hyper": np.zeros(len(HYPER)), "std": np.zeros(1), "state": np.zeros(4, np.uint32),
+    }  # fmt: skip
+    end = {"cursor": cursor, "totals": np.array([2.0, 3.0]), "history": np.zeros((step + 1, 2))}
+    return {"begin_step": begin, "end_step": end}
+
+
+def begin_step(
+    cursor: Any, order: Any, batch_size: int, numbers: Any, positions: Any, hyper: Any, std: Any,
+    state: Any,
+) -> None:  # fmt: skip
+    start = cursor[0] * batch_size
+    positions[:] = order[start : start + len(positions)]
+    *hyper[:], std[0], state[3] = numbers[cursor[0]]
+
+
+def end_step(cursor: Any, totals: Any, history: Any) -> None:
+    history[cursor[0]] = totals
+    cursor[0] += 1
+
+
+def implementations_in_python(op: str) -> list[Callable[..., None]]:
+    """The same of the numba-cuda column."""
+    from tinyae.kernels import dense_numba_cuda
+    from tinyae.kernels import matmul_ladder_numba_cuda as ladder
+
+    if op == "matmul":
+        return [partial(ladder.matmul, rung) for rung in ladder.RUNGS]
+    if op.startswith("dense"):
+        several = (1, 3) if op == "dense_backward_weights" else (None,)
+        choices = [dense_numba_cuda.DenseKernels(tile, n) for tile in TILES for n in several]
+        return [getattr(choice, op) for choice in choices]
+    return [getattr(get_backend("numba-cuda"), op)]
+
+
 def run(
-    runner: Any, op: str, dtype: str,
+    kernels: list[Callable[..., None]], op: str, dtype: str,
     move: Callable[[np.ndarray], Any] = fenced, back: Callable[[Any], np.ndarray] = np.asarray,
 ) -> None:  # fmt: skip
     """Makes the calls; the results must be NumPy's up to rounding."""
     close = {"float32": 1e-4, "float64": 1e-10}[dtype]
-    for kernel, call in product(implementations(runner, op), calls(op, dtype)):
+    for kernel, call in product(kernels, calls(op, dtype)):
         arrays = [name for name, value in call.items() if isinstance(value, np.ndarray)]
         result = {**call, **{name: move(call[name]) for name in arrays}}
         expected = {**call, **{name: call[name].copy() for name in arrays}}
@@ -203,18 +256,28 @@ def run_on_gpu(ops: Sequence[str]) -> None:
     cupy.cuda.set_allocator(None)
     runner = DeviceRunner()
     for op, dtype in product(ops, REALS):
-        run(runner, op, dtype, cupy.asarray, cupy.asnumpy)
+        run(implementations(runner, op), op, dtype, cupy.asarray, cupy.asnumpy)
+
+
+def run_in_python(ops: Sequence[str]) -> None:
+    """Numba allocates each array by itself, too."""
+    backend = get_backend("numba-cuda")
+    for op, dtype in product((op for op in ops if op not in STEPS), REALS):
+        run(implementations_in_python(op), op, dtype, backend.to_device, backend.to_host)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("sanitizer", choices=(*SANITIZERS, "gpu"))
+    parser.add_argument("sanitizer", choices=(*SANITIZERS, "gpu", "numba-cuda"))
     parser.add_argument("--op", choices=OPERATIONS, help="only this one")
     parser.add_argument("--sources", type=Path, help="folder of other .cu files to run")
     options = parser.parse_args()
     ops = [options.op] if options.op else OPERATIONS
     if options.sanitizer == "gpu":
         run_on_gpu(ops)
+        return
+    if options.sanitizer == "numba-cuda":
+        run_in_python(ops)
         return
     variables = environment(options.sanitizer)
     if os.environ.pop("LD_PRELOAD", "") != variables["LD_PRELOAD"]:  # the compiler needs none
@@ -227,7 +290,7 @@ def main() -> None:
     for more_variables, dtypes in sanitizer.passes:
         os.environ.update(more_variables)
         for op, dtype in product(ops, dtypes):
-            run(runner, op, dtype)
+            run(implementations(runner, op), op, dtype)
     for line in sorted(runner.launched):
         print(*line)
 

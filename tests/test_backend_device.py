@@ -79,7 +79,7 @@ def fake_column() -> contract.Backend:
     operations = {
         field.name: on_device(getattr(host, field.name))
         for field in dataclasses.fields(host)
-        if field.name not in memory | {"name", "host", "make_step", "limit_threads"}
+        if field.name not in memory | {"name", "host", "make_step", "recorder", "limit_threads"}
     }
     return contract.Backend(
         name="fake-device",

@@ -54,6 +54,9 @@ class RawModule:
         assert kernel in kernel_names(self.code)
 
         def launch(grid: tuple[int, ...], block: tuple[int, ...], args: tuple[Any, ...]) -> None:
+            if Stream.capturing is not None:
+                Stream.capturing.append(lambda: launch(grid, block, args))
+                return
             assert len(grid) == len(block) == 3
             assert all(isinstance(a, (StandIn, np.generic)) for a in args), args
             file = self.code.split('.cu"')[0].rsplit("/", 1)[1] + ".cu"
@@ -62,6 +65,45 @@ class RawModule:
             self.host.launch(file, kernel, dtype, grid, block, plain)
 
         return launch
+
+
+class Stream:
+    """A stream that can be captured: launches in its ``with`` block become a graph."""
+
+    capturing: list[Any] | None = None
+    inside = False
+
+    def __init__(self, non_blocking: bool) -> None:
+        assert non_blocking
+
+    def __enter__(self) -> None:
+        Stream.inside = True
+
+    def __exit__(self, *_: Any) -> None:
+        Stream.inside = False
+
+    def begin_capture(self) -> None:
+        assert Stream.inside and Stream.capturing is None
+        Stream.capturing = []
+
+    def end_capture(self) -> Any:
+        launches, Stream.capturing = Stream.capturing, None
+        return types.SimpleNamespace(launch=lambda: [launch() for launch in launches or ()])
+
+
+class Event:
+    """Notes what is asked of it."""
+
+    log: list[tuple[str, int]] = []
+
+    def __init__(self, disable_timing: bool) -> None:
+        self.number = len({number for _, number in Event.log})
+
+    def record(self) -> None:
+        Event.log.append(("record", self.number))
+
+    def synchronize(self) -> None:
+        Event.log.append(("wait", self.number))
 
 
 @pytest.fixture
@@ -81,8 +123,9 @@ def cupy(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     module.asarray = lambda host: StandIn(np.array(host))
     module.asnumpy = lambda array: array.memory.copy()
     module.cuda = types.SimpleNamespace(
-        runtime=runtime, get_current_stream=lambda: stream, set_allocator=lambda allocator: None
-    )
+        runtime=runtime, get_current_stream=lambda: stream, set_allocator=lambda allocator: None,
+        Stream=Stream, Event=Event,
+    )  # fmt: skip
     monkeypatch.setitem(sys.modules, "cupy", module)
     monkeypatch.setattr(cuda_driver, "missing_gpu", lambda: "")
     forget(monkeypatch)
@@ -111,6 +154,44 @@ def test_training_through_cupy_is_training_on_cuda_host(cupy: Any) -> None:
         np.testing.assert_array_equal(device.parameters()[name], value, err_msg=name)
     assert device.history_["val_loss"] == host.history_["val_loss"]
     np.testing.assert_array_equal(device.encode(X), host.encode(X))
+
+
+def test_steps_are_replayed_as_a_graph(cupy: Any) -> None:
+    """Training without validation: then cuda-host replays too, and the bytes are the same."""
+    options: dict[str, Any] = {"hidden": (9,), "code": 2, "epochs": 2, "batch_size": 16,
+        "random_state": 0, "code_noise": 0.1}  # fmt: skip
+    host = Autoencoder(**options, backend="cuda-host").fit(X)
+    device = Autoencoder(**options, backend="cupy").fit(X)
+    for name, value in host.parameters().items():
+        np.testing.assert_array_equal(device.parameters()[name], value, err_msg=name)
+    assert Stream.capturing is None and not Stream.inside
+
+
+def test_the_host_runs_ahead_but_not_away(cupy: Any) -> None:
+    """At most 2 AHEAD launches wait; the GPU is never waited for while it has fewer than AHEAD."""
+    from tinyae.kernels.cuda_device import AHEAD, DeviceRunner
+
+    Event.log.clear()
+    launched = []
+    runner = DeviceRunner()
+    x = cupy.array(np.ones((1, 1)), order="C")
+    backend = columns.cuda_c(runner)
+    replay = runner.record(lambda: backend.activation_forward(x, "relu", x))
+    for _ in range(4 * AHEAD):
+        replay()
+        launched.append(len(Event.log))
+    assert Event.log == [("record", 0), ("record", 1), ("wait", 0), ("record", 2), ("wait", 1),
+                         ("record", 3), ("wait", 2)]  # fmt: skip
+    assert [launched.index(n) + 1 for n in (1, 3, 5, 7)] == [AHEAD * i for i in (1, 2, 3, 4)]
+
+
+def test_a_graph_keeps_its_scratch_memory(cupy: Any) -> None:
+    from tinyae.kernels.cuda_device import DeviceRunner
+
+    runner = DeviceRunner()
+    used = runner.scratch((8,), "float64")
+    replay = runner.record(lambda: None)
+    assert any(np.shares_memory(kept.memory, used.memory) for kept in replay._kept)
 
 
 def test_auto_takes_the_gpu_where_one_answers(cupy: Any) -> None:

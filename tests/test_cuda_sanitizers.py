@@ -29,10 +29,11 @@ SCRIPT = Path(__file__).with_name("cuda_sanitize.py")
 SOURCES = sorted((*FOLDER.glob("*.cu"), *FOLDER.glob("*.cuh")))
 
 # Made of words, the same in both dtypes: the launchers run these as float32 alone.
-WITHOUT_REALS = ("random_bits", "random_permutation")
+WITHOUT_REALS = ("random_bits", "random_permutation", "begin_step", "end_step")
 
 # File with barriers -> an operation that comes to all of them.
 MEETS_BARRIERS = {
+    "cursor.cu": "end_step",
     "dense.cu": "dense_forward",
     "matmul_ladder.cu": "matmul",
     "random.cu": "random_permutation",

@@ -17,7 +17,7 @@ import pytest
 
 from reference import call, poisoned
 from tinyae.kernels import columns
-from tinyae.kernels.backend import UNCHECKED, Backend
+from tinyae.kernels.backend import UNCHECKED, Backend, Recorder
 from tinyae.kernels.columns import available_backends, backend_report, get_backend
 from tinyae.kernels.conventions import ACTIVATIONS, HYPER, LOSSES, NEEDS_INPUT
 
@@ -98,7 +98,7 @@ TESTED_IN = {
     "random_bits": "random", "random_uniform": "random", "random_normal": "random",
     "add_normal": "random",
     "random_bernoulli": "random", "random_permutation": "random",
-    "make_step": "step", "limit_threads": "step",
+    "make_step": "step", "recorder": "recording", "limit_threads": "step",
 }  # fmt: skip
 
 FIELDS = tuple(field.name for field in dataclasses.fields(Backend))
@@ -408,11 +408,14 @@ def test_random_numbers_take_bounded_memory(backend: Backend, op: str, dtype: st
 
 
 def test_signatures_are_the_protocols(backend: Backend) -> None:
-    hints = get_type_hints(Backend)
-    for name in FIELDS:
-        if name in ("name", "host") or getattr(backend, name) is None:
+    hints, owner = get_type_hints(Backend), dict.fromkeys(FIELDS, backend)
+    if backend.recorder is not None:
+        hints |= get_type_hints(Recorder)
+        owner |= dict.fromkeys(vars(backend.recorder), backend.recorder)
+    for name in owner:
+        if name in ("name", "host", "recorder") or getattr(owner[name], name) is None:
             continue
-        actual = inspect.signature(getattr(backend, name)).parameters.values()
+        actual = inspect.signature(getattr(owner[name], name)).parameters.values()
         if name == "synchronize":
             assert not actual
             continue

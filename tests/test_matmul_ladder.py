@@ -15,6 +15,7 @@ import pytest
 from reference import assert_within, dense, normals, poisoned, product_tolerance
 from tinyae.kernels import cuda_source
 from tinyae.kernels.backend import Backend
+from tinyae.kernels.columns import get_backend
 from tinyae.kernels.cuda_host import CompilerMissing, HostRunner, find_compiler
 from tinyae.kernels.cuda_runner import Runner
 from tinyae.kernels.matmul_ladder_cupy import MOST, MOST_BLOCKS_Y, RUNGS, LadderKernels
@@ -106,6 +107,23 @@ def test_on_the_columns_own_arrays(cuda: Backend, runner: Runner, rung: str, dty
         ladder.matmul(rung, a_, b_, c_)
         tolerance = product_tolerance(a, b, dtype)
         assert_within(cuda.to_host(c_), dense(a, b, np.zeros(n)), tolerance, (m, k, n))
+
+
+@pytest.mark.gpu
+def test_the_rungs_in_python(dtype: str) -> None:
+    """In Numba's simulator they have shapes of their own: simulated_ladder.py."""
+    backend = get_backend("numba-cuda")
+    from tinyae.kernels import matmul_ladder_numba_cuda as ladder
+
+    assert set(ladder.RUNGS) == set(RUNGS) - {"matmul_6_vectors"}
+    rng = np.random.default_rng(2)
+    for rung, _ in product(ladder.RUNGS, range(60)):
+        m, k, n = (int(s) for s in rng.choice(SIZES, 3))
+        a, b = normals(rng, (m, k), dtype), normals(rng, (k, n), dtype)
+        a_, b_, c_ = map(backend.to_device, (a, b, poisoned((m, n), dtype)))
+        ladder.matmul(rung, a_, b_, c_)
+        tolerance = product_tolerance(a, b, dtype)
+        assert_within(backend.to_host(c_), dense(a, b, np.zeros(n)), tolerance, (m, k, n))
 
 
 # Runs the rungs with vectors where no vector fits: in each array in turn, by its address and by

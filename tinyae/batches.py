@@ -36,11 +36,18 @@ class Order:
         if not self._first <= start <= stop <= self._first + self._piece.size:
             size = min(max(ORDER_CHUNK, stop - start), self.n - start)
             self._first, self._piece = start, self.backend.empty((size,), "int64")
-            if self._state is None:
-                self.backend.write(np.arange(start, start + size, dtype=np.int64), self._piece)
-            else:
-                self.backend.random_permutation(self._state, self.n, start, self._piece)
+            self._write(start, self._piece)
         return self._piece[start - self._first : stop - self._first]
+
+    def write_all(self, out: Array) -> None:
+        """out (n,) = the positions of the whole epoch"""
+        self._write(0, out)
+
+    def _write(self, start: int, out: Array) -> None:
+        if self._state is None:
+            self.backend.write(np.arange(start, start + out.size, dtype=np.int64), out)
+        else:
+            self.backend.random_permutation(self._state, self.n, start, out)
 
 
 class Feeder:
@@ -64,6 +71,11 @@ class Feeder:
         # data and positions are the library's own, the same kind at every step: the operation
         # without its argument check, which takes longer than gathering a small batch
         self._gather = inspect.unwrap(backend.gather)
+
+    @property
+    def resident(self) -> bool:
+        """Is ``fill`` nothing but an operation of the backend?"""
+        return self._data is not None and not (self.backend.host and self.rows.indices is not None)
 
     def order(self, seed: int, epoch: int, shuffle: bool) -> Order:
         return Order(self.home, len(self.rows), seed, epoch, shuffle)

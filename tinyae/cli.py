@@ -8,7 +8,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from . import augment_command, demo_commands, generate_commands, sweep_command
+from . import augment_command, bench_command, demo_commands, generate_commands, sweep_command
 from ._version import __version__
 from .estimator import Autoencoder
 from .kernels.conventions import ACTIVATIONS, LOSSES
@@ -132,7 +132,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     doctor.add_argument("--json", action="store_true", help="print one JSON object")
 
-    for module in (sweep_command, augment_command, generate_commands, demo_commands):
+    for module in (
+        sweep_command, augment_command, generate_commands, demo_commands, bench_command,
+    ):  # fmt: skip
         module.add_commands(commands)
     return parser
 

@@ -33,19 +33,21 @@ class CodeNoise:
         self.backend = backend
         self.seed = seed
         self.first, self.last = first, last
-        self._host_std = np.zeros(1)
-        self._std = backend.to_device(self._host_std)
-        self._state = backend.to_device(streams.state(seed, streams.NOISE))
+        # of the update under way
+        self.std = backend.to_device(np.zeros(1))
+        self.state = backend.to_device(streams.state(seed, streams.NOISE))
 
     def prepare(self, update: int, progress: float) -> None:
         """For update number ``update``, with the part ``progress`` of training done."""
-        self._host_std[0] = self.first + (self.last - self.first) * progress
-        self.backend.write(self._host_std, self._std)
-        self.backend.write(streams.state(self.seed, streams.NOISE, update), self._state)
+        self.backend.write(np.full(1, self.std_at(progress)), self.std)
+        self.backend.write(streams.state(self.seed, streams.NOISE, update), self.state)
+
+    def std_at(self, progress: float) -> float:
+        return self.first + (self.last - self.first) * progress
 
     def add(self, z: Array, out: Array) -> None:
         """out (batch, code) = z + noise"""
-        self.backend.add_normal(self._state, self._std, z, out)
+        self.backend.add_normal(self.state, self.std, z, out)
 
 
 class TargetBlur:
@@ -60,7 +62,7 @@ class TargetBlur:
         self.backend = backend
         self.image_shape = tuple(image_shape)
         self.sigma = sigma
-        self.now = 0.0  # pixels
+        self.now = 0.0  # pixels; 0 where targets are sharp
         n = int(np.prod(self.image_shape))
         self._matrix = backend.empty((n, n), dtype)
         self._zero = backend.to_device(np.zeros(n, dtype))

@@ -51,23 +51,30 @@ class Optimizer:
 
     def update(self, learning_rate: float, guard: Array) -> None:
         """One step downhill, unless guard[0] (the loss) is not finite."""
-        p, h = self.parameters, self.hyper
-        if h.clip_norm is not None:
-            p.backend.clip_by_norm(p.gradients, h.clip_norm, self._norm)
-        numbers = self.next_numbers(learning_rate)
-        self._op(p.values, p.gradients, *self.moments.values(), numbers, p.n_weights, guard)
+        self.apply(self.next_numbers(learning_rate), guard)
+
+    def apply(self, hyper: Array, guard: Array) -> None:
+        """The update itself, with these numbers."""
+        p, max_norm = self.parameters, self.hyper.clip_norm
+        if max_norm is not None:
+            p.backend.clip_by_norm(p.gradients, max_norm, self._norm)
+        self._op(p.values, p.gradients, *self.moments.values(), hyper, p.n_weights, guard)
 
     def next_numbers(self, learning_rate: float) -> Array:
         """``conventions.HYPER`` of the next update, which counts from now on as done."""
-        self.updates = t = self.updates + 1
+        self.updates += 1
+        self._host[:] = self.numbers(self.updates, learning_rate)
+        self.parameters.backend.write(self._host, self._device)
+        return self._device
+
+    def numbers(self, t: int, learning_rate: float) -> tuple[float, ...]:
+        """``conventions.HYPER`` of update t = 1, 2, ..."""
         h = self.hyper
         beta1, beta2 = h.betas
-        self._host[:] = (
+        return (
             learning_rate, h.weight_decay, h.momentum, beta1, beta2, h.eps,
             1 - beta1**t, 1 - beta2**t,
         )  # fmt: skip
-        self.parameters.backend.write(self._host, self._device)
-        return self._device
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Copies of the moments, to be saved."""

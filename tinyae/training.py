@@ -22,6 +22,7 @@ from .kernels.backend import Step, StepPlan
 from .model import Network
 from .optimizers import Optimizer
 from .progress import Callback, Progress
+from .recording import RecordedSteps
 from .rows import Rows
 from .schedules import learning_rate_factor
 
@@ -86,6 +87,7 @@ class Training:
         self._totals = backend.to_device(np.zeros((self.steps, 2)))
         self._feeder = Feeder(backend, rows, self.batch_size, dtype, resident=True)
         self._whole_step = self._make_step()
+        self._recorded = self._make_recorded()
         self._validation = (
             Feeder(backend, validation, self.batch_size, dtype, resident=True)
             if validation is not None
@@ -129,6 +131,13 @@ class Training:
         if self._blur is not None:
             self._blur.prepare(state.epoch / self.settings.epochs)
         started, first_step = time.perf_counter(), state.step
+        if self._recorded is not None:
+            steps = range(self.steps)
+            self._recorded.begin_epoch(
+                self.settings.seed, state.epoch, self.settings.shuffle, state.step,
+                [self._learning_rate(step) for step in steps],
+                [self._progress_at(step) for step in steps],
+            )  # fmt: skip
         while state.step < self.steps:
             self._step(order)
             state.step += 1
@@ -159,6 +168,9 @@ class Training:
         step = self.state.step
         start = step * self.batch_size
         stop = min(start + self.batch_size, self.n)
+        if self._recorded is not None:
+            self._recorded.step(stop - start)
+            return
         x = self._workspace.input[: stop - start]
         totals = self._totals[step]
         self._feeder.fill(order.positions(start, stop), x)
@@ -170,8 +182,7 @@ class Training:
             self._whole_step(x, target, numbers, totals)
             return
         if self._noise is not None:
-            update, updates = self._position(step)
-            self._noise.prepare(update, update / updates)
+            self._noise.prepare(self._position(step)[0], self._progress_at(step))
         records = self._workspace.records(stop - start)
         self.network.loss_and_gradient(x, target, records, totals, self._noise)
         self.optimizer.update(self._learning_rate(step), guard=totals)
@@ -192,6 +203,21 @@ class Training:
             capacity=self.batch_size,
         )
         return network.backend.make_step(plan)
+
+    def _make_recorded(self) -> RecordedSteps | None:
+        """Steps to be replayed, where the backend can and nothing of a step comes from the host."""
+        recorder = self.network.backend.recorder
+        if recorder is None or not self._feeder.resident:
+            return None
+        return RecordedSteps(
+            recorder, self.network, self.optimizer, self._feeder, self._workspace, self._totals,
+            self._noise, self._blur,
+        )  # fmt: skip
+
+    def _progress_at(self, step: int) -> float:
+        """The part of training that is done before this step of the epoch."""
+        update, updates = self._position(step)
+        return update / updates
 
     def _position(self, step: int) -> tuple[int, int]:
         """(update, updates): where training stands at this step of the epoch."""

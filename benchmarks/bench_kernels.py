@@ -1,0 +1,19 @@
+"""Each operation of the contract: checked against float64, then timed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cases import Case, Options, data_rng
+from contestants import Contestant
+from loaded import Loaded
+
+SUITE = "kernel"
+
+
+def test_kernel(
+    benchmark: Any, contestant: Contestant, case: Case, loaded: Loaded, options: Options
+) -> None:
+    calls, check = loaded.prepared(case, data_rng())
+    check()
+    loaded.measure(benchmark, calls, options.seconds, capture=True)

@@ -1,0 +1,94 @@
+"""What the figures were measured on: processor, memory, clocks, GPU, versions."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import re
+import shutil
+import statistics
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from tinyae import __version__, nvidia
+
+PACKAGES = ("numpy", "numba", "llvmlite", "scipy", "scikit-learn", "torch", "jax", "jaxlib",
+            "cupy-cuda12x", "cupy-cuda13x", "numba-cuda", "threadpoolctl",
+            "pytest-benchmark")  # fmt: skip
+
+
+def machine() -> dict[str, Any]:
+    facts: dict[str, Any] = {
+        "cpu": _cpu("model name") or platform.processor() or platform.machine(),
+        "cores": _cores(),
+        "clock_mhz": _clock(),
+        "memory_gib": _memory(),
+        "os": _system(),
+        "gpu": None,
+    }
+    driver = nvidia.find_driver()
+    if driver is not None and driver.devices:
+        facts |= {"gpu": driver.devices[0].name, "driver": driver.version, **_gpu_clocks()}
+    return facts
+
+
+def versions() -> dict[str, str]:
+    found = {"tinyae": __version__, "python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _system() -> str:
+    """Linux 6.1, x86_64: without what a distribution appends to the kernel's version."""
+    version = re.match(r"\d+(\.\d+)?", platform.release())
+    return f"{platform.system()} {version[0] if version else ''}, {platform.machine()}"
+
+
+def _cpu(field: str) -> str:
+    return next(iter(_cpu_fields(field)), "")
+
+
+def _cpu_fields(field: str) -> list[str]:
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return []
+    return re.findall(rf"^{field}\s*: (.*)$", text, re.MULTILINE)
+
+
+def _cores() -> int:
+    """That this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _clock() -> float | None:
+    """Now, the mean of the cores; None where the system does not say."""
+    clocks = [float(value) for value in _cpu_fields("cpu MHz")]
+    return round(statistics.fmean(clocks), 1) if clocks else None
+
+
+def _memory() -> float | None:
+    try:
+        return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
+    except (AttributeError, ValueError):
+        return None
+
+
+def _gpu_clocks() -> dict[str, float]:
+    """The multiprocessors' clock now and at most, of the first GPU."""
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return {}
+    query = [program, "--query-gpu=clocks.sm,clocks.max.sm", "--format=csv,noheader,nounits"]
+    done = subprocess.run(query, capture_output=True, text=True, check=False)
+    values = re.findall(r"\d+", done.stdout.partition("\n")[0])
+    names = ("gpu_clock_mhz", "gpu_clock_max_mhz")
+    return {name: float(value) for name, value in zip(names, values, strict=False)}

@@ -1,0 +1,197 @@
+"""The driver behind ``tinyae bench``: every contestant in a process of its own, twice.
+
+First all contestants, then all of them again, so that a drift of the machine shows as the spread
+between the passes. Their rows are merged into results.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import bench_compare
+import bench_plots
+import bench_table
+from cases import QUICK_SECONDS, SECONDS, SUITES, Options
+from contestants import Contestant, cases_of, chosen, why_absent
+from machine import machine, versions
+from merging import Row, merge
+
+from tinyae.files import write_atomically
+from tinyae.progress import clock
+from tinyae.run_folder import UsageError
+
+FOLDER = Path(__file__).resolve().parent
+PASSES = 2
+FILES = {"kernel": "bench_kernels.py", "ladder": "bench_ladder.py", "step": "bench_step.py",
+         "epoch": "bench_epoch.py", "transfer": "bench_transfer.py"}  # fmt: skip
+
+
+def run(given: argparse.Namespace) -> None:
+    """Measures what the options of ``tinyae bench`` ask for; writes and shows it."""
+    try:
+        usual = QUICK_SECONDS if given.quick else SECONDS
+        options = Options(
+            given.only, given.sizes, given.batches, given.nets, given.quick,
+            usual if given.seconds is None else given.seconds,
+        )  # fmt: skip
+        contestants = chosen(given.backends, given.rivals)
+        absent = {c.name: why_absent(c, given.quick) for c in contestants}
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    old = _read(given.compare) if given.compare else None
+    out = Path(given.out)
+    out.mkdir(parents=True, exist_ok=True)
+    results = measure(options, contestants, absent)
+    text = json.dumps(results, indent=1) + "\n"
+    write_atomically(out / "results.json", lambda f: f.write(text.encode()))
+    table = bench_table.render(results)
+    write_atomically(out / "table.txt", lambda f: f.write((table + "\n").encode()))
+    print(table)
+    pictures = bench_plots.draw_all(results, out)
+    if given.plot:
+        bench_plots.draw_selection(results, Path(given.plot))
+        pictures = [*pictures, Path(given.plot)]
+    if old is not None:
+        print("\n" + bench_compare.render(old, results))
+    names = ["results.json", "table.txt", *(path.name for path in pictures)]
+    print(f"\n{out}: " + ", ".join(names))
+
+
+def _read(path: str) -> dict[str, Any]:
+    try:
+        old: dict[str, Any] = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"--compare {path}: {error}") from error
+    if "rows" not in old:
+        raise UsageError(f"--compare {path}: not a results.json of 'tinyae bench'")
+    return old
+
+
+def measure(
+    options: Options, contestants: Sequence[Contestant], absent: dict[str, str]
+) -> dict[str, Any]:
+    """The content of results.json."""
+    started = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
+    about: dict[str, Any] = {
+        c.name: {"kind": c.kind, "device": c.device, "available": False, "reason": absent[c.name],
+                 "threads": None, "note": ""}
+        for c in contestants
+    }  # fmt: skip
+    present = [c for c in contestants if not absent[c.name]]
+    work = {c.name: {s: len(cases_of(c, options, s)) for s in SUITES} for c in present}
+    present = [c for c in present if any(work[c.name].values())]
+    if not present:
+        raise UsageError(f"nothing to measure: {_reasons(absent)}")
+    devices = list(dict.fromkeys(c.device for c in present))
+    progress = Progress(PASSES * sum(sum(suites.values()) for suites in work.values()))
+    found: list[Row] = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for number in range(PASSES):
+            progress.say(f"pass {number + 1} of {PASSES}: ceilings")
+            who = ("--ceilings", ",".join(devices))
+            found += _child(options, ["bench_ceilings.py"], who, folder, progress)["rows"]
+            for c in present:
+                if absent[c.name]:  # it could not be loaded in the first pass
+                    continue
+                progress.say(f"pass {number + 1} of {PASSES}: {c.name}")
+                files = [FILES[suite] for suite, n in work[c.name].items() if n]
+                result = _child(options, files, ("--contestants", c.name), folder, progress)
+                about[c.name] |= result["contestants"].get(c.name, {})
+                absent[c.name] = about[c.name]["reason"]
+                found += result["rows"]
+    progress.end()
+    rows, ceilings = merge(found)
+    return {
+        "date": started, "command": _command(), "quick": options.quick, "machine": machine(),
+        "versions": versions(), "contestants": about, "ceilings": ceilings, "rows": rows,
+    }  # fmt: skip
+
+
+def _reasons(absent: dict[str, str]) -> str:
+    reasons = [f"{name}: {reason}" for name, reason in absent.items() if reason]
+    return "; ".join(reasons) or "nobody takes part in what --only names"
+
+
+def _command() -> str:
+    """As it was typed, without the folder of the program."""
+    return " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
+
+
+def _child(
+    options: Options, files: Sequence[str], who: Sequence[str], folder: Path, progress: Progress
+) -> dict[str, Any]:
+    """Runs pytest on these files in a process of its own; the rows that it writes.
+
+    ``folder`` keeps, for one run, the float64 results that take long.
+    """
+    rows = folder / "rows.json"
+    rows.unlink(missing_ok=True)
+    command = [
+        sys.executable, "-m", "pytest", *(str(FOLDER / file) for file in files),
+        "-q", "-s", "--no-header", "--tb=short", "--benchmark-columns=median", *who,
+        "--seconds", str(options.seconds), "--rows", str(rows), "--references", str(folder),
+    ]  # fmt: skip
+    for name in ("only", "sizes", "batches", "nets"):
+        if values := getattr(options, name):
+            command += [f"--{name}", ",".join(map(str, values))]
+    command += ["--quick"] if options.quick else []
+    said = []
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=FOLDER.parent
+    ) as process:
+        assert process.stdout is not None
+        try:
+            for line in process.stdout:
+                said.append(line)
+                if match := re.match(r"@bench \S+::\S+?\[(.*)\]", line):
+                    progress.done(match[1])
+        except BaseException:
+            process.terminate()
+            raise
+    if not rows.exists():
+        raise RuntimeError("the benchmarks did not run:\n" + "".join(said[-30:]).strip())
+    result: dict[str, Any] = json.loads(rows.read_text(encoding="utf-8"))
+    return result
+
+
+class Progress:
+    """One line on the standard error: what is measured, how long it took, how long it will."""
+
+    def __init__(self, total: int) -> None:
+        self.total, self.count = total, 0
+        self.started = time.perf_counter()
+        self.label = ""
+        self.live = sys.stderr.isatty()
+
+    def say(self, label: str) -> None:
+        self.label = label
+        self._show("" if self.live else "\n")
+
+    def done(self, case: str) -> None:
+        self.count += not case.startswith(("cpu-", "gpu-"))  # ceilings
+        if self.live:
+            self._show("", case)
+
+    def _show(self, end: str, case: str = "") -> None:
+        elapsed = time.perf_counter() - self.started
+        left = elapsed / self.count * (self.total - self.count) if self.count else None
+        text = f"{self.label}  {self.count}/{self.total}  {clock(elapsed)}"
+        text += f", about {clock(left)} left" if left is not None else ""
+        text = f"{text}  {case}"[:110]
+        print(f"\r\x1b[K{text}" if self.live else text, end=end, file=sys.stderr, flush=True)
+
+    def end(self) -> None:
+        self.say("measured")
+        if self.live:
+            print(file=sys.stderr)

@@ -1,0 +1,62 @@
+"""How a call is timed: warm-up, calibrated rounds, and whose clock.
+
+On the CPU pytest-benchmark's own timer; on a GPU see ``gpu_timing``.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+Call = Callable[[], object]
+
+SHORTEST = 1e-3  # seconds of a round: some ten thousand ticks of the clock
+LEAST, MOST = 5, 500  # rounds
+PATIENCE = 4  # where a call is long: at most so many times the seconds asked for, and 3 rounds
+
+
+def plan(once: float, seconds: float, shortest: float = SHORTEST) -> tuple[int, int]:
+    """(rounds, iterations in each) for a call that takes ``once``, in about ``seconds``."""
+    iterations = max(1, math.ceil(shortest / max(once, 1e-9)))
+    per_round = once * iterations
+    rounds = max(LEAST, round(seconds / per_round))
+    if rounds * per_round > PATIENCE * seconds:
+        rounds = max(3, round(PATIENCE * seconds / per_round))
+    return min(rounds, MOST), iterations
+
+
+def warm_up(call: Call, seconds: float) -> float:
+    """Calls for a fifth of ``seconds``, five at least unless they are long; their median."""
+    took: list[float] = []
+    while len(took) < 1000:
+        spent = sum(took)
+        if len(took) >= 2 and spent > (seconds if len(took) < 5 else seconds / 5):
+            break
+        started = time.perf_counter()
+        call()
+        took.append(time.perf_counter() - started)
+        if took[0] > PATIENCE * seconds:
+            break
+    return statistics.median(took)
+
+
+def in_turn(calls: Sequence[Call]) -> Call:
+    """One of them after the other, a call at a time."""
+    if len(calls) == 1:
+        return calls[0]
+    turn = itertools.cycle(calls)
+
+    def call() -> None:
+        next(turn)()
+
+    return call
+
+
+def measure(benchmark: Any, call: Call, seconds: float) -> None:
+    """Times a call that is over when it returns."""
+    rounds, iterations = plan(warm_up(call, seconds), seconds)
+    benchmark.pedantic(call, rounds=rounds, iterations=iterations, warmup_rounds=1)

@@ -1,0 +1,71 @@
+"""The ladder in Numba's simulator: run by test_numba_cuda.py in a process of its own.
+
+A product takes it a second, hence few and small shapes: the tiles' edges one by one, with few
+steps along k. On a GPU the rungs have all shapes of test_matmul_ladder.py.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from reference import assert_within, dense, normals, poisoned, product_tolerance
+from tinyae.kernels.backend import Backend
+from tinyae.kernels.columns import get_backend
+from tinyae.kernels.matmul_ladder_numba_cuda import RUNGS, matmul
+
+every_rung = pytest.mark.parametrize("rung", RUNGS)
+
+# rung: rows and columns of a block's tile, a step along k (where there are none: what it might be)
+TILES = {"matmul_3_shared": (32, 32), "matmul_4_registers_1d": (64, 8),
+         "matmul_5_registers_2d": (128, 8), "matmul_7_double_buffer": (128, 8)}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def device() -> Backend:
+    return get_backend("numba-cuda")
+
+
+def check(device: Backend, rung: str, dtype: str, m: int, k: int, n: int) -> None:
+    """c = a @ b, each in the middle of a buffer of NaN: of which nothing is read or written."""
+    rng, guard = np.random.default_rng(m + k + n), 64
+    a, b, c = normals(rng, (m, k), dtype), normals(rng, (k, n), dtype), poisoned((m, n), dtype)
+    buffers = [device.to_device(np.pad(x.reshape(-1), guard, constant_values=np.nan))
+               for x in (a, b, c)]  # fmt: skip
+    a_, b_, c_ = (buffer[guard : guard + x.size].reshape(x.shape)
+                  for buffer, x in zip(buffers, (a, b, c)))  # fmt: skip
+    matmul(rung, a_, b_, c_)
+    tolerance = product_tolerance(a, b, dtype)
+    assert_within(device.to_host(c_), dense(a, b, np.zeros(n)), tolerance, (m, k, n))
+    assert device.to_host(a_).tobytes() == a.tobytes()
+    assert device.to_host(b_).tobytes() == b.tobytes()
+    assert np.isnan(device.to_host(buffers[2])).sum() == 2 * guard, (m, k, n)
+
+
+@every_rung
+def test_small_shapes(device: Backend, rung: str) -> None:
+    for shape in ((0, 3, 2), (3, 2, 0), (0, 0, 0), (3, 0, 2), (1, 1, 1)):
+        check(device, rung, "float32", *shape)
+
+
+@every_rung
+def test_beyond_a_tile(device: Backend, rung: str) -> None:
+    """One row or column more than a tile has, and along k one element more than a step."""
+    tile, step = TILES.get(rung, (32, 8))
+    check(device, rung, "float32", tile + 1, step + 1, 2)
+    check(device, rung, "float64", 3, 2, tile + 1)
+
+
+def test_a_buffer_is_used_again(device: Backend) -> None:
+    check(device, "matmul_7_double_buffer", "float32", 3, 4 * 8 + 1, 2)
+
+
+def test_wrong_arguments_are_refused(device: Backend) -> None:
+    """As on the other column, by the same checks; rung 6 has no twin."""
+    a, b, c = (device.empty(shape, "float32") for shape in ((3, 4), (4, 5), (3, 5)))
+    with pytest.raises(ValueError, match="rung must be one of matmul_1_naive, .* 'matmul_6_vecto"):
+        matmul("matmul_6_vectors", a, b, c)
+    with pytest.raises(ValueError, match=r"c must have shape \(3, 5\), got \(3, 3\)"):
+        matmul(RUNGS[0], a, b, device.empty((3, 3), "float32"))
+    with pytest.raises(TypeError, match=r"a must be a tinyae.kernels.numba_cuda.CudaArray, got nu"):
+        matmul(RUNGS[0], np.zeros((3, 4)), b, c)

@@ -1,0 +1,204 @@
+"""Training steps that are recorded once and replayed: the same bytes, and nothing from the host."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from reference import poisoned
+from tinyae import Autoencoder, DivergenceError
+from tinyae.kernels import columns
+from tinyae.kernels.backend import Backend, Recorder
+from tinyae.kernels.conventions import HYPER
+from tinyae.optimizers import MOMENTS
+
+X = np.random.default_rng(0).random((50, 12))
+
+
+@pytest.fixture
+def device(cuda: Backend, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """device(recorder=None): the CUDA C column under a name of its own, with fields replaced.
+
+    Its host arrays count as a device's: data are moved, and the host does not look at each step.
+    """
+
+    def make(**fields: Any) -> str:
+        column = dataclasses.replace(cuda, name="replaying", host=False, **fields)
+        monkeypatch.setitem(columns._LOADERS, "replaying", lambda: column)
+        columns._loaded.pop("replaying", None)
+        return "replaying"
+
+    yield make
+    columns._loaded.pop("replaying", None)
+
+
+def make(backend: str, **options: Any) -> Autoencoder:
+    settings = {"hidden": (9,), "code": 3, "epochs": 3, "batch_size": 8, "random_state": 1}
+    return Autoencoder(**{**settings, **options}, backend=backend)
+
+
+def assert_same(a: Autoencoder, b: Autoencoder) -> None:
+    assert a.history_["loss"] == b.history_["loss"]
+    for name, value in a.parameters().items():
+        assert value.tobytes() == b.parameters()[name].tobytes(), name
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        *({"optimizer": name, "weight_decay": 0.1} for name in MOMENTS),
+        {"clip_norm": 0.5, "dtype": "float64"},
+        {"shuffle": False, "schedule": "one-cycle"},
+        {"code_noise": (0.3, 0.1), "code_activation": "tanh"},
+        {"target_blur": 2.0, "image_shape": (4, 3), "epochs": 4},  # sharp from epoch 3 on
+        {"validation_fraction": 0.2, "patience": 2, "activation": "gelu"},
+        {"batch_size": 50},
+        {"batch_size": 1, "epochs": 1},
+    ],
+    ids=str,
+)
+def test_a_replayed_run_has_the_same_bytes(
+    device: Callable[..., str], options: dict[str, Any]
+) -> None:
+    """50 samples in batches of 8: the last of an epoch has 2, and a recording of its own."""
+    plain = make(device(recorder=None), **options).fit(X)
+    assert_same(make(device(), **options).fit(X), plain)
+
+
+def test_pixels(device: Callable[..., str]) -> None:
+    pixels = (X * 255).astype(np.uint8)
+    assert_same(make(device()).fit(pixels), make(device(recorder=None)).fit(pixels))
+
+
+def test_each_shape_is_recorded_once(cuda: Backend, device: Callable[..., str]) -> None:
+    recorder = recorder_of(cuda)
+    records, replays = [], []
+
+    def record(work: Callable[[], None]) -> Callable[[], None]:
+        replay = recorder.record(work)
+        records.append(replay)
+        return lambda: (replays.append(1), replay())[1]
+
+    make(device(recorder=dataclasses.replace(recorder, record=record))).fit(X)
+    # 3 epochs of 7 steps; the first of both sizes, and no other, is run as it is
+    assert (len(records), len(replays)) == (2, 21 - 2)
+
+
+def test_within_an_epoch_the_host_sends_nothing(cuda: Backend, device: Callable[..., str]) -> None:
+    log: list[str] = []
+
+    def logged(name: str) -> Any:
+        def op(*args: Any) -> Any:
+            log.append(name)
+            return getattr(cuda, name)(*args)
+
+        return op
+
+    names = ("write", "to_host", "to_device", "synchronize", "empty", "random_permutation")
+    backend = device(**{name: logged(name) for name in names})
+    seen: list[tuple[int, int, int]] = []
+
+    def look(progress: Any) -> None:
+        seen.append((progress.epoch, progress.step, len(log)))
+
+    make(backend, code_noise=0.1).fit(X, callback=look)
+    for (epoch, step, before), (_, _, after) in itertools.pairwise(seen):
+        if 0 < step < 6:  # after the last step the host reads the epoch's losses
+            assert log[before:after] == [], (epoch, step)
+    assert log.count("random_permutation") == 3
+
+
+def test_divergence_is_found_at_the_epochs_end(device: Callable[..., str]) -> None:
+    options = {"optimizer": "sgd", "learning_rate": 1e25, "loss": "mse", "output": "identity",
+               "warmup": 0.0}  # fmt: skip
+    messages = []
+    for backend in (device(recorder=None), device()):
+        with pytest.raises(DivergenceError) as caught:
+            make(backend, **options).fit(X * 100)
+        messages.append(str(caught.value))
+    assert "epoch 1, step 2" in messages[0] == messages[1]
+
+
+def test_an_interrupted_epoch_goes_on(device: Callable[..., str], tmp_path: Any) -> None:
+    whole = make(device()).fit(X)
+
+    def stop(progress: Any) -> None:
+        if (progress.epoch, progress.step) == (2, 4):
+            raise InterruptedError
+
+    part = make(device())
+    with pytest.raises(InterruptedError):
+        part.fit(X, checkpoint=tmp_path / "c.npz", callback=stop)
+    assert_same(part.fit(X, checkpoint=tmp_path / "c.npz", resume=True), whole)
+
+
+def test_a_cursor_that_stands_still_is_noticed(cuda: Backend, device: Callable[..., str]) -> None:
+    """The tests above can fail: without end_step every step trains on the first samples."""
+    recorder = recorder_of(cuda)
+    broken = dataclasses.replace(recorder, end_step=lambda *_: None)
+    plain = make(device(recorder=None)).fit(X)
+    with pytest.raises(AssertionError):
+        assert_same(make(device(recorder=broken)).fit(X), plain)
+
+
+# ---- the two kernels
+
+
+def recorder_of(backend: Backend) -> Recorder:
+    assert backend.recorder is not None
+    return backend.recorder
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 7, 8, 9, 255, 256, 257, 600])
+def test_begin_step(cuda: Backend, batch_size: int) -> None:
+    rng = np.random.default_rng(batch_size)
+    steps, n = 4, 3 * batch_size + 1  # the last step has a single sample
+    order = rng.permutation(n)
+    numbers = rng.random((steps, len(HYPER) + 2))
+    numbers[:, -1] = rng.integers(0, 2**32, steps)
+    for step, size in ((0, batch_size), (2, batch_size), (3, 1)):
+        host = {
+            "cursor": np.array([step]), "order": order, "numbers": numbers,
+            "positions": poisoned((size,), "int64"), "hyper": poisoned((len(HYPER),), "float64"),
+            "std": poisoned((1,), "float64"), "state": np.array([1, 2, 3, 0], np.uint32),
+        }  # fmt: skip
+        there = {name: cuda.to_device(value) for name, value in host.items()}
+        recorder_of(cuda).begin_step(**there, batch_size=batch_size)
+        after = {name: cuda.to_host(value) for name, value in there.items()}
+        start = step * batch_size
+        np.testing.assert_array_equal(after["positions"], order[start : start + size])
+        np.testing.assert_array_equal(after["hyper"], numbers[step, : len(HYPER)])
+        assert after["std"][0] == numbers[step, -2]
+        assert after["state"].tolist() == [1, 2, 3, int(numbers[step, -1])]
+        for name in ("cursor", "order", "numbers"):
+            np.testing.assert_array_equal(after[name], host[name])
+
+
+def test_end_step(cuda: Backend) -> None:
+    history, totals = cuda.to_device(poisoned((3, 2), "float64")), cuda.to_device(np.zeros(2))
+    cursor = cuda.to_device(np.array([1]))
+    for i in (1, 2):
+        cuda.write(np.array([i, 10.0 * i]), totals)
+        recorder_of(cuda).end_step(cursor, totals, history)
+    assert cuda.to_host(cursor)[0] == 3
+    np.testing.assert_array_equal(cuda.to_host(history), [[np.nan] * 2, [1, 10], [2, 20]])
+
+
+def test_recording_runs_nothing(cuda: Backend) -> None:
+    x = cuda.to_device(np.full((2, 3), -1.0))
+    work = lambda: cuda.activation_forward(x, "leaky_relu", x)  # noqa: E731
+    work()
+    replay = recorder_of(cuda).record(work)
+    np.testing.assert_allclose(cuda.to_host(x), -0.01)
+    replay()
+    replay()
+    np.testing.assert_allclose(cuda.to_host(x), -(0.01**1) * 0.01**2)
+    with pytest.raises(ZeroDivisionError):  # an error ends the recording
+        recorder_of(cuda).record(lambda: [][1 // 0])
+    work()
+    np.testing.assert_allclose(cuda.to_host(x), -(0.01**4))

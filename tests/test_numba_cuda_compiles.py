@@ -1,0 +1,242 @@
+"""Numba compiles every kernel of the numba-cuda column, as it is launched, without a GPU.
+
+The launchers run with a ``launch`` that writes down the kernel and the types of its arguments. Each
+becomes PTX, which NVIDIA's linker assembles and reports on: in both dtypes for compute capability
+9.0, in float32 for 7.5, 8.0 and 12.0, which takes a minute in all.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tinyae import kernels
+from tinyae.kernels.conventions import HYPER, LOSSES
+
+try:
+    import numba_cuda as _  # noqa: F401  it takes the place of numba.cuda
+    from cuda.bindings import nvjitlink
+except ImportError as error:
+    pytest.skip(f'{error}: pip install "tinyae[numba-cuda13]"', allow_module_level=True)
+
+FOLDER = Path(kernels.__file__).parent
+SUFFIX = "_numba_cuda"
+MODULES = {path.stem.removesuffix(SUFFIX): importlib.import_module(f"tinyae.kernels.{path.stem}")
+           for path in sorted(FOLDER.glob(f"*{SUFFIX}.py"))}  # fmt: skip
+
+REALS = ("float32", "float64")
+OTHERS = ((7, 5), (8, 0), (12, 0))  # Turing, Ampere, Blackwell
+HOPPER = (9, 0)
+
+# What a float32 kernel does in float64: it reads numbers that are the same for all elements, tests
+# whether the loss is finite, and sums losses and squares.
+READ, TEST, SUM = {"ld", "cvt"}, {"abs", "setp"}, {"add", "mov", "st"}
+IN_FLOAT64 = {
+    **dict.fromkeys(
+        ("gather_kernel", "uniform_kernel", "normal_kernel", "add_normal_kernel"), READ
+    ),
+    **dict.fromkeys(("sgd_kernel", "momentum_kernel", "nesterov_kernel"), READ | TEST),
+    "adam_kernel": READ | TEST | {"div", "sub", "mov"},  # lr / correction1, 1 - beta
+    "adamw_kernel": READ | TEST | {"div", "sub", "mov", "mul"},  # and lr decay
+    "loss_elements": READ | SUM | {"rcp"},  # 1 / batch
+    "loss_totals": READ | SUM,
+    "norm_parts": READ | SUM,
+    "norm_total": READ | SUM | {"sqrt"},
+    "clip_to_norm": READ | TEST | {"div"},  # max_norm / norm
+}
+
+WITH_BARRIERS = {
+    *(f"dense_{what}_{tile}" for what in ("forward", "backward_input", "backward_weights")
+      for tile in (32, 64, 128)),
+    "loss_elements", "loss_totals", "norm_parts", "norm_total", "permutation_kernel",
+    "matmul_3_shared", "matmul_4_registers_1d", "matmul_5_registers_2d", "matmul_7_double_buffer",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Launch:
+    """A kernel as it is launched."""
+
+    module: str
+    kernel: Any
+    types: tuple[Any, ...]
+    dtype: str  # that it computes in
+    threads: int
+
+    @property
+    def name(self) -> str:
+        return str(self.kernel.__name__)
+
+    def __str__(self) -> str:
+        types = ", ".join(map(str, self.types)).replace(", C)", ")")
+        return f"{self.module}: {self.name}({types})"
+
+
+def array(*shape: int, dtype: str) -> np.ndarray:
+    return np.ones(shape, dtype)
+
+
+def call_all(dtype: str) -> None:
+    """Every launcher in every way that changes its kernels or their types."""
+    x, y, v = (array(3, 3, dtype=dtype) for _ in range(3))
+    flat, other, m = (array(9, dtype=dtype) for _ in range(3))
+    state, hyper = array(4, dtype="uint32"), array(len(HYPER), dtype="float64")
+    guard, norm, std = (array(n, dtype="float64") for n in (2, 1, 1))
+    get = SimpleNamespace(**MODULES)
+    for tile in get.dense.SHAPES:
+        dense = get.dense.DenseKernels(tile, splits=2)
+        for pre in (None, v):
+            dense.dense_forward(x, y, flat[:3], "relu", v, pre)
+        dense.dense_backward_input(x, y, "relu", v, v)
+        dense.dense_backward_weights(x, y, v, flat[:3])
+    get.activation.activation_forward(x, "relu", y)
+    get.activation.activation_backward(x, "relu", y, v)
+    for data in ("uint8", "float32", "float64"):
+        get.gather.gather(array(3, 3, dtype=data), array(3, dtype="int64"), 1.0, x)
+    get.loss.loss(LOSSES[0], x, y, v, guard)
+    get.update.sgd(flat, other, hyper, 3, guard)
+    get.update.momentum(flat, other, v.reshape(9), hyper, 3, guard)
+    get.update.nesterov(flat, other, v.reshape(9), hyper, 3, guard)
+    get.update.adam(flat, other, m, v.reshape(9), hyper, 3, guard)
+    get.update.adamw(flat, other, m, v.reshape(9), hyper, 3, guard)
+    get.update.clip_by_norm(flat, 1.0, norm)
+    get.random.random_uniform(state, 0.0, 1.0, x)
+    get.random.random_normal(state, 0.0, 1.0, x)
+    get.random.add_normal(state, std, x, y)
+    get.random.random_bernoulli(state, 0.5, x)
+    get.random.random_bits(state, array(3, dtype="uint32"))
+    get.random.random_permutation(state, 3, 0, array(3, dtype="int64"))
+    for rung in get.matmul_ladder.RUNGS:
+        get.matmul_ladder.matmul(rung, x, y, v)
+
+
+def launches(dtype: str) -> list[Launch]:
+    """What ``call_all`` launches, in order."""
+    found: dict[tuple[Any, ...], Launch] = {}
+
+    def write_down(module: str) -> Callable[..., None]:
+        def launch(kernel: Any, grid: Any, block: Any, *args: Any) -> None:
+            types = tuple(map(kernel.typeof_pyval, args))  # as a launch does
+            found[kernel, types] = Launch(module, kernel, types, dtype, math.prod(block))
+
+        return launch
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name, module in MODULES.items():
+            for what, instead in {
+                "launch": write_down(name),
+                "scratch": lambda shape, dtype, slot=0: np.empty(shape, dtype),
+                "CudaArray": np.ndarray,
+            }.items():
+                if hasattr(module, what):
+                    patch.setattr(module, what, instead)
+        call_all(dtype)
+    return list(found.values())
+
+
+LAUNCHES = [launch for dtype in REALS for launch in launches(dtype)]
+
+
+@dataclass(frozen=True)
+class Code:
+    """A kernel compiled for one architecture, and what the assembler says of it."""
+
+    ptx: str
+    target: str
+    registers: int
+    stack: int
+    spills: int
+    shared: int
+
+    def instructions(self, what: str) -> list[str]:
+        """Those that match, e.g. "add.f64"; a predicate before them left out."""
+        return re.findall(rf"^\s+(?:@!?%p\d+\s+)?({what})\b", self.ptx, re.MULTILINE)
+
+
+def compiled(launch: Launch, cc: tuple[int, int]) -> Code:
+    """As at a launch, but for the link-time optimisation, which finds nothing more to do."""
+    from numba import cuda
+    from numba.cuda import dispatcher
+
+    with pytest.MonkeyPatch.context() as patch:  # device functions ask for it
+        device = SimpleNamespace(compute_capability=cc)
+        patch.setattr(dispatcher, "get_current_device", lambda: device)
+        bounds = launch.kernel.targetoptions["launch_bounds"]
+        ptx, _ = cuda.compile_ptx(launch.kernel.py_func, launch.types, cc=cc, launch_bounds=bounds)
+    target = "sm_{}{}".format(*cc)
+    log = assembled(ptx, target)
+    stack, stores, loads = map(int, re.search(
+        r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads", log
+    ).groups())  # fmt: skip
+    registers, shared = map(
+        int, re.search(r"used (\d+) registers.* (\d+) bytes smem", log).groups()
+    )
+    return Code(ptx, target, registers, stack, stores + loads, shared)
+
+
+def assembled(ptx: str, target: str) -> str:
+    """The log of NVIDIA's assembler; raises what it finds wrong."""
+    options, code = [f"-arch={target}", "-verbose"], ptx.encode()
+    linker = nvjitlink.create(len(options), options)
+    try:
+        nvjitlink.add_data(linker, nvjitlink.InputType.PTX, code, len(code), "kernel")
+        nvjitlink.complete(linker)
+        log = bytearray(nvjitlink.get_info_log_size(linker))
+        nvjitlink.get_info_log(linker, log)
+    finally:
+        nvjitlink.destroy(linker)
+    return log.decode()
+
+
+def test_every_kernel_is_launched_above() -> None:
+    """A new kernel fails here until ``call_all`` comes to it."""
+    launched = {launch.kernel.py_func.__name__ for launch in LAUNCHES}
+    decorated = {
+        function.name
+        for path in FOLDER.glob(f"*{SUFFIX}.py")
+        for function in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(function, ast.FunctionDef)
+        and any(ast.unparse(d).partition("(")[0] in ("kernel", "bounded")
+                for d in function.decorator_list)
+    }  # fmt: skip
+    assert decorated == launched
+
+
+@pytest.mark.parametrize("launch", LAUNCHES, ids=str)
+def test_for_hopper(launch: Launch) -> None:
+    code = compiled(launch, HOPPER)
+    assert f".target {code.target}" in code.ptx
+    assert code.ptx.count(".entry") == 1
+    assert code.ptx.count(f".maxntid {launch.threads}") == 1
+    assert not code.instructions(r"call[.\w]*"), "a function that is not part of the kernel"
+    assert ".local" not in code.ptx and code.stack == 0, "what should be registers is memory"
+    assert code.spills == 0
+    assert code.shared <= 48 * 1024
+    assert bool(code.instructions(r"bar\.sync|barrier\.sync")) == (launch.name in WITH_BARRIERS)
+    if launch.dtype == "float32":
+        used = {name for name, _ in map(split, code.instructions(r"\w+(?:\.\w+)*\.f64"))}
+        allowed = IN_FLOAT64.get(launch.name, set())
+        assert used <= allowed, f"float64 in a float32 kernel: {sorted(used - allowed)}"
+
+
+def split(instruction: str) -> tuple[str, str]:
+    name, _, rest = instruction.partition(".")
+    return name, rest
+
+
+@pytest.mark.parametrize("cc", OTHERS, ids=str)
+@pytest.mark.parametrize("launch", [one for one in LAUNCHES if one.dtype == "float32"], ids=str)
+def test_for_others(launch: Launch, cc: tuple[int, int]) -> None:
+    code = compiled(launch, cc)
+    assert f".target {code.target}" in code.ptx
+    assert ".local" not in code.ptx and code.stack == 0 and code.spills == 0
