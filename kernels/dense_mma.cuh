@@ -47,7 +47,7 @@ template <int WM, int WN, bool TA_, bool TB_, bool SPLIT> struct Sums {
     }
 
     __device__ void multiply(const float *tile_a, const float *tile_b) {
-#pragma unroll 1
+#pragma unroll(WN < 32 ? BK / 8 : 1)  // the largest tile has no registers left for more
         for (int p = 0; p < BK; p += 8) {
             unsigned big_b[WN / 8][2], small_b[WN / 8][2];
 #pragma unroll
