@@ -24,6 +24,7 @@ modules (``dense_numba``, ...), and beneath and above them
 The CUDA C column is one set of sources and launchers with two runners:
 
     dense.cu activation.cu loss.cu update.cu random.cu gather.cu     the kernels
+    dense_3xtf32.cu dense_tf32.cu    dense.cu on tensor cores, as accurate and not
     dense_cupy.py ...         their launchers: grids, tiles, arguments
     cuda_source.py            a .cu as text, ready for a compiler
     cuda_device.py            backend cupy: NVRTC and a GPU, through CuPy

@@ -6,6 +6,9 @@
 //
 //   a b = small_a big_b + big_a small_b + big_a big_b,  small_a small_b < 2^-22 a b left out
 //
+// From an infinite factor, or one above 3.4e38, 3xTF32 makes NaN; below 2^-103 = 1e-31 a factor's
+// small part is not a normal number any more, and what is left is TF32.
+//
 // Tensor cores cut their sums off, always towards zero, which adds up along k. So they begin anew
 // every 8 steps, and it is the thread that adds what they return, rounding to nearest.
 
