@@ -117,9 +117,16 @@ def measure(nvrtc: Nvrtc, file: str, dtype: str, architecture: int) -> dict[str,
     return {kernel: usage_of(log, kernel) for kernel in cuda_source.kernel_names(source)}
 
 
+def targets(file: str) -> list[tuple[str, int]]:
+    """The dtypes and architectures that the file has kernels for."""
+    if file in cuda_source.ON_TENSOR_CORES:
+        return [("float32", arch) for arch in ARCHITECTURES if arch >= 80]
+    return [(dtype, arch) for dtype in REALS for arch in ARCHITECTURES]
+
+
 def measure_all(nvrtc: Nvrtc, files: Sequence[str]) -> Table:
     """Every kernel of the files; raises CompileError for the first that does not compile."""
-    jobs = [(file, dtype, arch) for file in files for dtype in REALS for arch in ARCHITECTURES]
+    jobs = [(file, *target) for file in files for target in targets(file)]
     table: Table = {}
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         try:
@@ -166,7 +173,9 @@ def render(table: Table, version: str) -> str:
     ]
     for (file, kernel, dtype), usages in table.items():
         row = list(usages.values())
-        registers = " ".join(f"{usage.registers:4}" for usage in row)
+        registers = " ".join(
+            f"{usages[arch].registers if arch in usages else '-':>4}" for arch in ARCHITECTURES
+        )
         shared, stack, spill = (
             "/".join(map(str, column)) if len(set(column)) > 1 else str(column[0])
             for column in zip(*((u.shared, u.stack, u.spill) for u in row), strict=True)

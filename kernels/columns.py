@@ -14,6 +14,7 @@ from dataclasses import replace
 import numpy as np
 
 from .backend import Backend, Recorder, checked
+from .conventions import MATMULS
 from .cuda_runner import Runner
 
 
@@ -117,7 +118,7 @@ def _numba() -> Backend:
     return checked(column, np.ndarray)
 
 
-def _cupy() -> Backend:
+def _cupy(matmul: str = "fp32") -> Backend:
     """CUDA C on the GPU, through CuPy."""
     from .cuda_driver import missing_gpu
 
@@ -127,8 +128,9 @@ def _cupy() -> Backend:
         from . import memory_cupy
         from .cuda_device import DeviceRunner
 
+        runner = DeviceRunner()
         column = replace(
-            cuda_c(DeviceRunner()),
+            cuda_c(runner, matmul),
             host=False,
             empty=memory_cupy.empty,
             to_device=memory_cupy.to_device,
@@ -148,6 +150,12 @@ def _cupy() -> Backend:
             "cupy",
             f"the GPU does not answer ({_last_line(error)}): 'tinyae doctor' tells more",
         ) from error
+    if matmul != "fp32" and runner.compute_capability < 80:
+        raise BackendUnavailable(
+            "cupy",
+            f"matmul={matmul!r} needs tensor cores of compute capability 8.0 or newer, and this "
+            f"GPU has {runner.compute_capability / 10}: use matmul='fp32'",
+        )
     return checked(column, DeviceRunner.array_type)
 
 
@@ -166,17 +174,17 @@ def _last_line(error: BaseException) -> str:
     return lines[-1] if lines else type(error).__name__
 
 
-def _cuda_host() -> Backend:
+def _cuda_host(matmul: str = "fp32") -> Backend:
     """The same CUDA C executed on the CPU: to test, debug and learn; never fast."""
     from .cuda_host import CompilerMissing, HostRunner
 
     try:
-        return checked(cuda_c(HostRunner()), np.ndarray)
+        return checked(cuda_c(HostRunner(), matmul), np.ndarray)
     except CompilerMissing as error:
         raise BackendUnavailable("cuda-host", str(error)) from error
 
 
-def cuda_c(runner: Runner) -> Backend:
+def cuda_c(runner: Runner, matmul: str = "fp32") -> Backend:
     """The CUDA C column on a runner, its arrays in host memory."""
     from . import memory_numpy
     from .activation_cupy import ActivationKernels
@@ -187,7 +195,7 @@ def cuda_c(runner: Runner) -> Backend:
     from .random_cupy import RandomKernels
     from .update_cupy import UpdateKernels
 
-    dense, activation = DenseKernels(runner), ActivationKernels(runner)
+    dense, activation = DenseKernels(runner, matmul=matmul), ActivationKernels(runner)
     update, random = UpdateKernels(runner), RandomKernels(runner)
     cursor = CursorKernels(runner)
     return Backend(
@@ -302,7 +310,10 @@ _LOADERS: dict[str, Callable[[], Backend]] = {
     "numba-cuda": _numba_cuda,  # not measured on a GPU yet, and it compiles anew in each process
     "cuda-host": _cuda_host,
 }
-_loaded: dict[str, Backend] = {}
+# Those that can multiply on tensor cores; cuda-host works out what these would.
+_ON_TENSOR_CORES: dict[str, Callable[[str], Backend]] = {"cupy": _cupy, "cuda-host": _cuda_host}
+
+_loaded: dict[str, Backend] = {}  # by name, and by matmul where that is not "fp32"
 
 
 class BackendUnavailable(RuntimeError):
@@ -313,20 +324,30 @@ class BackendUnavailable(RuntimeError):
         self.reason = reason
 
 
-def get_backend(name: str = "auto") -> Backend:
+def get_backend(name: str = "auto", matmul: str = "fp32") -> Backend:
     """The backend of this name, loaded once; ``"auto"`` is the fastest that works here.
 
-    Raises ValueError for an unknown name, BackendUnavailable for one that cannot run here.
+    ``matmul``: how it multiplies, one of ``conventions.MATMULS``. Raises ValueError for an unknown
+    name or a backend that has no such products, BackendUnavailable for one that cannot run here.
     """
+    if matmul not in MATMULS:
+        raise ValueError(f"matmul must be one of {', '.join(map(repr, MATMULS))}, got {matmul!r}")
     if name == "auto":
-        return next(filter(None, map(_load_if_possible, _LOADERS)))
+        found = next(filter(None, map(_load_if_possible, _LOADERS)))
+        return found if matmul == "fp32" else get_backend(found.name, matmul)
     if name not in _LOADERS:
         raise ValueError(
             f"backend must be 'auto' or one of {', '.join(map(repr, _LOADERS))}, got {name!r}"
         )
-    if name not in _loaded:
-        _loaded[name] = _LOADERS[name]()
-    return _loaded[name]
+    if matmul != "fp32" and name not in _ON_TENSOR_CORES:
+        raise ValueError(
+            f"matmul={matmul!r} is for tensor cores, backend='cupy', and this is {name!r}: use "
+            "matmul='fp32'"
+        )
+    key = name if matmul == "fp32" else f"{name} {matmul}"
+    if key not in _loaded:
+        _loaded[key] = _LOADERS[name]() if matmul == "fp32" else _ON_TENSOR_CORES[name](matmul)
+    return _loaded[key]
 
 
 def backend_report() -> dict[str, str]:

@@ -15,6 +15,11 @@ LOSSES = ("mse", "bce", "l1", "huber")
 
 HUBER_DELTA = 1.0
 
+# How a dense layer multiplies: by float32's own multiplications, or on tensor cores, which know
+# TF32 (11 of float32's 24 significant bits): three products that make up for it, or one that
+# does not.
+MATMULS = ("fp32", "3xtf32", "tf32")
+
 # The layout of the optimisers' float64 array of numbers for one step.
 HYPER = (
     "learning_rate", "weight_decay", "momentum", "beta1", "beta2", "eps",

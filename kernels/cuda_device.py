@@ -66,6 +66,11 @@ class DeviceRunner:
             function = self._kernels[key] = self._module(file, dtype).get_function(kernel)
         function(grid, block, args)
 
+    @property
+    def compute_capability(self) -> int:
+        """Of the current device, as NVRTC writes it: 90 for 9.0."""
+        return int(cupy.cuda.Device().compute_capability)
+
     def scratch(self, shape: tuple[int, ...], dtype: str, slot: int = 0) -> Array:
         """Uninitialised memory, valid until the slot is asked for again on this device."""
         buffers: dict[tuple[int, int], Array] = self._local.__dict__.setdefault("buffers", {})

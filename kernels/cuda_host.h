@@ -53,8 +53,8 @@ struct Warp {
     unsigned alive, arrived;  // lanes that have not ended; of them, those at the barrier
     unsigned generation;      // barriers passed
     Gate gates[2];
-    // what __shfl_sync exchanges; again two, which saves a second barrier
-    alignas(8) unsigned char value[2][32][8];
+    // what its lanes show each other; again two, which saves a second barrier
+    alignas(8) unsigned char value[2][32][24];
 };
 
 struct Thread {
@@ -70,15 +70,30 @@ static Thread *current;
 
 static void block_barrier();
 static void warp_barrier();
+static void warp_meeting();  // the same, but it orders no accesses to memory
+
+// What each lane of a warp has shown.
+template <class T> struct Shown {
+    unsigned char (*values)[24];
+    CUDA_HOST_UNSEEN T operator[](unsigned lane) const {
+        T value;
+        __builtin_memcpy(&value, values[lane], sizeof value);
+        return value;
+    }
+};
+
+template <class T> CUDA_HOST_UNSEEN Shown<T> show(const T &value, void (*meet)()) {
+    static_assert(sizeof(T) <= 24, "a lane shows at most 24 bytes");
+    Warp &warp = *current->warp;
+    unsigned char(*values)[24] = warp.value[warp.generation & 1];
+    __builtin_memcpy(values[current->lane], &value, sizeof value);
+    meet();
+    return {values};
+}
 
 template <class T> CUDA_HOST_UNSEEN T exchange(T value, unsigned source) {
-    static_assert(sizeof(T) <= 8, "a lane exchanges at most 8 bytes");
-    typedef T __attribute__((may_alias)) Slot;
-    Warp &warp = *current->warp;
-    unsigned char(*values)[8] = warp.value[warp.generation & 1];
-    *reinterpret_cast<Slot *>(values[current->lane]) = value;
-    warp_barrier();
-    return source < 32 ? *reinterpret_cast<Slot *>(values[source]) : value;
+    const Shown<T> shown = show(value, warp_barrier);
+    return source < 32 ? shown[source] : value;
 }
 
 }  // namespace cuda_host
@@ -134,6 +149,7 @@ template <class T> T min(T a, T b) { return b < a ? b : a; }
 template <class T> T max(T a, T b) { return a < b ? b : a; }
 
 #include "cuda_host_fibers.h"
+#include "cuda_host_mma.h"
 #include "cuda_host_sanitizers.h"
 #include "cuda_host_scheduler.h"
 

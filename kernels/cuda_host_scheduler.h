@@ -32,6 +32,12 @@ CUDA_HOST_UNSEEN static void warp_barrier() {
     wait(warp.gates[warp.generation & 1]);
 }
 
+CUDA_HOST_UNSEEN static void warp_meeting() {
+    current->waiting_warp = true;
+    current->warp->arrived++;
+    yield();
+}
+
 // Fills shared memory with NaN, in float and double alike. By hand, since AddressSanitizer would
 // find its red zones between the variables in what memset fills.
 __attribute__((no_sanitize("address", "thread"))) static void poison_shared() {

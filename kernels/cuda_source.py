@@ -18,6 +18,9 @@ NVRTC_OPTIONS = ("-std=c++17", "-lineinfo")  # CuPy adds -ftz=true
 
 REALS = {"float32": "float", "float64": "double"}
 
+# Their kernels are there for float32 alone, and from compute capability 8.0 on.
+ON_TENSOR_CORES = ("dense_3xtf32.cu", "dense_tf32.cu")
+
 _INCLUDE = re.compile(r'^#include "(\w+\.cuh)"$', re.MULTILINE)
 _KERNEL = re.compile(r'extern "C" __global__ void(?:\s+__launch_bounds__\([^)]*\))?\s+(\w+)\(')
 

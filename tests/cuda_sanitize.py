@@ -29,7 +29,7 @@ from test_kernel_contract import OPS, arguments
 
 from tinyae.kernels import cuda_source
 from tinyae.kernels.columns import cuda_c, get_backend
-from tinyae.kernels.conventions import ACTIVATIONS, DATA, HYPER, LOSSES
+from tinyae.kernels.conventions import ACTIVATIONS, DATA, HYPER, LOSSES, MATMULS
 from tinyae.kernels.cuda_host import HostRunner, find_compiler
 from tinyae.kernels.cursor_cupy import CursorKernels
 from tinyae.kernels.dense_cupy import TILES, DenseKernels
@@ -138,19 +138,21 @@ class Runner(HostRunner):
         return fenced(np.full(shape, np.nan, dtype))
 
 
-def implementations(runner: Any, op: str) -> list[Callable[..., None]]:
+def implementations(runner: Any, op: str, dtype: str) -> list[Callable[..., None]]:
     """The operation on the runner: every tile of the dense layer, every rung of the ladder."""
     if op == "matmul":  # from the last: making 1024 threads for the first takes a second
         return [partial(LadderKernels(runner).matmul, rung) for rung in reversed(RUNGS)]
     if op in STEPS:
         return [getattr(CursorKernels(runner), op)]
-    if op == "dense_backward_weights":
-        choices = [DenseKernels(runner, tile, splits) for tile in TILES for splits in (1, 3)]
-    elif op.startswith("dense"):
-        choices = [DenseKernels(runner, tile) for tile in TILES]
-    else:
+    if not op.startswith("dense"):
         return [getattr(cuda_c(runner), op)]
-    return [getattr(choice, op) for choice in choices]
+    tensor_cores = dtype == "float32" and getattr(runner, "compute_capability", 80) >= 80
+    several = (1, 3) if op == "dense_backward_weights" else (None,)
+    return [
+        getattr(DenseKernels(runner, tile, splits, matmul, short=0), op)
+        for matmul in (MATMULS if tensor_cores else ("fp32",))
+        for tile, splits in product(TILES, several)
+    ]
 
 
 def reference(op: str) -> Callable[..., None]:
@@ -236,8 +238,10 @@ def run(
     move: Callable[[np.ndarray], Any] = fenced, back: Callable[[Any], np.ndarray] = np.asarray,
 ) -> None:  # fmt: skip
     """Makes the calls; the results must be NumPy's up to rounding."""
-    close = {"float32": 1e-4, "float64": 1e-10}[dtype]
     for kernel, call in product(kernels, calls(op, dtype)):
+        close = {"float32": 1e-4, "float64": 1e-10}[dtype]
+        if getattr(getattr(kernel, "__self__", None), "matmul", "") == "tf32":
+            close = 2e-3  # twice what TF32 may make of sums of positive products
         arrays = [name for name, value in call.items() if isinstance(value, np.ndarray)]
         result = {**call, **{name: move(call[name]) for name in arrays}}
         expected = {**call, **{name: call[name].copy() for name in arrays}}
@@ -256,7 +260,7 @@ def run_on_gpu(ops: Sequence[str]) -> None:
     cupy.cuda.set_allocator(None)
     runner = DeviceRunner()
     for op, dtype in product(ops, REALS):
-        run(implementations(runner, op), op, dtype, cupy.asarray, cupy.asnumpy)
+        run(implementations(runner, op, dtype), op, dtype, cupy.asarray, cupy.asnumpy)
 
 
 def run_in_python(ops: Sequence[str]) -> None:
@@ -290,7 +294,7 @@ def main() -> None:
     for more_variables, dtypes in sanitizer.passes:
         os.environ.update(more_variables)
         for op, dtype in product(ops, dtypes):
-            run(implementations(runner, op), op, dtype)
+            run(implementations(runner, op, dtype), op, dtype)
     for line in sorted(runner.launched):
         print(*line)
 

@@ -38,11 +38,27 @@ def table(nvrtc: Nvrtc) -> resources.Table:
 
 @pytest.mark.slow
 def test_every_kernel_compiles(table: resources.Table) -> None:
-    sources = {path.name: path.read_text() for path in cuda_source.FOLDER.glob("*.cu")}
-    declared = {file: 2 * text.count('extern "C" __global__') for file, text in sources.items()}
+    on_tensor_cores = cuda_source.ON_TENSOR_CORES
+    sources = {file: cuda_source.read_source(file) for file in resources.all_files()}
+    declared = {
+        file: text.count('extern "C" __global__') * (1 if file in on_tensor_cores else 2)
+        for file, text in sources.items()
+    }
     assert declared == Counter(file for file, _, _ in table)
-    for kernel, usages in table.items():
-        assert tuple(usages) == (75, 80, 86, 89, 90, 100, 120), kernel
+    for (file, kernel, _), usages in table.items():
+        oldest = () if file in on_tensor_cores else (75,)
+        assert tuple(usages) == (*oldest, 80, 86, 89, 90, 100, 120), kernel
+
+
+@pytest.mark.parametrize(("dtype", "architecture"), [("float32", 75), ("float64", 80)])
+@pytest.mark.parametrize("file", cuda_source.ON_TENSOR_CORES)
+def test_without_tf32_there_are_no_kernels(
+    nvrtc: Nvrtc, file: str, dtype: str, architecture: int
+) -> None:
+    """Such a file still compiles: to nothing."""
+    source = cuda_source.defines(dtype) + cuda_source.read_source(file)
+    options = (*resources.OPTIONS, f"--gpu-architecture=sm_{architecture}", "--ptxas-options=-v")
+    assert "Function properties" not in resources.compile_source(nvrtc, source, file, options)
 
 
 @pytest.mark.slow

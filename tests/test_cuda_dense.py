@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -45,37 +45,48 @@ def dense_kernels(column: Backend, tile: int | None, splits: int | None) -> Any:
 
 @pytest.mark.parametrize("tile", [*TILES, None])
 def test_all_three_products(cuda_column: Backend, tile: int | None, dtype: str) -> None:
-    rng, cuda = np.random.default_rng(1), cuda_column
-    for (batch, n_in, n_out), splits in shapes(tile, dtype):
-        kernels = dense_kernels(cuda, tile, splits)
-        x, w, b, dz, below = inputs = [
-            normals(rng, s, dtype)
-            for s in ((batch, n_in), (n_in, n_out), (n_out,), (batch, n_out), (batch, n_in))
-        ]
-        on_device = [cuda.to_device(array) for array in inputs]
-        x_, w_, b_, dz_, below_ = on_device
-        y, pre, dx, masked, dw, db = outputs = [
-            cuda.to_device(poisoned(s, dtype))
-            for s in ((batch, n_out), (batch, n_out), (batch, n_in), (batch, n_in), (n_in, n_out),
-                      (n_out,))
-        ]  # fmt: skip
-        kernels.dense_forward(x_, w_, b_, "relu", y, pre)
-        kernels.dense_backward_input(dz_, w_, "identity", below_, dx)
-        kernels.dense_backward_input(dz_, w_, "relu", below_, masked)
-        kernels.dense_backward_weights(x_, dz_, dw, db)
-        y, pre, dx, masked, dw, db = (cuda.to_host(array) for array in outputs)
-        what, ones = (batch, n_in, n_out), np.ones((1, batch))
-        tolerance = product_tolerance(x, w, dtype) + (n_in + 1) * eps(dtype) * np.abs(b)
-        assert_within(pre, dense(x, w, b), tolerance, what)
-        np.testing.assert_array_equal(y, np.maximum(pre, 0))
-        zero_in, zero_out = np.zeros(n_in), np.zeros(n_out)
-        assert_within(dx, dense(dz, w.T, zero_in), product_tolerance(dz, w.T, dtype), what)
-        np.testing.assert_array_equal(masked, dx * (below > 0))
-        assert_within(dw, dense(x.T, dz, zero_out), product_tolerance(x.T, dz, dtype), what)
-        column_sums = dense(ones, dz, zero_out)[0]
-        assert_within(db, column_sums, product_tolerance(ones, dz, dtype)[0], what)
-        for before, after in zip(inputs, on_device, strict=True):
-            np.testing.assert_array_equal(before, cuda.to_host(after))
+    rng = np.random.default_rng(1)
+    for shape, splits in shapes(tile, dtype):
+        kernels = dense_kernels(cuda_column, tile, splits)
+        check_products(cuda_column, kernels, rng, shape, dtype, product_tolerance)
+
+
+def check_products(
+    cuda: Backend, kernels: Any, rng: np.random.Generator, shape: tuple[int, int, int], dtype: str,
+    tolerance: Callable[[np.ndarray, np.ndarray, str], np.ndarray],
+) -> None:  # fmt: skip
+    """The three products of a layer (batch, n_in, n_out) and their epilogues, on normal numbers.
+
+    ``tolerance(a, b, dtype)`` is that of a @ b; db is always summed as ``product_tolerance`` says.
+    """
+    batch, n_in, n_out = shape
+    x, w, b, dz, below = inputs = [
+        normals(rng, s, dtype)
+        for s in ((batch, n_in), (n_in, n_out), (n_out,), (batch, n_out), (batch, n_in))
+    ]
+    on_device = [cuda.to_device(array) for array in inputs]
+    x_, w_, b_, dz_, below_ = on_device
+    y, pre, dx, masked, dw, db = outputs = [
+        cuda.to_device(poisoned(s, dtype))
+        for s in ((batch, n_out), (batch, n_out), (batch, n_in), (batch, n_in), (n_in, n_out),
+                  (n_out,))
+    ]  # fmt: skip
+    kernels.dense_forward(x_, w_, b_, "relu", y, pre)
+    kernels.dense_backward_input(dz_, w_, "identity", below_, dx)
+    kernels.dense_backward_input(dz_, w_, "relu", below_, masked)
+    kernels.dense_backward_weights(x_, dz_, dw, db)
+    y, pre, dx, masked, dw, db = (cuda.to_host(array) for array in outputs)
+    ones, zero_in, zero_out = np.ones((1, batch)), np.zeros(n_in), np.zeros(n_out)
+    biased = tolerance(x, w, dtype) + (n_in + 1) * eps(dtype) * np.abs(b)
+    assert_within(pre, dense(x, w, b), biased, shape)
+    np.testing.assert_array_equal(y, np.maximum(pre, 0))
+    assert_within(dx, dense(dz, w.T, zero_in), tolerance(dz, w.T, dtype), shape)
+    np.testing.assert_array_equal(masked, dx * (below > 0))
+    assert_within(dw, dense(x.T, dz, zero_out), tolerance(x.T, dz, dtype), shape)
+    column_sums = dense(ones, dz, zero_out)[0]
+    assert_within(db, column_sums, product_tolerance(ones, dz, dtype)[0], shape)
+    for before, after in zip(inputs, on_device, strict=True):
+        np.testing.assert_array_equal(before, cuda.to_host(after))
 
 
 def test_tiles_and_splits() -> None:

@@ -124,7 +124,7 @@ def cupy(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     module.asnumpy = lambda array: array.memory.copy()
     module.cuda = types.SimpleNamespace(
         runtime=runtime, get_current_stream=lambda: stream, set_allocator=lambda allocator: None,
-        Stream=Stream, Event=Event,
+        Stream=Stream, Event=Event, Device=lambda: types.SimpleNamespace(compute_capability="90"),
     )  # fmt: skip
     monkeypatch.setitem(sys.modules, "cupy", module)
     monkeypatch.setattr(cuda_driver, "missing_gpu", lambda: "")
@@ -134,7 +134,8 @@ def cupy(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 
 def forget(monkeypatch: pytest.MonkeyPatch) -> None:
-    columns._loaded.pop("cupy", None)
+    for key in [key for key in columns._loaded if key.startswith("cupy")]:
+        del columns._loaded[key]
     for name in ("cuda_device", "memory_cupy"):
         sys.modules.pop(f"tinyae.kernels.{name}", None)
         package = importlib.import_module("tinyae.kernels")
@@ -192,6 +193,25 @@ def test_a_graph_keeps_its_scratch_memory(cupy: Any) -> None:
     used = runner.scratch((8,), "float64")
     replay = runner.record(lambda: None)
     assert any(np.shares_memory(kept.memory, used.memory) for kept in replay._kept)
+
+
+def test_tensor_cores_are_used_where_they_know_tf32(cupy: Any) -> None:
+    """From compute capability 8.0 on, with the same bits as on cuda-host; before, an error."""
+    options: dict[str, Any] = {"hidden": (), "code": 33, "epochs": 1, "batch_size": 32,
+        "random_state": 0}  # fmt: skip
+    x = np.random.default_rng(0).random((64, 35))
+    fitted = {
+        (backend, matmul): Autoencoder(**options, backend=backend, matmul=matmul).fit(x)
+        for backend, matmul in (("auto", "3xtf32"), ("cuda-host", "3xtf32"), ("cupy", "fp32"))
+    }
+    ours, *others = (model.encode(x).tobytes() for model in fitted.values())
+    assert fitted["auto", "3xtf32"].backend_ == "cupy"
+    assert ours == others[0] != others[1]
+    cupy.cuda.Device = lambda: types.SimpleNamespace(compute_capability="75")
+    assert get_backend("cupy", "3xtf32") is get_backend("auto", "3xtf32")  # loaded once
+    columns._loaded.pop("cupy 3xtf32")
+    with pytest.raises(BackendUnavailable, match="'3xtf32' needs .* 8.0 .* has 7.5: use .*'fp32'"):
+        get_backend("cupy", "3xtf32")
 
 
 def test_auto_takes_the_gpu_where_one_answers(cupy: Any) -> None:

@@ -47,11 +47,12 @@ def test_a_missing_barrier_is_reported(
 def test_a_removed_barrier_changes_the_result(
     host: HostRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """dense.cu without its first __syncthreads() reads shared memory that is still poisoned."""
-    text = (cuda_source.FOLDER / "dense.cu").read_text()
+    """A product without its first __syncthreads() reads shared memory that is still poisoned."""
+    for name in ("dense.cu", "dense_kernels.cuh", "activation.cuh"):
+        (tmp_path / name).write_text((cuda_source.FOLDER / name).read_text())
+    text = (cuda_source.FOLDER / "dense_product.cuh").read_text()
     assert text.count("__syncthreads();") == 2
-    (tmp_path / "dense.cu").write_text(text.replace("__syncthreads();", "", 1))
-    (tmp_path / "activation.cuh").write_text((cuda_source.FOLDER / "activation.cuh").read_text())
+    (tmp_path / "dense_product.cuh").write_text(text.replace("__syncthreads();", "", 1))
     monkeypatch.setattr(cuda_source, "FOLDER", tmp_path)
     cuda_source.read_source.cache_clear()
     try:

@@ -13,7 +13,7 @@ import numpy as np
 
 from .curriculum import MOST_BLURRED
 from .initializers import INITIALIZERS
-from .kernels.conventions import ACTIVATIONS, LOSSES
+from .kernels.conventions import ACTIVATIONS, LOSSES, MATMULS
 from .losses import resolve
 from .optimizers import MOMENTS
 from .schedules import SCHEDULES
@@ -36,6 +36,12 @@ def check(config: Mapping[str, Any]) -> None:
     _choice("optimizer", config["optimizer"], tuple(MOMENTS))
     _choice("schedule", config["schedule"], tuple(SCHEDULES))
     _choice("dtype", config["dtype"], DTYPES)
+    _choice("matmul", config["matmul"], MATMULS)
+    if config["matmul"] != "fp32" and config["dtype"] != "float32":
+        raise ValueError(
+            f"matmul={config['matmul']!r} multiplies float32 and got dtype={config['dtype']!r}: "
+            "use matmul='fp32', or dtype='float32'"
+        )
     _number("learning_rate", config["learning_rate"], above=0)
     _number("momentum", config["momentum"], least=0, below=1)
     betas = config["betas"]

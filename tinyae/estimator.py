@@ -64,6 +64,9 @@ class Autoencoder(EstimatorMixin):
         weights; None trains to the end.
     warm_start : ``fit`` goes on from the present weights instead of new ones.
     backend : "auto" (the fastest that works here) or a name of ``tinyae.kernels.backend``.
+    matmul : how a GPU multiplies float32. "fp32" by its own multiplications; "3xtf32" on tensor
+        cores (compute capability 8.0), as accurate; "tf32" there too, but factors keep 11 of their
+        24 significant bits: every product errs by up to a thousandth.
     threads : CPU threads of the "numba" backend; None is TINYAE_NUM_THREADS or all that there are.
     dtype : "float32" or "float64", of weights and of all results.
     random_state : seed of weights, shuffles and splits; the same seed gives the same bytes.
@@ -108,6 +111,7 @@ class Autoencoder(EstimatorMixin):
         patience: int | None = None,
         warm_start: bool = False,
         backend: str = "auto",
+        matmul: str = "fp32",
         threads: int | None = None,
         dtype: str = "float32",
         random_state: Any = None,
@@ -141,6 +145,7 @@ class Autoencoder(EstimatorMixin):
         self.patience = patience
         self.warm_start = warm_start
         self.backend = backend
+        self.matmul = matmul
         self.threads = threads
         self.dtype = dtype
         self.random_state = random_state
@@ -334,14 +339,17 @@ class Autoencoder(EstimatorMixin):
         save_model(path, _as_json(params), fitted, parameters)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str], *, backend: str = "auto") -> Autoencoder:
+    def load(
+        cls, path: str | os.PathLike[str], *, backend: str = "auto", matmul: str = "fp32"
+    ) -> Autoencoder:
         """The autoencoder that ``save`` wrote, ready to use or, by ``partial_fit``, to train on.
 
+        Where and how it computes is not the file's to say, but ``backend`` and ``matmul``.
         Raises FileNotFoundError, or FileError for a file that is broken, truncated, foreign, or
         whose arrays have wrong names, shapes or dtypes or are not finite.
         """
         params, fitted, arrays = load_model(path, cls._argument_names())
-        params["backend"] = backend
+        params["backend"], params["matmul"] = backend, matmul
         try:
             model = cls(**params)
             config.check(model.get_params())
@@ -399,7 +407,7 @@ class Autoencoder(EstimatorMixin):
         self, n_features: int, output: str, loss: str, seed: int, params: Mapping[str, Any]
     ) -> None:
         """A network whose weights are not set yet, and a fresh optimiser."""
-        backend = get_backend(params["backend"])
+        backend = get_backend(params["backend"], params["matmul"])
         plan = assemble.architecture(params, n_features, output, loss)
         self._network = Network(backend, plan, params["dtype"])
         self._optimizer = assemble.optimizer(params, self._network)

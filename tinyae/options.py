@@ -10,7 +10,7 @@ from typing import Any
 
 from .estimator import Autoencoder
 from .initializers import INITIALIZERS
-from .kernels.conventions import ACTIVATIONS, LOSSES
+from .kernels.conventions import ACTIVATIONS, LOSSES, MATMULS
 from .optimizers import MOMENTS
 from .run_folder import UsageError
 from .schedules import SCHEDULES
@@ -83,6 +83,12 @@ MODEL_HELP: dict[str, tuple[Any, str, str]] = {
     "dtype": (("float32", "float64"), "NAME", "float32 or float64"),
     "threads": (int, "N", "CPU threads of the numba backend (default: all, or TINYAE_NUM_THREADS)"),
     "backend": (str, "NAME", "auto: the fastest that works here; see 'tinyae doctor'"),
+    "matmul": (
+        MATMULS,
+        "NAME",
+        "fp32; on a GPU's tensor cores 3xtf32, as accurate, or tf32, which keeps 11 of the "
+        "24 significant bits of all factors: products err by up to 1/1000",
+    ),
 }
 
 

@@ -35,7 +35,7 @@ def run_config(data: Mapping[str, Any], model: Mapping[str, Any]) -> Config:
     try:
         params = Autoencoder(**{"random_state": 0, **model}).get_params()
         arguments.check(params)
-        get_backend(params["backend"])
+        get_backend(params["backend"], params["matmul"])
     except (TypeError, ValueError) as error:
         raise UsageError(str(error)) from error
     if params["patience"] is not None and params["validation_fraction"] == 0:

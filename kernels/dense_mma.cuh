@@ -1,0 +1,81 @@
+// Sums of dense_product.cuh on tensor cores: in TF32, or as accurate as in float32 (3xTF32).
+//
+// TF32 keeps 11 significant bits of a factor, float32 has 24. 3xTF32 writes x = big + small with
+// both in TF32 and takes three of the four products, the smallest first (Ootomo and Yokota,
+// "Recovering single precision accuracy from tensor cores", 2022):
+//
+//   a b = small_a big_b + big_a small_b + big_a big_b,  small_a small_b < 2^-22 a b left out
+//
+// Tensor cores cut their sums off, always towards zero, which adds up along k. So they begin anew
+// every 8 steps, and it is the thread that adds what they return, rounding to nearest.
+
+#include "dense_product.cuh"
+#include "mma.cuh"
+
+// Eight warps, two rows of four; each has a WM x WN part of the tile, in pieces of 16 x 8.
+template <int WM, int WN, bool TA_, bool TB_, bool SPLIT> struct Sums {
+    static constexpr int BM = 2 * WM, BN = 4 * WN, BK = 16;
+    static constexpr int TM = WM / 8, TN = WN / 4;
+    static constexpr bool TA = TA_, TB = TB_;
+    // The contiguous index of an operand stays contiguous. These pitches send the 8 x 4 elements
+    // that a warp reads to 32 different banks.
+    static constexpr int PITCH_A = TA ? BM + 8 : BK + 4;
+    static constexpr int PITCH_B = TB ? BK + 4 : BN + 8;
+    static constexpr int SIZE_A = PITCH_A * (TA ? BK : BM);
+    static constexpr int SIZE_B = PITCH_B * (TB ? BN : BK);
+    static_assert(THREADS == 2 * 4 * 32, "eight warps");
+
+    float value[TM][TN];
+
+    __device__ static int at_a(int i, int p) { return TA ? p * PITCH_A + i : i * PITCH_A + p; }
+    __device__ static int at_b(int p, int j) { return TB ? j * PITCH_B + p : p * PITCH_B + j; }
+
+    // The lane's elements, as mma_tf32 deals them out: two rows and two columns of each piece.
+    __device__ static int group() { return (int)threadIdx.x % 32 / 4; }
+    __device__ static int member() { return (int)threadIdx.x % 4; }
+    __device__ static int row_of(int i) {
+        return (int)threadIdx.x / 128 * WM + i * 8 + group();
+    }
+    __device__ static int column_of(int j) {
+        return (int)threadIdx.x / 32 % 4 * WN + j / 2 * 8 + 2 * member() + j % 2;
+    }
+
+    // x as big + small; small is not wanted where SPLIT is false.
+    __device__ static void split(float x, unsigned &big, unsigned &small) {
+        big = to_tf32(x);
+        if (SPLIT) small = to_tf32(x - as_float(big));
+    }
+
+    __device__ void multiply(const float *tile_a, const float *tile_b) {
+#pragma unroll(WN < 32 ? BK / 8 : 1)  // the largest tile has no registers left for more
+        for (int p = 0; p < BK; p += 8) {
+            unsigned big_b[WN / 8][2], small_b[WN / 8][2];
+#pragma unroll
+            for (int j = 0; j < WN / 8; j++)
+#pragma unroll
+                for (int e = 0; e < 2; e++) {
+                    int column = (int)threadIdx.x / 32 % 4 * WN + j * 8 + group();
+                    split(tile_b[at_b(p + member() + 4 * e, column)], big_b[j][e], small_b[j][e]);
+                }
+#pragma unroll
+            for (int i = 0; i < TM; i += 2) {
+                unsigned big_a[4], small_a[4];
+#pragma unroll
+                for (int e = 0; e < 4; e++)
+                    split(tile_a[at_a(row_of(i + e % 2), p + member() + e / 2 * 4)], big_a[e],
+                          small_a[e]);
+#pragma unroll
+                for (int j = 0; j < WN / 8; j++) {
+                    float d[4] = {0, 0, 0, 0};
+                    if (SPLIT) {
+                        mma_tf32(d, small_a, big_b[j]);
+                        mma_tf32(d, big_a, small_b[j]);
+                    }
+                    mma_tf32(d, big_a, big_b[j]);
+#pragma unroll
+                    for (int e = 0; e < 4; e++) value[i + e / 2][2 * j + e % 2] += d[e];
+                }
+            }
+        }
+    }
+};

@@ -1,0 +1,13 @@
+// The dense layer on tensor cores: factors lose 13 of their 24 bits (see dense_mma.cuh).
+
+#include "dense_mma.cuh"
+
+#if HAS_TF32
+
+template <bool TA, bool TB> using Product32 = Product<Sums<16, 8, TA, TB, false>>;
+template <bool TA, bool TB> using Product64 = Product<Sums<32, 16, TA, TB, false>>;
+template <bool TA, bool TB> using Product128 = Product<Sums<64, 32, TA, TB, false>>;
+
+#include "dense_kernels.cuh"
+
+#endif
