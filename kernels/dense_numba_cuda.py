@@ -21,7 +21,7 @@ from .conventions import ACTIVATIONS
 from .cuda_runner import THREADS, Array, blocks, grid_for
 from .dense_cupy import choose_splits, choose_tile
 from .memory_numba_cuda import scratch
-from .numba_cuda import cuda, device, kernel, launch, unrolled
+from .numba_cuda import block_x, block_y, cuda, device, kernel, launch, thread, unrolled
 
 N_THREADS = THREADS[0]
 
@@ -90,7 +90,7 @@ def product(tile: int, transposed_a: bool, transposed_b: bool) -> SimpleNamespac
     @device
     def place(load: int, along_k: bool) -> Any:
         """Neighbouring threads take neighbouring elements of the contiguous index."""
-        e = load * N_THREADS + cuda.threadIdx.x
+        e = load * N_THREADS + thread()
         if along_k:
             return e // step, e % step
         return e % size, e // size
@@ -102,7 +102,7 @@ def product(tile: int, transposed_a: bool, transposed_b: bool) -> SimpleNamespac
         m, n = a.shape[1 if transposed_a else 0], b.shape[0 if transposed_b else 1]
         for load in range(loads):
             i, p = place(load, not transposed_a)
-            i += cuda.blockIdx.y * size
+            i += block_y() * size
             p += k0
             if i < m and p < k_end:
                 next_a[load] = a[p, i] if transposed_a else a[i, p]
@@ -110,7 +110,7 @@ def product(tile: int, transposed_a: bool, transposed_b: bool) -> SimpleNamespac
                 next_a[load] = real(0)
         for load in range(loads):
             j, p = place(load, transposed_b)
-            j += cuda.blockIdx.x * size
+            j += block_x() * size
             p += k0
             if j < n and p < k_end:
                 next_b[load] = b[j, p] if transposed_b else b[p, j]
@@ -118,8 +118,14 @@ def product(tile: int, transposed_a: bool, transposed_b: bool) -> SimpleNamespac
                 next_b[load] = real(0)
 
     @device
-    def store(next_a: Array, next_b: Array, shared_a: Array, shared_b: Array, start: int) -> None:
-        """What was fetched into the tiles that begin at ``start``: element p, i at p pitch + i"""
+    def begin(buffer: int) -> Any:
+        """Where the tiles of buffer 0 or 1 begin; & 1: not negative, see numba_cuda.py"""
+        return (buffer & 1) * (step * pitch)
+
+    @device
+    def store(next_a: Array, next_b: Array, shared_a: Array, shared_b: Array, buffer: int) -> None:
+        """What was fetched into a buffer's tiles: element p, i at p pitch + i"""
+        start = begin(buffer)
         for load in range(loads):
             i, p = place(load, not transposed_a)
             shared_a[start + p * pitch + i] = next_a[load]
@@ -128,19 +134,21 @@ def product(tile: int, transposed_a: bool, transposed_b: bool) -> SimpleNamespac
             shared_b[start + p * pitch + j] = next_b[load]
 
     @device
-    def multiply(shared_a: Array, shared_b: Array, start: int, sums: Array) -> None:
+    def multiply_one(p: int, shared_a: Array, shared_b: Array, buffer: int, sums: Array) -> None:
         """A thread's elements lie ``across`` apart: a warp reads neighbours."""
-        row, column = cuda.threadIdx.x // across, cuda.threadIdx.x % across
+        t, start = thread(), begin(buffer)
+        row, column = t // across, t % across
         from_a = cuda.local.array(each, sums.dtype)
         from_b = cuda.local.array(each, sums.dtype)
-        for p in range(step):
-            for i in range(each):
-                from_a[i] = shared_a[start + p * pitch + row + i * across]
+        for i in range(each):
+            from_a[i] = shared_a[start + p * pitch + row + i * across]
+        for j in range(each):
+            from_b[j] = shared_b[start + p * pitch + column + j * across]
+        for i in range(each):
             for j in range(each):
-                from_b[j] = shared_b[start + p * pitch + column + j * across]
-            for i in range(each):
-                for j in range(each):
-                    sums[i, j] = cuda.fma(from_a[i], from_b[j], sums[i, j])
+                sums[i, j] = cuda.fma(from_a[i], from_b[j], sums[i, j])
+
+    multiply = unrolled(multiply_one, step)
 
     @device
     def run(
@@ -150,28 +158,29 @@ def product(tile: int, transposed_a: bool, transposed_b: bool) -> SimpleNamespac
         """sums = the thread's elements of A @ B over k_begin .. k_end; and column_sum[0] = the sum
         of B's column threadIdx.x"""
         real = sums.dtype.type
-        t = cuda.threadIdx.x
+        t = thread()
         next_a = cuda.local.array(loads, sums.dtype)
         next_b = cuda.local.array(loads, sums.dtype)
         for i in range(each):
             for j in range(each):
                 sums[i, j] = real(0)
         column_sum[0] = real(0)
-        start = 0  # of the buffer in use
+        buffer = 0  # the one in use
         fetch(a, b, k_begin, k_end, next_a, next_b)
-        store(next_a, next_b, shared_a, shared_b, start)
+        store(next_a, next_b, shared_a, shared_b, buffer)
         cuda.syncthreads()
         for k0 in range(k_begin, k_end, step):
             more = k0 + step < k_end
             if more:
                 fetch(a, b, k0 + step, k_end, next_a, next_b)
-            multiply(shared_a, shared_b, start, sums)
+            multiply(shared_a, shared_b, buffer, sums)
             if t < size:
+                start = begin(buffer)
                 for p in range(step):
                     column_sum[0] += shared_b[start + p * pitch + t]
-            start = step * pitch - start
+            buffer ^= 1
             if more:  # the other buffer: everybody left it before the last barrier
-                store(next_a, next_b, shared_a, shared_b, start)
+                store(next_a, next_b, shared_a, shared_b, buffer)
             cuda.syncthreads()
 
     return SimpleNamespace(run=run)
@@ -191,11 +200,11 @@ def layer(tile: int) -> SimpleNamespace:
 
     @device
     def row_of(i: int) -> Any:
-        return cuda.blockIdx.y * size + cuda.threadIdx.x // across + i * across
+        return block_y() * size + thread() // across + i * across
 
     @device
     def column_of(j: int) -> Any:
-        return cuda.blockIdx.x * size + cuda.threadIdx.x % across + j * across
+        return block_x() * size + thread() % across + j * across
 
     @device
     def count() -> Any:
@@ -207,7 +216,7 @@ def layer(tile: int) -> SimpleNamespace:
         """Row i of the thread's sums into places of its own in shared memory, which a loop can
         index as it cannot index registers."""
         for j in range(each):
-            shared[j * N_THREADS + cuda.threadIdx.x] = sums[i, j]
+            shared[j * N_THREADS + thread()] = sums[i, j]
 
     @device
     def finish_forward(
@@ -219,7 +228,7 @@ def layer(tile: int) -> SimpleNamespace:
         for j in range(count()):
             column = column_of(j)
             if row < batch and column < n_out:
-                z = shared[j * N_THREADS + cuda.threadIdx.x] + b[column]
+                z = shared[j * N_THREADS + thread()] + b[column]
                 if pre is not None:
                     pre[row, column] = z
                 y[row, column] = activate(activation, z, y.dtype.type)
@@ -245,7 +254,7 @@ def layer(tile: int) -> SimpleNamespace:
         for j in range(count()):
             column = column_of(j)
             if row < batch and column < n_in:
-                total = shared[j * N_THREADS + cuda.threadIdx.x]
+                total = shared[j * N_THREADS + thread()]
                 slope = activation_slope(activation, saved[row, column], dx.dtype.type)
                 dx[row, column] = total * slope
 
@@ -279,8 +288,8 @@ def layer(tile: int) -> SimpleNamespace:
                 column = column_of(j)
                 if row < n_in and column < n_out:
                     dw[split * n_in + row, column] = sums[i, j]
-        column = cuda.blockIdx.x * size + cuda.threadIdx.x
-        if cuda.blockIdx.y == 0 and cuda.threadIdx.x < size and column < n_out:
+        column = block_x() * size + thread()
+        if block_y() == 0 and thread() < size and column < n_out:
             db[split * n_out + column] = column_sum[0]
 
     for function, name in (

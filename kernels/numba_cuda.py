@@ -52,6 +52,14 @@ def unrolled(body: Any, n: int) -> Any:
     Numba has no pragma to unroll a loop, and the compiler unrolls only short ones; but a thread's
     array lies in registers only where each index into it is a constant.
     """
+    if SIMULATED:
+
+        @device
+        def loop(*args: Any) -> None:
+            for i in range(n):
+                body(i, *args)
+
+        return loop
     last = n - 1
     if n == 1:
 
@@ -68,6 +76,28 @@ def unrolled(body: Any, n: int) -> Any:
             body(last, *args)
 
     return calls
+
+
+# In Python a negative index counts from the end, so Numba tests the sign of each, at several
+# instructions per access, unless the compiler can tell. The masks tell it; they change no value.
+
+
+@device
+def thread() -> Any:
+    """threadIdx.x"""
+    return cuda.threadIdx.x & 1023
+
+
+@device
+def block_x() -> Any:
+    """blockIdx.x"""
+    return cuda.blockIdx.x & 0x7FFFFFFF
+
+
+@device
+def block_y() -> Any:
+    """blockIdx.y"""
+    return cuda.blockIdx.y & 0xFFFF
 
 
 class _OnTheGpu(type):

@@ -10,12 +10,16 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from .conventions import HYPER
 from .cuda_runner import THREADS, Array, grid_for
 from .loss_cupy import MAX_PARTS
 from .memory_numba_cuda import scratch
 from .numba_cuda import cuda, device, kernel, launch
 from .reduce_numba_cuda import REDUCE_THREADS, block_sum, sum_parts
+
+float64 = np.float64
 
 LEARNING_RATE, WEIGHT_DECAY, MOMENTUM, BETA1, BETA2, EPS, CORRECTION1, CORRECTION2 = range(
     len(HYPER)
@@ -159,7 +163,8 @@ def norm_parts(grad: Array, parts: Array) -> None:
     shared = cuda.shared.array(REDUCE_THREADS, "float64")
     total = 0.0
     for i in range(cuda.grid(1), grad.size, cuda.gridsize(1)):
-        total += float(grad[i]) * float(grad[i])
+        g = float64(grad[i])  # float() would leave it as it is
+        total += g * g
     total = block_sum(total, cuda.threadIdx.x, shared)
     if cuda.threadIdx.x == 0:
         parts[cuda.blockIdx.x] = total

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tinyae import kernels
 from tinyae.kernels import columns, cuda_driver
 from tinyae.kernels.columns import BackendUnavailable, backend_report, get_backend
 from tinyae.kernels.cuda_driver import missing_gpu
@@ -85,6 +86,7 @@ def test_without_the_package_the_extras_are_named(monkeypatch: pytest.MonkeyPatc
     for name in list(sys.modules):
         if name.startswith("tinyae.kernels.") and name.endswith("numba_cuda"):
             monkeypatch.delitem(sys.modules, name)
+            monkeypatch.delattr(kernels, name.rpartition(".")[2], raising=False)
     with pytest.raises(BackendUnavailable, match=r'pip install "tinyae\[numba-cuda13\]", or \[num'):
         get_backend("numba-cuda")
 

@@ -50,10 +50,18 @@ IN_FLOAT64 = {
     "adamw_kernel": READ | TEST | {"div", "sub", "mov", "mul"},  # and lr decay
     "loss_elements": READ | SUM | {"rcp"},  # 1 / batch
     "loss_totals": READ | SUM,
-    "norm_parts": READ | SUM,
+    "norm_parts": READ | SUM | {"fma"},
     "norm_total": READ | SUM | {"sqrt"},
     "clip_to_norm": READ | TEST | {"div"},  # max_norm / norm
 }
+
+# Instructions per multiply-add, at most, in the loop along k of the products: fetching, storing and
+# the reads of shared memory included, but no tests for negative indices
+PER_MULTIPLY_ADD = {
+    **{f"dense_{what}_{tile}": most for what in ("forward", "backward_input", "backward_weights")
+       for tile, most in ((32, 5), (64, 3), (128, 2))},
+    "matmul_4_registers_1d": 3, "matmul_5_registers_2d": 2, "matmul_7_double_buffer": 2,
+}  # fmt: skip
 
 WITH_BARRIERS = {
     *(f"dense_{what}_{tile}" for what in ("forward", "backward_input", "backward_weights")
@@ -223,6 +231,13 @@ def test_for_hopper(launch: Launch) -> None:
     assert code.spills == 0
     assert code.shared <= 48 * 1024
     assert bool(code.instructions(r"bar\.sync|barrier\.sync")) == (launch.name in WITH_BARRIERS)
+    if launch.name in PER_MULTIPLY_ADD:
+        _, step, *_ = code.ptx.split("bar.sync")
+        lines = re.findall(r"^\t.*;$", step, re.MULTILINE)
+        fused = sum("fma.rn" in line for line in lines)
+        assert len(lines) <= PER_MULTIPLY_ADD[launch.name] * fused
+    if launch.name == "norm_parts":
+        assert not code.instructions(r"mul\.f32"), "squares of float32 overflow"
     if launch.dtype == "float32":
         used = {name for name, _ in map(split, code.instructions(r"\w+(?:\.\w+)*\.f64"))}
         allowed = IN_FLOAT64.get(launch.name, set())
