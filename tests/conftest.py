@@ -11,9 +11,12 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 from collections.abc import Generator
 from functools import cache
+from typing import Any
 
+import numpy as np
 import pytest
 
 from tinyae.kernels.backend import Backend
@@ -27,8 +30,23 @@ STRICT = os.environ.get("TINYAE_STRICT") == "1"
 # Numba's simulator of a GPU takes the place of numba.cuda, so it has a process of its own: see
 # test_numba_cuda_simulated.py. There the one backend is the simulated one.
 SIMULATED = os.environ.get("NUMBA_ENABLE_CUDASIM") == "1"
-if SIMULATED:  # hundreds of threads wait for a busy one to be interrupted: three times as fast
-    sys.setswitchinterval(1e-4)
+if SIMULATED:
+    from numba.cuda.simulator.kernelapi import FakeCUDAShared
+
+    sys.setswitchinterval(1e-4)  # hundreds of threads wait for a busy one: three times as fast
+    _allocating = threading.Lock()
+
+    def _shared_array(self: Any, shape: Any, dtype: Any) -> Any:
+        """The simulator's own lets two threads make an array each, and looks up source lines."""
+        caller = sys._getframe(1)
+        key = (caller.f_code.co_filename, caller.f_lineno)
+        with _allocating:
+            if key not in self._allocations:
+                self._allocations[key] = np.empty(shape, dtype)
+            return self._allocations[key]
+
+    FakeCUDAShared.array = _shared_array
+
 
 ON_GPU = [pytest.param(name, marks=pytest.mark.gpu) for name in ("cupy", "numba-cuda")]
 ELSEWHERE = [name for name in available_backends() if name not in ("cupy", "numba-cuda")]

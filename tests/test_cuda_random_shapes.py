@@ -31,7 +31,7 @@ from tinyae.kernels import random_numpy, update_numpy
 from tinyae.kernels.backend import Backend
 from tinyae.kernels.conventions import ACTIVATIONS, DATA, HYPER, LOSSES
 
-SHAPES = 8 if SIMULATED else 2000
+SHAPES = 5 if SIMULATED else 2000
 REALS = ("float32", "float64")
 
 
