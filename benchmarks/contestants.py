@@ -45,6 +45,7 @@ class Contestant:
 
 NUMBA = 'pip install "tinyae[numba]"'
 CUDA = 'pip install "tinyae[cuda13]", or [cuda12] where the driver is older than CUDA 13'
+NUMBA_CUDA = 'pip install "tinyae[numba-cuda13,cuda13]", or both with 12'
 OF_BACKEND = (*EVERY, *STEP, *EPOCH)
 MOVES = ("to_device", "to_host")
 
@@ -55,8 +56,8 @@ CONTESTANTS = {
         Contestant("numba", "backend", "cpu", "own", ("numba",), NUMBA, (*OF_BACKEND, "matmul")),
         Contestant("cupy", "backend", "gpu", "own", ("cupy",), CUDA,
                    (*OF_BACKEND, "matmul", *MOVES)),
-        Contestant("numba-cuda", "backend", "gpu", "own", ("numba", "cupy"), CUDA,
-                   (*OF_BACKEND, *MOVES)),
+        Contestant("numba-cuda", "backend", "gpu", "own", ("numba_cuda", "cupy"), NUMBA_CUDA,
+                   (*OF_BACKEND, "matmul", *MOVES)),  # CuPy's events time it
         Contestant("blas", "rival", "cpu", "rival_blas", ("numpy",), "",
                    (*PRODUCTS, "matmul", *(f"step/{op}" for op in PRODUCTS))),
         Contestant("cublas", "rival", "gpu", "rival_blas", ("cupy",), CUDA,
@@ -156,6 +157,10 @@ def rungs(contestant: Contestant) -> tuple[str, ...]:
         from tinyae.kernels import matmul_ladder_cupy
 
         return matmul_ladder_cupy.RUNGS
+    if contestant.name == "numba-cuda":
+        from tinyae.kernels import matmul_ladder_numba_cuda
+
+        return matmul_ladder_numba_cuda.RUNGS
     return (contestant.name,)
 
 

@@ -14,7 +14,7 @@ from net_cases import check_step
 from timing import Call
 
 from tinyae import Autoencoder, assemble
-from tinyae.kernels.backend import StepPlan
+from tinyae.kernels.backend import Record, StepPlan
 from tinyae.kernels.columns import get_backend
 from tinyae.model import Architecture, Network
 from tinyae.optimizers import Hyper, Optimizer
@@ -65,6 +65,10 @@ class Own(Loaded):
             from tinyae.kernels.matmul_ladder_numba import RUNGS
 
             return RUNGS[name]
+        if self.name == "numba-cuda":
+            from tinyae.kernels.matmul_ladder_numba_cuda import matmul
+
+            return lambda a, b, c: matmul(name, a, b, c)
         from tinyae.kernels.cuda_device import DeviceRunner
         from tinyae.kernels.matmul_ladder_cupy import LadderKernels
 
@@ -86,6 +90,13 @@ class Own(Loaded):
                 network.loss_and_gradient(x, x, records, totals)
                 optimizer.update(nets.LEARNING_RATE, guard=totals)
 
+        def work() -> None:
+            network.loss_and_gradient(x, x, records, totals)
+            optimizer.apply(numbers, guard=totals)
+
+        if self.backend.recorder is not None and whole is None:
+            numbers = optimizer.next_numbers(nets.LEARNING_RATE)
+            run = replayed(self.backend.recorder.record, work)
         return StepRun(run, lambda: self._results(network, optimizer, totals, batch))
 
     def _results(
@@ -153,6 +164,20 @@ class Own(Loaded):
 
     def epoch(self, op: str, net: str, batch: int, quick: bool) -> Callable[[], float]:
         return own_epoch(self.name, op, net, nets.pixels(batch, quick), batch)
+
+
+def replayed(record: Record, work: Call) -> Call:
+    """As ``Training`` does it: once as it is, and from then on as it was recorded."""
+    replay: list[Call] = []
+
+    def run() -> None:
+        if replay:
+            replay[0]()
+        else:
+            work()
+            replay.append(record(work))
+
+    return run
 
 
 def own_epoch(

@@ -106,7 +106,13 @@ def measure(
                     continue
                 progress.say(f"pass {number + 1} of {PASSES}: {c.name}")
                 files = [FILES[suite] for suite, n in work[c.name].items() if n]
-                result = _child(options, files, ("--contestants", c.name), folder, progress)
+                try:
+                    result = _child(options, files, ("--contestants", c.name), folder, progress)
+                except RuntimeError as error:  # it died: the others' figures are kept
+                    reason = " ".join(str(error).split())[-200:]
+                    result = {"rows": [], "contestants": {c.name: {
+                        "available": False, "reason": reason}}}  # fmt: skip
+                    found = [row for row in found if row["contestant"] != c.name]
                 about[c.name] |= result["contestants"].get(c.name, {})
                 absent[c.name] = about[c.name]["reason"]
                 found += result["rows"]

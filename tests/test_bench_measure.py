@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import json
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,10 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-from tinyae import bench_command
-from tinyae.cli import main
-from tinyae.kernels import cuda_driver
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
 
@@ -30,7 +23,6 @@ import nets
 import random_cases
 import reference_random
 import reference_updates
-import run_bench
 import timing
 from cases import GROUPS, SUITES, Options, data_rng, select
 from contestants import CONTESTANTS, chosen, why_absent
@@ -249,6 +241,43 @@ def test_steps_and_their_parts(backend: str) -> None:
         part()
 
 
+def test_a_recorded_step_is_the_step() -> None:
+    """Where a backend replays its training steps, so is what is timed: the first run, then two
+    from the record, against NumPy's three with the same numbers."""
+    from own import Own, replayed
+
+    host, device = Own("numpy"), Own("cuda-host")
+    assert device.backend.recorder is not None
+    run = device.step("small", 4)
+    x, network, optimizer = host._made("small", 4, host.backend)
+    totals, records = np.zeros(2), network.workspace(4, training=True).records(4)
+    numbers = optimizer.next_numbers(nets.LEARNING_RATE)
+    for _ in range(3):
+        run.run()
+        network.loss_and_gradient(x, x, records, totals)
+        optimizer.apply(numbers, guard=totals)
+        loss, moments = run.results()
+        right, expected = host._results(network, optimizer, totals, 4)
+        assert loss == pytest.approx(right, rel=1e-5)
+        for ours, theirs in zip(moments, expected, strict=True):
+            np.testing.assert_allclose(ours[0], theirs[0], rtol=0, atol=1e-5)
+    log: list[str] = []
+    again = replayed(lambda work: lambda: log.append("replayed"), lambda: log.append("run"))
+    for _ in range(3):
+        again()
+    assert log == ["run", "replayed", "replayed"]
+
+
+def test_rungs() -> None:
+    """Each contestant's own; rivals have one, their product."""
+    numba_cuda, cupy = (contestants.rungs(CONTESTANTS[name]) for name in ("numba-cuda", "cupy"))
+    assert set(numba_cuda) < set(cupy) and len(cupy) == 7
+    assert contestants.rungs(CONTESTANTS["blas"]) == ("blas",)
+    (case,) = contestants.cases_of(CONTESTANTS["blas"], Options(only=("ladder",), sizes=(8,)),
+                                   "ladder")  # fmt: skip
+    assert case.op == "blas"
+
+
 def test_products_alone() -> None:
     blas = Blas()
     for case in KERNELS:
@@ -459,121 +488,3 @@ def test_one_wrong_result_is_enough_for_no_time() -> None:
 def test_without_ceilings_there_are_no_shares() -> None:
     (merged,), ceilings = merging.merge([row(0.1), row(0.1)])
     assert ceilings == {} and merged["share"] is None and merged["gflops"] == pytest.approx(10)
-
-
-# ---- the whole
-
-PLANT = """
-import dataclasses
-from tinyae.kernels import columns
-
-right = columns.get_backend("numpy")
-
-def wrong(x, w, b, activation, y, pre):
-    right.dense_forward(x, w, b, activation, y, pre)
-    y[-1, -1] += 0.01
-
-columns._loaded["numpy"] = dataclasses.replace(right, dense_forward=wrong)
-"""
-
-
-def test_a_wrong_kernel_gets_no_time(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """The command, end to end: one element of one operation is off by 0.01."""
-    (tmp_path / "plant.py").write_text(PLANT, encoding="utf-8")
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    monkeypatch.setenv("PYTEST_ADDOPTS", "-p plant")
-    child = run_bench._child
-    monkeypatch.setattr(
-        run_bench, "_child",
-        lambda options, files, *rest: {"rows": []} if "bench_ceilings.py" in files
-        else child(options, files, *rest),
-    )  # fmt: skip
-    monkeypatch.setattr(cuda_driver, "missing_gpu", lambda: "there is no NVIDIA driver")
-    monkeypatch.setattr(contestants, "missing_gpu", lambda: "there is no NVIDIA driver")
-    out = tmp_path / "out"
-    code = main([
-        "bench", "--only", "dense", "--sizes", "24,40", "--backends", "numpy,cupy",
-        "--rivals", "blas", "--seconds", "0.002", "--out", str(out),
-        "--plot", str(tmp_path / "out.png"),
-    ])  # fmt: skip
-    said = capsys.readouterr()
-    assert code == 0, said.err
-    results = json.loads((out / "results.json").read_text(encoding="utf-8"))
-    for row in results["rows"]:
-        if (row["contestant"], row["op"]) == ("numpy", "dense_forward"):
-            assert row["runs"] == [] and row["median"] is None
-            assert row["error"].startswith("wrong result: y: 1 of ")
-        else:
-            assert len(row["runs"]) == 2 and row["median"] > 0 and row["error"] == ""
-    assert len(results["rows"]) == 2 * 3 * 2
-    assert {row["size"] for row in results["rows"]} == {24, 40}
-    assert "wrong result: y: 1 of" in said.out and "there is no NVIDIA driver" in said.out
-    about = results["contestants"]
-    assert about["numpy"]["available"] and about["numpy"]["threads"] >= 1
-    assert not about["cupy"]["available"]
-    assert results["machine"]["cores"] >= 1 and results["versions"]["numpy"] == np.__version__
-    assert (tmp_path / "out.png").stat().st_size > 0
-    assert "pass 2 of 2: blas" in said.err and "left" in said.err
-
-
-def test_pytest_benchmarks_own_options(tmp_path: Path) -> None:
-    """pytest on the folder, from the repository's root."""
-    out = tmp_path / "x.json"
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "benchmarks/", "--benchmark-only",
-         f"--benchmark-json={out}", "--contestants", "numpy", "--only", "adam", "--nets", "small",
-         "--seconds", "0.002", "--ceilings", "none", "-q"],
-        cwd=ROOT, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-    (found,) = json.loads(out.read_text(encoding="utf-8"))["benchmarks"]
-    assert found["extra_info"]["op"] == "adam" and found["extra_info"]["bytes"] == 28 * 209_968
-
-
-@pytest.mark.parametrize(
-    ("arguments", "complaint"),
-    (
-        (["--backends", "cuda-host"], "cuda-host executes GPU kernels on the CPU"),
-        (["--only", "conv"], "--only must be of"),
-        (["--sizes", "many"], "invalid list of integers value: 'many'"),
-        (["--compare", "nowhere.json"], "--compare nowhere.json"),
-        (
-            ["--only", "epoch", "--backends", "numba-cuda", "--rivals", "cublas"],
-            "nothing to measure",
-        ),
-    ),
-)
-def test_wrong_arguments(
-    arguments: list[str], complaint: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(["bench", *arguments]) == 2
-    assert complaint in capsys.readouterr().err
-
-
-def test_without_the_repository_the_remedy_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(bench_command, "FOLDER", tmp_path / "benchmarks")
-    assert main(["bench"]) == 1
-    assert 'pip install -e ".[bench]"' in capsys.readouterr().err
-
-
-def test_without_pytest_benchmark_the_extra_is_named(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    find = importlib.util.find_spec
-    monkeypatch.setattr(
-        importlib.util, "find_spec", lambda name: None if name == "pytest_benchmark" else find(name)
-    )
-    assert main(["bench"]) == 1
-    assert 'need pytest_benchmark: pip install -e ".[bench]"' in capsys.readouterr().err
-
-
-def test_benchmarks_that_do_not_run_are_an_error(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PYTEST_ADDOPTS", "--no-such-option")
-    with pytest.raises(RuntimeError, match=r"(?s)did not run.*no-such-option"):
-        run_bench._child(Options(), ["bench_ladder.py"], (), tmp_path, run_bench.Progress(1))

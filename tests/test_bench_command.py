@@ -1,0 +1,173 @@
+"""The command ``tinyae bench``, end to end: what it writes, refuses and survives."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tinyae import bench_command
+from tinyae.cli import main
+from tinyae.kernels import cuda_driver
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
+
+import contestants
+import run_bench
+from cases import Options
+
+ROOT = Path(__file__).parent.parent
+
+PLANT = """
+import dataclasses
+from tinyae.kernels import columns
+
+right = columns.get_backend("numpy")
+
+def wrong(x, w, b, activation, y, pre):
+    right.dense_forward(x, w, b, activation, y, pre)
+    y[-1, -1] += 0.01
+
+columns._loaded["numpy"] = dataclasses.replace(right, dense_forward=wrong)
+"""
+
+
+def test_a_wrong_kernel_gets_no_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The command, end to end: one element of one operation is off by 0.01."""
+    (tmp_path / "plant.py").write_text(PLANT, encoding="utf-8")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-p plant")
+    child = run_bench._child
+    monkeypatch.setattr(
+        run_bench, "_child",
+        lambda options, files, *rest: {"rows": []} if "bench_ceilings.py" in files
+        else child(options, files, *rest),
+    )  # fmt: skip
+    monkeypatch.setattr(cuda_driver, "missing_gpu", lambda: "there is no NVIDIA driver")
+    monkeypatch.setattr(contestants, "missing_gpu", lambda: "there is no NVIDIA driver")
+    out = tmp_path / "out"
+    code = main([
+        "bench", "--only", "dense", "--sizes", "24,40", "--backends", "numpy,cupy",
+        "--rivals", "blas", "--seconds", "0.002", "--out", str(out),
+        "--plot", str(tmp_path / "out.png"),
+    ])  # fmt: skip
+    said = capsys.readouterr()
+    assert code == 0, said.err
+    results = json.loads((out / "results.json").read_text(encoding="utf-8"))
+    for row in results["rows"]:
+        if (row["contestant"], row["op"]) == ("numpy", "dense_forward"):
+            assert row["runs"] == [] and row["median"] is None
+            assert row["error"].startswith("wrong result: y: 1 of ")
+        else:
+            assert len(row["runs"]) == 2 and row["median"] > 0 and row["error"] == ""
+    assert len(results["rows"]) == 2 * 3 * 2
+    assert {row["size"] for row in results["rows"]} == {24, 40}
+    assert "wrong result: y: 1 of" in said.out and "there is no NVIDIA driver" in said.out
+    about = results["contestants"]
+    assert about["numpy"]["available"] and about["numpy"]["threads"] >= 1
+    assert not about["cupy"]["available"]
+    assert results["machine"]["cores"] >= 1 and results["versions"]["numpy"] == np.__version__
+    assert (tmp_path / "out.png").stat().st_size > 0
+    assert "pass 2 of 2: blas" in said.err and "left" in said.err
+
+
+def test_pytest_benchmarks_own_options(tmp_path: Path) -> None:
+    """pytest on the folder, from the repository's root."""
+    out = tmp_path / "x.json"
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "benchmarks/", "--benchmark-only",
+         f"--benchmark-json={out}", "--contestants", "numpy", "--only", "adam", "--nets", "small",
+         "--seconds", "0.002", "--ceilings", "none", "-q"],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    (found,) = json.loads(out.read_text(encoding="utf-8"))["benchmarks"]
+    assert found["extra_info"]["op"] == "adam" and found["extra_info"]["bytes"] == 28 * 209_968
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    (
+        (["--backends", "cuda-host"], "cuda-host executes GPU kernels on the CPU"),
+        (["--only", "conv"], "--only must be of"),
+        (["--sizes", "many"], "invalid list of integers value: 'many'"),
+        (["--compare", "nowhere.json"], "--compare nowhere.json"),
+        (
+            ["--only", "epoch", "--backends", "numba-cuda", "--rivals", "cublas"],
+            "nothing to measure",
+        ),
+    ),
+)
+def test_wrong_arguments(
+    arguments: list[str], complaint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["bench", *arguments]) == 2
+    assert complaint in capsys.readouterr().err
+
+
+def test_without_the_repository_the_remedy_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(bench_command, "FOLDER", tmp_path / "benchmarks")
+    assert main(["bench"]) == 1
+    assert 'pip install -e ".[bench]"' in capsys.readouterr().err
+
+
+def test_without_pytest_benchmark_the_extra_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "pytest_benchmark" else find(name)
+    )
+    assert main(["bench"]) == 1
+    assert 'need pytest_benchmark: pip install -e ".[bench]"' in capsys.readouterr().err
+
+
+def test_benchmarks_that_do_not_run_are_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTEST_ADDOPTS", "--no-such-option")
+    with pytest.raises(RuntimeError, match=r"(?s)did not run.*no-such-option"):
+        run_bench._child(Options(), ["bench_ladder.py"], (), tmp_path, run_bench.Progress(1))
+
+
+DIE = """
+import os
+import sys
+
+if "blas" in sys.argv:
+    os._exit(9)  # as if killed for want of memory
+"""
+
+
+def test_a_contestant_that_dies_takes_only_its_own_figures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "die.py").write_text(DIE, encoding="utf-8")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-p die")
+    child = run_bench._child
+    monkeypatch.setattr(
+        run_bench, "_child",
+        lambda options, files, *rest: {"rows": []} if "bench_ceilings.py" in files
+        else child(options, files, *rest),
+    )  # fmt: skip
+    out = tmp_path / "out"
+    code = main([
+        "bench", "--only", "dense_forward", "--sizes", "24", "--backends", "numpy",
+        "--rivals", "blas", "--seconds", "0.002", "--out", str(out),
+    ])  # fmt: skip
+    assert code == 0, capsys.readouterr().err
+    results = json.loads((out / "results.json").read_text(encoding="utf-8"))
+    assert [(row["contestant"], len(row["runs"])) for row in results["rows"]] == [("numpy", 2)]
+    assert not results["contestants"]["blas"]["available"]
+    assert "did not run" in results["contestants"]["blas"]["reason"]
+    assert "did not run" in (out / "table.txt").read_text(encoding="utf-8")
