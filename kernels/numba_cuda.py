@@ -81,29 +81,13 @@ def unrolled(body: Any, n: int) -> Any:
     return calls
 
 
+# threadIdx.x, blockIdx.x, blockIdx.y
+#
 # In Python a negative index counts from the end, so Numba tests the sign of each, at several
 # instructions per access, unless the compiler can tell. The masks tell it; they change no value.
+# The simulator's threads are asked themselves: its own way takes a lock that all of them want.
 
-
-@device
-def thread() -> Any:
-    """threadIdx.x"""
-    return cuda.threadIdx.x & 1023
-
-
-@device
-def block_x() -> Any:
-    """blockIdx.x"""
-    return cuda.blockIdx.x & 0x7FFFFFFF
-
-
-@device
-def block_y() -> Any:
-    """blockIdx.y"""
-    return cuda.blockIdx.y & 0xFFFF
-
-
-if SIMULATED:  # what ``cuda`` would answer in a kernel, without a lock that all threads take
+if SIMULATED:
 
     def thread() -> Any:
         return threading.current_thread().threadIdx.x  # type: ignore[attr-defined]
@@ -113,6 +97,20 @@ if SIMULATED:  # what ``cuda`` would answer in a kernel, without a lock that all
 
     def block_y() -> Any:
         return threading.current_thread().blockIdx.y  # type: ignore[attr-defined]
+
+else:
+
+    @device
+    def thread() -> Any:
+        return cuda.threadIdx.x & 1023
+
+    @device
+    def block_x() -> Any:
+        return cuda.blockIdx.x & 0x7FFFFFFF
+
+    @device
+    def block_y() -> Any:
+        return cuda.blockIdx.y & 0xFFFF
 
 
 class _OnTheGpu(type):
@@ -128,9 +126,10 @@ class CudaArray(metaclass=_OnTheGpu):
 
 def adopted(value: Any) -> Any:
     """An array of somebody else as one of Numba's, not copied; anything else as it is."""
-    if hasattr(value, "__cuda_array_interface__") and not hasattr(value, "__cuda_ndarray__"):
-        return cuda.as_cuda_array(value, sync=False)
-    return value
+    # Numba's own first: to ask it for its interface is to have that made, at each launch
+    if hasattr(value, "__cuda_ndarray__") or not hasattr(value, "__cuda_array_interface__"):
+        return value
+    return cuda.as_cuda_array(value, sync=False)
 
 
 _configured: dict[tuple[Any, Dim, Dim], Callable[..., None]] = {}

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from . import streams
-from .batches import Feeder
+from .batches import Feeder, Order
 from .curriculum import CodeNoise, TargetBlur
 from .kernels.backend import Array, Recorder
 from .kernels.conventions import HYPER
@@ -46,7 +46,7 @@ class RecordedSteps:
         self._replays: dict[tuple[int, bool], Callable[[], None] | None] = {}
 
     def begin_epoch(
-        self, seed: int, epoch: int, shuffle: bool, step: int, learning_rates: Sequence[float],
+        self, order: Order, epoch: int, step: int, learning_rates: Sequence[float],
         progress: Sequence[float],
     ) -> None:  # fmt: skip
         """Lays out the epoch, to be entered at ``step``.
@@ -54,7 +54,7 @@ class RecordedSteps:
         learning_rates, progress: for each step of the epoch, the latter the part of training done.
         """
         backend, first = self.network.backend, epoch * len(learning_rates)
-        self.feeder.order(seed, epoch, shuffle).write_all(self._order)
+        order.write_all(self._order)
         before = self.optimizer.updates - step  # updates before this epoch's first
         rows = [
             (*self.optimizer.numbers(before + i + 1, rate),

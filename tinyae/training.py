@@ -134,7 +134,7 @@ class Training:
         if self._recorded is not None:
             steps = range(self.steps)
             self._recorded.begin_epoch(
-                self.settings.seed, state.epoch, self.settings.shuffle, state.step,
+                order, state.epoch, state.step,
                 [self._learning_rate(step) for step in steps],
                 [self._progress_at(step) for step in steps],
             )  # fmt: skip
