@@ -32,6 +32,7 @@ from tinyae.run_folder import UsageError
 
 FOLDER = Path(__file__).resolve().parent
 PASSES = 2
+CONTENT = ("date", "command", "quick", "machine", "versions", "contestants", "ceilings", "rows")
 FILES = {"kernel": "bench_kernels.py", "ladder": "bench_ladder.py", "step": "bench_step.py",
          "epoch": "bench_epoch.py", "transfer": "bench_transfer.py"}  # fmt: skip
 
@@ -48,9 +49,16 @@ def run(given: argparse.Namespace) -> None:
         absent = {c.name: why_absent(c, given.quick) for c in contestants}
     except ValueError as error:
         raise UsageError(str(error)) from error
+    # what is wrong with these is said now, and not after half an hour
     old = _read(given.compare) if given.compare else None
+    if given.plot and Path(given.plot).suffix != ".png":
+        raise UsageError(f"--plot must end in .png, got {given.plot!r}")
     out = Path(given.out)
-    out.mkdir(parents=True, exist_ok=True)
+    for folder in (out, Path(given.plot).parent if given.plot else out):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(f"{folder} must be a folder, or a place for one: {error}") from error
     results = measure(options, contestants, absent)
     text = json.dumps(results, indent=1) + "\n"
     write_atomically(out / "results.json", lambda f: f.write(text.encode()))
@@ -72,8 +80,11 @@ def _read(path: str) -> dict[str, Any]:
         old: dict[str, Any] = json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UsageError(f"--compare {path}: {error}") from error
-    if "rows" not in old:
-        raise UsageError(f"--compare {path}: not a results.json of 'tinyae bench'")
+    missing = [name for name in CONTENT if name not in old]
+    if missing:
+        raise UsageError(
+            f"--compare {path}: not a results.json of 'tinyae bench', it lacks {', '.join(missing)}"
+        )
     return old
 
 

@@ -99,6 +99,10 @@ def test_pytest_benchmarks_own_options(tmp_path: Path) -> None:
         (["--only", "conv"], "--only must be of"),
         (["--sizes", "many"], "invalid list of integers value: 'many'"),
         (["--compare", "nowhere.json"], "--compare nowhere.json"),
+        (["--compare", "empty.json"], "it lacks date, command, quick, machine"),
+        (["--compare", "broken.json"], "--compare broken.json: Expecting value"),
+        (["--plot", "picture.xyz"], "--plot must end in .png, got 'picture.xyz'"),
+        (["--out", "broken.json"], "broken.json must be a folder, or a place for one"),
         (
             ["--only", "epoch", "--backends", "numba-cuda", "--rivals", "cublas"],
             "nothing to measure",
@@ -106,8 +110,13 @@ def test_pytest_benchmarks_own_options(tmp_path: Path) -> None:
     ),
 )
 def test_wrong_arguments(
-    arguments: list[str], complaint: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+    arguments: list[str], complaint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """Each is refused before anything is measured."""
+    monkeypatch.chdir(tmp_path)
+    Path("empty.json").write_text('{"rows": []}', encoding="utf-8")
+    Path("broken.json").write_text('{"rows": ', encoding="utf-8")
     assert main(["bench", *arguments]) == 2
     assert complaint in capsys.readouterr().err
 
