@@ -42,6 +42,7 @@ def test_epoch(
     losses = epoch(), epoch()
     right = None
     if contestant.name != "sklearn":  # which draws weights of its own
-        right = reference_loss(case, options.quick, pytestconfig.getoption("references"))
+        with timing.one_thread():
+            right = reference_loss(case, options.quick, pytestconfig.getoption("references"))
     check_epoch(losses, right, SAME_ORDER if contestant.kind == "backend" else OTHER_ORDER)
     timing.measure(benchmark, epoch, options.seconds)

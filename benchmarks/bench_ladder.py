@@ -7,6 +7,7 @@ from typing import Any
 from cases import Case, Options, data_rng
 from contestants import Contestant
 from loaded import Loaded
+from timing import one_thread
 
 SUITE = "ladder"
 
@@ -14,6 +15,7 @@ SUITE = "ladder"
 def test_rung(
     benchmark: Any, contestant: Contestant, case: Case, loaded: Loaded, options: Options
 ) -> None:
-    calls, check = loaded.prepared(case, data_rng())
-    check()
+    with one_thread():
+        calls, check = loaded.prepared(case, data_rng())
+        check()
     loaded.measure(benchmark, calls, options.seconds, capture=True)

@@ -13,6 +13,7 @@ from cases import Case, Options
 from contestants import Contestant
 from loaded import Loaded
 from net_cases import check_step
+from timing import one_thread
 
 SUITE = "step"
 
@@ -22,8 +23,9 @@ def test_step(
 ) -> None:
     assert case.net is not None and case.batch is not None
     if case.op != "step":
-        part, check = loaded.part(case.op.removeprefix("step/"), case.net, case.batch)
-        check()
+        with one_thread():
+            part, check = loaded.part(case.op.removeprefix("step/"), case.net, case.batch)
+            check()
         loaded.measure(benchmark, [part], options.seconds, capture=True)
         return
     step = loaded.step(case.net, case.batch)
@@ -31,5 +33,6 @@ def test_step(
     step.run()
     loaded.synchronize()
     benchmark.extra_info["first_call_seconds"] = time.perf_counter() - started
-    check_step(case.net, case.batch, *step.results())
+    with one_thread():
+        check_step(case.net, case.batch, *step.results())
     loaded.measure(benchmark, [step.run], options.seconds)

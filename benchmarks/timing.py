@@ -5,18 +5,25 @@ On the CPU pytest-benchmark's own timer; on a GPU see ``gpu_timing``.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
+
+from threadpoolctl import threadpool_limits
 
 Call = Callable[[], object]
 
 SHORTEST = 1e-3  # seconds of a round: some ten thousand ticks of the clock
 LEAST, MOST = 5, 500  # rounds
 PATIENCE = 4  # where a call is long: at most so many times the seconds asked for, and 3 rounds
+
+# A thread that slept is often woken on the core of the one that wakes it, and for some 50 ms two
+# of them run at the speed of one: this long a call is warmed up, at least.
+SETTLED = 0.1
 
 
 def plan(once: float, seconds: float, shortest: float = SHORTEST) -> tuple[int, int]:
@@ -29,19 +36,27 @@ def plan(once: float, seconds: float, shortest: float = SHORTEST) -> tuple[int, 
     return min(rounds, MOST), iterations
 
 
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """For what is computed before a call is timed: a BLAS that has used its threads leaves them
+    spinning for 100 ms, and whoever is timed next has half the cores."""
+    with threadpool_limits(1, user_api="blas"):
+        yield
+
+
 def warm_up(call: Call, seconds: float) -> float:
-    """Calls for a fifth of ``seconds``, five at least unless they are long; their median."""
+    """Calls for SETTLED or a fifth of ``seconds``, five at least unless they are long; the median
+    of the last half."""
     took: list[float] = []
-    while len(took) < 1000:
-        spent = sum(took)
-        if len(took) >= 2 and spent > (seconds if len(took) < 5 else seconds / 5):
-            break
+    spent = 0.0
+    while len(took) < 2 or spent <= max(SETTLED, seconds if len(took) < 5 else seconds / 5):
         started = time.perf_counter()
         call()
         took.append(time.perf_counter() - started)
+        spent += took[-1]
         if took[0] > PATIENCE * seconds:
             break
-    return statistics.median(took)
+    return statistics.median(took[len(took) // 2 :])
 
 
 def in_turn(calls: Sequence[Call]) -> Call:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,6 +14,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
 
+import bench_kernels
 import contestants
 import counts
 import dense_cases
@@ -447,6 +449,42 @@ def test_buffers_go_beyond_the_cache() -> None:
     assert gpu_timing.buffers(1e9, 50 * 2**20) == 1
     assert gpu_timing.buffers(10 * 2**20, 50 * 2**20) == 15
     assert gpu_timing.buffers(0, 50 * 2**20) == gpu_timing.MOST_BUFFERS
+
+
+def test_what_precedes_the_clock_leaves_no_threads_at_work(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """BLAS has one thread while a case is made and checked, and its own number when it is timed."""
+    from rival_blas import blas_threads
+
+    usual = blas_threads()
+    seen: dict[str, Any] = {}
+    (case,) = (c for c in select("kernel", QUICK) if c.op == "dense_forward" and c.size)
+    blas = Blas()
+    prepared = blas.prepared
+
+    def watched(*arguments: Any) -> Any:
+        calls, check = prepared(*arguments)
+
+        def checked() -> None:
+            seen["checked"] = blas_threads()
+            check()
+
+        return calls, checked
+
+    monkeypatch.setattr(blas, "prepared", watched)
+    monkeypatch.setattr(blas, "measure", lambda *_, **__: seen.update(timed=blas_threads()))
+    bench_kernels.test_kernel(None, CONTESTANTS["blas"], case, blas, QUICK)
+    assert seen == {"checked": 1, "timed": usual}
+
+
+def test_a_call_is_warmed_up_until_threads_have_settled() -> None:
+    started, calls = time.perf_counter(), []
+    timing.warm_up(lambda: calls.append(1), seconds=0.001)
+    assert time.perf_counter() - started >= timing.SETTLED and len(calls) > 10
+    calls.clear()
+    timing.warm_up(lambda: (calls.append(1), time.sleep(0.02)), seconds=0.001)
+    assert len(calls) == 1  # longer than there is patience for
 
 
 # ---- merging
