@@ -42,7 +42,7 @@ def load(path: str | os.PathLike[str]) -> Results:
 
 
 def is_results(found: object) -> bool:
-    parts = {"date", "machine", "versions", "contestants", "ceilings", "rows"}
+    parts = {"date", "command", "quick", "machine", "versions", "contestants", "ceilings", "rows"}
     return isinstance(found, dict) and parts <= set(found)
 
 

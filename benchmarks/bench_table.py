@@ -57,6 +57,8 @@ def _head(results: Results) -> list[str]:
         ("command", results["command"] + (" (quick)" if results["quick"] else "")),
         ("machine", ", ".join([*hardware, machine["os"]])),
     ]
+    if machine.get("environment"):
+        lines.append(("environment", machine["environment"]))
     if machine.get("gpu"):
         facts = {key: value for key, value in machine.items() if key.startswith(("gpu_", "driver"))}
         text = "".join(f", {key} {value}" for key, value in facts.items() if value is not None)

@@ -17,6 +17,8 @@ from tinyae import __version__, nvidia
 PACKAGES = ("numpy", "numba", "llvmlite", "scipy", "scikit-learn", "torch", "jax", "jaxlib",
             "cupy-cuda12x", "cupy-cuda13x", "numba-cuda", "threadpoolctl",
             "pytest-benchmark")  # fmt: skip
+STEERING = ("OPENBLAS_", "MKL_", "BLIS_", "OMP_", "GOMP_", "KMP_", "NUMBA_NUM_THREADS",
+            "NUMBA_THREADING_LAYER", "TINYAE_NUM_THREADS")  # fmt: skip
 
 
 def machine() -> dict[str, Any]:
@@ -26,12 +28,19 @@ def machine() -> dict[str, Any]:
         "clock_mhz": _clock(),
         "memory_gib": _memory(),
         "os": _system(),
+        "environment": _environment(),
         "gpu": None,
     }
     driver = nvidia.find_driver()
     if driver is not None and driver.devices:
         facts |= {"gpu": driver.devices[0].name, "driver": driver.version, **_gpu_clocks()}
     return facts
+
+
+def _environment() -> str:
+    """Variables that tell BLAS and thread pools what to do."""
+    names = sorted(name for name in os.environ if name.startswith(STEERING))
+    return " ".join(f"{name}={os.environ[name]}" for name in names)
 
 
 def versions() -> dict[str, str]:

@@ -20,6 +20,7 @@ from typing import Any
 
 import bench_compare
 import bench_plots
+import bench_rows
 import bench_table
 from cases import QUICK_SECONDS, SECONDS, SUITES, Options
 from contestants import Contestant, cases_of, chosen, why_absent
@@ -32,7 +33,6 @@ from tinyae.run_folder import UsageError
 
 FOLDER = Path(__file__).resolve().parent
 PASSES = 2
-CONTENT = ("date", "command", "quick", "machine", "versions", "contestants", "ceilings", "rows")
 FILES = {"kernel": "bench_kernels.py", "ladder": "bench_ladder.py", "step": "bench_step.py",
          "epoch": "bench_epoch.py", "transfer": "bench_transfer.py"}  # fmt: skip
 
@@ -75,17 +75,11 @@ def run(given: argparse.Namespace) -> None:
     print(f"\n{out}: " + ", ".join(names))
 
 
-def _read(path: str) -> dict[str, Any]:
+def _read(path: str) -> bench_rows.Results:
     try:
-        old: dict[str, Any] = json.loads(Path(path).read_text(encoding="utf-8"))
+        return bench_rows.load(path)
     except (OSError, ValueError) as error:
         raise UsageError(f"--compare {path}: {error}") from error
-    missing = [name for name in CONTENT if name not in old]
-    if missing:
-        raise UsageError(
-            f"--compare {path}: not a results.json of 'tinyae bench', it lacks {', '.join(missing)}"
-        )
-    return old
 
 
 def measure(

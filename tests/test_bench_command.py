@@ -99,8 +99,8 @@ def test_pytest_benchmarks_own_options(tmp_path: Path) -> None:
         (["--only", "conv"], "--only must be of"),
         (["--sizes", "many"], "invalid list of integers value: 'many'"),
         (["--compare", "nowhere.json"], "--compare nowhere.json"),
-        (["--compare", "empty.json"], "it lacks date, command, quick, machine"),
-        (["--compare", "broken.json"], "--compare broken.json: Expecting value"),
+        (["--compare", "empty.json"], "empty.json holds no results of 'tinyae bench'"),
+        (["--compare", "broken.json"], "broken.json is no JSON"),
         (["--plot", "picture.xyz"], "--plot must end in .png, got 'picture.xyz'"),
         (["--out", "broken.json"], "broken.json must be a folder, or a place for one"),
         (

@@ -19,6 +19,7 @@ import contestants
 import counts
 import dense_cases
 import gpu_timing
+import machine
 import merging
 import net_cases
 import nets
@@ -485,6 +486,12 @@ def test_a_call_is_warmed_up_until_threads_have_settled() -> None:
     calls.clear()
     timing.warm_up(lambda: (calls.append(1), time.sleep(0.02)), seconds=0.001)
     assert len(calls) == 1  # longer than there is patience for
+
+
+def test_what_steers_blas_is_written_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine.os, "environ", {"OPENBLAS_CORETYPE": "Haswell", "HOME": "secret",
+                                                "OMP_NUM_THREADS": "1"})  # fmt: skip
+    assert machine._environment() == "OMP_NUM_THREADS=1 OPENBLAS_CORETYPE=Haswell"
 
 
 # ---- merging
