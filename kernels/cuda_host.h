@@ -57,11 +57,21 @@ struct Warp {
     alignas(8) unsigned char value[2][32][24];
 };
 
+constexpr unsigned MAX_COPIES = 64;
+
+struct Copy {
+    void *to;
+    const void *from;  // null: zeros
+    unsigned bytes, group;
+};
+
 struct Thread {
     dim3 index;
     unsigned lane;
     Warp *warp;
     bool done, waiting, waiting_warp;  // how far it has come
+    Copy copies[MAX_COPIES];           // under way, see cuda_host_copy.h
+    unsigned n_copies, copy_group;     // their number; groups of them that have been closed
     char *stack;
     void *stack_pointer;
 };
@@ -152,6 +162,7 @@ template <class T> T max(T a, T b) { return a < b ? b : a; }
 #include "cuda_host_mma.h"
 #include "cuda_host_sanitizers.h"
 #include "cuda_host_scheduler.h"
+#include "cuda_host_copy.h"
 
 namespace cuda_host {
 

@@ -26,8 +26,8 @@ from .scratch import borrow
 
 Array = Any
 
-HEADERS = ("cuda_host.h", "cuda_host_fibers.h", "cuda_host_mma.h", "cuda_host_sanitizers.h",
-           "cuda_host_scheduler.h")  # fmt: skip
+HEADERS = ("cuda_host.h", "cuda_host_copy.h", "cuda_host_fibers.h", "cuda_host_mma.h",
+           "cuda_host_sanitizers.h", "cuda_host_scheduler.h")  # fmt: skip
 FLAGS = ("-std=c++17", "-O2", "-g", "-fPIC", "-shared", "-ffp-contract=off", "-fvisibility=hidden",
          "-Wall", "-Wextra", "-Werror", "-Wno-unused-function", "-Wno-unknown-pragmas")  # fmt: skip
 

@@ -59,6 +59,7 @@ CUDA_HOST_UNSEEN static void begin_block(dim3 block) {
         if (t.lane == 0) t.warp->alive = t.warp->arrived = 0;
         t.warp->alive++;
         t.done = t.waiting = t.waiting_warp = false;
+        t.n_copies = t.copy_group = 0;
         begin_thread(t);
         make_fiber(t);
     }

@@ -5,46 +5,65 @@
 
 #include "dense_product.cuh"
 
-// TM x TN elements of a BM x BN tile for each thread.
+// TM x TN elements of a BM x BN tile for each thread. Up to 16 bytes of them lie side by side, so
+// that a thread reads an operand's in one go; such groups of the 16 x 16 threads fill the tile in
+// turns. A warp has 4 rows of 8 threads: so its lanes read the fewest different elements.
 template <int BM_, int BN_, int BK_, int TM_, int TN_, bool TA_, bool TB_> struct Sums {
     static constexpr int BM = BM_, BN = BN_, BK = BK_, TM = TM_, TN = TN_;
     static constexpr bool TA = TA_, TB = TB_;
-    static constexpr int COLUMNS = BN / TN;  // of threads
-    static constexpr int ROWS = BM / TM;
-    static constexpr int PITCH_A = BM + 1;  // odd: writes along k meet different banks
-    static constexpr int PITCH_B = BN + 1;
+    static constexpr int BUFFERS = REAL_IS_DOUBLE || BM == 128 ? 2 : 4;  // what fits
+    static constexpr int VECTOR = 16 / sizeof(REAL);
+    static constexpr int GM = TM < VECTOR ? TM : VECTOR;  // rows side by side
+    static constexpr int GN = TN < VECTOR ? TN : VECTOR;
+    // In shared memory the index along k is the outer one, of both operands.
+    static constexpr bool KEEPS_A = TA, KEEPS_B = !TB;
+    static constexpr int PITCH_A = BM + VECTOR;  // what is turned round meets different banks
+    static constexpr int PITCH_B = BN + VECTOR;
     static constexpr int SIZE_A = BK * PITCH_A;
     static constexpr int SIZE_B = BK * PITCH_B;
-    static_assert(COLUMNS * ROWS == THREADS, "the tiles must divide evenly");
+    static_assert(BM == 16 * TM && BN == 16 * TN, "16 x 16 threads");
 
     REAL value[TM][TN];
 
     __device__ static int at_a(int i, int p) { return p * PITCH_A + i; }
     __device__ static int at_b(int p, int j) { return p * PITCH_B + j; }
 
-    // A thread's elements lie ROWS and COLUMNS apart: a warp reads (and later writes) neighbours.
-    __device__ static int row_of(int i) { return (int)threadIdx.x / COLUMNS + i * ROWS; }
-    __device__ static int column_of(int j) { return (int)threadIdx.x % COLUMNS + j * COLUMNS; }
+    static constexpr int LANE_ROWS = 4;
+    __device__ static int lane_row() { return (int)threadIdx.x % 32 / 8; }
+    __device__ static int lane_column(int j) {
+        return j / GN * 8 * GN + (int)threadIdx.x % 8 * GN + j % GN;
+    }
+    __device__ static int row(int i, int r) {
+        return i / GM * 16 * GM + ((int)threadIdx.x / 64 * 4 + r) * GM + i % GM;
+    }
+    __device__ static int column(int c) {
+        return c / (8 * GN) * 16 * GN + (int)threadIdx.x / 32 % 2 * 8 * GN + c % (8 * GN);
+    }
 
     __device__ void multiply(const REAL *tile_a, const REAL *tile_b) {
 #pragma unroll
         for (int p = 0; p < BK; p++) {
-            REAL from_a[TM], from_b[TN];
+            Vector<GM> from_a[TM / GM];
+            Vector<GN> from_b[TN / GN];
 #pragma unroll
-            for (int i = 0; i < TM; i++) from_a[i] = tile_a[at_a(row_of(i), p)];
+            for (int i = 0; i < TM; i += GM)
+                from_a[i / GM] = *(const Vector<GM> *)(tile_a + at_a(row(i, lane_row()), p));
 #pragma unroll
-            for (int j = 0; j < TN; j++) from_b[j] = tile_b[at_b(p, column_of(j))];
+            for (int j = 0; j < TN; j += GN)
+                from_b[j / GN] = *(const Vector<GN> *)(tile_b + at_b(p, column(lane_column(j))));
 #pragma unroll
             for (int i = 0; i < TM; i++)
 #pragma unroll
                 for (int j = 0; j < TN; j++)
-                    value[i][j] = fma(from_a[i], from_b[j], value[i][j]);
+                    value[i][j] = fma(from_a[i / GM].value[i % GM], from_b[j / GN].value[j % GN],
+                                      value[i][j]);
         }
     }
 };
 
-template <bool TA, bool TB> using Product32 = Product<Sums<32, 32, 16, 2, 2, TA, TB>>;
-template <bool TA, bool TB> using Product64 = Product<Sums<64, 64, 16, 4, 4, TA, TB>>;
-template <bool TA, bool TB> using Product128 = Product<Sums<128, 128, 8, 8, 8, TA, TB>>;
+template <bool TA, bool TB> using Product32x32 = Product<Sums<32, 32, 16, 2, 2, TA, TB>>;
+template <bool TA, bool TB> using Product32x64 = Product<Sums<32, 64, 16, 2, 4, TA, TB>>;
+template <bool TA, bool TB> using Product64x64 = Product<Sums<64, 64, 16, 4, 4, TA, TB>>;
+template <bool TA, bool TB> using Product128x128 = Product<Sums<128, 128, REAL_IS_DOUBLE ? 8 : 16, 8, 8, TA, TB>>;
 
 #include "dense_kernels.cuh"

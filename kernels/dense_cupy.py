@@ -2,120 +2,120 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from .activation_cupy import activation_code
-from .cuda_runner import THREADS, Array, Runner, blocks, grid_for, ints
+from .cuda_runner import THREADS, Array, Dim, Runner, blocks, grid_for, ints
+from .dense_plan import Plan, Problem, choose
 
 # By conventions.MATMULS; the kernels of each have the same names.
 FILES = {"fp32": "dense.cu", "3xtf32": "dense_3xtf32.cu", "tf32": "dense_tf32.cu"}
-
-TILES = (128, 64, 32)
-
-# Blocks that keep a large GPU busy (an H100 or H200 has 132 multiprocessors).
-ENOUGH_BLOCKS = 132
 
 # A shorter sum has hardly any roundings of its own, and what 3xTF32 leaves out of each product
 # would show: up to three times float32's error. dense.cu takes these sums.
 SHORT_SUM = 32
 
-# A split shorter than this pays more for its partial sums than it gains.
-LEAST_SAMPLES_PER_SPLIT = 64
-MOST_SPLITS = 32
 
+class Cut(NamedTuple):
+    """A product as it is launched."""
 
-def choose_tile(m: int, n: int) -> int:
-    """The largest tile that still gives every multiprocessor a block, else the smallest."""
-    for tile in TILES:
-        if blocks(m, tile) * blocks(n, tile) >= ENOUGH_BLOCKS:
-            return tile
-    return TILES[-1]
+    file: str
+    kernel: str
+    dtype: str
+    grid: Dim
+    per_part: int  # terms of a sum
 
-
-def choose_splits(n_in: int, n_out: int, batch: int, tile: int) -> int:
-    """How many parts of the batch dw is summed from, so that there are enough blocks."""
-    tiles = max(1, blocks(n_in, tile) * blocks(n_out, tile))
-    wanted = blocks(ENOUGH_BLOCKS, tiles)
-    return max(1, min(wanted, batch // LEAST_SAMPLES_PER_SPLIT, MOST_SPLITS))
+    @property
+    def parts(self) -> int:
+        return self.grid[2]
 
 
 class DenseKernels:
     """The three products on a runner, multiplied by one of ``conventions.MATMULS``.
 
-    ``tile``, ``splits`` and ``short`` overrule the choices made here (for tests).
+    ``plans`` are those that have been measured. ``tile``, ``splits`` and ``short`` overrule all
+    that is chosen here (for tests).
     """
 
     def __init__(
-        self, runner: Runner, tile: int | None = None, splits: int | None = None,
-        matmul: str = "fp32", short: int = SHORT_SUM,
+        self, runner: Runner, tile: tuple[int, int] | None = None, splits: int | None = None,
+        matmul: str = "fp32", short: int = SHORT_SUM, plans: Mapping[Problem, Plan] | None = None,
     ) -> None:  # fmt: skip
         self.runner = runner
         self.tile, self.splits = tile, splits
         self.matmul, self.short = matmul, short
+        self.plans = plans or {}
 
     def dense_forward(
         self, x: Array, w: Array, b: Array, activation: str, y: Array, pre: Array | None
     ) -> None:
         (batch, n_in), n_out = x.shape, w.shape[1]
-        args = (x, w, b, activation_code(activation), y, _pointer(pre))
-        file = self._file("x", x, n_in)
-        self._launch(file, "dense_forward", batch, n_out, (*args, *ints(batch, n_in, n_out)))
+        if y.size == 0:
+            return
+        cut = self._cut("dense_forward", x, "x", batch, n_out, n_in)
+        code, pre = activation_code(activation), np.uintp(0) if pre is None else pre
+        out = y if cut.parts == 1 else self._parts(cut, y.size, slot=0)
+        sizes = ints(batch, n_in, n_out, cut.per_part)
+        self._launch(cut, x, w, b, code, out, pre, *sizes)
+        if cut.parts > 1:
+            self._sum(cut, "sum_forward", out, y.size, b, code, y, pre, np.int32(n_out))
 
     def dense_backward_input(
         self, dz: Array, w: Array, activation: str, saved: Array, dx: Array
     ) -> None:
         (batch, n_out), n_in = dz.shape, w.shape[0]
-        args = (dz, w, activation_code(activation), saved, dx)
-        file = self._file("dz", dz, n_out)
-        self._launch(file, "dense_backward_input", batch, n_in, (*args, *ints(batch, n_in, n_out)))
+        if dx.size == 0:
+            return
+        cut = self._cut("dense_backward_input", dz, "dz", batch, n_in, n_out)
+        code = activation_code(activation)
+        out = dx if cut.parts == 1 else self._parts(cut, dx.size, slot=0)
+        sizes = ints(batch, n_in, n_out, cut.per_part)
+        self._launch(cut, dz, w, code, saved, out, *sizes)
+        if cut.parts > 1:
+            self._sum(cut, "sum_input", out, dx.size, code, saved, dx)
 
     def dense_backward_weights(self, x: Array, dz: Array, dw: Array, db: Array) -> None:
         (batch, n_in), n_out = x.shape, dz.shape[1]
         if n_out == 0:
             return
-        tile = self.tile or choose_tile(n_in, n_out)
-        splits = self.splits or choose_splits(n_in, n_out, batch, tile)
-        per_split = max(1, blocks(batch, splits))
-        file = self._file("x", x, per_split)
-        dtype = x.dtype.name
-        part_w, part_b = dw, db
-        if splits > 1:
-            parts = self.runner.scratch((splits * (n_in + 1) * n_out,), dtype)
-            part_w, part_b = parts[: splits * n_in * n_out], parts[splits * n_in * n_out :]
-        # one row of blocks even where n_in is 0: it makes db
-        grid = (blocks(n_out, tile), max(1, blocks(n_in, tile)), splits)
-        args = (x, dz, part_w, part_b, *ints(batch, n_in, n_out, per_split))
-        kernel = f"dense_backward_weights_{tile}"
-        self.runner.launch(file, kernel, dtype, grid, THREADS, args)
-        if splits > 1:
-            self._sum(file, part_w, splits, dw)
-            self._sum(file, part_b, splits, db)
+        cut = self._cut("dense_backward_weights", x, "x", n_in, n_out, batch)
+        part_w, part_b, n = dw, db, (n_in + 1) * n_out
+        if cut.parts > 1:
+            part_w = self._parts(cut, n, slot=1)  # it may run beside one of the others
+            part_b = part_w[n_in * n_out :]
+        self._launch(cut, x, dz, part_w, part_b, *ints(batch, n_in, n_out, cut.per_part))
+        if cut.parts > 1:
+            self._sum(cut, "sum_weights", part_w, n, dw, db, np.int32(n_out))
 
-    def _file(self, name: str, operand: Array, depth: int) -> str:
-        """Where the kernels for sums of ``depth`` products are."""
-        if self.matmul != "fp32" and operand.dtype != np.float32:
+    def _cut(self, kernel: str, operand: Array, name: str, m: int, n: int, k: int) -> Cut:
+        """How the product is launched whose ``operand``, the argument ``name``, has the dtype."""
+        dtype = operand.dtype.name
+        if self.matmul != "fp32" and dtype != "float32":
             raise TypeError(
-                f"{name} must have dtype float32 with matmul={self.matmul!r}, got {operand.dtype}: "
+                f"{name} must have dtype float32 with matmul={self.matmul!r}, got {dtype}: "
                 "convert it with .astype(...), or use matmul='fp32'"
             )
-        return FILES["fp32" if self.matmul == "3xtf32" and depth < self.short else self.matmul]
+        plan = self.plans.get(Problem(self.matmul, dtype, kernel, m, n, k))
+        if plan is None or self.tile or self.splits:
+            plan = choose(m, n, k, self.tile, self.splits)
+        per_part = plan.per_part(k)
+        short = self.matmul == "3xtf32" and min(k, per_part) < self.short
+        # a row of blocks even where there is no row: it makes db
+        grid = (blocks(n, plan.columns), max(1, blocks(m, plan.rows)), max(1, blocks(k, per_part)))
+        file = FILES["fp32" if short else self.matmul]
+        return Cut(file, f"{kernel}_{plan.rows}x{plan.columns}", dtype, grid, per_part)
 
-    def _launch(self, file: str, kernel: str, m: int, n: int, args: tuple[Any, ...]) -> None:
-        if m and n:
-            tile = self.tile or choose_tile(m, n)
-            grid = (blocks(n, tile), blocks(m, tile), 1)
-            dtype = args[0].dtype.name
-            self.runner.launch(file, f"{kernel}_{tile}", dtype, grid, THREADS, args)
+    def _parts(self, cut: Cut, n: int, slot: int) -> Array:
+        """Room for all parts of n sums."""
+        return self.runner.scratch((cut.parts * n,), cut.dtype, slot)
 
-    def _sum(self, file: str, parts: Array, splits: int, out: Array) -> None:
-        if out.size:
-            args = (parts, np.int32(splits), np.int64(out.size), out)
-            grid = grid_for(out.size)
-            self.runner.launch(file, "sum_splits", out.dtype.name, grid, THREADS, args)
+    def _launch(self, cut: Cut, *args: Any) -> None:
+        self.runner.launch(cut.file, cut.kernel, cut.dtype, cut.grid, THREADS, args)
 
-
-def _pointer(array: Array | None) -> Array:
-    """The array, or a null pointer."""
-    return np.uintp(0) if array is None else array
+    def _sum(self, cut: Cut, kernel: str, parts: Array, n: int, *args: Any) -> None:
+        """Adds up n sums of ``parts``, and does with them what the kernel does."""
+        args = (parts, np.int32(cut.parts), np.int64(n), *args)
+        self.runner.launch(cut.file, kernel, cut.dtype, grid_for(n), THREADS, args)

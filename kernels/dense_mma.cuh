@@ -20,7 +20,9 @@ template <int WM, int WN, bool TA_, bool TB_, bool SPLIT> struct Sums {
     static constexpr int BM = 2 * WM, BN = 4 * WN, BK = 16;
     static constexpr int TM = WM / 8, TN = WN / 4;
     static constexpr bool TA = TA_, TB = TB_;
-    // The contiguous index of an operand stays contiguous. These pitches send the 8 x 4 elements
+    static constexpr int BUFFERS = BM < 128 ? 4 : 2;  // more of the largest would not fit
+    static constexpr bool KEEPS_A = true, KEEPS_B = true;
+    // These pitches send the 8 x 4 elements
     // that a warp reads to 32 different banks.
     static constexpr int PITCH_A = TA ? BM + 8 : BK + 4;
     static constexpr int PITCH_B = TB ? BK + 4 : BN + 8;
@@ -33,15 +35,15 @@ template <int WM, int WN, bool TA_, bool TB_, bool SPLIT> struct Sums {
     __device__ static int at_a(int i, int p) { return TA ? p * PITCH_A + i : i * PITCH_A + p; }
     __device__ static int at_b(int p, int j) { return TB ? j * PITCH_B + p : p * PITCH_B + j; }
 
-    // The lane's elements, as mma_tf32 deals them out: two rows and two columns of each piece.
+    // Where mma_tf32 deals out the sums: a lane has two neighbours in a row of each piece, and the
+    // two below it in the piece's second half.
+    static constexpr int LANE_ROWS = 8;
     __device__ static int group() { return (int)threadIdx.x % 32 / 4; }
     __device__ static int member() { return (int)threadIdx.x % 4; }
-    __device__ static int row_of(int i) {
-        return (int)threadIdx.x / 128 * WM + i * 8 + group();
-    }
-    __device__ static int column_of(int j) {
-        return (int)threadIdx.x / 32 % 4 * WN + j / 2 * 8 + 2 * member() + j % 2;
-    }
+    __device__ static int lane_row() { return group(); }
+    __device__ static int lane_column(int j) { return j / 2 * 8 + 2 * member() + j % 2; }
+    __device__ static int row(int i, int r) { return (int)threadIdx.x / 128 * WM + i * 8 + r; }
+    __device__ static int column(int c) { return (int)threadIdx.x / 32 % 4 * WN + c; }
 
     // x as big + small; small is not wanted where SPLIT is false.
     __device__ static void split(float x, unsigned &big, unsigned &small) {
@@ -57,16 +59,17 @@ template <int WM, int WN, bool TA_, bool TB_, bool SPLIT> struct Sums {
             for (int j = 0; j < WN / 8; j++)
 #pragma unroll
                 for (int e = 0; e < 2; e++) {
-                    int column = (int)threadIdx.x / 32 % 4 * WN + j * 8 + group();
-                    split(tile_b[at_b(p + member() + 4 * e, column)], big_b[j][e], small_b[j][e]);
+                    int at = at_b(p + member() + 4 * e, column(j * 8 + group()));
+                    split(tile_b[at], big_b[j][e], small_b[j][e]);
                 }
 #pragma unroll
             for (int i = 0; i < TM; i += 2) {
                 unsigned big_a[4], small_a[4];
 #pragma unroll
-                for (int e = 0; e < 4; e++)
-                    split(tile_a[at_a(row_of(i + e % 2), p + member() + e / 2 * 4)], big_a[e],
-                          small_a[e]);
+                for (int e = 0; e < 4; e++) {
+                    int at = at_a(row(i + e % 2, group()), p + member() + e / 2 * 4);
+                    split(tile_a[at], big_a[e], small_a[e]);
+                }
 #pragma unroll
                 for (int j = 0; j < WN / 8; j++) {
                     float d[4] = {0, 0, 0, 0};

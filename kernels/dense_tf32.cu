@@ -4,9 +4,10 @@
 
 #if HAS_TF32
 
-template <bool TA, bool TB> using Product32 = Product<Sums<16, 8, TA, TB, false>>;
-template <bool TA, bool TB> using Product64 = Product<Sums<32, 16, TA, TB, false>>;
-template <bool TA, bool TB> using Product128 = Product<Sums<64, 32, TA, TB, false>>;
+template <bool TA, bool TB> using Product32x32 = Product<Sums<16, 8, TA, TB, false>>;
+template <bool TA, bool TB> using Product32x64 = Product<Sums<16, 16, TA, TB, false>>;
+template <bool TA, bool TB> using Product64x64 = Product<Sums<32, 16, TA, TB, false>>;
+template <bool TA, bool TB> using Product128x128 = Product<Sums<64, 32, TA, TB, false>>;
 
 #include "dense_kernels.cuh"
 

@@ -32,7 +32,8 @@ from tinyae.kernels.columns import cuda_c, get_backend
 from tinyae.kernels.conventions import ACTIVATIONS, DATA, HYPER, LOSSES, MATMULS
 from tinyae.kernels.cuda_host import HostRunner, find_compiler
 from tinyae.kernels.cursor_cupy import CursorKernels
-from tinyae.kernels.dense_cupy import TILES, DenseKernels
+from tinyae.kernels.dense_cupy import DenseKernels
+from tinyae.kernels.dense_plan import TILES
 from tinyae.kernels.matmul_ladder_cupy import RUNGS, LadderKernels
 
 REALS = ("float32", "float64")
@@ -147,11 +148,10 @@ def implementations(runner: Any, op: str, dtype: str) -> list[Callable[..., None
     if not op.startswith("dense"):
         return [getattr(cuda_c(runner), op)]
     tensor_cores = dtype == "float32" and getattr(runner, "compute_capability", 80) >= 80
-    several = (1, 3) if op == "dense_backward_weights" else (None,)
     return [
         getattr(DenseKernels(runner, tile, splits, matmul, short=0), op)
         for matmul in (MATMULS if tensor_cores else ("fp32",))
-        for tile, splits in product(TILES, several)
+        for tile, splits in product(TILES, (1, 3))
     ]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -11,24 +13,28 @@ from conftest import SIMULATED, cuda_runner
 
 from reference import assert_within, dense, eps, normals, poisoned, product_tolerance
 from tinyae.kernels.backend import Backend
-from tinyae.kernels.dense_cupy import TILES, DenseKernels, choose_splits, choose_tile
+from tinyae.kernels.dense_cupy import DenseKernels
+from tinyae.kernels.dense_plan import TILES, Plan, Problem, choose
 
 SIZES = (0, 1, 2, 3, 7, 15, 16, 17, 31, 32, 33, 37, 63, 64, 65, 97, 127, 128, 129)
 
 
-def shapes(tile: int | None, dtype: str) -> Iterator[tuple[tuple[int, int, int], int | None]]:
+Tile = tuple[int, int]
+
+
+def shapes(tile: Tile | None, dtype: str) -> Iterator[tuple[tuple[int, int, int], int | None]]:
     """250 shapes (batch, n_in, n_out) and splits: 1 to 3, or as the launcher chooses.
 
     One or two in the simulator, where a launch takes a second: past the tile's edge along the axes;
     float64 with the smallest tile only.
     """
     if SIMULATED:
-        if dtype == "float64" and tile not in (None, 32):
+        if dtype == "float64" and tile not in (None, (32, 32)):
             return
-        past = (tile or 32) + 1
-        yield (past, 17, 3), 2
-        if tile != 128:
-            yield (3, past, 18), None
+        rows, columns = tile or (32, 32)
+        yield (rows + 1, 17, 3), 2
+        if rows != 128:
+            yield (3, columns + 1, 18), None
         return
     rng = np.random.default_rng(tile)
     for i in range(250):
@@ -37,7 +43,7 @@ def shapes(tile: int | None, dtype: str) -> Iterator[tuple[tuple[int, int, int],
         yield (batch, n_in, n_out), int(rng.integers(1, 4)) if i % 2 else None
 
 
-def dense_kernels(column: Backend, tile: int | None, splits: int | None) -> Any:
+def dense_kernels(column: Backend, tile: Tile | None, splits: int | None) -> Any:
     if column.name == "numba-cuda":
         from tinyae.kernels import dense_numba_cuda
 
@@ -46,7 +52,7 @@ def dense_kernels(column: Backend, tile: int | None, splits: int | None) -> Any:
 
 
 @pytest.mark.parametrize("tile", [*TILES, None])
-def test_all_three_products(cuda_column: Backend, tile: int | None, dtype: str) -> None:
+def test_all_three_products(cuda_column: Backend, tile: Tile | None, dtype: str) -> None:
     rng = np.random.default_rng(1)
     for shape, splits in shapes(tile, dtype):
         kernels = dense_kernels(cuda_column, tile, splits)
@@ -91,8 +97,59 @@ def check_products(
         np.testing.assert_array_equal(before, cuda.to_host(after))
 
 
-def test_tiles_and_splits() -> None:
-    assert choose_tile(4096, 4096) == 128 and choose_tile(1024, 1000) == 64
-    assert choose_tile(128, 30) == 32 and choose_tile(1, 1) == 32
-    assert choose_splits(784, 1000, 128, 32) == 1
-    assert choose_splits(250, 30, 8192, 32) == 17 and choose_splits(250, 30, 100, 32) == 1
+def test_rows_that_do_not_begin_at_16_bytes(cuda: Backend, dtype: str) -> None:
+    """Views into a larger array, as a layer's weights are: where 16 bytes at a time would go wrong,
+    and where they would not."""
+    rng = np.random.default_rng(2)
+
+    def shifted(shape: tuple[int, ...], by: int) -> Any:
+        whole = cuda.to_device(rng.standard_normal(math.prod(shape) + by).astype(dtype))
+        return whole[by:].reshape(shape)
+
+    for by in range(5):
+        x, w, dz = shifted((36, 40), by), shifted((40, 44), by + 1), shifted((36, 44), 2 * by)
+        y, dx, dw = (cuda.empty(s, dtype) for s in ((36, 44), (36, 40), (40, 44)))
+        b, db = cuda.to_device(np.zeros(44, dtype)), cuda.empty((44,), dtype)
+        for tile, splits in itertools.product(TILES, (1, 2)):
+            kernels = dense_kernels(cuda, tile, splits)
+            kernels.dense_forward(x, w, b, "identity", y, None)
+            kernels.dense_backward_input(dz, w, "identity", x, dx)
+            kernels.dense_backward_weights(x, dz, dw, db)
+            given = [cuda.to_host(array) for array in (x, w, dz)]
+            for c, p, q in ((y, given[0], given[1]), (dx, given[2], given[1].T),
+                            (dw, given[0].T, given[2])):  # fmt: skip
+                exact = p.astype(np.float64) @ q
+                assert_within(cuda.to_host(c), exact, product_tolerance(p, q, dtype), (by, tile))
+
+
+def test_plans() -> None:
+    assert choose(4096, 4096, 4096) == Plan(128, 128, 1)
+    assert choose(1024, 1000, 784) == Plan(64, 64, 1)
+    assert choose(128, 30, 250) == Plan(32, 32, 3) and choose(1, 1, 1) == Plan(32, 32, 1)
+    assert choose(250, 30, 8192).splits == 16 and choose(250, 30, 100).splits == 1
+    assert choose(5, 5, 5, tile=(32, 64), splits=7) == Plan(32, 64, 7)
+    for k, splits in itertools.product((0, 1, 3, 4, 5, 64, 131), range(1, 9)):
+        per_part = Plan(32, 32, splits).per_part(k)
+        assert per_part * splits >= k and (per_part % 4 == 0 or per_part == 1)
+
+
+def test_a_measured_plan_is_used(cuda: Backend) -> None:
+    """For its own shape, its own kernel and its own dtype."""
+    launched = []
+
+    class Runner:
+        scratch = staticmethod(cuda_runner(cuda).scratch)
+
+        def launch(self, *launch: Any) -> None:
+            launched.append(launch[1:4])
+
+    plans = {Problem("fp32", "float32", "dense_forward", 3, 50, 200): Plan(64, 64, 2)}
+    kernels = DenseKernels(Runner(), plans=plans)  # type: ignore[arg-type]
+    for dtype, batch in (("float32", 3), ("float32", 4), ("float64", 3)):
+        x, w, b, y = (cuda.empty(s, dtype) for s in ((batch, 200), (200, 50), (50,), (batch, 50)))
+        kernels.dense_forward(x, w, b, "relu", y, None)
+    assert launched == [
+        ("dense_forward_64x64", "float32", (1, 1, 2)), ("sum_forward", "float32", (1, 1, 1)),
+        ("dense_forward_32x32", "float32", (2, 1, 3)), ("sum_forward", "float32", (1, 1, 1)),
+        ("dense_forward_32x32", "float64", (2, 1, 3)), ("sum_forward", "float64", (1, 1, 1)),
+    ]  # fmt: skip

@@ -48,7 +48,7 @@ def test_a_removed_barrier_changes_the_result(
     host: HostRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A product without its first __syncthreads() reads shared memory that is still poisoned."""
-    for name in ("dense.cu", "dense_kernels.cuh", "activation.cuh"):
+    for name in ("dense.cu", "dense_kernels.cuh", "activation.cuh", "async_copy.cuh"):
         (tmp_path / name).write_text((cuda_source.FOLDER / name).read_text())
     text = (cuda_source.FOLDER / "dense_product.cuh").read_text()
     assert text.count("__syncthreads();") == 2
@@ -58,8 +58,50 @@ def test_a_removed_barrier_changes_the_result(
     try:
         x, y = np.ones((32, 16), np.float32), np.zeros((32, 32), np.float32)
         w, b = np.ones((16, 32), np.float32), np.zeros(32, np.float32)
-        DenseKernels(HostRunner(), 32).dense_forward(x, w, b, "identity", y, None)
+        DenseKernels(HostRunner(), (32, 32)).dense_forward(x, w, b, "identity", y, None)
         assert np.isnan(y).any()
+    finally:
+        cuda_source.read_source.cache_clear()
+
+
+COPIES = """\
+#include "async_copy.cuh"
+extern "C" __global__ void copies(const REAL *from, REAL *to, int n_waits, int shift) {
+    alignas(16) __shared__ REAL shared[12];
+    begin_copy<1>(shared, from, true);
+    begin_copy<1>(shared + 1, from, false);
+    close_copies();
+    begin_copy<4>(shared + 4 + shift, from + 4, true);
+    close_copies();
+    if (n_waits > 0) wait_for_copies<1>();
+    if (n_waits > 1) wait_for_copies<0>();
+    for (int i = 0; i < 12; i++) to[i] = shared[i];
+}
+"""
+
+
+def test_a_copy_is_there_after_its_wait_and_not_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "copies.cu").write_text(COPIES)
+    (tmp_path / "async_copy.cuh").write_text((cuda_source.FOLDER / "async_copy.cuh").read_text())
+    monkeypatch.setattr(cuda_source, "FOLDER", tmp_path)
+    cuda_source.read_source.cache_clear()
+    x, host = np.arange(1, 9, dtype=np.float32), HostRunner()
+
+    def launch(n_waits: int, shift: int = 0) -> Any:
+        out = np.empty(12, np.float32)
+        args = (x, out, np.int32(n_waits), np.int32(shift))
+        host.launch("copies.cu", "copies", "float32", (1, 1, 1), (1, 1, 1), args)
+        return out
+
+    try:
+        gone = np.nan
+        assert np.isnan(launch(0)).all()
+        np.testing.assert_array_equal(launch(1), [1, 0, *[gone] * 10])
+        np.testing.assert_array_equal(launch(2), [1, 0, gone, gone, 5, 6, 7, 8, *[gone] * 4])
+        with pytest.raises(RuntimeError, match="copies: a copy of several elements is not aligned"):
+            launch(2, shift=1)
     finally:
         cuda_source.read_source.cache_clear()
 
@@ -129,7 +171,7 @@ def test_threads_may_launch_at_once(host: HostRunner) -> None:
     """A library has one scheduler: launches from several Python threads take turns."""
     rng = np.random.default_rng(0)
     x, w, b = (rng.standard_normal(s).astype(np.float32) for s in ((33, 40), (40, 50), (50,)))
-    kernels, wrong = DenseKernels(host, 32), []
+    kernels, wrong = DenseKernels(host, (32, 32)), []
 
     def launch() -> None:
         for _ in range(50):

@@ -41,8 +41,9 @@ MEETS_BARRIERS = {
 }
 BARRIER = "__syncthreads();"
 
-# File with barriers -> where the race is found, if that may be another file.
-READS_TILES = {"dense_product.cuh": r"dense(_product\.cuh|\.cu)"}
+# File with barriers -> where the race is found, if that may be another file: a tile that is copied
+# behind a thread's back is written there.
+READS_TILES = {"dense_product.cuh": r"(dense(_product\.cuh|\.cu)|cuda_host_copy\.h)"}
 
 
 class Case(NamedTuple):
@@ -124,15 +125,36 @@ CHANGED = {
         "x[i]", "x[i + 1]",
         READ + r"activation\.cu:LINE",
     ),
+    "a copy is not waited for": Case(
+        "address", "dense_forward", "dense_product.cuh",
+        "wait_for_copies<BUFFERS - 2>();", "wait_for_copies<BUFFERS - 1>();",
+        r"AssertionError: \s*Not equal to tolerance",
+    ),
+    "a copy begins while others still read": Case(
+        "thread", "dense_forward", "dense_product.cuh",
+        "empty = BUFFERS - 1;", "empty = BUFFERS - 2;",
+        RACE + READS_TILES["dense_product.cuh"] + r":\d+",
+    ),
+    "lanes trade places without a barrier": Case(
+        "thread", "dense_backward_input", "dense_product.cuh",
+        "            __syncwarp();\n#pragma unroll 1", "#pragma unroll 1",
+        RACE + r"dense_product\.cuh:\d+",
+    ),
     "an element after the last is written": Case(
         "address", "dense_backward_weights", "dense_product.cuh",
-        "if (row < m && column < n) dw[", "if (row < m) dw[",
-        WRITE + r"dense_product\.cuh:LINE",
+        "if (row < m && column < n) f(", "if (row < m) f(",
+        WRITE + r"dense_product\.cuh:\d+",
     ),
-    "shared memory is an element too short": Case(
+    "an element after the last is copied": Case(
         "address", "dense_forward", "dense_product.cuh",
-        "SHARED_B = 2 * Sums::SIZE_B", "SHARED_B = 2 * Sums::SIZE_B - 2",  # one was padding
-        WRITE_SHARED + r"dense_product\.cuh:\d+",
+        "outer < there && p < left", "outer <= there && p < left",
+        r"READ of size \d+ at .* in void wait_for_copies.* AddressSanitizer: heap-buffer-overflow ",
+    ),
+    "shared memory is too short": Case(
+        "address", "dense_forward", "dense_product.cuh",
+        # by more than the padding
+        "SHARED_B = BUFFERS * Sums::SIZE_B", "SHARED_B = BUFFERS * Sums::SIZE_B - 8",
+        WRITE_SHARED + r"\S+:\d+",
     ),
     "words are multiplied as signed numbers": Case(
         "address", "random_bits", "philox.cuh",

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from conftest import cuda_runner
 from test_backend_training import TOLERANCE
-from test_cuda_dense import check_products, shapes
+from test_cuda_dense import Tile, check_products, shapes
 
 from reference import eps, poisoned, product_tolerance
 from tinyae import Autoencoder
@@ -22,7 +22,8 @@ from tinyae.cli import main
 from tinyae.kernels import cuda_source
 from tinyae.kernels.backend import Backend
 from tinyae.kernels.columns import get_backend
-from tinyae.kernels.dense_cupy import SHORT_SUM, TILES, DenseKernels
+from tinyae.kernels.dense_cupy import SHORT_SUM, DenseKernels
+from tinyae.kernels.dense_plan import TILES
 
 Array = np.ndarray[Any, Any]
 
@@ -146,7 +147,7 @@ on_tensor_cores = pytest.mark.parametrize("matmul", ("3xtf32", "tf32"))
 
 @on_tensor_cores
 @pytest.mark.parametrize("tile", [*TILES, None])
-def test_all_three_products(tensor_cores: Backend, tile: int | None, matmul: str) -> None:
+def test_all_three_products(tensor_cores: Backend, tile: Tile | None, matmul: str) -> None:
     rng = np.random.default_rng(1)
     for shape, splits in islice(shapes(tile, "float32"), 60):
         kernels = DenseKernels(cuda_runner(tensor_cores), tile, splits, matmul, short=0)
@@ -154,7 +155,9 @@ def test_all_three_products(tensor_cores: Backend, tile: int | None, matmul: str
 
 
 def product(cuda: Backend, a: Array, b: Array, matmul: str, tile: int = 64) -> Array:
-    kernels, zero = DenseKernels(cuda_runner(cuda), tile, matmul=matmul), np.zeros(b.shape[1], "f4")
+    """In one part, at a square tile."""
+    kernels = DenseKernels(cuda_runner(cuda), (tile, tile), 1, matmul)
+    zero = np.zeros(b.shape[1], "f4")
     y = cuda.to_device(poisoned((len(a), b.shape[1]), "float32"))
     a_, b_, zero_ = (cuda.to_device(array) for array in (a, b, zero))
     kernels.dense_forward(a_, b_, zero_, "identity", y, None)

@@ -1,0 +1,49 @@
+// Copies from global to shared memory that a thread begins now and waits for later, so that it can
+// work meanwhile: cp.async, from compute capability 8.0 on. Before that a copy is done at once.
+//
+//   begin_copy<N>(to, from, wanted)   N elements, both addresses multiples of their size; zeros
+//                                     where it is not wanted, and ``from`` is not read then
+//   close_copies()                    what was begun since the last call is a group
+//   wait_for_copies<N>()              until all groups are there but the last N
+//
+// A thread waits for its own copies only: others see them after a barrier. On the CPU
+// cuda_host_copy.h has these functions.
+
+// N elements that are read or written at once.
+template <int N> struct alignas(N * sizeof(REAL)) Vector {
+    REAL value[N];
+};
+
+#ifdef __CUDA_ARCH__
+
+template <int N> __device__ inline void begin_copy(REAL *to, const REAL *from, bool wanted) {
+#if __CUDA_ARCH__ >= 800
+    constexpr int BYTES = N * sizeof(REAL);
+    unsigned shared = (unsigned)__cvta_generic_to_shared(to);
+    int bytes = wanted ? BYTES : 0;
+    if (BYTES == 16)  // past the first cache: nothing else of the block reads these again
+        asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared), "l"(from),
+                     "r"(bytes)
+                     : "memory");
+    else
+        asm volatile("cp.async.ca.shared.global [%0], [%1], %2, %3;" ::"r"(shared), "l"(from),
+                     "n"(BYTES), "r"(bytes)
+                     : "memory");
+#else
+    *(Vector<N> *)to = wanted ? *(const Vector<N> *)from : Vector<N>{};
+#endif
+}
+
+__device__ inline void close_copies() {
+#if __CUDA_ARCH__ >= 800
+    asm volatile("cp.async.commit_group;" ::: "memory");
+#endif
+}
+
+template <int N> __device__ inline void wait_for_copies() {
+#if __CUDA_ARCH__ >= 800
+    asm volatile("cp.async.wait_group %0;" ::"n"(N) : "memory");
+#endif
+}
+
+#endif
