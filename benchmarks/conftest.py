@@ -102,7 +102,8 @@ def _load(config: pytest.Config, contestant: Contestant) -> Loaded | None:
         except Exception as error:  # every library has its own
             reason = str(getattr(error, "reason", "") or error).strip() or type(error).__name__
         about[name] = {
-            "kind": contestant.kind, "device": contestant.device, "available": not reason,
+            "kind": contestant.kind, "device": contestant.device, "matmul": contestant.matmul,
+            "available": not reason,
             "reason": reason, "threads": None, "note": "",
         }  # fmt: skip
         if name in loaded:
@@ -137,8 +138,9 @@ def _write_down(item: Any, case: Case, call: pytest.CallInfo[None]) -> None:
     row = {
         "suite": case.suite, "op": case.op, "case": case.case, "size": case.size, "net": case.net,
         "batch": case.batch, "contestant": contestant.name, "device": contestant.device,
-        "dtype": DTYPE, "flops": case.counts.flops, "bytes": case.counts.bytes,
-        "run": None, "error": "",
+        "dtype": DTYPE, "matmul": contestant.matmul, "flops": case.counts.flops,
+        "bytes": case.counts.bytes, "run": None,
+        "rms_error": benchmark.extra_info.get("rms_error"), "error": "",
     }  # fmt: skip
     benchmark.extra_info |= {name: row[name] for name in row if name not in ("run", "error")}
     if call.excinfo is not None:

@@ -88,8 +88,8 @@ def measure(
     """The content of results.json."""
     started = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
     about: dict[str, Any] = {
-        c.name: {"kind": c.kind, "device": c.device, "available": False, "reason": absent[c.name],
-                 "threads": None, "note": ""}
+        c.name: {"kind": c.kind, "device": c.device, "matmul": c.matmul, "available": False,
+                 "reason": absent[c.name], "threads": None, "note": ""}
         for c in contestants
     }  # fmt: skip
     present = [c for c in contestants if not absent[c.name]]

@@ -223,9 +223,10 @@ def tolerance_3xtf32(a: Array, b: Array, dtype: str) -> Array:
     small_b, left out, is at most 2^-22 = 2 eps of the product: 4 eps so far. Tensor cores then sum
     8 products and what they have: nine addends, each less than eps of the largest off, and the
     sum once more: 10 eps; the two small products of the three add 10 eps 2^-10. Each of the K / 8
-    sums rounds by eps / 2 as it is added, and so do the bias and at most 3 splits.
+    sums rounds by eps / 2 as it is added, and so do the bias and the splits: at most 3, or one for
+    each 64 terms.
     """
-    steps = -(-a.shape[-1] // 8)
+    steps = -(-a.shape[-1] // 8) * (1 + 1 / 8)
     magnitudes = np.abs(a.astype(np.float64)) @ np.abs(b.astype(np.float64))
     return (4 + 10.01 + (steps + 4) / 2) * eps(dtype) * magnitudes
 
