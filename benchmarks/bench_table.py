@@ -56,6 +56,7 @@ def _head(results: Results) -> list[str]:
     lines = [
         ("date", results["date"]),
         ("command", results["command"] + (" (quick)" if results["quick"] else "")),
+        *((("interrupted", results["interrupted"]),) if results.get("interrupted") else ()),
         ("machine", ", ".join([*hardware, machine["os"]])),
     ]
     if machine.get("environment"):

@@ -1,7 +1,8 @@
 """The driver behind ``tinyae bench``: every contestant in a process of its own, twice.
 
 First all contestants, then all of them again, so that a drift of the machine shows as the spread
-between the passes. Their rows are merged into results.json.
+between the passes. Their rows are merged into results.json, after each of them: what was measured
+before an interruption is kept, and marked as such.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from tinyae.run_folder import UsageError
 
 FOLDER = Path(__file__).resolve().parent
 PASSES = 2
+ROWS = "rows.json"
 FILES = {"kernel": "bench_kernels.py", "ladder": "bench_ladder.py", "step": "bench_step.py",
          "epoch": "bench_epoch.py", "transfer": "bench_transfer.py"}  # fmt: skip
 
@@ -59,9 +61,19 @@ def run(given: argparse.Namespace) -> None:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UsageError(f"{folder} must be a folder, or a place for one: {error}") from error
-    results = measure(options, contestants, absent)
-    text = json.dumps(results, indent=1) + "\n"
-    write_atomically(out / "results.json", lambda f: f.write(text.encode()))
+    saved = False
+
+    def save(results: dict[str, Any]) -> None:
+        nonlocal saved
+        text = json.dumps(results, indent=1) + "\n"
+        write_atomically(out / "results.json", lambda f: f.write(text.encode()))
+        saved = True
+
+    try:
+        results = measure(options, contestants, absent, save)
+    except KeyboardInterrupt:
+        kept = f"{out / 'results.json'} holds what was measured" if saved else "nothing was measured"
+        raise KeyboardInterrupt(f"interrupted; {kept}") from None
     table = bench_table.render(results)
     write_atomically(out / "table.txt", lambda f: f.write((table + "\n").encode()))
     print(table)
@@ -83,9 +95,13 @@ def _read(path: str) -> bench_rows.Results:
 
 
 def measure(
-    options: Options, contestants: Sequence[Contestant], absent: dict[str, str]
-) -> dict[str, Any]:
-    """The content of results.json."""
+    options: Options, contestants: Sequence[Contestant], absent: dict[str, str],
+    save: Callable[[dict[str, Any]], None],
+) -> dict[str, Any]:  # fmt: skip
+    """The content of results.json; ``save`` is given what there is of it after each contestant.
+
+    At Ctrl-C the rows of the one at work are saved too, and KeyboardInterrupt is raised.
+    """
     started = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
     about: dict[str, Any] = {
         c.name: {"kind": c.kind, "device": c.device, "matmul": c.matmul, "available": False,
@@ -100,16 +116,26 @@ def measure(
     devices = list(dict.fromkeys(c.device for c in present))
     progress = Progress(PASSES * sum(sum(suites.values()) for suites in work.values()))
     found: list[Row] = []
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+
+    def results(interrupted: str = "") -> dict[str, Any]:
+        rows, ceilings = merge(found)
+        mark = {"interrupted": interrupted} if interrupted else {}
+        return {
+            "date": started, "command": _command(), "quick": options.quick, **mark,
+            "machine": machine(), "versions": versions(), "contestants": about,
+            "ceilings": ceilings, "rows": rows,
+        }  # fmt: skip
+
+    def measure_all(folder: Path) -> None:
         for number in range(PASSES):
-            progress.say(f"pass {number + 1} of {PASSES}: ceilings")
+            now = f"pass {number + 1} of {PASSES}"
+            progress.say(f"{now}: ceilings")
             who = ("--ceilings", ",".join(devices))
-            found += _child(options, ["bench_ceilings.py"], who, folder, progress)["rows"]
+            found.extend(_child(options, ["bench_ceilings.py"], who, folder, progress)["rows"])
             for c in present:
                 if absent[c.name]:  # it could not be loaded in the first pass
                     continue
-                progress.say(f"pass {number + 1} of {PASSES}: {c.name}")
+                progress.say(f"{now}: {c.name}")
                 files = [FILES[suite] for suite, n in work[c.name].items() if n]
                 try:
                     result = _child(options, files, ("--contestants", c.name), folder, progress)
@@ -117,16 +143,29 @@ def measure(
                     reason = " ".join(str(error).split())[-200:]
                     result = {"rows": [], "contestants": {c.name: {
                         "available": False, "reason": reason}}}  # fmt: skip
-                    found = [row for row in found if row["contestant"] != c.name]
+                    found[:] = [row for row in found if row["contestant"] != c.name]
                 about[c.name] |= result["contestants"].get(c.name, {})
                 absent[c.name] = about[c.name]["reason"]
-                found += result["rows"]
+                found.extend(result["rows"])
+                if any(row["suite"] != "ceiling" for row in found):
+                    save(results(f"in {now}, after {c.name}"))
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        try:
+            measure_all(folder)
+        except KeyboardInterrupt:
+            begun = _written(folder)
+            if not begun.get("complete"):  # or it is among what was found
+                found += begun.get("rows", [])
+                about |= begun.get("contestants", {})
+            if any(row["suite"] != "ceiling" for row in found):
+                save(results(f"by Ctrl-C, at {progress.label}"))
+            raise
     progress.end()
-    rows, ceilings = merge(found)
-    return {
-        "date": started, "command": _command(), "quick": options.quick, "machine": machine(),
-        "versions": versions(), "contestants": about, "ceilings": ceilings, "rows": rows,
-    }  # fmt: skip
+    complete = results()
+    save(complete)
+    return complete
 
 
 def _reasons(absent: dict[str, str]) -> str:
@@ -144,9 +183,10 @@ def _child(
 ) -> dict[str, Any]:
     """Runs pytest on these files in a process of its own; the rows that it writes.
 
-    ``folder`` keeps, for one run, the float64 results that take long.
+    ``folder`` keeps, for one run, the float64 results that take long. Raises RuntimeError where
+    the process ends before its work does.
     """
-    rows = folder / "rows.json"
+    rows = folder / ROWS
     rows.unlink(missing_ok=True)
     command = [
         sys.executable, "-m", "pytest", *(str(FOLDER / file) for file in files),
@@ -170,10 +210,17 @@ def _child(
         except BaseException:
             process.terminate()
             raise
-    if not rows.exists():
+    result = _written(folder)
+    if not result.get("complete"):
         raise RuntimeError("the benchmarks did not run:\n" + "".join(said[-30:]).strip())
-    result: dict[str, Any] = json.loads(rows.read_text(encoding="utf-8"))
     return result
+
+
+def _written(folder: Path) -> dict[str, Any]:
+    """What a process has written so far; nothing before its first row."""
+    path = folder / ROWS
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return found
 
 
 class Progress:

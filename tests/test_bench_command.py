@@ -17,9 +17,12 @@ from tinyae.kernels import cuda_driver
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
 
+import bench_readme
+import bench_rows
+import bench_table
 import contestants
 import run_bench
-from cases import Options
+from cases import GROUPS, Options
 
 ROOT = Path(__file__).parent.parent
 
@@ -180,3 +183,47 @@ def test_a_contestant_that_dies_takes_only_its_own_figures(
     assert not results["contestants"]["blas"]["available"]
     assert "did not run" in results["contestants"]["blas"]["reason"]
     assert "did not run" in (out / "table.txt").read_text(encoding="utf-8")
+
+
+INTERRUPT = """
+import os
+import signal
+import sys
+import time
+
+def pytest_runtest_setup(item):
+    if "blas" in sys.argv and "dense_backward_weights" in item.name:
+        os.kill(os.getppid(), signal.SIGINT)
+        time.sleep(60)  # to be ended from outside
+"""
+
+
+def test_what_was_measured_before_ctrl_c_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """numpy's three products, and two of blas, from the first of two passes."""
+    (tmp_path / "interrupt.py").write_text(INTERRUPT, encoding="utf-8")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-p interrupt")
+    child = run_bench._child
+    monkeypatch.setattr(
+        run_bench, "_child",
+        lambda options, files, *rest: {"rows": []} if "bench_ceilings.py" in files
+        else child(options, files, *rest),
+    )  # fmt: skip
+    out = tmp_path / "out"
+    code = main([
+        "bench", "--only", "dense", "--sizes", "24", "--backends", "numpy",
+        "--rivals", "blas", "--seconds", "0.002", "--out", str(out),
+    ])  # fmt: skip
+    assert code == 1
+    assert "interrupted; " in capsys.readouterr().err
+    results = bench_rows.load(out / "results.json")
+    assert results["interrupted"] == "by Ctrl-C, at pass 1 of 2: blas"
+    measured = [(row["contestant"], row["op"], len(row["runs"])) for row in results["rows"]]
+    assert measured == [
+        *(("numpy", op, 1) for op in GROUPS["dense"]),
+        *(("blas", op, 1) for op in GROUPS["dense"][:2]),
+    ]
+    assert "interrupted:  by Ctrl-C, at pass 1 of 2: blas" in bench_table.render(results)
+    assert bench_readme.newest(out) == {}
