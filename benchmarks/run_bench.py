@@ -72,7 +72,7 @@ def run(given: argparse.Namespace) -> None:
     try:
         results = measure(options, contestants, absent, save)
     except KeyboardInterrupt:
-        kept = f"{out / 'results.json'} holds what was measured" if saved else "nothing was measured"
+        kept = f"what was measured is in {out / 'results.json'}" if saved else "nothing measured"
         raise KeyboardInterrupt(f"interrupted; {kept}") from None
     table = bench_table.render(results)
     write_atomically(out / "table.txt", lambda f: f.write((table + "\n").encode()))
