@@ -1,6 +1,6 @@
 """What the GPU columns should reach: measures it on this machine, beside rivals, and judges it.
 
-    python benchmarks/gpu_goals.py                                    everything, about an hour
+    python benchmarks/gpu_goals.py                                    everything
     python benchmarks/gpu_goals.py --only products,memory             these parts
     python benchmarks/gpu_goals.py --only mnist --mnist DIR           with MNIST's files in DIR
     python benchmarks/gpu_goals.py --only mnist --backend numba --epochs 2    a try without a GPU
@@ -20,11 +20,11 @@ of goals is judged from the file; goals whose parts were not run stay open. The 
 all parts that were asked for have run, whatever they found, and 1 otherwise.
 
 To be installed before, as a GPU machine may have no internet:
-  pip install -e ".[bench,cuda13]"      or cuda12, where the driver is older than CUDA 13
+  pip install -e ".[test,bench,cuda13]" or cuda12, where the driver is older than CUDA 13
   pip install torch                     the rival, with CUDA; without it most goals stay open
   NVIDIA's CUDA toolkit                 for compute-sanitizer, on the PATH
-  MNIST's four files                    in the folder --mnist, or in TINYAE_DATA/mnist, where
-                                        they would be downloaded to
+  MNIST's four files                    in the folder --mnist; without it they are downloaded, once
+                                        (pip install -e ".[download]"), into TINYAE_DATA/mnist
 """
 
 from __future__ import annotations

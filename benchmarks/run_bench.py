@@ -33,6 +33,8 @@ from tinyae.progress import clock
 from tinyae.run_folder import UsageError
 
 FOLDER = Path(__file__).resolve().parent
+Save = Callable[[dict[str, Any]], None]
+
 PASSES = 2
 ROWS = "rows.json"
 FILES = {"kernel": "bench_kernels.py", "ladder": "bench_ladder.py", "step": "bench_step.py",
@@ -95,77 +97,94 @@ def _read(path: str) -> bench_rows.Results:
 
 
 def measure(
-    options: Options, contestants: Sequence[Contestant], absent: dict[str, str],
-    save: Callable[[dict[str, Any]], None],
-) -> dict[str, Any]:  # fmt: skip
+    options: Options, contestants: Sequence[Contestant], absent: dict[str, str], save: Save
+) -> dict[str, Any]:
     """The content of results.json; ``save`` is given what there is of it after each contestant.
 
     At Ctrl-C the rows of the one at work are saved too, and KeyboardInterrupt is raised.
     """
-    started = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
-    about: dict[str, Any] = {
-        c.name: {"kind": c.kind, "device": c.device, "matmul": c.matmul, "available": False,
-                 "reason": absent[c.name], "threads": None, "note": ""}
-        for c in contestants
-    }  # fmt: skip
-    present = [c for c in contestants if not absent[c.name]]
-    work = {c.name: {s: len(cases_of(c, options, s)) for s in SUITES} for c in present}
-    present = [c for c in present if any(work[c.name].values())]
-    if not present:
+    run = Run(options, contestants, absent)
+    if not run.work:
         raise UsageError(f"nothing to measure: {_reasons(absent)}")
-    devices = list(dict.fromkeys(c.device for c in present))
-    progress = Progress(PASSES * sum(sum(suites.values()) for suites in work.values()))
-    found: list[Row] = []
-
-    def results(interrupted: str = "") -> dict[str, Any]:
-        rows, ceilings = merge(found)
-        mark = {"interrupted": interrupted} if interrupted else {}
-        return {
-            "date": started, "command": _command(), "quick": options.quick, **mark,
-            "machine": machine(), "versions": versions(), "contestants": about,
-            "ceilings": ceilings, "rows": rows,
-        }  # fmt: skip
-
-    def measure_all(folder: Path) -> None:
-        for number in range(PASSES):
-            now = f"pass {number + 1} of {PASSES}"
-            progress.say(f"{now}: ceilings")
-            who = ("--ceilings", ",".join(devices))
-            found.extend(_child(options, ["bench_ceilings.py"], who, folder, progress)["rows"])
-            for c in present:
-                if absent[c.name]:  # it could not be loaded in the first pass
-                    continue
-                progress.say(f"{now}: {c.name}")
-                files = [FILES[suite] for suite, n in work[c.name].items() if n]
-                try:
-                    result = _child(options, files, ("--contestants", c.name), folder, progress)
-                except RuntimeError as error:  # it died: the others' figures are kept
-                    reason = " ".join(str(error).split())[-200:]
-                    result = {"rows": [], "contestants": {c.name: {
-                        "available": False, "reason": reason}}}  # fmt: skip
-                    found[:] = [row for row in found if row["contestant"] != c.name]
-                about[c.name] |= result["contestants"].get(c.name, {})
-                absent[c.name] = about[c.name]["reason"]
-                found.extend(result["rows"])
-                if any(row["suite"] != "ceiling" for row in found):
-                    save(results(f"in {now}, after {c.name}"))
-
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         try:
-            measure_all(folder)
+            for number in range(PASSES):
+                run.take_turns(f"pass {number + 1} of {PASSES}", folder, save)
         except KeyboardInterrupt:
             begun = _written(folder)
             if not begun.get("complete"):  # or it is among what was found
-                found += begun.get("rows", [])
-                about |= begun.get("contestants", {})
-            if any(row["suite"] != "ceiling" for row in found):
-                save(results(f"by Ctrl-C, at {progress.label}"))
+                run.add(begun)
+            if run.has_rows:
+                save(run.results(f"by Ctrl-C, at {run.progress.label}"))
             raise
-    progress.end()
-    complete = results()
-    save(complete)
-    return complete
+    run.progress.end()
+    results = run.results()
+    save(results)
+    return results
+
+
+class Run:
+    """What a run has found so far, and who is still to be measured."""
+
+    def __init__(
+        self, options: Options, contestants: Sequence[Contestant], absent: dict[str, str]
+    ) -> None:
+        self.options = options
+        self.started = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
+        self.about: dict[str, Any] = {
+            c.name: {"kind": c.kind, "device": c.device, "matmul": c.matmul, "available": False,
+                     "reason": absent[c.name], "threads": None, "note": ""}
+            for c in contestants
+        }  # fmt: skip
+        self.work = {}  # contestant -> the files that hold its cases
+        total = 0
+        for c in contestants:
+            cases = {s: len(cases_of(c, options, s)) for s in SUITES} if not absent[c.name] else {}
+            if any(cases.values()):
+                self.work[c.name] = [FILES[suite] for suite, n in cases.items() if n]
+                total += sum(cases.values())
+        self.devices = ",".join(dict.fromkeys(self.about[name]["device"] for name in self.work))
+        self.progress = Progress(PASSES * total)
+        self.found: list[Row] = []
+
+    def take_turns(self, now: str, folder: Path, save: Save) -> None:
+        """One pass: the ceilings, then each contestant."""
+        options, progress = self.options, self.progress
+        progress.say(f"{now}: ceilings")
+        who = ("--ceilings", self.devices)
+        self.add(_child(options, ["bench_ceilings.py"], who, folder, progress))
+        for name, files in list(self.work.items()):
+            progress.say(f"{now}: {name}")
+            try:
+                self.add(_child(options, files, ("--contestants", name), folder, progress))
+            except RuntimeError as error:  # it died: the others' figures are kept
+                self.found = [row for row in self.found if row["contestant"] != name]
+                reason = " ".join(str(error).split())[-200:]
+                self.about[name] |= {"available": False, "reason": reason}
+            if self.about[name]["reason"]:  # it cannot be loaded
+                del self.work[name]
+            if self.has_rows:
+                save(self.results(f"in {now}, after {name}"))
+
+    def add(self, result: dict[str, Any]) -> None:
+        """Of one process."""
+        self.found += result.get("rows", [])
+        self.about |= result.get("contestants", {})
+
+    @property
+    def has_rows(self) -> bool:
+        return any(row["suite"] != "ceiling" for row in self.found)
+
+    def results(self, interrupted: str = "") -> dict[str, Any]:
+        """The content of results.json, with a mark if more was to come."""
+        rows, ceilings = merge(self.found)
+        mark = {"interrupted": interrupted} if interrupted else {}
+        return {
+            "date": self.started, "command": _command(), "quick": self.options.quick, **mark,
+            "machine": machine(), "versions": versions(), "contestants": self.about,
+            "ceilings": ceilings, "rows": rows,
+        }  # fmt: skip
 
 
 def _reasons(absent: dict[str, str]) -> str:

@@ -244,6 +244,10 @@ def test_a_step_in_tf32_is_checked_as_such() -> None:
     moments[1] = (1.2 * np.asarray(moments[1][0]), moments[1][1])
     with pytest.raises(AssertionError, match="dw of layer 1"):
         net_cases.check_step("small", 8, loss, moments, "tf32")
+    for op in GROUPS["dense"]:
+        part, check = own.part(op, "small", 8)
+        check()
+        part()
 
 
 class FakeLinalg:
