@@ -23,7 +23,7 @@ SUITE = "ceiling"
 # device -> (contestant, its largest product), (contestant, its largest copy)
 MEASURED = {
     "cpu": (("blas", "gemm"), ("numba", "gemm"), ("blas", "copy"), ("numba", "copy")),
-    "gpu": (("cublas", "gemm"), ("cublas", "copy")),
+    "gpu": (("cublas", "gemm"), ("cublas-tf32", "gemm"), ("cublas", "copy")),
 }
 SIZE = {"cpu": 4096, "gpu": 8192}
 COPIED = {"cpu": 2**26, "gpu": 2**28}  # float32 numbers: 256 MiB and 1 GiB, far beyond caches

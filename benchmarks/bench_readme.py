@@ -248,13 +248,16 @@ def replaced(readme: str, text: str) -> str:
 
 
 def newest(folder: Path) -> dict[str, Path]:
-    """device -> the newest results for it; a file with a GPU's times counts for the GPU alone."""
+    """device -> the newest results for it; a file with a GPU's times counts for the GPU alone, and
+    an interrupted run for nothing."""
     found: dict[str, tuple[str, Path]] = {}
     for path in sorted(folder.glob("*.json")):
         try:
             results = load(path)
         except ValueError:
             continue  # the results of other commands lie there too
+        if results.get("interrupted"):
+            continue
         device = device_of(results)
         found[device] = max(found.get(device, ("", path)), (str(results["date"]), path))
     return {device: found[device][1] for device in ("cpu", "gpu") if device in found}

@@ -167,5 +167,8 @@ def _line(axes: Any, rows: list[Row], colour: str, marker: str) -> Any:
 def _ceilings(axes: Any, results: Results, rows: list[Row]) -> None:
     for device in sorted({row["device"] for row in rows}):
         gflops = (results["ceilings"].get(device) or {}).get("gflops") or {}
-        for dtype in {row["dtype"] for row in rows if row["device"] == device} & set(gflops):
-            axes.axhline(gflops[dtype], color=MUTED, lw=1, ls=":")
+        own = [row for row in rows if row["device"] == device]
+        roofs = {row["dtype"] for row in own}
+        roofs |= {"tf32" for row in own if row.get("matmul", "fp32") != "fp32"}
+        for roof in roofs & set(gflops):
+            axes.axhline(gflops[roof], color=MUTED, lw=1, ls=":")

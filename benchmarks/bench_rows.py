@@ -66,9 +66,19 @@ def is_backend(results: Results, name: str) -> bool:
     return bool(results["contestants"][name]["kind"] == "backend")
 
 
-def best_rival(results: Results, rows: Iterable[Row]) -> Row | None:
-    """The fastest row of a rival; ``rows`` have one subject."""
+def matmul_of(results: Results, name: str) -> str:
+    """How a contestant multiplies; results from before there was a choice do not say."""
+    return str(results["contestants"][name].get("matmul", "fp32"))
+
+
+def best_rival(results: Results, rows: Iterable[Row], matmul: str = "fp32") -> Row | None:
+    """The fastest row of a rival; ``rows`` have one subject.
+
+    ``matmul``: how the one multiplies that it stands beside; TF32's errors count for no other.
+    """
     rivals = [row for row in measured(rows) if not is_backend(results, row["contestant"])]
+    rivals = [row for row in rivals
+              if matmul_of(results, row["contestant"]) in ("fp32", matmul)]  # fmt: skip
     return min(rivals, key=lambda row: float(row["median"]), default=None)
 
 

@@ -15,7 +15,9 @@ from bench_rows import Results, Row, contestants, is_backend, machine_text, roun
 
 from tinyae.plots import INK, MUTED, PLAIN, _save, _styled
 
-KNOWN = {"numba": "#0072b2", "cupy": "#009e73", "numpy": "#7f7f7f", "blas": "#222222"}
+KNOWN = {"numba": "#0072b2", "cupy": "#009e73", "numpy": "#7f7f7f", "blas": "#222222",
+         "cublas": "#222222", "cupy-3xtf32": "#66c2a5", "cupy-tf32": "#b3de69",
+         "cublas-tf32": "#a0a0a0"}  # fmt: skip
 OTHERS = ("#e69f00", "#d55e00", "#cc79a7", "#56b4e9", "#882255", "#999933", "#5b3a29", "#f0e442")
 PARTS = ("#0072b2", "#56b4e9", "#009e73", "#e69f00", "#d55e00", "#cc79a7", "#f0e442", "#7f7f7f")
 MARKERS = "sDv^P*Xp"

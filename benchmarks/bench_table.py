@@ -14,6 +14,7 @@ from bench_rows import (
     contestants,
     grouped,
     is_backend,
+    matmul_of,
     measured,
     rate,
     rate_unit,
@@ -39,7 +40,7 @@ def render(results: Results) -> str:
             if rows:
                 name = "CPU" if device == "cpu" else "GPU"
                 parts.append(f"{title} ({name})\n\n{_suite(results, rows)}")
-    parts += [part for part in (_errors(results), _absent(results)) if part]
+    parts += [part for part in (_accuracy(results), _errors(results), _absent(results)) if part]
     return "\n\n".join(parts)
 
 
@@ -55,6 +56,7 @@ def _head(results: Results) -> list[str]:
     lines = [
         ("date", results["date"]),
         ("command", results["command"] + (" (quick)" if results["quick"] else "")),
+        *((("interrupted", results["interrupted"]),) if results.get("interrupted") else ()),
         ("machine", ", ".join([*hardware, machine["os"]])),
     ]
     if machine.get("environment"):
@@ -114,7 +116,6 @@ def _line(results: Results, names: Sequence[str], of: dict[str, Row]) -> list[st
     rated = next((row for row in timed if rate(row) is not None), None)
     dtype = "" if some["dtype"] == "float32" else f" {some['dtype']}"
     line = [some["op"] + dtype, case_name(some), unit, rate_unit(rated) if rated else ""]
-    rival = best_rival(results, timed) if some["suite"] != "compile" else None
     for name in names:
         row = of.get(name)
         backend = is_backend(results, name)
@@ -123,6 +124,9 @@ def _line(results: Results, names: Sequence[str], of: dict[str, Row]) -> list[st
         elif row not in timed:
             line += ["error", "", "", ""] + [""] * backend
         else:
+            rival = None
+            if some["suite"] != "compile":
+                rival = best_rival(results, timed, matmul_of(results, name))
             line += _cell(row, unit)
             line += [f"{rival['median'] / row['median']:.2f}" if rival else "-"] * backend
     return line
@@ -162,6 +166,19 @@ def _aligned(results: Results, names: Sequence[str], lines: list[list[str]]) -> 
         text.append("  ".join(cells).rstrip())
     text.insert(2, "-" * max(map(len, text)))
     return "\n".join(text)
+
+
+def _accuracy(results: Results) -> str:
+    """Of the products by themselves, which not all of the contestants multiply alike."""
+    rows = [row for row in measured(results["rows"])
+            if row["suite"] == "kernel" and row.get("rms_error") is not None]  # fmt: skip
+    lines = []
+    for of in grouped(rows).values():
+        some = next(iter(of.values()))
+        errors = ", ".join(f"{name} {row['rms_error']:.2g}" for name, row in of.items())
+        lines.append(f"  {some['op']}, {case_name(some)}: {errors}")
+    title = "Errors of products against float64, root mean square of |c - c64| / (|a| |b|):"
+    return "\n".join([title, *lines]) if lines else ""
 
 
 def _errors(results: Results) -> str:

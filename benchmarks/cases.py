@@ -86,7 +86,9 @@ class Case:
     # of an operation of the contract
     make: Callable[[np.random.Generator], Arguments] | None = None
     outputs: tuple[str, ...] = ()
-    check: Callable[[Arguments, Arguments], None] | None = None  # (given, results)
+    check: Callable[..., float | None] | None = None  # (given, results)
+    # ... which of a product takes one of conventions.MATMULS too, and returns its error
+    multiplies: bool = False
 
     @property
     def id(self) -> str:

@@ -17,6 +17,8 @@ from cases import DTYPE, SECONDS, Case, Options
 from contestants import CONTESTANTS, Contestant, cases_of, chosen, load, why_absent
 from loaded import Loaded
 
+from tinyae.files import write_atomically
+
 OPTIONS = pytest.StashKey[Options]()
 LOADED = pytest.StashKey[dict[str, Loaded]]()
 ABOUT = pytest.StashKey[dict[str, dict[str, Any]]]()
@@ -102,7 +104,8 @@ def _load(config: pytest.Config, contestant: Contestant) -> Loaded | None:
         except Exception as error:  # every library has its own
             reason = str(getattr(error, "reason", "") or error).strip() or type(error).__name__
         about[name] = {
-            "kind": contestant.kind, "device": contestant.device, "available": not reason,
+            "kind": contestant.kind, "device": contestant.device, "matmul": contestant.matmul,
+            "available": not reason,
             "reason": reason, "threads": None, "note": "",
         }  # fmt: skip
         if name in loaded:
@@ -137,8 +140,9 @@ def _write_down(item: Any, case: Case, call: pytest.CallInfo[None]) -> None:
     row = {
         "suite": case.suite, "op": case.op, "case": case.case, "size": case.size, "net": case.net,
         "batch": case.batch, "contestant": contestant.name, "device": contestant.device,
-        "dtype": DTYPE, "flops": case.counts.flops, "bytes": case.counts.bytes,
-        "run": None, "error": "",
+        "dtype": DTYPE, "matmul": contestant.matmul, "flops": case.counts.flops,
+        "bytes": case.counts.bytes, "run": None,
+        "rms_error": benchmark.extra_info.get("rms_error"), "error": "",
     }  # fmt: skip
     benchmark.extra_info |= {name: row[name] for name in row if name not in ("run", "error")}
     if call.excinfo is not None:
@@ -156,6 +160,17 @@ def _write_down(item: Any, case: Case, call: pytest.CallInfo[None]) -> None:
     if first is not None and row["run"] is not None:
         once = {"median": first, "q1": first, "q3": first, "rounds": 1}
         rows.append({**row, "suite": "compile", "flops": 0.0, "bytes": 0.0, "run": once})
+    _write_rows(item.config, complete=False)
+
+
+def _write_rows(config: pytest.Config, complete: bool) -> None:
+    """After every row, so that one who is killed leaves behind what was measured."""
+    path = config.getoption("rows")
+    if path is not None:
+        found = {"contestants": config.stash[ABOUT], "rows": config.stash[ROWS],
+                 "complete": complete}  # fmt: skip
+        text = json.dumps(found)
+        write_atomically(path, lambda file: file.write(text.encode()))
 
 
 def _one_line(error: BaseException) -> str:
@@ -185,9 +200,5 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
             terminalreporter.write_line(f"{where}: no time: {row['error']}")
 
 
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    config = session.config
-    path = config.getoption("rows")
-    if path is not None:
-        found = {"contestants": config.stash[ABOUT], "rows": config.stash[ROWS]}
-        path.write_text(json.dumps(found), encoding="utf-8")
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    _write_rows(session.config, complete=exitstatus != pytest.ExitCode.INTERRUPTED)

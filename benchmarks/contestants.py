@@ -16,6 +16,7 @@ from cases import GROUPS, SUITES, Case, Options, select
 from net_cases import PARTS
 
 from tinyae.kernels import columns
+from tinyae.kernels.conventions import MATMULS
 from tinyae.kernels.cuda_driver import missing_gpu
 
 PRODUCTS = GROUPS["dense"]
@@ -38,6 +39,12 @@ class Contestant:
     install: str  # the command that brings them
     ops: tuple[str, ...]
     slow: bool = False  # more than --quick has time for
+    matmul: str = "fp32"  # of conventions.MATMULS; others stand at the end of the name
+
+    @property
+    def column(self) -> str:
+        """The backend that it is, however that multiplies."""
+        return self.name.removesuffix(f"-{self.matmul}")
 
     def takes(self, case: Case) -> bool:
         return case.op in self.ops and (self.device == "gpu" or case.most == "cpu")
@@ -47,6 +54,8 @@ NUMBA = 'pip install "tinyae[numba]"'
 CUDA = 'pip install "tinyae[cuda13]", or [cuda12] where the driver is older than CUDA 13'
 NUMBA_CUDA = 'pip install "tinyae[numba-cuda13,cuda13]", or both with 12'
 OF_BACKEND = (*EVERY, *STEP, *EPOCH)
+OF_BLAS = (*PRODUCTS, "matmul", *(f"step/{op}" for op in PRODUCTS))
+OF_TENSOR_CORES = (*PRODUCTS, "step", *(f"step/{op}" for op in PRODUCTS), "epoch")
 MOVES = ("to_device", "to_host")
 
 CONTESTANTS = {
@@ -56,12 +65,14 @@ CONTESTANTS = {
         Contestant("numba", "backend", "cpu", "own", ("numba",), NUMBA, (*OF_BACKEND, "matmul")),
         Contestant("cupy", "backend", "gpu", "own", ("cupy",), CUDA,
                    (*OF_BACKEND, "matmul", *MOVES)),
+        *(Contestant(f"cupy-{matmul}", "backend", "gpu", "own", ("cupy",), CUDA, OF_TENSOR_CORES,
+                     matmul=matmul) for matmul in MATMULS[1:]),
         Contestant("numba-cuda", "backend", "gpu", "own", ("numba_cuda", "cupy"), NUMBA_CUDA,
                    (*OF_BACKEND, "matmul", *MOVES)),  # CuPy's events time it
-        Contestant("blas", "rival", "cpu", "rival_blas", ("numpy",), "",
-                   (*PRODUCTS, "matmul", *(f"step/{op}" for op in PRODUCTS))),
-        Contestant("cublas", "rival", "gpu", "rival_blas", ("cupy",), CUDA,
-                   (*PRODUCTS, "matmul", *(f"step/{op}" for op in PRODUCTS))),
+        Contestant("blas", "rival", "cpu", "rival_blas", ("numpy",), "", OF_BLAS),
+        Contestant("cublas", "rival", "gpu", "rival_blas", ("cupy",), CUDA, OF_BLAS),
+        Contestant("cublas-tf32", "rival", "gpu", "rival_blas", ("cupy",), CUDA, OF_BLAS,
+                   matmul="tf32"),
         Contestant("torch-eager", "rival", "cpu", "rival_torch", ("torch",), "pip install torch",
                    (*TORCH, "step", "epoch")),
         Contestant("torch-compile", "rival", "cpu", "rival_torch", ("torch",),
@@ -85,7 +96,8 @@ RIVALS = tuple(name for name, c in CONTESTANTS.items() if c.kind == "rival")
 
 
 def chosen(backends: Sequence[str] | None, rivals: Sequence[str] | None) -> list[Contestant]:
-    """Those named; None stands for all. "torch" names all that begin so, "none" no rival.
+    """Those named; None stands for all, "none" for no rival. What is no name itself, as "torch",
+    names all that begin so.
 
     Raises ValueError for an unknown name, and for what runs GPU kernels on the CPU.
     """
@@ -117,7 +129,7 @@ def why_absent(contestant: Contestant, quick: bool = False) -> str:
 
     Raises ValueError where a simulator would run instead of the GPU.
     """
-    if contestant.kind == "backend" and contestant.name not in columns._LOADERS:
+    if contestant.kind == "backend" and contestant.column not in columns._LOADERS:
         return f"this version of tinyae has no backend {contestant.name!r}"
     if contestant.name == "numba-cuda" and os.environ.get("NUMBA_ENABLE_CUDASIM", "0") != "0":
         raise ValueError(

@@ -2,6 +2,9 @@
 
 Where the check of a whole product would take longer than timing it, rows are drawn at random, and
 all of their columns are checked.
+
+A check gives the product's error against float64: the root mean square of |c - c64| / (|a| |b|),
+where the activation has not made it zero.
 """
 
 from __future__ import annotations
@@ -15,7 +18,8 @@ import numpy as np
 from cases import DTYPE, Arguments, Case, Options, batches, quick_nets
 
 import reference
-from reference import assert_within, eps, poisoned
+from reference import PRODUCT_TOLERANCES, assert_within, eps, poisoned
+from tinyae.kernels.dense_cupy import SHORT_SUM
 
 EPS = eps(DTYPE)
 
@@ -76,7 +80,7 @@ def layer_cases(
         return {"x": x, "dz": dz, "dw": poisoned((n_in, n_out), DTYPE),
                 "db": poisoned((n_out,), DTYPE)}  # fmt: skip
 
-    common = {"most": most, **about}
+    common = {"most": most, "multiplies": True, **about}
     return [
         Case("kernel", "dense_forward", shape, counts.dense_forward(m, n_in, n_out),
              make=forward, outputs=("y",), check=check_forward, **common),
@@ -97,40 +101,58 @@ def _rows(n: int, columns: int) -> Any:
     return np.unique([0, n - 1, *drawn])
 
 
-def _product(a: Any, b: Any) -> tuple[Any, Any]:
-    """a @ b in float64 and its tolerance."""
-    return a.astype(np.float64) @ b.astype(np.float64), reference.product_tolerance(a, b, DTYPE)
+def _product(a: Any, b: Any, matmul: str) -> tuple[Any, Any, float]:
+    """(a @ b in float64, the sums of its terms' magnitudes, what part of these it may be off)."""
+    depth = a.shape[1]
+    if matmul == "3xtf32" and depth < SHORT_SUM:  # in float32
+        matmul = "fp32"
+    a, b = a.astype(np.float64), b.astype(np.float64)
+    # every bound is a multiple of the magnitudes: a product of ones tells which
+    ones = np.ones((1, depth))
+    part = PRODUCT_TOLERANCES[matmul](ones, ones.T, DTYPE).item() / depth
+    return a @ b, np.abs(a) @ np.abs(b), part
 
 
-def check_forward(given: Arguments, result: Arguments) -> None:
+def _error(actual: Any, expected: Any, magnitudes: Any, counts: Any = True) -> float:
+    """Root mean square, in parts of the magnitudes, of the elements that count."""
+    parts = (actual.astype(np.float64) - expected) / magnitudes
+    return float(np.sqrt(np.mean(np.square(parts), where=counts)))
+
+
+def check_forward(given: Arguments, result: Arguments, matmul: str = "fp32") -> float:
     x, w, b, name, y = given["x"], given["w"], given["b"], given["activation"], result["y"]
     rows = _rows(*y.shape)
-    z, slack = _product(x[rows], w)
+    z, magnitudes, part = _product(x[rows], w, matmul)
     z += b
-    slack += (x.shape[1] + 1) * EPS * np.abs(b)
+    slack = part * magnitudes + (x.shape[1] + 1) * EPS * np.abs(b)
     tolerance = reference.STEEPEST * slack
     tolerance += reference.activation_tolerance(name, np.abs(z) + slack, DTYPE)
-    assert_within(y[rows], reference.activation(name, z), tolerance, "y")
+    expected = reference.activation(name, z)
+    assert_within(y[rows], expected, tolerance, "y")
+    slope = reference.derivative(name, z)
+    return _error(y[rows], expected, magnitudes + np.abs(b), slope != 0)
 
 
-def check_backward_input(given: Arguments, result: Arguments) -> None:
+def check_backward_input(given: Arguments, result: Arguments, matmul: str = "fp32") -> float:
     """``saved`` is relu's output or the identity's: the slope is exact."""
     dz, w, dx = given["dz"], given["w"], result["dx"]
     rows = _rows(*dx.shape)
-    dy, slack = _product(dz[rows], w.T)
+    dy, magnitudes, part = _product(dz[rows], w.T, matmul)
     slope = reference.derivative(given["activation"], given["saved"][rows])
-    assert_within(dx[rows], dy * slope, slack + EPS * np.abs(dy), "dx")
+    assert_within(dx[rows], dy * slope, part * magnitudes + EPS * np.abs(dy), "dx")
+    return _error(dx[rows], dy * slope, magnitudes, slope != 0)
 
 
-def check_backward_weights(given: Arguments, result: Arguments) -> None:
+def check_backward_weights(given: Arguments, result: Arguments, matmul: str = "fp32") -> float:
     x, dz, dw = given["x"], given["dz"], result["dw"]
     rows = _rows(*dw.shape)
-    expected, slack = _product(np.ascontiguousarray(x.T[rows]), dz)
-    assert_within(dw[rows], expected, slack, "dw")
+    expected, magnitudes, part = _product(np.ascontiguousarray(x.T[rows]), dz, matmul)
+    assert_within(dw[rows], expected, part * magnitudes, "dw")
     if "db" in result:
         ones = np.ones((1, len(dz)))
         tolerance = reference.product_tolerance(ones, dz, DTYPE)[0]
         assert_within(result["db"], dz.sum(axis=0, dtype=np.float64), tolerance, "db")
+    return _error(dw[rows], expected, magnitudes)
 
 
 def ladder(options: Options) -> list[Case]:
@@ -146,12 +168,13 @@ def ladder(options: Options) -> list[Case]:
     return [
         Case("ladder", "matmul", f"{n}x{n}x{n}", counts.matmul(n, n, n), size=n,
              most="gpu" if n in GPU_LADDER and not options.sizes else "cpu",
-             make=partial(make, n), outputs=("c",), check=check_matmul)
+             make=partial(make, n), outputs=("c",), check=check_matmul, multiplies=True)
         for n in sizes
     ]  # fmt: skip
 
 
-def check_matmul(given: Arguments, result: Arguments) -> None:
+def check_matmul(given: Arguments, result: Arguments, matmul: str = "fp32") -> float:
     rows = _rows(*result["c"].shape)
-    expected, slack = _product(given["a"][rows], given["b"])
-    assert_within(result["c"][rows], expected, slack, "c")
+    expected, magnitudes, part = _product(given["a"][rows], given["b"], matmul)
+    assert_within(result["c"][rows], expected, part * magnitudes, "c")
+    return _error(result["c"][rows], expected, magnitudes)

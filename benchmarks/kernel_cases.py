@@ -171,15 +171,18 @@ def check_clip(given: Arguments, result: Arguments) -> None:
 
 
 def gather(options: Options) -> list[Case]:
-    n = 6000 if options.quick else 60_000
+    def samples(batch: int) -> int:
+        """So many that no cache keeps the data of a large batch."""
+        return max(6000 if options.quick else 60_000, 4 * batch)
 
     def make(batch: int, rng: np.random.Generator) -> Arguments:
+        n = samples(batch)
         data = rng.integers(0, 256, (n, nets.N_FEATURES), dtype=np.uint8)
         return {"data": data, "indices": rng.integers(0, n, batch), "scale": 1 / 255,
                 "out": poisoned((batch, nets.N_FEATURES), DTYPE)}  # fmt: skip
 
     return [
-        Case("kernel", "gather", f"{batch} of {n}x{nets.N_FEATURES} uint8",
+        Case("kernel", "gather", f"{batch} of {samples(batch)}x{nets.N_FEATURES} uint8",
              counts.gather(batch, nets.N_FEATURES, 1), batch=batch, make=partial(make, batch),
              outputs=("out",), check=check_gather)
         for batch in batches(options)

@@ -13,6 +13,9 @@ from cases import Arguments, Case
 from random_cases import check_distribution
 from timing import Call
 
+# Raises AssertionError for a wrong result; gives the error of a product (see ``dense_cases``).
+Check = Callable[[], float | None]
+
 
 @dataclass
 class StepRun:
@@ -30,6 +33,7 @@ class Loaded:
     note = ""
     bare = False  # products alone: no bias, no activation, no db
     exact = True  # draws the random numbers that tinyae defines, not some of its own
+    matmul = "fp32"  # of conventions.MATMULS: how far a product may be off
     cuda: Any = None  # cupy.cuda where events time it
 
     def to_device(self, host: Any) -> Any:
@@ -87,7 +91,7 @@ class Loaded:
 
     def prepared(
         self, case: Case, rng: np.random.Generator, sets: int | None = None
-    ) -> tuple[list[Call], Call]:
+    ) -> tuple[list[Call], Check]:
         """(calls on sets of arrays that take turns, the check of the first call)."""
         assert case.make is not None and case.check is not None
         given = bare(case.op, case.make(rng)) if self.bare else case.make(rng)
@@ -95,7 +99,7 @@ class Loaded:
         moved = [self._moved(given) for _ in range(sets or self.sets(case.counts.bytes))]
         calls = [lambda m=m: op(**m) for m in moved]
 
-        def check() -> None:
+        def check() -> float | None:
             calls[0]()
             outputs = [o for o in case.outputs if not (self.bare and o == "db")]
             for name, value in given.items():
@@ -105,7 +109,8 @@ class Loaded:
                         raise AssertionError(f"it has changed its input {name}")
             right = case.check if self.exact or "random" not in case.op else check_distribution
             assert right is not None
-            right(given, {name: self.to_host(moved[0][name]) for name in outputs})
+            how = {"matmul": self.matmul} if case.multiplies else {}
+            return right(given, {name: self.to_host(moved[0][name]) for name in outputs}, **how)
 
         return calls, check
 

@@ -18,7 +18,7 @@ PACKAGES = ("numpy", "numba", "llvmlite", "scipy", "scikit-learn", "torch", "jax
             "cupy-cuda12x", "cupy-cuda13x", "numba-cuda", "threadpoolctl",
             "pytest-benchmark")  # fmt: skip
 STEERING = ("OPENBLAS_", "MKL_", "BLIS_", "OMP_", "GOMP_", "KMP_", "NUMBA_NUM_THREADS",
-            "NUMBA_THREADING_LAYER", "TINYAE_NUM_THREADS")  # fmt: skip
+            "NUMBA_THREADING_LAYER", "TINYAE_NUM_THREADS", "NVIDIA_TF32_OVERRIDE")  # fmt: skip
 
 
 def machine() -> dict[str, Any]:

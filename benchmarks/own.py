@@ -9,6 +9,7 @@ from typing import Any
 
 import nets
 import numpy as np
+from contestants import CONTESTANTS
 from loaded import Loaded, StepRun
 from net_cases import check_step
 from timing import Call
@@ -23,13 +24,14 @@ from tinyae.training import Training
 
 
 def load(name: str) -> Own:
-    return Own(name)
+    contestant = CONTESTANTS[name]
+    return Own(contestant.column, contestant.matmul)
 
 
 class Own(Loaded):
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.backend = backend = get_backend(name)
+    def __init__(self, name: str, matmul: str = "fp32") -> None:
+        self.name, self.matmul = name, matmul
+        self.backend = backend = get_backend(name, matmul)
         self.to_device, self.to_host = backend.to_device, backend.to_host
         self.synchronize = backend.synchronize
         if not backend.host:
@@ -158,12 +160,12 @@ class Own(Loaded):
                 original(*arguments)
 
         results = self._results(network, optimizer, totals, batch)
-        return part, lambda: check_step(net, batch, *results)
+        return part, lambda: check_step(net, batch, *results, self.matmul)
 
     # ---- an epoch
 
     def epoch(self, op: str, net: str, batch: int, quick: bool) -> Callable[[], float]:
-        return own_epoch(self.name, op, net, nets.pixels(batch, quick), batch)
+        return own_epoch(self.name, op, net, nets.pixels(batch, quick), batch, matmul=self.matmul)
 
 
 def replayed(record: Record, work: Call) -> Call:
@@ -181,8 +183,9 @@ def replayed(record: Record, work: Call) -> Call:
 
 
 def own_epoch(
-    backend: str, op: str, net: str, pixels: Any, batch: int, dtype: str = "float32"
-) -> Callable[[], float]:
+    backend: str, op: str, net: str, pixels: Any, batch: int, dtype: str = "float32",
+    matmul: str = "fp32",
+) -> Callable[[], float]:  # fmt: skip
     """An epoch of ``fit``'s own loop; the estimator is made, and compiled, before."""
     *hidden, code = nets.NETS[net]
     X = pixels if op == "epoch" else (pixels / np.float32(255)).astype("float32")
@@ -190,7 +193,7 @@ def own_epoch(
     options = mse if op == "epoch_mse" else {}
     ae = Autoencoder(hidden=hidden, code=code, batch_size=batch, schedule="constant", warmup=0.0,
                      learning_rate=nets.LEARNING_RATE, betas=nets.BETAS, epochs=0, random_state=0,
-                     dtype=dtype, backend=backend, **options).fit(X)  # fmt: skip
+                     dtype=dtype, backend=backend, matmul=matmul, **options).fit(X)  # fmt: skip
     names = [layer.name for layer in ae._network.layers]
     values = {}
     for name, (w, b) in zip(names, nets.weights(net), strict=True):

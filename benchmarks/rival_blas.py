@@ -8,13 +8,14 @@ from typing import Any
 import nets
 import numpy as np
 from cases import data_rng
+from contestants import CONTESTANTS
 from dense_cases import layer_cases
 from loaded import Loaded
 from timing import Call
 
 
 def load(name: str) -> Blas:
-    return CuBlas() if name == "cublas" else Blas()
+    return CuBlas(CONTESTANTS[name].matmul) if name != "blas" else Blas()
 
 
 def blas_threads() -> int | None:
@@ -41,7 +42,7 @@ def blas_name() -> str:
 
 class Blas(Loaded):
     bare = True
-    matmul: Callable[..., Any] = staticmethod(np.matmul)
+    multiply: Callable[..., Any] = staticmethod(np.matmul)
 
     def __init__(self) -> None:
         self.note = f"np.matmul alone, {blas_name() or 'unknown BLAS'}"
@@ -50,7 +51,7 @@ class Blas(Loaded):
         return blas_threads()
 
     def op(self, name: str) -> Callable[..., Any]:
-        matmul = self.matmul
+        matmul = self.multiply
         products: dict[str, Callable[..., Any]] = {
             "dense_forward": lambda x, w, y, **_: matmul(x, w, out=y),
             "dense_backward_input": lambda dz, w, dx, **_: matmul(dz, w.T, out=dx),
@@ -83,16 +84,29 @@ class CuBlas(Blas):
 
     device = "gpu"
 
-    def __init__(self) -> None:
+    def __init__(self, matmul: str = "fp32") -> None:
         import cupy
 
-        self.cuda, self._cupy, self.matmul = cupy.cuda, cupy, cupy.matmul
-        self.note = "cupy.matmul alone, TF32 off; no graph, so below 20 us launches are measured"
+        self.cuda, self._cupy, self.multiply = cupy.cuda, cupy, cupy.matmul
+        self.matmul = matmul
+        tf32 = "TF32" if matmul == "tf32" else "TF32 off"
+        self.note = f"cupy.matmul alone, {tf32}; no graph, so below 20 us launches are measured"
+        if matmul == "tf32" and int(cupy.cuda.Device().compute_capability) < 80:
+            raise RuntimeError("TF32 needs compute capability 8.0 or newer")
         self._stream = cupy.cuda.Stream(non_blocking=True)
         self._stream.use()
 
     def threads(self) -> int | None:
         return None
+
+    def op(self, name: str) -> Callable[..., Any]:
+        """CuPy has one mode for all of a process, and takes it from CUPY_TF32 unless it is set."""
+        from cupy._core import _routines_linalg as linalg
+
+        tf32 = self.matmul == "tf32"
+        mode = linalg.COMPUTE_TYPE_TF32 if tf32 else linalg.COMPUTE_TYPE_DEFAULT
+        linalg.set_compute_type(np.float32, mode)
+        return super().op(name)
 
     def to_device(self, host: Any) -> Any:
         return self._cupy.array(host, order="C")

@@ -124,10 +124,13 @@ class Torch(Loaded):
 
     # ---- training
 
-    def _model(self, net: str) -> tuple[Any, Any, Callable[[Any], Any]]:
-        """(model, optimizer, x -> mean loss), from the common weights."""
+    def _model(
+        self, net: str, weights: list[tuple[Any, Any]] | None = None
+    ) -> tuple[Any, Any, Callable[[Any], Any]]:
+        """(model, optimizer, x -> mean loss), from these weights or the common ones."""
         modules: list[Any] = []
-        for (w, b), name in zip(nets.weights(net), nets.activations(net), strict=True):
+        start = nets.weights(net) if weights is None else weights
+        for (w, b), name in zip(start, nets.activations(net), strict=True):
             linear = torch.nn.Linear(*w.shape)
             with torch.no_grad():
                 linear.weight.copy_(torch.from_numpy(w.T.copy()))

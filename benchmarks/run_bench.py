@@ -1,7 +1,8 @@
 """The driver behind ``tinyae bench``: every contestant in a process of its own, twice.
 
 First all contestants, then all of them again, so that a drift of the machine shows as the spread
-between the passes. Their rows are merged into results.json.
+between the passes. Their rows are merged into results.json, after each of them: what was measured
+before an interruption is kept, and marked as such.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,10 @@ from tinyae.progress import clock
 from tinyae.run_folder import UsageError
 
 FOLDER = Path(__file__).resolve().parent
+Save = Callable[[dict[str, Any]], None]
+
 PASSES = 2
+ROWS = "rows.json"
 FILES = {"kernel": "bench_kernels.py", "ladder": "bench_ladder.py", "step": "bench_step.py",
          "epoch": "bench_epoch.py", "transfer": "bench_transfer.py"}  # fmt: skip
 
@@ -59,9 +63,19 @@ def run(given: argparse.Namespace) -> None:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UsageError(f"{folder} must be a folder, or a place for one: {error}") from error
-    results = measure(options, contestants, absent)
-    text = json.dumps(results, indent=1) + "\n"
-    write_atomically(out / "results.json", lambda f: f.write(text.encode()))
+    saved = False
+
+    def save(results: dict[str, Any]) -> None:
+        nonlocal saved
+        text = json.dumps(results, indent=1) + "\n"
+        write_atomically(out / "results.json", lambda f: f.write(text.encode()))
+        saved = True
+
+    try:
+        results = measure(options, contestants, absent, save)
+    except KeyboardInterrupt:
+        kept = f"what was measured is in {out / 'results.json'}" if saved else "nothing measured"
+        raise KeyboardInterrupt(f"interrupted; {kept}") from None
     table = bench_table.render(results)
     write_atomically(out / "table.txt", lambda f: f.write((table + "\n").encode()))
     print(table)
@@ -83,50 +97,94 @@ def _read(path: str) -> bench_rows.Results:
 
 
 def measure(
-    options: Options, contestants: Sequence[Contestant], absent: dict[str, str]
+    options: Options, contestants: Sequence[Contestant], absent: dict[str, str], save: Save
 ) -> dict[str, Any]:
-    """The content of results.json."""
-    started = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
-    about: dict[str, Any] = {
-        c.name: {"kind": c.kind, "device": c.device, "available": False, "reason": absent[c.name],
-                 "threads": None, "note": ""}
-        for c in contestants
-    }  # fmt: skip
-    present = [c for c in contestants if not absent[c.name]]
-    work = {c.name: {s: len(cases_of(c, options, s)) for s in SUITES} for c in present}
-    present = [c for c in present if any(work[c.name].values())]
-    if not present:
+    """The content of results.json; ``save`` is given what there is of it after each contestant.
+
+    At Ctrl-C the rows of the one at work are saved too, and KeyboardInterrupt is raised.
+    """
+    run = Run(options, contestants, absent)
+    if not run.work:
         raise UsageError(f"nothing to measure: {_reasons(absent)}")
-    devices = list(dict.fromkeys(c.device for c in present))
-    progress = Progress(PASSES * sum(sum(suites.values()) for suites in work.values()))
-    found: list[Row] = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for number in range(PASSES):
-            progress.say(f"pass {number + 1} of {PASSES}: ceilings")
-            who = ("--ceilings", ",".join(devices))
-            found += _child(options, ["bench_ceilings.py"], who, folder, progress)["rows"]
-            for c in present:
-                if absent[c.name]:  # it could not be loaded in the first pass
-                    continue
-                progress.say(f"pass {number + 1} of {PASSES}: {c.name}")
-                files = [FILES[suite] for suite, n in work[c.name].items() if n]
-                try:
-                    result = _child(options, files, ("--contestants", c.name), folder, progress)
-                except RuntimeError as error:  # it died: the others' figures are kept
-                    reason = " ".join(str(error).split())[-200:]
-                    result = {"rows": [], "contestants": {c.name: {
-                        "available": False, "reason": reason}}}  # fmt: skip
-                    found = [row for row in found if row["contestant"] != c.name]
-                about[c.name] |= result["contestants"].get(c.name, {})
-                absent[c.name] = about[c.name]["reason"]
-                found += result["rows"]
-    progress.end()
-    rows, ceilings = merge(found)
-    return {
-        "date": started, "command": _command(), "quick": options.quick, "machine": machine(),
-        "versions": versions(), "contestants": about, "ceilings": ceilings, "rows": rows,
-    }  # fmt: skip
+        try:
+            for number in range(PASSES):
+                run.take_turns(f"pass {number + 1} of {PASSES}", folder, save)
+        except KeyboardInterrupt:
+            begun = _written(folder)
+            if not begun.get("complete"):  # or it is among what was found
+                run.add(begun)
+            if run.has_rows:
+                save(run.results(f"by Ctrl-C, at {run.progress.label}"))
+            raise
+    run.progress.end()
+    results = run.results()
+    save(results)
+    return results
+
+
+class Run:
+    """What a run has found so far, and who is still to be measured."""
+
+    def __init__(
+        self, options: Options, contestants: Sequence[Contestant], absent: dict[str, str]
+    ) -> None:
+        self.options = options
+        self.started = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
+        self.about: dict[str, Any] = {
+            c.name: {"kind": c.kind, "device": c.device, "matmul": c.matmul, "available": False,
+                     "reason": absent[c.name], "threads": None, "note": ""}
+            for c in contestants
+        }  # fmt: skip
+        self.work = {}  # contestant -> the files that hold its cases
+        total = 0
+        for c in contestants:
+            cases = {s: len(cases_of(c, options, s)) for s in SUITES} if not absent[c.name] else {}
+            if any(cases.values()):
+                self.work[c.name] = [FILES[suite] for suite, n in cases.items() if n]
+                total += sum(cases.values())
+        self.devices = ",".join(dict.fromkeys(self.about[name]["device"] for name in self.work))
+        self.progress = Progress(PASSES * total)
+        self.found: list[Row] = []
+
+    def take_turns(self, now: str, folder: Path, save: Save) -> None:
+        """One pass: the ceilings, then each contestant."""
+        options, progress = self.options, self.progress
+        progress.say(f"{now}: ceilings")
+        who = ("--ceilings", self.devices)
+        self.add(_child(options, ["bench_ceilings.py"], who, folder, progress))
+        for name, files in list(self.work.items()):
+            progress.say(f"{now}: {name}")
+            try:
+                self.add(_child(options, files, ("--contestants", name), folder, progress))
+            except RuntimeError as error:  # it died: the others' figures are kept
+                self.found = [row for row in self.found if row["contestant"] != name]
+                reason = " ".join(str(error).split())[-200:]
+                self.about[name] |= {"available": False, "reason": reason}
+            if self.about[name]["reason"]:  # it cannot be loaded
+                del self.work[name]
+            if self.has_rows:
+                save(self.results(f"in {now}, after {name}"))
+
+    def add(self, result: dict[str, Any]) -> None:
+        """Of one process."""
+        self.found += result.get("rows", [])
+        self.about |= result.get("contestants", {})
+
+    @property
+    def has_rows(self) -> bool:
+        return any(row["suite"] != "ceiling" for row in self.found)
+
+    def results(self, interrupted: str = "") -> dict[str, Any]:
+        """The content of results.json, with a mark if more was to come."""
+        rows, ceilings = merge(self.found)
+        mark = {"interrupted": interrupted} if interrupted else {}
+        return {
+            "date": self.started, "command": _command(), "quick": self.options.quick, **mark,
+            "machine": machine(), "versions": versions(), "contestants": self.about,
+            "ceilings": ceilings, "rows": rows,
+        }  # fmt: skip
 
 
 def _reasons(absent: dict[str, str]) -> str:
@@ -144,9 +202,10 @@ def _child(
 ) -> dict[str, Any]:
     """Runs pytest on these files in a process of its own; the rows that it writes.
 
-    ``folder`` keeps, for one run, the float64 results that take long.
+    ``folder`` keeps, for one run, the float64 results that take long. Raises RuntimeError where
+    the process ends before its work does.
     """
-    rows = folder / "rows.json"
+    rows = folder / ROWS
     rows.unlink(missing_ok=True)
     command = [
         sys.executable, "-m", "pytest", *(str(FOLDER / file) for file in files),
@@ -170,10 +229,17 @@ def _child(
         except BaseException:
             process.terminate()
             raise
-    if not rows.exists():
+    result = _written(folder)
+    if not result.get("complete"):
         raise RuntimeError("the benchmarks did not run:\n" + "".join(said[-30:]).strip())
-    result: dict[str, Any] = json.loads(rows.read_text(encoding="utf-8"))
     return result
+
+
+def _written(folder: Path) -> dict[str, Any]:
+    """What a process has written so far; nothing before its first row."""
+    path = folder / ROWS
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return found
 
 
 class Progress:

@@ -216,6 +216,35 @@ def product_tolerance(a: Array, b: Array, dtype: str) -> Array:
     return (depth + 1) * eps(dtype) * magnitudes
 
 
+def tolerance_3xtf32(a: Array, b: Array, dtype: str) -> Array:
+    """How far a @ b (depth K) may be off in 3xTF32.
+
+    Each factor x is big + small up to eps |x|: big leaves 12 bits, small keeps 11 of them. small_a
+    small_b, left out, is at most 2^-22 = 2 eps of the product: 4 eps so far. Tensor cores then sum
+    8 products and what they have: nine addends, each less than eps of the largest off, and the
+    sum once more: 10 eps; the two small products of the three add 10 eps 2^-10. Each of the K / 8
+    sums rounds by eps / 2 as it is added, and so do the bias and the splits: at most 3, or one for
+    each 64 terms.
+    """
+    steps = -(-a.shape[-1] // 8) * (1 + 1 / 8)
+    magnitudes = np.abs(a.astype(np.float64)) @ np.abs(b.astype(np.float64))
+    return (4 + 10.01 + (steps + 4) / 2) * eps(dtype) * magnitudes
+
+
+def tolerance_tf32(a: Array, b: Array, dtype: str) -> Array:
+    """Each factor is rounded to 11 bits, so errs by 2^-11 of itself; the sums are those above."""
+    magnitudes = np.abs(a.astype(np.float64)) @ np.abs(b.astype(np.float64))
+    return (2 * 2**-11 + 2**-22) * magnitudes + tolerance_3xtf32(a, b, dtype)
+
+
+# by conventions.MATMULS
+PRODUCT_TOLERANCES = {
+    "fp32": product_tolerance,
+    "3xtf32": tolerance_3xtf32,
+    "tf32": tolerance_tf32,
+}
+
+
 # ---- losses: each a pair (value, derivative with respect to the output), elementwise
 
 

@@ -17,9 +17,12 @@ from tinyae.kernels import cuda_driver
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
 
+import bench_readme
+import bench_rows
+import bench_table
 import contestants
 import run_bench
-from cases import Options
+from cases import GROUPS, Options
 
 ROOT = Path(__file__).parent.parent
 
@@ -76,6 +79,55 @@ def test_a_wrong_kernel_gets_no_time(
     assert results["machine"]["cores"] >= 1 and results["versions"]["numpy"] == np.__version__
     assert (tmp_path / "out.png").stat().st_size > 0
     assert "pass 2 of 2: blas" in said.err and "left" in said.err
+
+
+STAND_IN = """
+import dataclasses
+from tinyae.kernels import columns, cuda_driver
+
+cuda_driver.missing_gpu = lambda: ""
+for matmul in ("3xtf32", "tf32"):
+    columns._loaded[f"cupy {matmul}"] = columns.get_backend("cuda-host", matmul)
+right = columns._loaded["cupy tf32"]
+
+def wrong(x, w, b, activation, y, pre):
+    right.dense_forward(x, w, b, activation, y, pre)
+    y[-1, -1] += 0.1
+
+columns._loaded["cupy tf32"] = dataclasses.replace(right, dense_forward=wrong)
+"""
+
+
+def test_tensor_cores_take_part_and_a_wrong_product_gets_no_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """cuda-host stands in for a GPU; nobody sees its times but this test."""
+    (tmp_path / "stand_in.py").write_text(STAND_IN, encoding="utf-8")
+    (tmp_path / "cupy.py").write_text("", encoding="utf-8")  # it is asked whether it is there
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-p stand_in")
+    monkeypatch.setattr(contestants, "missing_gpu", lambda: "")
+    monkeypatch.setattr(contestants, "_installed", lambda package: True)
+    child = run_bench._child
+    monkeypatch.setattr(
+        run_bench, "_child",
+        lambda options, files, *rest: {"rows": []} if "bench_ceilings.py" in files
+        else child(options, files, *rest),
+    )  # fmt: skip
+    out = tmp_path / "out"
+    code = main([
+        "bench", "--only", "dense_forward", "--sizes", "40", "--backends",
+        "cupy-3xtf32,cupy-tf32", "--rivals", "none", "--seconds", "0.002", "--out", str(out),
+    ])  # fmt: skip
+    assert code == 0, capsys.readouterr().err
+    results = bench_rows.load(out / "results.json")
+    exact, planted = results["rows"]
+    assert (exact["contestant"], exact["matmul"]) == ("cupy-3xtf32", "3xtf32")
+    assert exact["median"] > 0 and 0 < exact["rms_error"] < 1e-6
+    assert (planted["contestant"], planted["matmul"]) == ("cupy-tf32", "tf32")
+    assert planted["median"] is planted["rms_error"] is None
+    assert planted["error"].startswith("wrong result: y: 1 of 1600")
+    assert results["contestants"]["cupy-tf32"]["matmul"] == "tf32"
 
 
 def test_pytest_benchmarks_own_options(tmp_path: Path) -> None:
@@ -180,3 +232,47 @@ def test_a_contestant_that_dies_takes_only_its_own_figures(
     assert not results["contestants"]["blas"]["available"]
     assert "did not run" in results["contestants"]["blas"]["reason"]
     assert "did not run" in (out / "table.txt").read_text(encoding="utf-8")
+
+
+INTERRUPT = """
+import os
+import signal
+import sys
+import time
+
+def pytest_runtest_setup(item):
+    if "blas" in sys.argv and "dense_backward_weights" in item.name:
+        os.kill(os.getppid(), signal.SIGINT)
+        time.sleep(60)  # to be ended from outside
+"""
+
+
+def test_what_was_measured_before_ctrl_c_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """numpy's three products, and two of blas, from the first of two passes."""
+    (tmp_path / "interrupt.py").write_text(INTERRUPT, encoding="utf-8")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-p interrupt")
+    child = run_bench._child
+    monkeypatch.setattr(
+        run_bench, "_child",
+        lambda options, files, *rest: {"rows": []} if "bench_ceilings.py" in files
+        else child(options, files, *rest),
+    )  # fmt: skip
+    out = tmp_path / "out"
+    code = main([
+        "bench", "--only", "dense", "--sizes", "24", "--backends", "numpy",
+        "--rivals", "blas", "--seconds", "0.002", "--out", str(out),
+    ])  # fmt: skip
+    assert code == 1
+    assert "interrupted; " in capsys.readouterr().err
+    results = bench_rows.load(out / "results.json")
+    assert results["interrupted"] == "by Ctrl-C, at pass 1 of 2: blas"
+    measured = [(row["contestant"], row["op"], len(row["runs"])) for row in results["rows"]]
+    assert measured == [
+        *(("numpy", op, 1) for op in GROUPS["dense"]),
+        *(("blas", op, 1) for op in GROUPS["dense"][:2]),
+    ]
+    assert "interrupted:  by Ctrl-C, at pass 1 of 2: blas" in bench_table.render(results)
+    assert bench_readme.newest(out) == {}

@@ -26,10 +26,13 @@ import nets
 import random_cases
 import reference_random
 import reference_updates
+import rival_blas
 import timing
 from cases import GROUPS, SUITES, Options, data_rng, select
 from contestants import CONTESTANTS, chosen, why_absent
 from rival_blas import Blas
+
+from tinyae.kernels.conventions import MATMULS
 
 ROOT = Path(__file__).parent.parent
 
@@ -123,6 +126,8 @@ def names(*given: Any) -> list[str]:
 def test_contestants_are_chosen_by_name_and_by_family() -> None:
     assert names(("numpy",), ("none",)) == ["numpy"]
     assert names(("numba",), ("blas", "jax")) == ["numba", "blas", "jax"]
+    assert names(("cupy",), ("cublas",)) == ["cupy", "cublas"]  # not what multiplies otherwise
+    assert names(("cupy-tf32",), ("cublas-tf32",)) == ["cupy-tf32", "cublas-tf32"]
     torch = names((), ("torch",))
     assert len(torch) == 5 and all(name.startswith("torch-") for name in torch)
     assert set(names(None, None)) == set(CONTESTANTS)
@@ -183,6 +188,115 @@ def test_a_check_passes_what_is_right_and_nothing_else(case: Any) -> None:
         for spoil in (lambda v: v * 1.01 + 1e-3, lambda v: v * np.nan):
             with pytest.raises(AssertionError):
                 case.check(given, {**result, name: spoil(value)})
+
+
+def product(matmul: str, case: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A case, and what cuda-host makes of it with tensor cores' arithmetic."""
+    from own import Own
+
+    own = Own("cuda-host", matmul)
+    given = case.make(data_rng())
+    moved = own._moved(given)
+    own.op(case.op)(**moved)
+    return given, {name: moved[name] for name in case.outputs}
+
+
+@pytest.mark.parametrize("op", GROUPS["dense"])
+def test_products_are_checked_as_they_were_multiplied(op: str) -> None:
+    """TF32 passes for TF32 only; what is wrong by a hundredth passes for nothing."""
+    (case,) = select("kernel", Options(only=(op,), sizes=(40,)))
+    errors = {}
+    for matmul in MATMULS:
+        given, result = product(matmul, case)
+        errors[matmul] = case.check(given, result, matmul)
+        spoilt = {name: value * 1.01 for name, value in result.items()}
+        with pytest.raises(AssertionError):
+            case.check(given, spoilt, matmul)
+        if matmul == "tf32":
+            for other in ("fp32", "3xtf32"):
+                with pytest.raises(AssertionError):
+                    case.check(given, result, other)
+    assert 0 < errors["3xtf32"] < 4 * errors["fp32"] < 1e-6 < errors["tf32"] < 2**-10
+
+
+def test_the_error_of_a_product_counts_what_relu_lets_through() -> None:
+    """A relative error of 1e-5 in each element, in parts of the terms' magnitudes."""
+    (case,) = dense_cases.layer_cases(30, 40, 20, "relu", "identity")[:1]
+    given = case.make(np.random.default_rng(0))
+    x, w, b = (given[name].astype(np.float64) for name in ("x", "w", "b"))
+    z, magnitudes = x @ w + b, np.abs(x) @ np.abs(w) + np.abs(b)
+    expected = np.sqrt(np.mean((1e-5 * z / magnitudes)[z > 0] ** 2))
+    y = np.maximum(z * (1 + 1e-5), 0)
+    assert case.check(given, {"y": y}, "tf32") == pytest.approx(expected, rel=1e-3)
+
+
+def test_a_step_in_tf32_is_checked_as_such() -> None:
+    """On cuda-host: the gradient is further off than float32's, and no wrong layer passes."""
+    from own import Own
+
+    own = Own("cuda-host", "tf32")
+    step = own.step("small", 8)
+    step.run()
+    loss, moments = step.results()
+    net_cases.check_step("small", 8, loss, moments, "tf32")
+    with pytest.raises(AssertionError):
+        net_cases.check_step("small", 8, loss, moments)
+    moments[1] = (1.2 * np.asarray(moments[1][0]), moments[1][1])
+    with pytest.raises(AssertionError, match="dw of layer 1"):
+        net_cases.check_step("small", 8, loss, moments, "tf32")
+    for op in GROUPS["dense"]:
+        part, check = own.part(op, "small", 8)
+        check()
+        part()
+
+
+class FakeLinalg:
+    """CuPy's switch of TF32, which is the whole process's."""
+
+    COMPUTE_TYPE_DEFAULT, COMPUTE_TYPE_TF32 = 1, 7
+    mode = 7  # as with CUPY_TF32=1
+
+    def set_compute_type(self, dtype: Any, mode: int) -> None:
+        assert dtype == np.float32
+        self.mode = mode
+
+    def matmul(self, a: Any, b: Any, out: Any) -> None:
+        if self.mode == self.COMPUTE_TYPE_TF32:
+            a, b = (in_tf32(factor) for factor in (a, b))
+        np.matmul(a, b, out=out)
+
+
+def in_tf32(x: Any) -> Any:
+    """Rounded to 11 bits."""
+    fraction, exponent = np.frexp(x)
+    return np.ldexp(np.round(fraction * 2**11), exponent - 11).astype(np.float32)
+
+
+@pytest.mark.parametrize("capability", ("75", "80"))
+def test_cublas_multiplies_in_the_mode_of_its_name(
+    capability: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    linalg = FakeLinalg()
+    stream = SimpleNamespace(use=lambda: None)
+    cuda = SimpleNamespace(
+        Device=lambda: SimpleNamespace(compute_capability=capability),
+        Stream=lambda non_blocking: stream,
+    )
+    cupy = SimpleNamespace(cuda=cuda, matmul=linalg.matmul, array=np.array, asnumpy=np.array)
+    monkeypatch.setitem(sys.modules, "cupy", cupy)
+    monkeypatch.setitem(sys.modules, "cupy._core", SimpleNamespace(_routines_linalg=linalg))
+    if capability == "75":
+        with pytest.raises(RuntimeError, match="TF32 needs compute capability 8.0"):
+            rival_blas.load("cublas-tf32")
+    (case,) = select("kernel", Options(only=("dense_forward",), sizes=(64,)))
+    loaded = [rival_blas.load("cublas")]
+    loaded += [rival_blas.load("cublas-tf32")] if capability == "80" else []
+    errors = []
+    for each in loaded:
+        assert ("TF32 off" in each.note) == (each.matmul == "fp32")
+        _, check = each.prepared(case, data_rng(), sets=1)
+        errors.append(check())
+    assert errors[0] < 1e-7 and all(error > 1e-5 for error in errors[1:])
 
 
 def test_random_numbers_are_checked(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -467,16 +581,18 @@ def test_what_precedes_the_clock_leaves_no_threads_at_work(
     def watched(*arguments: Any) -> Any:
         calls, check = prepared(*arguments)
 
-        def checked() -> None:
+        def checked() -> float | None:
             seen["checked"] = blas_threads()
-            check()
+            return check()
 
         return calls, checked
 
     monkeypatch.setattr(blas, "prepared", watched)
     monkeypatch.setattr(blas, "measure", lambda *_, **__: seen.update(timed=blas_threads()))
-    bench_kernels.test_kernel(None, CONTESTANTS["blas"], case, blas, QUICK)
+    fixture = Fixture(time.perf_counter)
+    bench_kernels.test_kernel(fixture, CONTESTANTS["blas"], case, blas, QUICK)
     assert seen == {"checked": 1, "timed": usual}
+    assert 0 < fixture.extra_info["rms_error"] < 1e-6
 
 
 def test_a_call_is_warmed_up_until_threads_have_settled() -> None:
@@ -500,8 +616,9 @@ def test_what_steers_blas_is_written_down(monkeypatch: pytest.MonkeyPatch) -> No
 def row(seconds: float | None, **about: Any) -> dict[str, Any]:
     run = {"median": seconds, "q1": seconds, "q3": seconds, "rounds": 5} if seconds else None
     return {"suite": "kernel", "op": "loss", "case": "", "size": None, "net": None, "batch": None,
-            "contestant": "numpy", "device": "cpu", "dtype": "float32", "flops": 1e9, "bytes": 1e9,
-            "run": run, "error": "" if seconds else "wrong result: y", **about}  # fmt: skip
+            "contestant": "numpy", "device": "cpu", "dtype": "float32", "matmul": "fp32",
+            "flops": 1e9, "bytes": 1e9, "run": run, "rms_error": None,
+            "error": "" if seconds else "wrong result: y", **about}  # fmt: skip
 
 
 CEILING = [
@@ -522,6 +639,31 @@ def test_passes_are_merged() -> None:
     assert merged["runs"] == [first["run"], second["run"]]
     assert merged["gflops"] == pytest.approx(10) and merged["gbs"] == pytest.approx(10)
     assert (merged["bound"], merged["share"]) == ("memory", pytest.approx(0.2))
+
+
+def on_gpu(seconds: float | None, matmul: str, **about: Any) -> dict[str, Any]:
+    return row(seconds, device="gpu", matmul=matmul, **about)
+
+
+def test_tensor_cores_have_a_roof_of_their_own() -> None:
+    """3xTF32 multiplies three times for one product: a third of TF32's roof is all of it."""
+    gemm, copied = (dict(suite="ceiling", op=op) for op in ("gemm", "copy"))
+    ceiling = [
+        on_gpu(0.02, "fp32", contestant="cublas", **gemm),  # 50 GFLOP/s
+        on_gpu(0.0025, "tf32", contestant="cublas-tf32", **gemm),  # 400
+        on_gpu(0.001, "fp32", contestant="cublas", **copied),
+    ]
+    own = [on_gpu(0.01, matmul, contestant=matmul, rms_error=error)  # 100
+           for matmul, error in (("fp32", 1e-8), ("3xtf32", 2e-8), ("tf32", 1e-4))]  # fmt: skip
+    rows, limits = merging.merge([*ceiling, *own])
+    assert limits["gpu"]["gflops"] == pytest.approx({"float32": 50, "tf32": 400})
+    assert "in TF32 by cublas-tf32" in limits["gpu"]["note"]
+    assert [r["share"] for r in rows] == pytest.approx([2, 0.75, 0.25])
+    assert [r["rms_error"] for r in rows] == [1e-8, 2e-8, 1e-4]
+    rows, _ = merging.merge([ceiling[0], ceiling[2], *own])
+    assert [r["share"] for r in rows] == [pytest.approx(2), None, None]
+    (failed,), _ = merging.merge([own[1], on_gpu(None, "3xtf32", contestant="3xtf32")])
+    assert failed["rms_error"] is None
 
 
 def test_one_wrong_result_is_enough_for_no_time() -> None:

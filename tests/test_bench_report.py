@@ -235,6 +235,38 @@ def test_table_of_nothing(results: dict[str, Any]) -> None:
     assert "Kernels" not in text
 
 
+def with_tf32(results: dict[str, Any]) -> dict[str, Any]:
+    """A GPU's run with a fast TF32 rival and a backend that multiplies so."""
+    new = on_gpu(results)
+    for name, kind in (("cupy-tf32", "backend"), ("cublas-tf32", "rival")):
+        new["contestants"][name] = {
+            "kind": kind, "device": "gpu", "matmul": "tf32", "available": True, "reason": "",
+            "threads": None, "note": "TF32",
+        }  # fmt: skip
+        flops = 2.0 * 512**3
+        of = {"size": 512, "case": "512x512x512", "bytes": 12.0 * 512**2, "device": "gpu"}
+        speed = 320 if kind == "rival" else 160
+        new["rows"].append(row("kernel", "dense_forward", name, flops / speed / 1e9, flops=flops,
+                               matmul="tf32", rms_error=1.5e-4, **of))  # fmt: skip
+    new["ceilings"]["gpu"]["gflops"]["tf32"] = 400.0
+    return new
+
+
+def test_tf32_is_no_rival_of_float32(results: dict[str, Any], tmp_path: Path) -> None:
+    """Beside cupy stands the fastest that multiplies in float32, beside cupy-tf32 any."""
+    new = with_tf32(results)
+    text = bench_table.render(new)
+    cells = line_of(text, "dense_forward", "512x512x512")
+    assert cells[13] == "1.25"  # cupy: blas at 64 against its 80
+    assert cells[-9:-4] == ["1678", "2.0", "160", "160", "0.50"]
+    assert "  dense_forward, 512x512x512: cupy-tf32 0.00015, cublas-tf32 0.00015" in text
+    assert "tf32 400 GFLOP/s" in text
+    made = bench_plots.draw_all(new, tmp_path)
+    assert shows(look(made[0]), bench_style.KNOWN["cublas-tf32"]) > 10
+    for path in made:
+        look(path)
+
+
 # ---- the comparison
 
 
@@ -501,6 +533,11 @@ def test_readme_with_a_gpu(results: dict[str, Any], page: dict[str, Path]) -> No
     assert "| PyTorch / cupy | 2.00 | 2.00 |" in gpu
     assert "cupy: 2 threads" not in gpu
     assert "bench-roofline-gpu.png" in gpu
+    (page["folder"] / "gpu.json").write_text(json.dumps(with_tf32(results)))
+    assert bench_readme.main(["--write"], **page) == 0
+    _, _, gpu = page["readme"].read_text().partition("### Test GPU")
+    assert "400 GFLOP/s in tf32" in gpu and "| cupy-tf32 | cublas-tf32 |" in gpu
+    assert "| PyTorch / cupy | 2.00 | 2.00 |" in gpu
 
 
 def test_readme_without_marks_or_results(

@@ -16,7 +16,8 @@ from conftest import cuda_runner
 from test_backend_training import TOLERANCE
 from test_cuda_dense import Tile, check_products, shapes
 
-from reference import eps, poisoned, product_tolerance
+from reference import PRODUCT_TOLERANCES as TOLERANCES
+from reference import eps, poisoned, product_tolerance, tolerance_3xtf32
 from tinyae import Autoencoder
 from tinyae.cli import main
 from tinyae.kernels import cuda_source
@@ -121,27 +122,6 @@ def test_what_is_not_rounded_is_cut_off(planted: Any, tensor_cores: Backend) -> 
 # ---- the products
 
 
-def tolerance_3xtf32(a: Array, b: Array, dtype: str) -> Array:
-    """How far a @ b (depth K) may be off in 3xTF32.
-
-    Each factor x is big + small up to eps |x|: big leaves 12 bits, small keeps 11 of them. small_a
-    small_b, left out, is at most 2^-22 = 2 eps of the product: 4 eps so far. Tensor cores then sum
-    8 products and what they have: nine addends, each less than eps of the largest off, and the
-    sum once more: 10 eps; the two small products of the three add 10 eps 2^-10. Each of the K / 8
-    sums rounds by eps / 2 as it is added, and so do the bias and at most 3 splits.
-    """
-    steps = -(-a.shape[-1] // 8)
-    magnitudes = np.abs(a.astype(np.float64)) @ np.abs(b.astype(np.float64))
-    return (4 + 10.01 + (steps + 4) / 2) * eps(dtype) * magnitudes
-
-
-def tolerance_tf32(a: Array, b: Array, dtype: str) -> Array:
-    """Each factor is rounded to 11 bits, so errs by 2^-11 of itself; the sums are those above."""
-    magnitudes = np.abs(a.astype(np.float64)) @ np.abs(b.astype(np.float64))
-    return (2 * 2**-11 + 2**-22) * magnitudes + tolerance_3xtf32(a, b, dtype)
-
-
-TOLERANCES = {"fp32": product_tolerance, "3xtf32": tolerance_3xtf32, "tf32": tolerance_tf32}
 on_tensor_cores = pytest.mark.parametrize("matmul", ("3xtf32", "tf32"))
 
 
