@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -16,6 +16,7 @@ import numpy as np
 from .backend import Backend, Recorder, checked
 from .conventions import MATMULS
 from .cuda_runner import Runner
+from .dense_plan import Plan, Problem
 
 
 def _numpy() -> Backend:
@@ -125,12 +126,12 @@ def _cupy(matmul: str = "fp32") -> Backend:
     if missing_gpu():
         raise BackendUnavailable("cupy", missing_gpu())
     try:
-        from . import memory_cupy
+        from . import measured_plans, memory_cupy
         from .cuda_device import DeviceRunner
 
         runner = DeviceRunner()
         column = replace(
-            cuda_c(runner, matmul),
+            cuda_c(runner, matmul, measured_plans.load(runner.device_name)),
             host=False,
             empty=memory_cupy.empty,
             to_device=memory_cupy.to_device,
@@ -184,7 +185,9 @@ def _cuda_host(matmul: str = "fp32") -> Backend:
         raise BackendUnavailable("cuda-host", str(error)) from error
 
 
-def cuda_c(runner: Runner, matmul: str = "fp32") -> Backend:
+def cuda_c(
+    runner: Runner, matmul: str = "fp32", plans: Mapping[Problem, Plan] | None = None
+) -> Backend:
     """The CUDA C column on a runner, its arrays in host memory."""
     from . import memory_numpy
     from .activation_cupy import ActivationKernels
@@ -195,7 +198,8 @@ def cuda_c(runner: Runner, matmul: str = "fp32") -> Backend:
     from .random_cupy import RandomKernels
     from .update_cupy import UpdateKernels
 
-    dense, activation = DenseKernels(runner, matmul=matmul), ActivationKernels(runner)
+    dense = DenseKernels(runner, matmul=matmul, plans=plans)
+    activation = ActivationKernels(runner)
     update, random = UpdateKernels(runner), RandomKernels(runner)
     cursor = CursorKernels(runner)
     return Backend(

@@ -71,6 +71,12 @@ class DeviceRunner:
         """Of the current device, as NVRTC writes it: 90 for 9.0."""
         return int(cupy.cuda.Device().compute_capability)
 
+    @property
+    def device_name(self) -> str:
+        """The current device's, as "NVIDIA H200"."""
+        properties = cupy.cuda.runtime.getDeviceProperties(cupy.cuda.runtime.getDevice())
+        return str(properties["name"].decode())
+
     def scratch(self, shape: tuple[int, ...], dtype: str, slot: int = 0) -> Array:
         """Uninitialised memory, valid until the slot is asked for again on this device."""
         buffers: dict[tuple[int, int], Array] = self._local.__dict__.setdefault("buffers", {})

@@ -23,6 +23,7 @@ import numpy as np
 
 from .cuda_source import FOLDER, defines, kernel_names, read_source
 from .scratch import borrow
+from .user_cache import user_cache
 
 Array = Any
 
@@ -146,9 +147,8 @@ def _fused_multiply_add() -> tuple[str, ...]:
 
 
 def cache_folder() -> Path:
-    """$TINYAE_CACHE, or tinyae in the user's cache folder, or a temporary one if that is closed."""
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    folder = Path(os.environ.get("TINYAE_CACHE") or Path(home) / "tinyae") / "cuda-host"
+    """That of the user, or a temporary one where it is closed."""
+    folder = user_cache() / "cuda-host"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if os.access(folder, os.W_OK):

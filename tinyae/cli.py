@@ -8,7 +8,14 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from . import augment_command, bench_command, demo_commands, generate_commands, sweep_command
+from . import (
+    augment_command,
+    bench_command,
+    demo_commands,
+    generate_commands,
+    sweep_command,
+    tune_command,
+)
 from ._version import __version__
 from .estimator import Autoencoder
 from .kernels.conventions import ACTIVATIONS, LOSSES
@@ -49,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"tinyae: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as interrupt:
-        print(f"tinyae: {interrupt or 'interrupted'}", file=sys.stderr)
+        print(f"tinyae: {str(interrupt) or 'interrupted'}", file=sys.stderr)
         return 1
     except BrokenPipeError:  # the reader of our output has gone: `tinyae info RUN | head`
         sys.stderr.close()
@@ -134,6 +141,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     for module in (
         sweep_command, augment_command, generate_commands, demo_commands, bench_command,
+        tune_command,
     ):  # fmt: skip
         module.add_commands(commands)
     return parser
