@@ -2,7 +2,8 @@
 //
 // The step's numbers (learning rate, corrections for the step count, ...) are read from device
 // memory, so that a recorded step can be replayed with new ones; and so is guard, the step's
-// loss: where it is not finite nothing is written, and the last good weights stay.
+// loss: where it is not finite nothing is written, and the last good weights stay. It is asked for
+// after the numbers, so that their answers are waited for together.
 
 #include "elementwise.cuh"
 #include "reduce.cuh"
@@ -19,8 +20,8 @@ __device__ inline REAL decayed(const Parameter &p, REAL decay, long long i, long
 // w -= lr g
 extern "C" __global__ void sgd(REAL *w, const REAL *grad, const double *hyper,
                                long long n_decayed, const double *guard, long long n) {
-    if (!isfinite(guard[0])) return;
     const REAL rate = (REAL)hyper[HYPER_LEARNING_RATE], decay = (REAL)hyper[HYPER_WEIGHT_DECAY];
+    if (!isfinite(guard[0])) return;
     auto read = [&](long long i) { return Parameter{w[i], grad[i]}; };
     for_each(n, read, [&](long long i, Parameter p) {
         w[i] = p.w - rate * decayed(p, decay, i, n_decayed);
@@ -30,9 +31,9 @@ extern "C" __global__ void sgd(REAL *w, const REAL *grad, const double *hyper,
 // v = mu v + g, w -= lr v
 extern "C" __global__ void momentum(REAL *w, const REAL *grad, REAL *v, const double *hyper,
                                     long long n_decayed, const double *guard, long long n) {
-    if (!isfinite(guard[0])) return;
     const REAL rate = (REAL)hyper[HYPER_LEARNING_RATE], decay = (REAL)hyper[HYPER_WEIGHT_DECAY];
     const REAL mu = (REAL)hyper[HYPER_MOMENTUM];
+    if (!isfinite(guard[0])) return;
     auto read = [&](long long i) { return Parameter{w[i], grad[i], v[i]}; };
     for_each(n, read, [&](long long i, Parameter p) {
         REAL moved = mu * p.v + decayed(p, decay, i, n_decayed);
@@ -44,9 +45,9 @@ extern "C" __global__ void momentum(REAL *w, const REAL *grad, REAL *v, const do
 // v = mu v + g, w -= lr (g + mu v)
 extern "C" __global__ void nesterov(REAL *w, const REAL *grad, REAL *v, const double *hyper,
                                     long long n_decayed, const double *guard, long long n) {
-    if (!isfinite(guard[0])) return;
     const REAL rate = (REAL)hyper[HYPER_LEARNING_RATE], decay = (REAL)hyper[HYPER_WEIGHT_DECAY];
     const REAL mu = (REAL)hyper[HYPER_MOMENTUM];
+    if (!isfinite(guard[0])) return;
     auto read = [&](long long i) { return Parameter{w[i], grad[i], v[i]}; };
     for_each(n, read, [&](long long i, Parameter p) {
         REAL g = decayed(p, decay, i, n_decayed), moved = mu * p.v + g;
@@ -78,8 +79,8 @@ struct Adam {
 // m, v = moving means of g and g^2; w -= lr m^ / (sqrt(v^) + eps)
 extern "C" __global__ void adam(REAL *w, const REAL *grad, REAL *m, REAL *v, const double *hyper,
                                 long long n_decayed, const double *guard, long long n) {
-    if (!isfinite(guard[0])) return;
     const Adam numbers(hyper);
+    if (!isfinite(guard[0])) return;
     auto read = [&](long long i) { return Parameter{w[i], grad[i], v[i], m[i]}; };
     for_each(n, read, [&](long long i, Parameter p) {
         REAL g = decayed(p, numbers.decay, i, n_decayed);
@@ -92,9 +93,9 @@ extern "C" __global__ void adam(REAL *w, const REAL *grad, REAL *m, REAL *v, con
 // w *= 1 - lr decay, then adam without decay in g
 extern "C" __global__ void adamw(REAL *w, const REAL *grad, REAL *m, REAL *v, const double *hyper,
                                  long long n_decayed, const double *guard, long long n) {
-    if (!isfinite(guard[0])) return;
     const Adam numbers(hyper);
     const REAL keep = (REAL)(1 - hyper[HYPER_LEARNING_RATE] * hyper[HYPER_WEIGHT_DECAY]);
+    if (!isfinite(guard[0])) return;
     auto read = [&](long long i) { return Parameter{w[i], grad[i], v[i], m[i]}; };
     for_each(n, read, [&](long long i, Parameter p) {
         REAL shrunk = i < n_decayed ? keep * p.w : p.w;
