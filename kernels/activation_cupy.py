@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from .conventions import ACTIVATIONS
-from .cuda_runner import THREADS, Array, Runner, grid_for
+from .cuda_runner import MAX_BLOCKS, THREADS, Array, Runner, grid_for
 
 
 class ActivationKernels:
-    """activation_forward and activation_backward on a runner."""
+    """activation_forward and activation_backward on a runner, by ``most`` blocks at most."""
 
-    def __init__(self, runner: Runner) -> None:
-        self.runner = runner
+    def __init__(self, runner: Runner, most: int = MAX_BLOCKS) -> None:
+        self.runner, self.most = runner, most
 
     def activation_forward(self, x: Array, activation: str, y: Array) -> None:
         self._launch("activation_forward", x, (x, activation_code(activation), y, np.int64(x.size)))
@@ -23,7 +23,7 @@ class ActivationKernels:
 
     def _launch(self, kernel: str, x: Array, args: tuple[object, ...]) -> None:
         if x.size:
-            grid = grid_for(x.size)
+            grid = grid_for(x.size, self.most)
             self.runner.launch("activation.cu", kernel, x.dtype.name, grid, THREADS, args)
 
 

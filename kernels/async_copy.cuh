@@ -9,10 +9,7 @@
 // A thread waits for its own copies only: others see them after a barrier. On the CPU
 // cuda_host_copy.h has these functions.
 
-// N elements that are read or written at once.
-template <int N> struct alignas(N * sizeof(REAL)) Vector {
-    REAL value[N];
-};
+#include "vector.cuh"
 
 #ifdef __CUDA_ARCH__
 
@@ -30,7 +27,8 @@ template <int N> __device__ inline void begin_copy(REAL *to, const REAL *from, b
                      "n"(BYTES), "r"(bytes)
                      : "memory");
 #else
-    *(Vector<N> *)to = wanted ? *(const Vector<N> *)from : Vector<N>{};
+    using Elements = Vector<REAL, N>;
+    *(Elements *)to = wanted ? *(const Elements *)from : Elements{};
 #endif
 }
 

@@ -43,19 +43,19 @@ template <int BM_, int BN_, int BK_, int TM_, int TN_, bool TA_, bool TB_> struc
     __device__ void multiply(const REAL *tile_a, const REAL *tile_b) {
 #pragma unroll
         for (int p = 0; p < BK; p++) {
-            Vector<GM> from_a[TM / GM];
-            Vector<GN> from_b[TN / GN];
+            Vector<REAL, GM> from_a[TM / GM];
+            Vector<REAL, GN> from_b[TN / GN];
 #pragma unroll
             for (int i = 0; i < TM; i += GM)
-                from_a[i / GM] = *(const Vector<GM> *)(tile_a + at_a(row(i, lane_row()), p));
+                from_a[i / GM] = *(const Vector<REAL, GM> *)(tile_a + at_a(row(i, lane_row()), p));
 #pragma unroll
             for (int j = 0; j < TN; j += GN)
-                from_b[j / GN] = *(const Vector<GN> *)(tile_b + at_b(p, column(lane_column(j))));
+                from_b[j / GN] = *(const Vector<REAL, GN> *)(tile_b + at_b(p, column(lane_column(j))));
 #pragma unroll
             for (int i = 0; i < TM; i++)
 #pragma unroll
                 for (int j = 0; j < TN; j++)
-                    value[i][j] = fma(from_a[i / GM].value[i % GM], from_b[j / GN].value[j % GN],
+                    value[i][j] = fma(from_a[i / GM].at[i % GM], from_b[j / GN].at[j % GN],
                                       value[i][j]);
         }
     }

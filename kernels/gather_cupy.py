@@ -5,14 +5,17 @@ from __future__ import annotations
 import numpy as np
 
 from .conventions import DATA
-from .cuda_runner import MAX_BLOCKS, THREADS, Array, Runner, ints
+from .cuda_runner import MAX_BLOCKS, THREADS, Array, Dim, Runner, blocks, ints
 
 
 class GatherKernels:
-    """gather on a runner. A row that does not exist becomes NaN: looking would stall a GPU."""
+    """gather on a runner, by ``most`` blocks at most, but for rows that are very long.
 
-    def __init__(self, runner: Runner) -> None:
-        self.runner = runner
+    A row that does not exist becomes NaN: looking would stall a GPU.
+    """
+
+    def __init__(self, runner: Runner, most: int = MAX_BLOCKS) -> None:
+        self.runner, self.most = runner, most
 
     def gather(self, data: Array, indices: Array, scale: float, out: Array) -> None:
         if data.dtype.name not in DATA:
@@ -26,5 +29,14 @@ class GatherKernels:
                 data, np.int32(DATA.index(data.dtype.name)), np.int64(n), indices,
                 out.dtype.type(scale), out, *ints(batch, features),
             )  # fmt: skip
-            grid = (min(batch, MAX_BLOCKS), 1, 1)
-            self.runner.launch("gather.cu", "gather", out.dtype.name, grid, THREADS, args)
+            grid, block = plan(batch, features, self.most)
+            self.runner.launch("gather.cu", "gather", out.dtype.name, grid, block, args)
+
+
+def plan(batch: int, features: int, most: int) -> tuple[Dim, Dim]:
+    """The grid and the block: rows along y, and along x their vectors, up to a warp of them."""
+    width = features // 4 if features % 4 == 0 else features
+    x = min(32, 1 << (width - 1).bit_length())
+    y = THREADS[0] // x
+    columns = blocks(width, x)
+    return (columns, max(1, min(blocks(batch, y), most // columns)), 1), (x, y, 1)

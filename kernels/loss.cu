@@ -3,8 +3,12 @@
 // Two stages: loss_elements leaves one pair of sums per block, loss_totals adds the pairs up. Both
 // add in a fixed order and in double, so that two runs give the same bits.
 
-#include "activation.cuh"
+#include "elementwise.cuh"
 #include "reduce.cuh"
+
+struct Pair {
+    REAL output, target;
+};
 
 struct Term {
     REAL value, slope, error;  // loss, d loss / d output, reconstruction - target
@@ -41,13 +45,13 @@ extern "C" __global__ void __launch_bounds__(REDUCE_THREADS) loss_elements(
     long long n) {
     __shared__ double shared_value[REDUCE_THREADS], shared_square[REDUCE_THREADS];
     double value = 0, square = 0;
-    long long step = (long long)gridDim.x * blockDim.x;
-    for (long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x; i < n; i += step) {
-        Term term = loss_term(loss, output[i], target[i]);
+    auto read = [&](long long i) { return Pair{output[i], target[i]}; };
+    for_each(n, read, [&](long long i, Pair pair) {
+        Term term = loss_term(loss, pair.output, pair.target);
         gradient[i] = term.slope * scale;
         value += term.value;
         square += term.error * term.error;
-    }
+    });
     value = block_sum(value, shared_value);
     square = block_sum(square, shared_square);
     if (threadIdx.x == 0) {

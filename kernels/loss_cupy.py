@@ -12,14 +12,14 @@ MAX_PARTS = 1024
 
 
 class LossKernels:
-    """loss on a runner."""
+    """loss on a runner, by ``most`` blocks at most."""
 
-    def __init__(self, runner: Runner) -> None:
-        self.runner = runner
+    def __init__(self, runner: Runner, most: int = MAX_PARTS) -> None:
+        self.runner, self.most = runner, most
 
     def loss(self, name: str, output: Array, target: Array, gradient: Array, totals: Array) -> None:
         dtype, n = output.dtype, output.size
-        grid = grid_for(n, MAX_PARTS)
+        grid = grid_for(n, self.most)
         n_parts = grid[0]
         parts = self.runner.scratch((2 * n_parts,), "float64")
         scale = dtype.type(1 / max(len(output), 1))

@@ -2,24 +2,30 @@
 //
 // The step's numbers (learning rate, corrections for the step count, ...) are read from device
 // memory, so that a recorded step can be replayed with new ones; and so is guard, the step's
-// loss: where it is not finite nothing is written, and the last good weights stay.
+// loss: where it is not finite nothing is written, and the last good weights stay. It is asked for
+// after the numbers, so that their answers are waited for together.
 
+#include "elementwise.cuh"
 #include "reduce.cuh"
 
-// Element i of the first n_decayed, the weights, decays; a bias does not.
-#define FOR_EACH_PARAMETER(i)                                                             \
-    if (!isfinite(guard[0])) return;                                                      \
-    const long long stride = (long long)gridDim.x * blockDim.x;                           \
-    for (long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x; i < n; i += stride)
+struct Parameter {
+    REAL w, g, v = 0, m = 0;  // the value, its gradient, and the moments that an optimiser has
+};
+
+// g of parameter i: the first n_decayed, the weights, decay; a bias does not.
+__device__ inline REAL decayed(const Parameter &p, REAL decay, long long i, long long n_decayed) {
+    return i < n_decayed ? p.g + decay * p.w : p.g;
+}
 
 // w -= lr g
 extern "C" __global__ void sgd(REAL *w, const REAL *grad, const double *hyper,
                                long long n_decayed, const double *guard, long long n) {
     const REAL rate = (REAL)hyper[HYPER_LEARNING_RATE], decay = (REAL)hyper[HYPER_WEIGHT_DECAY];
-    FOR_EACH_PARAMETER(i) {
-        REAL g = i < n_decayed ? grad[i] + decay * w[i] : grad[i];
-        w[i] -= rate * g;
-    }
+    if (!isfinite(guard[0])) return;
+    auto read = [&](long long i) { return Parameter{w[i], grad[i]}; };
+    for_each(n, read, [&](long long i, Parameter p) {
+        w[i] = p.w - rate * decayed(p, decay, i, n_decayed);
+    });
 }
 
 // v = mu v + g, w -= lr v
@@ -27,11 +33,13 @@ extern "C" __global__ void momentum(REAL *w, const REAL *grad, REAL *v, const do
                                     long long n_decayed, const double *guard, long long n) {
     const REAL rate = (REAL)hyper[HYPER_LEARNING_RATE], decay = (REAL)hyper[HYPER_WEIGHT_DECAY];
     const REAL mu = (REAL)hyper[HYPER_MOMENTUM];
-    FOR_EACH_PARAMETER(i) {
-        REAL g = i < n_decayed ? grad[i] + decay * w[i] : grad[i];
-        v[i] = mu * v[i] + g;
-        w[i] -= rate * v[i];
-    }
+    if (!isfinite(guard[0])) return;
+    auto read = [&](long long i) { return Parameter{w[i], grad[i], v[i]}; };
+    for_each(n, read, [&](long long i, Parameter p) {
+        REAL moved = mu * p.v + decayed(p, decay, i, n_decayed);
+        v[i] = moved;
+        w[i] = p.w - rate * moved;
+    });
 }
 
 // v = mu v + g, w -= lr (g + mu v)
@@ -39,11 +47,13 @@ extern "C" __global__ void nesterov(REAL *w, const REAL *grad, REAL *v, const do
                                     long long n_decayed, const double *guard, long long n) {
     const REAL rate = (REAL)hyper[HYPER_LEARNING_RATE], decay = (REAL)hyper[HYPER_WEIGHT_DECAY];
     const REAL mu = (REAL)hyper[HYPER_MOMENTUM];
-    FOR_EACH_PARAMETER(i) {
-        REAL g = i < n_decayed ? grad[i] + decay * w[i] : grad[i];
-        v[i] = mu * v[i] + g;
-        w[i] -= rate * (g + mu * v[i]);
-    }
+    if (!isfinite(guard[0])) return;
+    auto read = [&](long long i) { return Parameter{w[i], grad[i], v[i]}; };
+    for_each(n, read, [&](long long i, Parameter p) {
+        REAL g = decayed(p, decay, i, n_decayed), moved = mu * p.v + g;
+        v[i] = moved;
+        w[i] = p.w - rate * (g + mu * moved);
+    });
 }
 
 // What adam and adamw share: the numbers of the step, and how the moments move.
@@ -70,10 +80,14 @@ struct Adam {
 extern "C" __global__ void adam(REAL *w, const REAL *grad, REAL *m, REAL *v, const double *hyper,
                                 long long n_decayed, const double *guard, long long n) {
     const Adam numbers(hyper);
-    FOR_EACH_PARAMETER(i) {
-        REAL g = i < n_decayed ? grad[i] + numbers.decay * w[i] : grad[i];
-        w[i] -= numbers.move(g, m[i], v[i]);
-    }
+    if (!isfinite(guard[0])) return;
+    auto read = [&](long long i) { return Parameter{w[i], grad[i], v[i], m[i]}; };
+    for_each(n, read, [&](long long i, Parameter p) {
+        REAL g = decayed(p, numbers.decay, i, n_decayed);
+        w[i] = p.w - numbers.move(g, p.m, p.v);
+        m[i] = p.m;
+        v[i] = p.v;
+    });
 }
 
 // w *= 1 - lr decay, then adam without decay in g
@@ -81,10 +95,14 @@ extern "C" __global__ void adamw(REAL *w, const REAL *grad, REAL *m, REAL *v, co
                                  long long n_decayed, const double *guard, long long n) {
     const Adam numbers(hyper);
     const REAL keep = (REAL)(1 - hyper[HYPER_LEARNING_RATE] * hyper[HYPER_WEIGHT_DECAY]);
-    FOR_EACH_PARAMETER(i) {
-        REAL shrunk = i < n_decayed ? keep * w[i] : w[i];
-        w[i] = shrunk - numbers.move(grad[i], m[i], v[i]);
-    }
+    if (!isfinite(guard[0])) return;
+    auto read = [&](long long i) { return Parameter{w[i], grad[i], v[i], m[i]}; };
+    for_each(n, read, [&](long long i, Parameter p) {
+        REAL shrunk = i < n_decayed ? keep * p.w : p.w;
+        w[i] = shrunk - numbers.move(p.g, p.m, p.v);
+        m[i] = p.m;
+        v[i] = p.v;
+    });
 }
 
 // ---- clipping by the norm of the whole gradient: two stages for the norm, one for the scale
@@ -94,9 +112,8 @@ extern "C" __global__ void __launch_bounds__(REDUCE_THREADS) norm_parts(
     const REAL *grad, double *parts, long long n) {
     __shared__ double shared[REDUCE_THREADS];
     double sum = 0;
-    long long step = (long long)gridDim.x * blockDim.x;
-    for (long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x; i < n; i += step)
-        sum += (double)grad[i] * (double)grad[i];
+    auto read = [&](long long i) { return grad[i]; };
+    for_each(n, read, [&](long long, REAL g) { sum += (double)g * (double)g; });
     sum = block_sum(sum, shared);
     if (threadIdx.x == 0) parts[blockIdx.x] = sum;
 }
@@ -114,7 +131,6 @@ extern "C" __global__ void clip_to_norm(REAL *grad, double max_norm, const doubl
                                         long long n) {
     if (!(norm[0] > max_norm && isfinite(norm[0]))) return;
     const REAL scale = (REAL)(max_norm / norm[0]);
-    long long step = (long long)gridDim.x * blockDim.x;
-    for (long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x; i < n; i += step)
-        grad[i] *= scale;
+    auto read = [&](long long i) { return grad[i]; };
+    for_each(n, read, [&](long long i, REAL g) { grad[i] = g * scale; });
 }

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from .cuda_runner import THREADS, Array, Dim, Runner, grid_for
+from .cuda_runner import MAX_BLOCKS, THREADS, Array, Dim, Runner, grid_for
 from .loss_cupy import MAX_PARTS
 
 
 class UpdateKernels:
-    """The optimisers and clip_by_norm on a runner."""
+    """The optimisers and clip_by_norm on a runner, by ``most`` blocks at most."""
 
-    def __init__(self, runner: Runner) -> None:
-        self.runner = runner
+    def __init__(self, runner: Runner, most: int = MAX_BLOCKS) -> None:
+        self.runner, self.most = runner, most
 
     def sgd(self, w: Array, grad: Array, hyper: Array, n_decayed: int, guard: Array) -> None:
         self._update("sgd", w, (grad, hyper), n_decayed, guard)
@@ -39,17 +39,18 @@ class UpdateKernels:
 
     def clip_by_norm(self, grad: Array, max_norm: float, norm: Array) -> None:
         n = np.int64(grad.size)
-        grid = grid_for(grad.size, MAX_PARTS)
+        grid = grid_for(grad.size, min(self.most, MAX_PARTS))
         parts = self.runner.scratch((grid[0],), "float64")
         self._launch("norm_parts", grad, grid, grad, parts, n)
         self._launch("norm_total", grad, (1, 1, 1), parts, np.int32(grid[0]), norm)
-        self._launch("clip_to_norm", grad, grid_for(grad.size), grad, np.float64(max_norm), norm, n)
+        grid = grid_for(grad.size, self.most)
+        self._launch("clip_to_norm", grad, grid, grad, np.float64(max_norm), norm, n)
 
     def _update(
         self, kernel: str, w: Array, arrays: tuple[Array, ...], n_decayed: int, guard: Array
     ) -> None:
         args = (w, *arrays, np.int64(n_decayed), guard, np.int64(w.size))
-        self._launch(kernel, w, grid_for(w.size), *args)
+        self._launch(kernel, w, grid_for(w.size, self.most), *args)
 
     def _launch(self, kernel: str, like: Array, grid: Dim, *args: object) -> None:
         self.runner.launch("update.cu", kernel, like.dtype.name, grid, THREADS, args)

@@ -28,13 +28,18 @@ import numpy as np
 from test_kernel_contract import OPS, arguments
 
 from tinyae.kernels import cuda_source
+from tinyae.kernels.activation_cupy import ActivationKernels
 from tinyae.kernels.columns import cuda_c, get_backend
 from tinyae.kernels.conventions import ACTIVATIONS, DATA, HYPER, LOSSES, MATMULS
 from tinyae.kernels.cuda_host import HostRunner, find_compiler
+from tinyae.kernels.cuda_runner import MAX_BLOCKS
 from tinyae.kernels.cursor_cupy import CursorKernels
 from tinyae.kernels.dense_cupy import DenseKernels
 from tinyae.kernels.dense_plan import TILES
+from tinyae.kernels.gather_cupy import GatherKernels
+from tinyae.kernels.loss_cupy import LossKernels
 from tinyae.kernels.matmul_ladder_cupy import RUNGS, LadderKernels
+from tinyae.kernels.update_cupy import UpdateKernels
 
 REALS = ("float32", "float64")
 
@@ -70,10 +75,13 @@ OPTIONS = {
 STEPS = ("begin_step", "end_step")
 OPERATIONS = (*(op for op in OPS if op != "write"), *STEPS, "matmul")
 
+# The launchers of elementwise.cuh's passes: with a block or two, a thread has several elements.
+ELEMENTWISE = (ActivationKernels, GatherKernels, LossKernels, UpdateKernels)
+
 # batch, n_in, n_out: a single element; without samples, inputs or outputs; several blocks of
-# each kernel, the last of them not full, and several steps along each sum
-VARIED = (35, 41, 33)
-SHAPES = ((1, 1, 1), (0, 3, 2), (3, 0, 2), (2, 3, 0), VARIED, (129, 9, 131))
+# each kernel, the last of them not full, and several steps along each sum; rows in vectors of four
+VARIED, VECTORS = (35, 41, 33), (35, 44, 3)
+SHAPES = ((1, 1, 1), (0, 3, 2), (3, 0, 2), (2, 3, 0), VARIED, (129, 9, 131), VECTORS)
 
 ADDR_NO_RANDOMIZE = 0x0040000  # linux/personality.h
 
@@ -145,6 +153,9 @@ def implementations(runner: Any, op: str, dtype: str) -> list[Callable[..., None
         return [partial(LadderKernels(runner).matmul, rung) for rung in reversed(RUNGS)]
     if op in STEPS:
         return [getattr(CursorKernels(runner), op)]
+    for launcher in ELEMENTWISE:
+        if hasattr(launcher, op):
+            return [getattr(launcher(runner, most), op) for most in (1, 2, MAX_BLOCKS)]
     if not op.startswith("dense"):
         return [getattr(cuda_c(runner), op)]
     tensor_cores = dtype == "float32" and getattr(runner, "compute_capability", 80) >= 80
@@ -175,13 +186,13 @@ def calls(op: str, dtype: str) -> Iterator[dict[str, Any]]:
         if op == "random_permutation":
             call["n"] += 3  # even the permutation of a single number has a place to start
         yield call
+        if op == "gather" and shape in (VARIED, VECTORS):
+            yield from ({**call, "data": call["data"].astype(kind)} for kind in DATA)
         if shape == VARIED:
             if op.startswith("activation"):
                 yield from ({**call, "activation": name} for name in ACTIVATIONS)
             if op == "loss":
                 yield from ({**call, "name": name} for name in LOSSES)
-            if op == "gather":
-                yield from ({**call, "data": call["data"].astype(kind)} for kind in DATA)
             if op == "dense_forward":
                 yield {**call, "activation": "relu", "pre": None}
 
@@ -237,18 +248,30 @@ def run(
     kernels: list[Callable[..., None]], op: str, dtype: str,
     move: Callable[[np.ndarray], Any] = fenced, back: Callable[[Any], np.ndarray] = np.asarray,
 ) -> None:  # fmt: skip
-    """Makes the calls; the results must be NumPy's up to rounding."""
-    for kernel, call in product(kernels, calls(op, dtype)):
+    """Makes the calls; the results must be NumPy's up to rounding.
+
+    gather's vectors lie where one may begin, and once more where none may.
+    """
+    elsewhere = ("", "data", "out") if op == "gather" else ("",)
+    for kernel, call, unaligned in product(kernels, calls(op, dtype), elsewhere):
         close = {"float32": 1e-4, "float64": 1e-10}[dtype]
         if getattr(getattr(kernel, "__self__", None), "matmul", "") == "tf32":
             close = 2e-3  # twice what TF32 may make of sums of positive products
         arrays = [name for name, value in call.items() if isinstance(value, np.ndarray)]
         result = {**call, **{name: move(call[name]) for name in arrays}}
+        if unaligned:
+            result[unaligned] = an_element_later(call[unaligned], move)
         expected = {**call, **{name: call[name].copy() for name in arrays}}
         kernel(**result)
         reference(op)(**expected)
         for name in arrays:
             np.testing.assert_allclose(back(result[name]), expected[name], close, close)
+
+
+def an_element_later(array: np.ndarray, move: Callable[[np.ndarray], Any]) -> Any:
+    """Moved to memory that begins an element before it."""
+    flat = array.reshape(-1)
+    return move(np.append(np.zeros(1, array.dtype), flat))[1:].reshape(array.shape)
 
 
 def run_on_gpu(ops: Sequence[str]) -> None:

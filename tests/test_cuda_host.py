@@ -48,8 +48,8 @@ def test_a_removed_barrier_changes_the_result(
     host: HostRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A product without its first __syncthreads() reads shared memory that is still poisoned."""
-    for name in ("dense.cu", "dense_kernels.cuh", "activation.cuh", "async_copy.cuh"):
-        (tmp_path / name).write_text((cuda_source.FOLDER / name).read_text())
+    for path in (*cuda_source.FOLDER.glob("*.cu"), *cuda_source.FOLDER.glob("*.cuh")):
+        (tmp_path / path.name).write_text(path.read_text())
     text = (cuda_source.FOLDER / "dense_product.cuh").read_text()
     assert text.count("__syncthreads();") == 2
     (tmp_path / "dense_product.cuh").write_text(text.replace("__syncthreads();", "", 1))
@@ -84,7 +84,8 @@ def test_a_copy_is_there_after_its_wait_and_not_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "copies.cu").write_text(COPIES)
-    (tmp_path / "async_copy.cuh").write_text((cuda_source.FOLDER / "async_copy.cuh").read_text())
+    for name in ("async_copy.cuh", "vector.cuh"):
+        (tmp_path / name).write_text((cuda_source.FOLDER / name).read_text())
     monkeypatch.setattr(cuda_source, "FOLDER", tmp_path)
     cuda_source.read_source.cache_clear()
     x, host = np.arange(1, 9, dtype=np.float32), HostRunner()

@@ -8,11 +8,13 @@ there are fewer.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 import numpy as np
 import pytest
 from conftest import SIMULATED
+from test_kernel_contract import arguments
 
 from reference import (
     activation,
@@ -28,8 +30,13 @@ from reference import (
     saved_for_backward,
 )
 from tinyae.kernels import random_numpy, update_numpy
+from tinyae.kernels.activation_cupy import ActivationKernels
 from tinyae.kernels.backend import Backend
 from tinyae.kernels.conventions import ACTIVATIONS, DATA, HYPER, LOSSES
+from tinyae.kernels.cuda_runner import Runner
+from tinyae.kernels.gather_cupy import GatherKernels
+from tinyae.kernels.loss_cupy import LossKernels
+from tinyae.kernels.update_cupy import UpdateKernels
 
 SHAPES = 5 if SIMULATED else 2000
 REALS = ("float32", "float64")
@@ -117,6 +124,30 @@ def test_update(cuda_column: Backend, name: str) -> None:
         for key, result in zip(("w", *state), results, strict=True):
             size = np.maximum(terms, terms**2) if key == "v" else terms
             assert_within(result, wide[key], 12 * eps(dtype) * size, (name, key, n))
+
+
+PASSES = {
+    "activation_forward": (ActivationKernels, "y"),
+    "activation_backward": (ActivationKernels, "dx"),
+    "gather": (GatherKernels, "out"),
+    "loss": (LossKernels, "gradient"),
+    **{name: (UpdateKernels, "w", *state) for name, state in UPDATES.items()},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("op", PASSES)
+def test_threads_with_several_elements(cuda: Backend, runner: Runner, op: str) -> None:
+    """One block or many: no element depends on what else its thread has, not in a bit."""
+    launcher, *outputs = PASSES[op]
+    for _, dtype, shape in islice(shapes(9, 2), 300):
+        host = arguments(op, dtype, *shape, 31)
+        results = []
+        for most in (1, 4096):
+            moved = {name: cuda.to_device(value) if isinstance(value, np.ndarray) else value
+                     for name, value in host.items()}  # fmt: skip
+            getattr(launcher(runner, most), op)(**moved)
+            results.append([cuda.to_host(moved[name]).tobytes() for name in outputs])
+        assert results[0] == results[1], (dtype, shape)
 
 
 def test_clip_by_norm(cuda_column: Backend) -> None:

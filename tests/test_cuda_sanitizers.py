@@ -66,6 +66,7 @@ RACE = r"'thread \d+,\d+,0 of block 0,0,0'.* ThreadSanitizer: data race \S+/"
 RACE_OF_BLOCKS = r"'block 0,0,0'.* ThreadSanitizer: data race \S+/"
 READ = r"READ of size 4 at .* AddressSanitizer: heap-buffer-overflow \S+/"
 WRITE = r"WRITE of size 4 at .* AddressSanitizer: heap-buffer-overflow \S+/"
+MISALIGNED = r"gather\.cu:\d+:\d+: runtime error: .*misaligned address"
 WRITE_SHARED = r"WRITE of size 4 at .* AddressSanitizer: global-buffer-overflow \S+/"
 
 # block_sum by shuffles: the sum of each warp, their sum in the first warp, and that once through
@@ -111,7 +112,7 @@ CHANGED = {
         RACE + r"reduce\.cuh:\d+",
     ),
     "blocks write the same values into the same elements": Case(
-        "thread", "activation_forward", "activation.cu",
+        "thread", "activation_forward", "elementwise.cuh",
         "(long long)gridDim.x * blockDim.x", "blockDim.x",
         RACE_OF_BLOCKS + r"activation\.cu:\d+",
     ),
@@ -160,6 +161,26 @@ CHANGED = {
         "address", "random_bits", "philox.cuh",
         "= PHILOX_MULTIPLIER0 * c0", "= (int)PHILOX_MULTIPLIER0 * (int)c0",
         r"philox\.cuh:LINE:\d+: runtime error: signed integer overflow",
+    ),
+    "elements after the last are visited": Case(
+        "address", "sgd", "elementwise.cuh",
+        "if (u == 0 || i + u * stride < n) ", "",
+        WRITE + r"update\.cu:\d+",
+    ),
+    "elements after the last are read": Case(
+        "address", "sgd", "elementwise.cuh",
+        "i + u * stride < n ? i + u * stride : i", "i + u * stride",
+        READ + r"update\.cu:\d+",
+    ),
+    "data begin where no vector does": Case(
+        "address", "gather", "gather.cu",
+        "(size_t)data % alignof(Vector<T, 4>) == 0", "data",
+        MISALIGNED,
+    ),
+    "out begins where no vector does": Case(
+        "address", "gather", "gather.cu",
+        "(size_t)out % alignof(Vector<REAL, 4>) == 0", "out",
+        MISALIGNED,
     ),
     "a vector is read where none begins": Case(
         "address", "matmul", "matmul_ladder.cu",

@@ -43,7 +43,8 @@ def add_commands(commands: Any) -> None:
                         help="the encoder's hidden layers (default 1000,500,250)")  # fmt: skip
     parser.add_argument("--code", type=int, default=30, metavar="N",
                         help="code units (default 30); the decoder mirrors the encoder")  # fmt: skip
-    parser.add_argument("--batch-size", type=numbers, default=[128, 256, 1024], metavar="N,N,...",
+    parser.add_argument("--batch-size", type=numbers, metavar="N,N,...",
+                        default=[128, 256, 1024],
                         help="samples per update (default 128,256,1024)")  # fmt: skip
     parser.add_argument("--square", type=numbers, metavar="N,N,...",
                         help="N x N matrices instead of a net's layers")  # fmt: skip
