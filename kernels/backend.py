@@ -205,6 +205,8 @@ class Recorder:
     device memory, so that the host sends nothing but the word to go on."""
 
     record: Record
+    # in a recording dw and db are there after the next join, not before: they are made beside dx
+    join: Callable[[], None]
     begin_step: BeginStep
     end_step: EndStep
 

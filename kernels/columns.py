@@ -230,7 +230,10 @@ def cuda_c(
         random_bernoulli=random.random_bernoulli,
         random_permutation=random.random_permutation,
         recorder=Recorder(
-            record=runner.record, begin_step=cursor.begin_step, end_step=cursor.end_step
+            record=runner.record,
+            join=runner.join,
+            begin_step=cursor.begin_step,
+            end_step=cursor.end_step,
         ),
     )
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import cupy
@@ -42,6 +43,30 @@ class Replay:
             self._milestone.record()
             if passed is not None:
                 passed.synchronize()
+
+
+class Branches:
+    """The streams that are captured: what either waits for becomes an edge of the graph."""
+
+    def __init__(self, main: Any, side: Any) -> None:
+        self.main, self.side = main, side
+        self._forked = False
+        self._events: list[Any] = []  # kept while capturing
+
+    def fork(self) -> None:
+        """What the side stream gets from now on comes after what the main stream has got."""
+        self._edge(self.main, self.side)
+        self._forked = True
+
+    def join(self) -> None:
+        """And the other way round."""
+        if self._forked:
+            self._edge(self.side, self.main)
+            self._forked = False
+
+    def _edge(self, before: Any, after: Any) -> None:
+        self._events.append(before.record(cupy.cuda.Event(disable_timing=True)))
+        after.wait_event(self._events[-1])
 
 
 class DeviceRunner:
@@ -88,14 +113,36 @@ class DeviceRunner:
 
     def record(self, work: Callable[[], None]) -> Callable[[], None]:
         """Captures the launches that ``work`` makes in a CUDA graph; the result launches it."""
-        stream = cupy.cuda.Stream(non_blocking=True)  # the default stream cannot be captured
+        # the default stream cannot be captured
+        stream, side = (cupy.cuda.Stream(non_blocking=True) for _ in range(2))
         with stream:
             stream.begin_capture()
+            self._local.branches = Branches(stream, side)
             try:
                 work()
+                self.join()
             finally:
+                self._local.branches = None
                 graph = stream.end_capture()
         return Replay(graph, list(self._local.__dict__.get("buffers", {}).values()))
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """While recording, launches in this ``with`` block are a branch of the graph, which may run
+        beside what follows it, up to ``join``."""
+        branches: Branches | None = getattr(self._local, "branches", None)
+        if branches is None:
+            yield
+            return
+        branches.fork()
+        with branches.side:
+            yield
+
+    def join(self) -> None:
+        """What was launched aside comes before what follows."""
+        branches: Branches | None = getattr(self._local, "branches", None)
+        if branches is not None:
+            branches.join()
 
     def _module(self, file: str, dtype: str) -> Any:
         if (file, dtype) not in self._modules:

@@ -15,7 +15,8 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -59,9 +60,9 @@ class HostRunner:
 
         args: arrays (passed as pointers) and NumPy scalars of just the kernel's types.
         """
-        recording: list[Any] | None = getattr(self._local, "recording", None)
-        if recording is not None:
-            recording.append((file, kernel, dtype, grid, block, args))
+        recorded: list[Any] | None = getattr(self._local, "recorded", None)
+        if recorded is not None:
+            recorded.append((file, kernel, dtype, grid, block, args))
             return
         function = self._function(file, kernel, dtype)
         values = [_value(arg) for arg in args]
@@ -74,17 +75,38 @@ class HostRunner:
     def record(self, work: Callable[[], None]) -> Callable[[], None]:
         """Notes the launches that ``work`` makes without running them; the result runs them."""
         launches: list[tuple[Any, ...]] = []
-        self._local.recording = launches
+        self._local.recorded, self._local.aside = launches, []
         try:
             work()
+            self.join()
         finally:
-            self._local.recording = None
+            self._local.recorded = None
 
         def replay() -> None:
             for launch in launches:
                 self.launch(*launch)
 
         return replay
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """While recording, what is launched in this ``with`` block runs as late as it may: at
+        ``join``. So it shows where something else has used up its arrays by then."""
+        recorded = getattr(self._local, "recorded", None)
+        if recorded is None:
+            yield
+            return
+        self._local.recorded = self._local.aside
+        try:
+            yield
+        finally:
+            self._local.recorded = recorded
+
+    def join(self) -> None:
+        """What was launched aside comes before what follows."""
+        if getattr(self._local, "recorded", None) is not None:
+            self._local.recorded += self._local.aside
+            self._local.aside = []
 
     def scratch(self, shape: tuple[int, ...], dtype: str, slot: int = 0) -> Array:
         """Uninitialised memory, valid until the slot is asked for again."""

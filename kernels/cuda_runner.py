@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 import numpy as np
@@ -31,6 +32,13 @@ class Runner(Protocol):
 
         ``work`` has been run before, so that kernels are compiled and scratch memory is there.
         """
+
+    def aside(self) -> AbstractContextManager[None]:
+        """While recording, launches in this ``with`` block may run beside what follows it, up to
+        ``join``. They must have scratch memory of their own. Elsewhere it does nothing."""
+
+    def join(self) -> None:
+        """What was launched aside comes before what follows."""
 
     def scratch(self, shape: tuple[int, ...], dtype: str, slot: int = 0) -> Array:
         """Uninitialised memory, valid until the slot is asked for again; allocated only to grow."""

@@ -83,12 +83,13 @@ class DenseKernels:
             return
         cut = self._cut("dense_backward_weights", x, "x", n_in, n_out, batch)
         part_w, part_b, n = dw, db, (n_in + 1) * n_out
-        if cut.parts > 1:
-            part_w = self._parts(cut, n, slot=1)  # it may run beside one of the others
-            part_b = part_w[n_in * n_out :]
-        self._launch(cut, x, dz, part_w, part_b, *ints(batch, n_in, n_out, cut.per_part))
-        if cut.parts > 1:
-            self._sum(cut, "sum_weights", part_w, n, dw, db, np.int32(n_out))
+        with self.runner.aside():  # the layers below need dx, but nobody needs dw yet
+            if cut.parts > 1:
+                part_w = self._parts(cut, n, slot=1)
+                part_b = part_w[n_in * n_out :]
+            self._launch(cut, x, dz, part_w, part_b, *ints(batch, n_in, n_out, cut.per_part))
+            if cut.parts > 1:
+                self._sum(cut, "sum_weights", part_w, n, dw, db, np.int32(n_out))
 
     def _cut(self, kernel: str, operand: Array, name: str, m: int, n: int, k: int) -> Cut:
         """How the product is launched whose ``operand``, the argument ``name``, has the dtype."""

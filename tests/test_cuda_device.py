@@ -54,9 +54,10 @@ class RawModule:
         assert kernel in kernel_names(self.code)
 
         def launch(grid: tuple[int, ...], block: tuple[int, ...], args: tuple[Any, ...]) -> None:
-            if Stream.capturing is not None:
-                Stream.capturing.append(lambda: launch(grid, block, args))
+            if Stream.current and Stream.current[-1].captured is not None:
+                Stream.current[-1].captured.append(lambda: launch(grid, block, args))
                 return
+            assert not Stream.current, "a stream that is not captured"
             assert len(grid) == len(block) == 3
             assert all(isinstance(a, (StandIn, np.generic)) for a in args), args
             file = self.code.split('.cu"')[0].rsplit("/", 1)[1] + ".cu"
@@ -67,43 +68,68 @@ class RawModule:
         return launch
 
 
-class Stream:
-    """A stream that can be captured: launches in its ``with`` block become a graph."""
-
-    capturing: list[Any] | None = None
-    inside = False
-
-    def __init__(self, non_blocking: bool) -> None:
-        assert non_blocking
-
-    def __enter__(self) -> None:
-        Stream.inside = True
-
-    def __exit__(self, *_: Any) -> None:
-        Stream.inside = False
-
-    def begin_capture(self) -> None:
-        assert Stream.inside and Stream.capturing is None
-        Stream.capturing = []
-
-    def end_capture(self) -> Any:
-        launches, Stream.capturing = Stream.capturing, None
-        return types.SimpleNamespace(launch=lambda: [launch() for launch in launches or ()])
-
-
 class Event:
     """Notes what is asked of it."""
 
     log: list[tuple[str, int]] = []
 
     def __init__(self, disable_timing: bool) -> None:
+        assert disable_timing
         self.number = len({number for _, number in Event.log})
+        self.stream: Any = None
 
     def record(self) -> None:
         Event.log.append(("record", self.number))
 
     def synchronize(self) -> None:
         Event.log.append(("wait", self.number))
+
+
+class Stream:
+    """A stream that can be captured: launches in its ``with`` block become a graph.
+
+    One that waits for a captured stream is captured too. Its launches run as late as they may: when
+    the first stream waits for it in turn.
+    """
+
+    current: list[Stream] = []
+    joins = 0
+
+    def __init__(self, non_blocking: bool) -> None:
+        assert non_blocking
+        self.captured: list[Any] | None = None
+        self.first: Stream | None = None  # whose capture this one has joined
+
+    def __enter__(self) -> None:
+        Stream.current.append(self)
+
+    def __exit__(self, *_: Any) -> None:
+        assert Stream.current.pop() is self
+
+    def begin_capture(self) -> None:
+        assert Stream.current == [self] and self.captured is None
+        self.captured = []
+
+    def record(self, event: Event) -> Event:
+        assert self.captured is not None
+        event.stream = self
+        return event
+
+    def wait_event(self, event: Event) -> None:
+        if event.stream.first is self:
+            self.captured += event.stream.captured
+            event.stream.captured = []
+            Stream.joins += 1
+            return
+        assert event.stream.first is None and self.first in (None, event.stream)
+        self.first = event.stream
+        self.captured = self.captured or []
+        event.stream.branch = self
+
+    def end_capture(self) -> Any:
+        assert not (hasattr(self, "branch") and self.branch.captured), "a branch was not joined"
+        launches, self.captured = self.captured, None
+        return types.SimpleNamespace(launch=lambda: [launch() for launch in launches or ()])
 
 
 @pytest.fixture
@@ -113,7 +139,9 @@ def cupy(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         cuda_host.find_compiler()
     except cuda_host.CompilerMissing as error:
         pytest.skip(str(error))
-    runtime = types.SimpleNamespace(getDevice=lambda: 0)
+    runtime = types.SimpleNamespace(
+        getDevice=lambda: 0, getDeviceProperties=lambda device: {"name": b"Stand-In"}
+    )
     stream = types.SimpleNamespace(synchronize=lambda: None)
     module: Any = types.ModuleType("cupy")
     module.ndarray = StandIn
@@ -165,7 +193,7 @@ def test_steps_are_replayed_as_a_graph(cupy: Any) -> None:
     device = Autoencoder(**options, backend="cupy").fit(X)
     for name, value in host.parameters().items():
         np.testing.assert_array_equal(device.parameters()[name], value, err_msg=name)
-    assert Stream.capturing is None and not Stream.inside
+    assert not Stream.current and Stream.joins > 0
 
 
 def test_the_host_runs_ahead_but_not_away(cupy: Any) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import cuda_runner
 
 from reference import poisoned
 from tinyae import Autoencoder, DivergenceError
@@ -146,7 +147,17 @@ def test_a_cursor_that_stands_still_is_noticed(cuda: Backend, device: Callable[.
         assert_same(make(device(recorder=broken)).fit(X), plain)
 
 
-# ---- the two kernels
+def test_gradients_are_waited_for(cuda: Backend, device: Callable[..., str]) -> None:
+    """Without join an update may come before its gradients."""
+    if not cuda.host:
+        pytest.skip("on a GPU it may be in time by chance")
+    broken = dataclasses.replace(recorder_of(cuda), join=lambda: None)
+    plain = make(device(recorder=None)).fit(X)
+    with pytest.raises(AssertionError):
+        assert_same(make(device(recorder=broken)).fit(X), plain)
+
+
+# ---- what a recorder is made of
 
 
 def recorder_of(backend: Backend) -> Recorder:
@@ -202,3 +213,23 @@ def test_recording_runs_nothing(cuda: Backend) -> None:
         recorder_of(cuda).record(lambda: [][1 // 0])
     work()
     np.testing.assert_allclose(cuda.to_host(x), -(0.01**4))
+
+
+def test_what_is_launched_aside_comes_before_the_join(cuda: Backend) -> None:
+    runner = cuda_runner(cuda)
+    x, y = cuda.to_device(np.full((2, 3), -1.0)), cuda.to_device(np.zeros((2, 3)))
+
+    def work() -> None:
+        with runner.aside():
+            cuda.activation_forward(x, "leaky_relu", x)
+        runner.join()
+        cuda.activation_forward(x, "identity", y)
+
+    work()  # outside a recording both do nothing
+    np.testing.assert_allclose(cuda.to_host(y), -0.01)
+    runner.record(work)()
+    np.testing.assert_allclose(cuda.to_host(y), -(0.01**2))
+    with pytest.raises(ZeroDivisionError), runner.aside():
+        raise ZeroDivisionError
+    work()
+    np.testing.assert_allclose(cuda.to_host(y), -(0.01**3))

@@ -42,7 +42,7 @@ def add_commands(commands: Any) -> None:
     parser.add_argument("--hidden", type=numbers, default=[1000, 500, 250], metavar="N,N,...",
                         help="the encoder's hidden layers (default 1000,500,250)")  # fmt: skip
     parser.add_argument("--code", type=int, default=30, metavar="N",
-                        help="code units (default 30); the decoder mirrors the encoder")  # fmt: skip
+                        help="code units (default 30)")  # fmt: skip
     parser.add_argument("--batch-size", type=numbers, metavar="N,N,...",
                         default=[128, 256, 1024],
                         help="samples per update (default 128,256,1024)")  # fmt: skip

@@ -1,0 +1,226 @@
+"""``tinyae tune``: what it measures, what it keeps, and that training uses it.
+
+On the CPU nothing is timed: a stand-in for the clock says which plan is the fastest.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tinyae import tuning
+from tinyae.cli import main
+from tinyae.kernels import columns, measured_plans
+from tinyae.kernels.backend import Backend
+from tinyae.kernels.columns import BackendUnavailable, cuda_c, get_backend
+from tinyae.kernels.cuda_driver import missing_gpu
+from tinyae.kernels.cuda_host import HostRunner
+from tinyae.kernels.dense_plan import TILES, Plan, Problem, choose
+from tinyae.tuning import Tuned, WrongResult, candidates, problems, tune
+
+FORWARD = Problem("fp32", "float32", "dense_forward", 40, 50, 130)
+KERNELS = ("dense_forward", "dense_backward_input", "dense_backward_weights")
+
+
+class Runner(HostRunner):
+    """Notes the plan of each product that it launches."""
+
+    device_name = "NVIDIA Stand-In 1"
+    compute_capability = 90
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.launched: list[tuple[str, int]] = []  # kernel, parts
+
+    def launch(self, file: str, kernel: str, dtype: str, grid: Any, block: Any, args: Any) -> None:
+        if kernel.startswith("dense"):
+            self.launched.append((kernel, grid[2]))
+        super().launch(file, kernel, dtype, grid, block, args)
+
+
+@pytest.fixture
+def host() -> Backend:
+    try:
+        return get_backend("cuda-host")
+    except BackendUnavailable as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(autouse=True)
+def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: Backend) -> None:
+    """The compiled kernels stay where they are: only plans are kept elsewhere."""
+    monkeypatch.setattr(measured_plans, "user_cache", lambda: tmp_path / "cache")
+
+
+def clock(runner: Runner, fastest: str, parts: int, gain: float = 0.5) -> tuning.Timer:
+    def seconds(work: Callable[[], None]) -> float:
+        work()
+        return 1e-5 * (gain if runner.launched[-1] == (fastest, parts) else 1)
+
+    return seconds
+
+
+def test_the_products_of_a_step() -> None:
+    found = problems([(6, 2), (2, 6)], [5, 5, 7])
+    assert found[:5] == [
+        Problem("fp32", "float32", *sizes)
+        for sizes in (
+            ("dense_forward", 5, 2, 6), ("dense_backward_weights", 6, 2, 5),
+            ("dense_forward", 5, 6, 2), ("dense_backward_weights", 2, 6, 5),
+            ("dense_backward_input", 5, 2, 6),  # of the first layer nobody wants dx
+        )
+    ]  # fmt: skip
+    assert len(found) == len(set(found)) == 10
+
+
+@pytest.mark.parametrize("sizes", [(1, 1, 1), (128, 30, 250), (1024, 1000, 784), (4096,) * 3])
+def test_candidates(sizes: tuple[int, int, int]) -> None:
+    plans = list(candidates(Problem("fp32", "float32", "dense_forward", *sizes)))
+    assert plans[0] == choose(*sizes) and len(plans) == len(set(plans))
+    assert {plan[:2] for plan in plans} == set(TILES)
+    for plan in plans[1:]:
+        assert plan.splits == 1 or sizes[2] // plan.splits >= 32
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("matmul", ["fp32", "3xtf32", "tf32"])
+def test_the_fastest_is_found(host: Backend, kernel: str, matmul: str) -> None:
+    runner, problem = Runner(), FORWARD._replace(kernel=kernel, matmul=matmul)
+    tuned = tune(runner, host, problem, clock(runner, f"{kernel}_64x64", 3))
+    assert tuned.usual == choose(40, 50, 130) and tuned.plan == Plan(64, 64, 3)
+    assert (tuned.usual_seconds, tuned.seconds) == (1e-5, 0.5e-5)
+
+
+def test_what_may_be_noise_is_not_taken(host: Backend) -> None:
+    runner = Runner()
+    tuned = tune(runner, host, FORWARD, clock(runner, "dense_forward_64x64", 3, gain=0.99))
+    assert tuned.plan == tuned.usual and tuned.seconds == tuned.usual_seconds
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_a_wrong_kernel_is_not_timed(host: Backend, kernel: str) -> None:
+    class Forgetful(Runner):
+        """Adds up a part too few."""
+
+        def launch(self, file: str, kernel: str, *how: Any) -> None:
+            *how, args = how
+            if kernel.startswith("sum"):
+                args = (args[0], args[1] - np.int32(1), *args[2:])
+            super().launch(file, kernel, *how, args)
+
+    runner, problem = Forgetful(), FORWARD._replace(kernel=kernel)
+    with pytest.raises(WrongResult, match=f"kernel='{kernel}'.*more than rounding explains"):
+        tune(runner, host, problem, clock(runner, "none", 0))
+
+
+def test_plans_are_kept_and_used(host: Backend) -> None:
+    runner = Runner()
+    other = FORWARD._replace(m=7)
+    tuning.save("NVIDIA H200", [Tuned(FORWARD, choose(40, 50, 130), 2, Plan(32, 64, 2), 1)])
+    tuning.save("NVIDIA H200", [Tuned(other, choose(7, 50, 130), 2, Plan(128, 128, 1), 1)])
+    plans = measured_plans.load("NVIDIA H200")
+    assert plans == {FORWARD: Plan(32, 64, 2), other: Plan(128, 128, 1)}
+    assert measured_plans.load("NVIDIA H100") == {}
+    column = cuda_c(runner, plans=plans)
+    x, w, b, y = (np.ones(s, np.float32) for s in ((40, 130), (130, 50), (50,), (40, 50)))
+    column.dense_forward(x, w, b, "identity", y, None)
+    assert runner.launched == [("dense_forward_32x64", 2)] and (y == 131).all()
+
+
+@pytest.mark.parametrize(
+    "old, new",
+    [
+        ('"kernels": "', '"kernels": "0'),  # measured with others
+        ("[32, 64, 2]", "[33, 64, 2]"),
+        ("[32, 64, 2]", "[32, 64, 0]"),
+        ("[32, 64, 2]", "[32, 64]"),
+        ('"fp32"', '"bf16"'),
+        ("]\n}", ""),
+        ('"plans"', '"plan"'),
+    ],
+)
+def test_what_does_not_fit_counts_as_absent(old: str, new: str) -> None:
+    tuning.save("a", [Tuned(FORWARD, choose(40, 50, 130), 2, Plan(32, 64, 2), 1)])
+    path = measured_plans.file_for("a")
+    text = path.read_text()
+    assert measured_plans.load("a") and old in text
+    path.write_text(text.replace(old, new))
+    assert measured_plans.load("a") == {}
+
+
+def test_each_kind_of_gpu_has_a_file() -> None:
+    path = measured_plans.file_for("NVIDIA GeForce RTX 4090 (Laptop)")
+    assert path.name == "nvidia-geforce-rtx-4090-laptop.json"
+
+
+def test_launches_are_timed_in_a_graph(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, calls = [0.0], []
+
+    class Event:
+        def record(self) -> None:
+            self.at = now[0]
+
+        def synchronize(self) -> None: ...
+
+    elapsed = lambda start, stop: stop.at - start.at  # noqa: E731
+    cupy = SimpleNamespace(cuda=SimpleNamespace(Event=Event, get_elapsed_time=elapsed))
+    monkeypatch.setitem(sys.modules, "cupy", cupy)  # type: ignore[arg-type]
+    milliseconds = iter([100.0, 3, 2, 5, 4, 1, 6, 7])  # the first one does not count
+
+    def record(work: Callable[[], None]) -> Callable[[], None]:
+        work()
+        return lambda: now.__setitem__(0, now[0] + next(milliseconds))
+
+    timer = tuning.gpu_timer(SimpleNamespace(record=record))  # type: ignore[arg-type]
+    assert timer(lambda: calls.append(1)) == pytest.approx(4e-3 / tuning.LAUNCHES)
+    assert len(calls) == tuning.LAUNCHES
+
+
+# ---- the command
+
+
+def test_the_command(
+    host: Backend, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    module = ModuleType("tinyae.kernels.cuda_device")
+    runner = Runner()
+    module.DeviceRunner = lambda: runner  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "tinyae.kernels.cuda_device", module)
+    monkeypatch.setattr(columns, "get_backend", lambda name, matmul: host)
+    fastest = clock(runner, "dense_backward_weights_64x64", 1)
+    monkeypatch.setattr(tuning, "gpu_timer", lambda runner: fastest)
+    net = ["--features", "20", "--hidden", "", "--code", "3", "--batch-size", "40"]
+    assert main(["tune", *net]) == 0
+    said = capsys.readouterr().out
+    line = "dense_backward_weights 20 x 3 x 40 32x32 10 64x64 5 2"
+    assert line in [" ".join(row.split()) for row in said.splitlines()]
+    path = measured_plans.file_for(runner.device_name)
+    assert str(path) in said
+    assert len(json.loads(path.read_text())["plans"]) == 5
+    plans = measured_plans.load(runner.device_name)
+    weights = Problem("fp32", "float32", "dense_backward_weights", 3, 20, 40)
+    assert plans[weights] == Plan(64, 64, 1)
+    assert main(["tune", "--square", "33", "--matmul", "tf32"]) == 0
+    assert len(measured_plans.load(runner.device_name)) == 5 + 3
+
+
+def test_wrong_numbers(capsys: pytest.CaptureFixture[str]) -> None:
+    for option, value in (("--code", "0"), ("--hidden", "4,0"), ("--batch-size", "0"),
+                          ("--square", "-1"), ("--features", "0")):  # fmt: skip
+        assert main(["tune", option, value]) == 2
+        assert f"{option} must be at least 1, got {value[-1:]}" in capsys.readouterr().err.replace(
+            "-1", "1"
+        )
+
+
+@pytest.mark.skipif(not missing_gpu(), reason="there is a GPU")
+def test_without_a_gpu_it_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["tune"]) == 1
+    assert missing_gpu() in capsys.readouterr().err
