@@ -8,6 +8,8 @@
 Parts, each of which is written down as soon as it has ended:
   check      tests, memcheck, racecheck, initcheck, synccheck (see gpu_check.py), and curve: losses
              against NumPy's, two runs bit by bit
+  tune       tinyae tune on the shapes of products and steps, which then use what it finds: it is in
+             the user's cache, so run it again where the machine is a new one
   products   products-4096: beside cuBLAS; products-deep, products-small: the nets' own products,
              with bias, activation and slope, beside PyTorch's cuBLAS and kernels in a graph
   steps      steps-deep, steps-small: training steps beside PyTorch's compiled ones
@@ -71,8 +73,19 @@ BENCH = {
     "memory": ["--only", "loss,adam,gather", "--nets", "deep", "--batches", LARGE, "--backends",
                "cupy", "--rivals", "torch-eager-gpu"],
 }  # fmt: skip
+NETS = {"deep": ("1000,500,250", "30"), "small": ("128", "32")}
+TUNE = [
+    [*shapes, "--matmul", matmul]
+    for matmul in ("fp32", "3xtf32")
+    for shapes in (
+        ["--square", "4096"],
+        *(["--hidden", hidden, "--code", code, "--batch-size", NETS_BATCHES]
+          for hidden, code in NETS.values()),
+    )
+]  # fmt: skip
 PARTS = {
     "check": (*CHECKS, "curve"),
+    "tune": ("tune",),
     "products": ("products-4096", "products-deep", "products-small"),
     "steps": ("steps-deep", "steps-small"),
     "memory": ("memory",),
@@ -204,6 +217,8 @@ def run_part(part: str, given: argparse.Namespace) -> dict[str, Any]:
         return gpu_check.run_sanitizer(part)
     if part == "curve":
         return curve()
+    if part == "tune":
+        return {" ".join(how): tune(how) for how in TUNE}
     import mnist_race
 
     data = load_dataset(given.mnist or "mnist")
@@ -224,6 +239,16 @@ def bench(arguments: Sequence[str], seconds: float) -> dict[str, Any]:
             raise RuntimeError(f"tinyae bench ended with {done.returncode}")
         typed = " ".join(["tinyae bench", *arguments, "--seconds", str(seconds)])
         return load(Path(folder) / "results.json") | {"command": typed}
+
+
+def tune(arguments: Sequence[str]) -> list[str]:
+    """The lines of what `tinyae tune` prints."""
+    command = [sys.executable, "-m", "tinyae", "tune", *arguments]
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
+    say(done.stdout)
+    if done.returncode:
+        raise RuntimeError(f"tinyae tune ended with {done.returncode}")
+    return done.stdout.splitlines()
 
 
 def curve() -> dict[str, Any]:

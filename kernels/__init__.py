@@ -26,6 +26,8 @@ The CUDA C column is one set of sources and launchers with two runners:
     dense.cu activation.cu loss.cu update.cu random.cu gather.cu     the kernels
     dense_3xtf32.cu dense_tf32.cu    dense.cu on tensor cores, as accurate and not
     dense_cupy.py ...         their launchers: grids, tiles, arguments
+    dense_plan.py             how a product is cut up; measured_plans.py: what tinyae tune found
+    async_copy.cuh elementwise.cuh   how memory is kept busy
     cuda_source.py            a .cu as text, ready for a compiler
     cuda_device.py            backend cupy: NVRTC and a GPU, through CuPy
     cuda_host.py, .h          backend cuda-host: a C++ compiler and the CPU, for tests and learners

@@ -198,7 +198,7 @@ def test_parts_are_chosen_by_name_and_by_family() -> None:
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     (
-        (["--only", "speed"], "must be of check, products, .*got 'speed'"),
+        (["--only", "speed"], "must be of check, tune, products, .*got 'speed'"),
         (["--backend", "numba"], "--backend numba is for --only mnist"),
         (["--epochs", "0"], "--epochs must be at least 1, got 0"),
     ),
