@@ -53,6 +53,7 @@ inline float add_products(float d, const float *a, const float *b) {
 }  // namespace cuda_host
 
 inline float as_float(unsigned bits) { return cuda_host::from_bits(bits); }
+inline unsigned as_bits(float x) { return cuda_host::to_bits(x); }
 
 inline unsigned to_tf32(float x) {
     if (x != x) return 0x7fffffffu;

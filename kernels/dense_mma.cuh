@@ -1,7 +1,7 @@
 // Sums of dense_product.cuh on tensor cores: in TF32, or as accurate as in float32 (3xTF32).
 //
-// TF32 keeps 11 significant bits of a factor, float32 has 24. 3xTF32 writes x = big + small with
-// both in TF32 and takes three of the four products, the smallest first (Ootomo and Yokota,
+// TF32 keeps 11 significant bits of a factor, float32 has 24. 3xTF32 writes x = big + small, with
+// big in TF32 and small nearly so, and takes three of the four products, the smallest first (Ootomo and Yokota,
 // "Recovering single precision accuracy from tensor cores", 2022):
 //
 //   a b = small_a big_b + big_a small_b + big_a big_b,  small_a small_b < 2^-22 a b left out
@@ -45,10 +45,16 @@ template <int WM, int WN, bool TA_, bool TB_, bool SPLIT> struct Sums {
     __device__ static int row(int i, int r) { return (int)threadIdx.x / 128 * WM + i * 8 + r; }
     __device__ static int column(int c) { return (int)threadIdx.x / 32 % 4 * WN + c; }
 
-    // x as big + small; small is not wanted where SPLIT is false.
+    // x as big + small; small is not wanted where SPLIT is false, and is cut off to TF32 by the
+    // tensor core: as it has 12 bits and either sign, that costs a last bit of x, now and then.
     __device__ static void split(float x, unsigned &big, unsigned &small) {
-        big = to_tf32(x);
-        if (SPLIT) small = to_tf32(x - as_float(big));
+        if (SPLIT) {
+            // to_tf32 of what is finite, in two instructions; small is NaN for the rest
+            big = (as_bits(x) + 0x1000u) & 0xffffe000u;
+            small = as_bits(x - as_float(big));
+        } else {
+            big = to_tf32(x);
+        }
     }
 
     __device__ void multiply(const float *tile_a, const float *tile_b) {

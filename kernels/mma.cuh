@@ -32,5 +32,6 @@ __device__ inline void mma_tf32(float (&d)[4], const unsigned (&a)[4], const uns
 }
 
 __device__ inline float as_float(unsigned bits) { return __uint_as_float(bits); }
+__device__ inline unsigned as_bits(float x) { return __float_as_uint(x); }
 
 #endif

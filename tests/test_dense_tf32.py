@@ -206,6 +206,7 @@ def test_what_is_not_finite_stays_in_its_row(tensor_cores: Backend, matmul: str)
     rng = np.random.default_rng(0)
     a, b = rng.random((20, 40), "f4"), rng.random((40, 10), "f4")
     a[3, 7], a[5, 0], a[19, 39] = np.nan, np.inf, -np.inf
+    a[8, 8], a[9, 33] = np.array([0x7FFFFFFF, 0xFFFFFFFF], np.uint32).view(np.float32)  # a GPU's
     finite = np.isfinite(product(tensor_cores, a, b, matmul))
     rows = np.isfinite(a).all(axis=1, keepdims=True)
     np.testing.assert_array_equal(finite, np.broadcast_to(rows, finite.shape))
