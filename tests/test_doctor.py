@@ -20,6 +20,7 @@ import pytest
 
 from tinyae import doctor, nvidia
 from tinyae.cli import main
+from tinyae.kernels import measured_plans
 from tinyae.kernels.cuda_host import CompilerMissing, find_compiler
 
 DRIVER = """
@@ -137,12 +138,15 @@ def test_no_driver(bare: None, monkeypatch: pytest.MonkeyPatch) -> None:
     assert rows()["driver"] == ("no NVIDIA driver", "")
 
 
-def test_two_gpus(bare: None, driver: Fake) -> None:
+def test_two_gpus(bare: None, driver: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
     driver(cuda=13010, devices=2)
+    plans = {"NVIDIA GeForce GTX 1080": {"a problem": "its plan"}}
+    monkeypatch.setattr(measured_plans, "load", lambda device: plans.get(device, {}))
     found = rows()
     assert found["driver"] == ("NVIDIA 580.65.06, runs CUDA up to 13.1", "")
     assert found["gpu 0"] == ("NVIDIA H100 80GB HBM3, compute capability 9.0, 79.6 GiB", "")
-    assert found["gpu 1"] == ("NVIDIA GeForce GTX 1080, compute capability 6.1, 8.0 GiB", "")
+    old = "NVIDIA GeForce GTX 1080, compute capability 6.1, 8.0 GiB, products tuned: 1"
+    assert found["gpu 1"] == (old, "")
     # CUDA 13 no longer compiles for the second
     assert found["cupy"] == ("not installed", 'pip install "tinyae[cuda12]"')
     assert found["numba-cuda"] == ("not installed", 'pip install "tinyae[numba-cuda12]"')

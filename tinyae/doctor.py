@@ -21,6 +21,7 @@ import numpy as np
 
 from . import nvidia
 from ._version import __version__
+from .kernels import measured_plans
 from .kernels.columns import backend_report
 from .kernels.cuda_host import CompilerMissing, find_compiler
 
@@ -169,7 +170,9 @@ def _driver_rows(driver: nvidia.Driver | None) -> list[Row]:
 def _device_row(ordinal: int, device: nvidia.Device) -> Row:
     capability = "{}.{}".format(*device.capability)
     memory = f"{device.memory / 2**30:.1f} GiB"
-    return Row(f"gpu {ordinal}", f"{device.name}, compute capability {capability}, {memory}")
+    tuned = len(measured_plans.load(device.name))
+    plans = f", products tuned: {tuned}" if tuned else ""
+    return Row(f"gpu {ordinal}", f"{device.name}, compute capability {capability}, {memory}{plans}")
 
 
 def _too_old(driver: nvidia.Driver) -> bool:
