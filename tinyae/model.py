@@ -126,6 +126,8 @@ class Network:
         for i in reversed(range(len(self.layers))):
             below = records[i - 1] if i > 0 else None
             self.layers[i].backward(x if below is None else below.passed_on, records[i].dz, below)
+        if self.backend.recorder is not None:  # dw may be made beside dx
+            self.backend.recorder.join()
 
     def loss(
         self, x: Array, target: Array, records: Sequence[Record], totals: Array,

@@ -88,6 +88,5 @@ class RecordedSteps:
         target = x if self.blur is None else self.blur.target(x)
         records = self.workspace.records(n)
         self.network.loss_and_gradient(x, target, records, self._totals, self.noise)
-        self.recorder.join()
         self.optimizer.apply(self._hyper, guard=self._totals)
         self.recorder.end_step(self._cursor, self._totals, self.history)
