@@ -238,8 +238,7 @@ def implementations_in_python(op: str) -> list[Callable[..., None]]:
     if op == "matmul":
         return [partial(ladder.matmul, rung) for rung in ladder.RUNGS]
     if op.startswith("dense"):
-        several = (1, 3) if op == "dense_backward_weights" else (None,)
-        choices = [dense_numba_cuda.DenseKernels(tile, n) for tile in TILES for n in several]
+        choices = [dense_numba_cuda.DenseKernels(tile, n) for tile in TILES for n in (1, 3)]
         return [getattr(choice, op) for choice in choices]
     return [getattr(get_backend("numba-cuda"), op)]
 

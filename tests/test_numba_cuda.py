@@ -40,12 +40,13 @@ def simulated(*command: str) -> subprocess.CompletedProcess[str]:
 def test_the_whole_column_in_the_simulator(least: int, files: list[str]) -> None:
     """Contract, small shapes against float64, training against the NumPy column's loss curve.
 
-    Left out are only arrays of a megabyte, on which the contract looks for allocations.
+    Left out are only arrays of a megabyte, on which the contract looks for allocations, and tests
+    of CUDA C.
     """
     pytest.importorskip("numba_cuda")
     done = simulated(
         "-m", "pytest", "-q", "-p", "no:cacheprovider", *(f"tests/{file}" for file in files),
-        "-k", "not allocates_nothing and not bounded_memory",
+        "-k", "not allocates_nothing and not bounded_memory and not cuda-host and not cupy",
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr
     summary = done.stdout.splitlines()[-1]

@@ -21,6 +21,7 @@ import pytest
 
 from tinyae import kernels
 from tinyae.kernels.conventions import HYPER, LOSSES
+from tinyae.kernels.dense_plan import TILES
 
 try:
     import numba_cuda as _  # noqa: F401  it takes the place of numba.cuda
@@ -58,13 +59,13 @@ IN_FLOAT64 = {
 # the reads of shared memory included, but no tests for negative indices
 PER_MULTIPLY_ADD = {
     **{f"dense_{what}_{tile}": most for what in ("forward", "backward_input", "backward_weights")
-       for tile, most in ((32, 5), (64, 3), (128, 2))},
+       for tile, most in (("32x32", 5), ("32x64", 4), ("64x64", 3), ("128x128", 2))},
     "matmul_4_registers_1d": 3, "matmul_5_registers_2d": 2, "matmul_7_double_buffer": 2,
 }  # fmt: skip
 
 WITH_BARRIERS = {
-    *(f"dense_{what}_{tile}" for what in ("forward", "backward_input", "backward_weights")
-      for tile in (32, 64, 128)),
+    *(f"dense_{what}_{rows}x{columns}" for rows, columns in TILES
+      for what in ("forward", "backward_input", "backward_weights")),
     "loss_elements", "loss_totals", "norm_parts", "norm_total", "permutation_kernel",
     "matmul_3_shared", "matmul_4_registers_1d", "matmul_5_registers_2d", "matmul_7_double_buffer",
 }  # fmt: skip
@@ -100,12 +101,13 @@ def call_all(dtype: str) -> None:
     state, hyper = array(4, dtype="uint32"), array(len(HYPER), dtype="float64")
     guard, norm, std = (array(n, dtype="float64") for n in (2, 1, 1))
     get = SimpleNamespace(**MODULES)
-    for tile in get.dense.SHAPES:
+    square, bias = array(5, 5, dtype=dtype), array(5, dtype=dtype)  # sums of 5: in two parts
+    for tile in TILES:
         dense = get.dense.DenseKernels(tile, splits=2)
-        for pre in (None, v):
-            dense.dense_forward(x, y, flat[:3], "relu", v, pre)
-        dense.dense_backward_input(x, y, "relu", v, v)
-        dense.dense_backward_weights(x, y, v, flat[:3])
+        for pre in (None, square):
+            dense.dense_forward(square, square, bias, "relu", square, pre)
+        dense.dense_backward_input(square, square, "relu", square, square)
+        dense.dense_backward_weights(square, square, square, bias)
     get.activation.activation_forward(x, "relu", y)
     get.activation.activation_backward(x, "relu", y, v)
     for data in ("uint8", "float32", "float64"):
