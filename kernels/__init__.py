@@ -35,7 +35,8 @@ The CUDA C column is one set of sources and launchers with two runners:
     matmul_ladder.cu          seven products from naive to double buffered, one idea each
 
 The Numba CUDA column has these kernels once more, in Python: lay ``dense_numba_cuda`` beside
-``dense.cu``. ``numba_cuda`` is where it imports Numba's CUDA target.
+``dense.cu``, ``dense_product_numba_cuda`` beside ``dense_product.cuh``. ``numba_cuda`` is where it
+imports Numba's CUDA target.
 
 This package imports nothing from the rest of tinyae.
 """
