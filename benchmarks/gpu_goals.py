@@ -12,7 +12,8 @@ Parts, each of which is written down as soon as it has ended:
              the user's cache, so run it again where the machine is a new one
   products   products-4096: beside cuBLAS; products-deep, products-small: the nets' own products,
              with bias, activation and slope, beside PyTorch's cuBLAS and kernels in a graph
-  steps      steps-deep, steps-small: training steps beside PyTorch's compiled ones
+  steps      steps-deep, steps-small: training steps beside PyTorch's compiled ones; branches: what
+             it gains that a step makes dw beside dx
   memory     loss, adam and gather beside the largest copy
   mnist      mnist-tinyae, mnist-torch: the deep net, the error on test after each epoch
 
@@ -49,6 +50,7 @@ import gpu_check
 from bench_rows import load
 from goals import BATCHES, CHECKS, EPOCHS, judge, table
 from machine import machine, versions
+from nets import NETS
 
 from tinyae.datasets import load_dataset
 from tinyae.files import write_atomically
@@ -73,21 +75,20 @@ BENCH = {
     "memory": ["--only", "loss,adam,gather", "--nets", "deep", "--batches", LARGE, "--backends",
                "cupy", "--rivals", "torch-eager-gpu"],
 }  # fmt: skip
-NETS = {"deep": ("1000,500,250", "30"), "small": ("128", "32")}
 TUNE = [
     [*shapes, "--matmul", matmul]
     for matmul in ("fp32", "3xtf32")
     for shapes in (
         ["--square", "4096"],
-        *(["--hidden", hidden, "--code", code, "--batch-size", NETS_BATCHES]
-          for hidden, code in NETS.values()),
+        *(["--hidden", ",".join(map(str, hidden)), "--code", str(code), "--batch-size",
+           NETS_BATCHES] for *hidden, code in NETS.values()),
     )
 ]  # fmt: skip
 PARTS = {
     "check": (*CHECKS, "curve"),
     "tune": ("tune",),
     "products": ("products-4096", "products-deep", "products-small"),
-    "steps": ("steps-deep", "steps-small"),
+    "steps": ("steps-deep", "steps-small", "branches"),
     "memory": ("memory",),
     "mnist": ("mnist-tinyae", "mnist-torch"),
 }
@@ -217,6 +218,8 @@ def run_part(part: str, given: argparse.Namespace) -> dict[str, Any]:
         return gpu_check.run_sanitizer(part)
     if part == "curve":
         return curve()
+    if part == "branches":
+        return branches()
     if part == "tune":
         return {" ".join(how): tune(how) for how in TUNE}
     import mnist_race
@@ -249,6 +252,15 @@ def tune(arguments: Sequence[str]) -> list[str]:
     if done.returncode:
         raise RuntimeError(f"tinyae tune ended with {done.returncode}")
     return done.stdout.splitlines()
+
+
+def branches() -> dict[str, Any]:
+    import branch_gain
+    import cupy
+
+    from tinyae.kernels.cuda_device import DeviceRunner
+
+    return {"rows": branch_gain.measure(DeviceRunner, cupy.cuda, NETS, BATCHES, say)}
 
 
 def curve() -> dict[str, Any]:

@@ -74,6 +74,7 @@ class DeviceRunner:
 
     name = "cupy"
     array_type = cupy.ndarray
+    branching = True  # switched off only to measure what it gains
 
     def __init__(self) -> None:
         self._modules: dict[tuple[str, str], Any] = {}
@@ -117,7 +118,7 @@ class DeviceRunner:
         stream, side = (cupy.cuda.Stream(non_blocking=True) for _ in range(2))
         with stream:
             stream.begin_capture()
-            self._local.branches = Branches(stream, side)
+            self._local.branches = Branches(stream, side) if self.branching else None
             try:
                 work()
                 self.join()

@@ -17,6 +17,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
 
+import branch_gain
 import goals
 import gpu_check
 import gpu_goals
@@ -192,7 +193,7 @@ def test_mnist_and_checks(parts: dict[str, Any]) -> None:
 def test_parts_are_chosen_by_name_and_by_family() -> None:
     assert gpu_goals.parse([]).only == gpu_goals.ALL
     only = gpu_goals.parse(["--only", "memory,steps,products-4096"]).only
-    assert only == ("products-4096", "steps-deep", "steps-small", "memory")
+    assert only == ("products-4096", "steps-deep", "steps-small", "branches", "memory")
 
 
 @pytest.mark.parametrize(
@@ -390,3 +391,31 @@ def test_training_is_checked(tiny: Dataset, monkeypatch: pytest.MonkeyPatch) -> 
     assert not found["clean"] and not found["same_bits"]
     assert found["off_eps_float32"] > found["allowed_eps"]
     assert CONTESTANTS["cupy-3xtf32"].column == "cupy"
+
+
+def test_branches_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Recorded and timed with the branch and without; it is on again in the end."""
+    recorded: list[bool] = []
+    runner, said = SimpleNamespace(branching=True), []
+
+    def step(net: str, batch: int) -> Any:
+        recorded.append(runner.branching)
+        return SimpleNamespace(run=lambda: None)
+
+    monkeypatch.setattr(branch_gain.own, "load", lambda name: SimpleNamespace(step=step))
+    monkeypatch.setattr(branch_gain.gpu_timing, "EventTimer", lambda cuda: None)
+    seconds = lambda run, timer, seconds: 2e-5 if runner.branching else 3e-5  # noqa: E731
+    monkeypatch.setattr(branch_gain.gpu_timing, "seconds_of", seconds)
+    rows = branch_gain.measure(runner, None, ["small"], [128, 1024], said.append)
+    assert rows[1] == {"net": "small", "batch": 1024, "beside": 2e-5, "after": 3e-5}
+    assert recorded == [True, False] * 2 * branch_gain.TURNS and runner.branching
+    assert said[0] == "  small, batch 128: 1.50 times as fast"
+
+
+def test_tune_is_asked_for_the_shapes_that_are_measured() -> None:
+    parser = build_parser()
+    asked = [parser.parse_args(["tune", *how]) for how in gpu_goals.TUNE]
+    assert [(a.matmul, a.square) for a in asked[::3]] == [("fp32", [4096]), ("3xtf32", [4096])]
+    assert (asked[1].hidden, asked[1].code) == ([1000, 500, 250], 30)
+    assert (asked[2].hidden, asked[2].code) == ([128], 32)
+    assert asked[1].batch_size == list(goals.BATCHES)
