@@ -41,6 +41,7 @@ class Own(Loaded):
             if name == "cupy":  # a graph cannot record the default stream, which Numba works on
                 self._stream = cupy.cuda.Stream(non_blocking=True)
                 self._stream.use()
+                self.note = f"products tuned: {_tuned(matmul)}"
 
     def threads(self) -> int | None:
         if self.name == "numba":
@@ -166,6 +167,15 @@ class Own(Loaded):
 
     def epoch(self, op: str, net: str, batch: int, quick: bool) -> Callable[[], float]:
         return own_epoch(self.name, op, net, nets.pixels(batch, quick), batch, matmul=self.matmul)
+
+
+def _tuned(matmul: str) -> int:
+    """Products for which `tinyae tune` has found how this GPU multiplies them best."""
+    from tinyae.kernels import measured_plans
+    from tinyae.kernels.cuda_device import DeviceRunner
+
+    plans = measured_plans.load(DeviceRunner().device_name)
+    return sum(problem.matmul == matmul for problem in plans)
 
 
 def replayed(record: Record, work: Call) -> Call:
