@@ -50,7 +50,8 @@ template <int BM_, int BN_, int BK_, int TM_, int TN_, bool TA_, bool TB_> struc
                 from_a[i / GM] = *(const Vector<REAL, GM> *)(tile_a + at_a(row(i, lane_row()), p));
 #pragma unroll
             for (int j = 0; j < TN; j += GN)
-                from_b[j / GN] = *(const Vector<REAL, GN> *)(tile_b + at_b(p, column(lane_column(j))));
+                from_b[j / GN] =
+                    *(const Vector<REAL, GN> *)(tile_b + at_b(p, column(lane_column(j))));
 #pragma unroll
             for (int i = 0; i < TM; i++)
 #pragma unroll
@@ -64,6 +65,7 @@ template <int BM_, int BN_, int BK_, int TM_, int TN_, bool TA_, bool TB_> struc
 template <bool TA, bool TB> using Product32x32 = Product<Sums<32, 32, 16, 2, 2, TA, TB>>;
 template <bool TA, bool TB> using Product32x64 = Product<Sums<32, 64, 16, 2, 4, TA, TB>>;
 template <bool TA, bool TB> using Product64x64 = Product<Sums<64, 64, 16, 4, 4, TA, TB>>;
-template <bool TA, bool TB> using Product128x128 = Product<Sums<128, 128, REAL_IS_DOUBLE ? 8 : 16, 8, 8, TA, TB>>;
+template <bool TA, bool TB>
+using Product128x128 = Product<Sums<128, 128, REAL_IS_DOUBLE ? 8 : 16, 8, 8, TA, TB>>;
 
 #include "dense_kernels.cuh"

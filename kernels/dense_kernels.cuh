@@ -4,11 +4,11 @@
 //   dense_backward_input    dx = (dz @ w.T) * act'(saved)
 //   dense_backward_weights  dw = x.T @ dz, db = column sums of dz
 //
-// Where a product's sums are split, block z of the grid's third axis makes part z of them, its terms
-// z * per_part .. of each sum; then a sum_... kernel adds the parts up and does what is left to do.
+// Where a product's sums are split, block z of the grid's third axis makes part z of them, the
+// terms z * per_part .. of each; then a sum_... kernel adds the parts up and does what is left.
 //
-// __launch_bounds__ also says how many blocks a multiprocessor shall have at once, at least: left to
-// itself, the compiler makes room for more and spills registers for it.
+// __launch_bounds__ also says how many blocks a multiprocessor shall have at once, at least: left
+// to itself, the compiler makes room for more and spills registers for it.
 //
 // The file that includes this one says how sums are made: Product32x32 and so on, each a
 // Product<...> for tiles of that size and the template flags TA and TB.

@@ -1,8 +1,8 @@
 // Sums of dense_product.cuh on tensor cores: in TF32, or as accurate as in float32 (3xTF32).
 //
 // TF32 keeps 11 significant bits of a factor, float32 has 24. 3xTF32 writes x = big + small, with
-// big in TF32 and small nearly so, and takes three of the four products, the smallest first (Ootomo and Yokota,
-// "Recovering single precision accuracy from tensor cores", 2022):
+// big in TF32 and small nearly so, and takes three of the four products, the smallest first (Ootomo
+// and Yokota, "Recovering single precision accuracy from tensor cores", 2022):
 //
 //   a b = small_a big_b + big_a small_b + big_a big_b,  small_a small_b < 2^-22 a b left out
 //

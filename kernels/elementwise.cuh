@@ -2,7 +2,7 @@
 //
 // Memory answers late, so it must be asked for much at a time: bytes in flight = bandwidth x
 // latency (Little's law; Volkov, "Better performance at lower occupancy", 2010). With the 4.3 TB/s
-// of an H200's copy, and answers after half a microsecond, these are 16 KB for each of its 132
+// of an H200's copy and, say, half a microsecond, these are 16 KB for each of its 132
 // multiprocessors. For all that the compiler knows a store changes what is read after it, so it
 // moves no read across one: here all reads of a round come before its first store.
 

@@ -1,7 +1,7 @@
 // Tensor cores: the product of two small matrices that the 32 lanes of a warp hold between them.
 //
 // TF32 is float32 with 10 of its 23 mantissa bits, for factors; the products are summed in float32.
-// The hardware knows it from compute capability 8.0. On the CPU cuda_host_mma.h has these functions.
+// The hardware knows it from compute capability 8.0. On the CPU: cuda_host_mma.h.
 
 #if !REAL_IS_DOUBLE && (!defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800)
 #define HAS_TF32 1

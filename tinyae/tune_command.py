@@ -22,7 +22,7 @@ A product of matrices is cut into tiles, one for each block of the GPU, and its 
 parts. Which cut is best depends on the GPU and on the shapes. This command launches every cut that
 may be worth it on the shapes of a net, checks the results and keeps the fastest in the user's
 cache, for each kind of GPU; backend cupy uses them from then on. Sums are then rounded in another
-order than without. A minute or two; what was found is saved as it goes.
+order than without. What was found is saved as it goes.
 
 examples:
   tinyae tune                                     784-1000-500-250-30 and back
