@@ -121,8 +121,8 @@ class DeviceRunner:
             self._local.branches = Branches(stream, side) if self.branching else None
             try:
                 work()
-                self.join()
             finally:
+                self.join()  # or no capture would end, not even that of an error
                 self._local.branches = None
                 graph = stream.end_capture()
         return Replay(graph, list(self._local.__dict__.get("buffers", {}).values()))

@@ -18,7 +18,7 @@ from pathlib import Path
 from .conventions import MATMULS
 from .cuda_source import read_source
 from .dense_cupy import FILES
-from .dense_plan import TILES, Plan, Problem
+from .dense_plan import MOST_SPLITS, TILES, Plan, Problem
 from .user_cache import user_cache
 
 
@@ -38,7 +38,7 @@ def load(device: str) -> dict[Problem, Plan]:
     except (OSError, ValueError, KeyError, TypeError):
         return {}
     sound = all(
-        problem.matmul in MATMULS and plan[:2] in TILES and plan.splits >= 1
+        problem.matmul in MATMULS and plan[:2] in TILES and plan.splits in range(1, MOST_SPLITS + 1)
         for problem, plan in plans.items()
     )
     return plans if sound else {}

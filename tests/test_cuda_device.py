@@ -196,6 +196,26 @@ def test_steps_are_replayed_as_a_graph(cupy: Any) -> None:
     assert not Stream.current and Stream.joins > 0
 
 
+def test_an_error_while_recording_is_the_one_that_is_seen(cupy: Any) -> None:
+    """And not CuPy's, that a branch was not joined."""
+    from tinyae.kernels.cuda_device import DeviceRunner
+
+    runner = DeviceRunner()
+    x = cupy.array(np.full((1, 1), -1.0), order="C")
+    backend = columns.cuda_c(runner)
+
+    def work() -> None:
+        with runner.aside():
+            backend.activation_forward(x, "relu", x)
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        runner.record(work)
+    assert not Stream.current
+    backend.activation_forward(x, "relu", x)  # at once: nothing is recorded any more
+    assert x.memory[0, 0] == 0
+
+
 def test_the_host_runs_ahead_but_not_away(cupy: Any) -> None:
     """At most 2 AHEAD launches wait; the GPU is never waited for while it has fewer than AHEAD."""
     from tinyae.kernels.cuda_device import AHEAD, DeviceRunner

@@ -140,6 +140,9 @@ def test_plans_are_kept_and_used(host: Backend) -> None:
         ('"kernels": "', '"kernels": "0'),  # measured with others
         ("[32, 64, 2]", "[33, 64, 2]"),
         ("[32, 64, 2]", "[32, 64, 0]"),
+        ("[32, 64, 2]", "[32, 64, 33]"),
+        ("[32, 64, 2]", "[32, 64, 2.5]"),
+        ("[32, 64, 2]", '[32, 64, "2"]'),
         ("[32, 64, 2]", "[32, 64]"),
         ('"fp32"', '"bf16"'),
         ("]\n}", ""),
@@ -209,6 +212,12 @@ def test_the_command(
     assert plans[weights] == Plan(64, 64, 1)
     assert main(["tune", "--square", "33", "--matmul", "tf32"]) == 0
     assert len(measured_plans.load(runner.device_name)) == 5 + 3
+
+
+def test_no_numbers(capsys: pytest.CaptureFixture[str]) -> None:
+    for option in ("--batch-size", "--square"):
+        assert main(["tune", option, ""]) == 2
+        assert f"{option} must be one or more numbers, got none" in capsys.readouterr().err
 
 
 def test_wrong_numbers(capsys: pytest.CaptureFixture[str]) -> None:

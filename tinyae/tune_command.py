@@ -79,6 +79,8 @@ def _problems(given: argparse.Namespace) -> list[Problem]:
     for name in ("features", "hidden", "code", "batch_size", "square"):
         value = getattr(given, name)
         values = value if isinstance(value, list) else [value]
+        if not values and name != "hidden":  # a net may do without hidden layers
+            raise UsageError(f"--{name.replace('_', '-')} must be one or more numbers, got none")
         if value is not None and min(values, default=1) < 1:
             raise UsageError(f"--{name.replace('_', '-')} must be at least 1, got {min(values)}")
     if given.square:
