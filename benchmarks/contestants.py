@@ -17,7 +17,7 @@ from net_cases import PARTS
 
 from tinyae.kernels import columns
 from tinyae.kernels.conventions import MATMULS
-from tinyae.kernels.cuda_driver import missing_gpu
+from tinyae.kernels.cuda.driver import missing_gpu
 
 PRODUCTS = GROUPS["dense"]
 STEP = ("step", *(f"step/{op}" for op in PARTS))
@@ -162,15 +162,15 @@ def cases_of(contestant: Contestant, options: Options, suite: str) -> list[Case]
 
 def rungs(contestant: Contestant) -> tuple[str, ...]:
     if contestant.name == "numba":
-        from tinyae.kernels.matmul_ladder_numba import RUNGS
+        from tinyae.kernels.cpu.ladder import RUNGS
 
         return tuple(RUNGS)
     if contestant.name == "cupy":
-        from tinyae.kernels import matmul_ladder_cupy
+        from tinyae.kernels.cuda import ladder as matmul_ladder_cupy
 
         return matmul_ladder_cupy.RUNGS
     if contestant.name == "numba-cuda":
-        from tinyae.kernels import matmul_ladder_numba_cuda
+        from tinyae.kernels.cuda_python import ladder as matmul_ladder_numba_cuda
 
         return matmul_ladder_numba_cuda.RUNGS
     return (contestant.name,)

@@ -48,7 +48,7 @@ def dense_backward_weights(batch: int, n_in: int, n_out: int) -> Counts:
     return matmul(n_in, batch, n_out) + Counts(0, REAL * n_out)
 
 
-# per element, as the formulas in kernels/activation_numpy.py have it
+# per element, as the formulas in kernels/reference/activation.py have it
 ACTIVATION_FLOPS = {
     "identity": 0, "relu": 1, "leaky_relu": 2, "elu": 2, "sigmoid": 3, "tanh": 1, "softplus": 4,
     "silu": 4, "gelu": 9,

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tinyae.kernels import cuda_source
-from tinyae.kernels.cuda_source import REALS
+from tinyae.kernels.cuda import source as cuda_source
+from tinyae.kernels.cuda.source import REALS
 from tinyae.nvidia import Nvrtc, find_nvrtc
 
 TABLE = Path(__file__).parent / "results" / "cuda-resources.txt"

@@ -19,7 +19,7 @@ from cases import DTYPE, Arguments, Case, Options, batches, quick_nets
 
 import reference
 from reference import PRODUCT_TOLERANCES, assert_within, eps, poisoned
-from tinyae.kernels.dense_cupy import SHORT_SUM
+from tinyae.kernels.cuda.dense import SHORT_SUM
 
 EPS = eps(DTYPE)
 

@@ -258,7 +258,7 @@ def branches() -> dict[str, Any]:
     import branch_gain
     import cupy
 
-    from tinyae.kernels.cuda_device import DeviceRunner
+    from tinyae.kernels.cuda.device import DeviceRunner
 
     return {"rows": branch_gain.measure(DeviceRunner, cupy.cuda, NETS, BATCHES, say)}
 

@@ -45,7 +45,7 @@ class Own(Loaded):
 
     def threads(self) -> int | None:
         if self.name == "numba":
-            from tinyae.kernels.threads_numba import available
+            from tinyae.kernels.cpu.threads import available
 
             return available()
         if self.name == "numpy":
@@ -65,15 +65,15 @@ class Own(Loaded):
         if hasattr(self.backend, name):
             return getattr(self.backend, name)
         if self.name == "numba":  # a rung of the ladder
-            from tinyae.kernels.matmul_ladder_numba import RUNGS
+            from tinyae.kernels.cpu.ladder import RUNGS
 
             return RUNGS[name]
         if self.name == "numba-cuda":
-            from tinyae.kernels.matmul_ladder_numba_cuda import matmul
+            from tinyae.kernels.cuda_python.ladder import matmul
 
             return lambda a, b, c: matmul(name, a, b, c)
-        from tinyae.kernels.cuda_device import DeviceRunner
-        from tinyae.kernels.matmul_ladder_cupy import LadderKernels
+        from tinyae.kernels.cuda.device import DeviceRunner
+        from tinyae.kernels.cuda.ladder import LadderKernels
 
         kernels = LadderKernels(DeviceRunner())
         return lambda a, b, c: kernels.matmul(name, a, b, c)
@@ -171,8 +171,8 @@ class Own(Loaded):
 
 def _tuned(matmul: str) -> int:
     """Products for which `tinyae tune` has found how this GPU multiplies them best."""
-    from tinyae.kernels import measured_plans
-    from tinyae.kernels.cuda_device import DeviceRunner
+    from tinyae.kernels.cuda import measured_plans
+    from tinyae.kernels.cuda.device import DeviceRunner
 
     plans = measured_plans.load(DeviceRunner().device_name)
     return sum(problem.matmul == matmul for problem in plans)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tinyae.kernels import random_numpy
+from tinyae.kernels.reference import random as random_numpy
 
 Array = NDArray[Any]
 

@@ -15,48 +15,40 @@ import numpy as np
 
 from .backend import Backend, Recorder, checked
 from .conventions import MATMULS
-from .cuda_runner import Runner
-from .dense_plan import Plan, Problem
+from .cuda.plan import Plan, Problem
+from .cuda.runner import Runner
 
 
 def _numpy() -> Backend:
-    from . import (
-        activation_numpy,
-        dense_numpy,
-        gather_numpy,
-        loss_numpy,
-        memory_numpy,
-        random_numpy,
-        update_numpy,
-    )
+    from .reference import activation, dense, gather, loss, memory, random, update
 
     column = Backend(
         name="numpy",
         host=True,
-        empty=memory_numpy.empty,
-        to_device=memory_numpy.to_device,
-        to_host=memory_numpy.to_host,
-        write=memory_numpy.write,
-        synchronize=memory_numpy.synchronize,
-        gather=gather_numpy.gather,
-        dense_forward=dense_numpy.dense_forward,
-        dense_backward_input=dense_numpy.dense_backward_input,
-        dense_backward_weights=dense_numpy.dense_backward_weights,
-        activation_forward=activation_numpy.activation_forward,
-        activation_backward=activation_numpy.activation_backward,
-        loss=loss_numpy.loss,
-        sgd=update_numpy.sgd,
-        momentum=update_numpy.momentum,
-        nesterov=update_numpy.nesterov,
-        adam=update_numpy.adam,
-        adamw=update_numpy.adamw,
-        clip_by_norm=update_numpy.clip_by_norm,
-        random_bits=random_numpy.random_bits,
-        random_uniform=random_numpy.random_uniform,
-        random_normal=random_numpy.random_normal,
-        add_normal=random_numpy.add_normal,
-        random_bernoulli=random_numpy.random_bernoulli,
-        random_permutation=random_numpy.random_permutation,
+        empty=memory.empty,
+        to_device=memory.to_device,
+        to_host=memory.to_host,
+        write=memory.write,
+        synchronize=memory.synchronize,
+        gather=gather.gather,
+        dense_forward=dense.dense_forward,
+        dense_backward_input=dense.dense_backward_input,
+        dense_backward_weights=dense.dense_backward_weights,
+        activation_forward=activation.activation_forward,
+        activation_backward=activation.activation_backward,
+        loss=loss.loss,
+        sgd=update.sgd,
+        momentum=update.momentum,
+        nesterov=update.nesterov,
+        adam=update.adam,
+        adamw=update.adamw,
+        clip_by_norm=update.clip_by_norm,
+        random_bits=random.random_bits,
+        random_uniform=random.random_uniform,
+        random_normal=random.random_normal,
+        add_normal=random.add_normal,
+        random_bernoulli=random.random_bernoulli,
+        random_permutation=random.random_permutation,
     )
     return checked(column, np.ndarray)
 
@@ -64,22 +56,13 @@ def _numpy() -> Backend:
 def _numba() -> Backend:
     """Compiled for this processor; its arrays are NumPy's."""
     try:
-        from . import (
-            activation_numba,
-            dense_numba,
-            gather_numba,
-            loss_numba,
-            memory_numpy,
-            random_numba,
-            step_numba,
-            threads_numba,
-            update_numba,
-        )
+        from .cpu import activation, dense, gather, loss, random, step, threads, update
+        from .reference import memory
     except ImportError as error:
         raise BackendUnavailable(
             "numba", f'Numba does not load ({error}): pip install "tinyae[numba]"'
         ) from error
-    if threads_numba.start() == "workqueue":
+    if threads.start() == "workqueue":
         raise BackendUnavailable(
             "numba",
             "Numba found neither OpenMP nor TBB, and its own threads are slow and must not be "
@@ -89,55 +72,55 @@ def _numba() -> Backend:
     column = Backend(
         name="numba",
         host=True,
-        empty=memory_numpy.empty,
-        to_device=memory_numpy.to_device,
-        to_host=memory_numpy.to_host,
-        write=memory_numpy.write,
-        synchronize=memory_numpy.synchronize,
-        gather=gather_numba.gather,
-        dense_forward=dense_numba.dense_forward,
-        dense_backward_input=dense_numba.dense_backward_input,
-        dense_backward_weights=dense_numba.dense_backward_weights,
-        activation_forward=activation_numba.activation_forward,
-        activation_backward=activation_numba.activation_backward,
-        loss=loss_numba.loss,
-        sgd=update_numba.sgd,
-        momentum=update_numba.momentum,
-        nesterov=update_numba.nesterov,
-        adam=update_numba.adam,
-        adamw=update_numba.adamw,
-        clip_by_norm=update_numba.clip_by_norm,
-        random_bits=random_numba.random_bits,
-        random_uniform=random_numba.random_uniform,
-        random_normal=random_numba.random_normal,
-        add_normal=random_numba.add_normal,
-        random_bernoulli=random_numba.random_bernoulli,
-        random_permutation=random_numba.random_permutation,
-        make_step=step_numba.NumbaStep,
-        limit_threads=threads_numba.limited,
+        empty=memory.empty,
+        to_device=memory.to_device,
+        to_host=memory.to_host,
+        write=memory.write,
+        synchronize=memory.synchronize,
+        gather=gather.gather,
+        dense_forward=dense.dense_forward,
+        dense_backward_input=dense.dense_backward_input,
+        dense_backward_weights=dense.dense_backward_weights,
+        activation_forward=activation.activation_forward,
+        activation_backward=activation.activation_backward,
+        loss=loss.loss,
+        sgd=update.sgd,
+        momentum=update.momentum,
+        nesterov=update.nesterov,
+        adam=update.adam,
+        adamw=update.adamw,
+        clip_by_norm=update.clip_by_norm,
+        random_bits=random.random_bits,
+        random_uniform=random.random_uniform,
+        random_normal=random.random_normal,
+        add_normal=random.add_normal,
+        random_bernoulli=random.random_bernoulli,
+        random_permutation=random.random_permutation,
+        make_step=step.NumbaStep,
+        limit_threads=threads.limited,
     )
     return checked(column, np.ndarray)
 
 
 def _cupy(matmul: str = "fp32") -> Backend:
     """CUDA C on the GPU, through CuPy."""
-    from .cuda_driver import missing_gpu
+    from .cuda.driver import missing_gpu
 
     if missing_gpu():
         raise BackendUnavailable("cupy", missing_gpu())
     try:
-        from . import measured_plans, memory_cupy
-        from .cuda_device import DeviceRunner
+        from .cuda import measured_plans, memory
+        from .cuda.device import DeviceRunner
 
         runner = DeviceRunner()
         column = replace(
             cuda_c(runner, matmul, measured_plans.load(runner.device_name)),
             host=False,
-            empty=memory_cupy.empty,
-            to_device=memory_cupy.to_device,
-            to_host=memory_cupy.to_host,
-            write=memory_cupy.write,
-            synchronize=memory_cupy.synchronize,
+            empty=memory.empty,
+            to_device=memory.to_device,
+            to_host=memory.to_host,
+            write=memory.write,
+            synchronize=memory.synchronize,
         )
         _expect_an_answer(column)
     except ImportError as error:
@@ -177,7 +160,7 @@ def _last_line(error: BaseException) -> str:
 
 def _cuda_host(matmul: str = "fp32") -> Backend:
     """The same CUDA C executed on the CPU: to test, debug and learn; never fast."""
-    from .cuda_host import CompilerMissing, HostRunner
+    from .cuda_host.host import CompilerMissing, HostRunner
 
     try:
         return checked(cuda_c(HostRunner(), matmul), np.ndarray)
@@ -189,14 +172,14 @@ def cuda_c(
     runner: Runner, matmul: str = "fp32", plans: Mapping[Problem, Plan] | None = None
 ) -> Backend:
     """The CUDA C column on a runner, its arrays in host memory."""
-    from . import memory_numpy
-    from .activation_cupy import ActivationKernels
-    from .cursor_cupy import CursorKernels
-    from .dense_cupy import DenseKernels
-    from .gather_cupy import GatherKernels
-    from .loss_cupy import LossKernels
-    from .random_cupy import RandomKernels
-    from .update_cupy import UpdateKernels
+    from .cuda.activation import ActivationKernels
+    from .cuda.cursor import CursorKernels
+    from .cuda.dense import DenseKernels
+    from .cuda.gather import GatherKernels
+    from .cuda.loss import LossKernels
+    from .cuda.random import RandomKernels
+    from .cuda.update import UpdateKernels
+    from .reference import memory
 
     dense = DenseKernels(runner, matmul=matmul, plans=plans)
     activation = ActivationKernels(runner)
@@ -205,11 +188,11 @@ def cuda_c(
     return Backend(
         name=runner.name,
         host=True,
-        empty=memory_numpy.empty,
-        to_device=memory_numpy.to_device,
-        to_host=memory_numpy.to_host,
-        write=memory_numpy.write,
-        synchronize=memory_numpy.synchronize,
+        empty=memory.empty,
+        to_device=memory.to_device,
+        to_host=memory.to_host,
+        write=memory.write,
+        synchronize=memory.synchronize,
         gather=GatherKernels(runner).gather,
         dense_forward=dense.dense_forward,
         dense_backward_input=dense.dense_backward_input,
@@ -240,56 +223,47 @@ def cuda_c(
 
 def _numba_cuda() -> Backend:
     """CUDA kernels written in Python, on the GPU or, where Numba is told so, in its simulator."""
-    from .cuda_driver import missing_gpu
+    from .cuda.driver import missing_gpu
 
     simulated = os.environ.get("NUMBA_ENABLE_CUDASIM", "0") not in ("", "0")
     if missing_gpu() and not simulated:
         raise BackendUnavailable("numba-cuda", missing_gpu())
     try:
-        from . import (
-            activation_numba_cuda,
-            dense_numba_cuda,
-            gather_numba_cuda,
-            loss_numba_cuda,
-            memory_numba_cuda,
-            numba_cuda,
-            random_numba_cuda,
-            update_numba_cuda,
-        )
+        from .cuda_python import activation, dense, gather, loss, memory, random, target, update
     except ImportError as error:
         raise BackendUnavailable(
             "numba-cuda",
             f'numba-cuda does not load ({_last_line(error)}): pip install "tinyae[numba-cuda13]", '
             "or [numba-cuda12] where the driver is older than CUDA 13",
         ) from error
-    dense = dense_numba_cuda.DenseKernels()
+    products = dense.DenseKernels()
     column = Backend(
         name="numba-cuda",
         host=False,
-        empty=memory_numba_cuda.empty,
-        to_device=memory_numba_cuda.to_device,
-        to_host=memory_numba_cuda.to_host,
-        write=memory_numba_cuda.write,
-        synchronize=memory_numba_cuda.synchronize,
-        gather=gather_numba_cuda.gather,
-        dense_forward=dense.dense_forward,
-        dense_backward_input=dense.dense_backward_input,
-        dense_backward_weights=dense.dense_backward_weights,
-        activation_forward=activation_numba_cuda.activation_forward,
-        activation_backward=activation_numba_cuda.activation_backward,
-        loss=loss_numba_cuda.loss,
-        sgd=update_numba_cuda.sgd,
-        momentum=update_numba_cuda.momentum,
-        nesterov=update_numba_cuda.nesterov,
-        adam=update_numba_cuda.adam,
-        adamw=update_numba_cuda.adamw,
-        clip_by_norm=update_numba_cuda.clip_by_norm,
-        random_bits=random_numba_cuda.random_bits,
-        random_uniform=random_numba_cuda.random_uniform,
-        random_normal=random_numba_cuda.random_normal,
-        add_normal=random_numba_cuda.add_normal,
-        random_bernoulli=random_numba_cuda.random_bernoulli,
-        random_permutation=random_numba_cuda.random_permutation,
+        empty=memory.empty,
+        to_device=memory.to_device,
+        to_host=memory.to_host,
+        write=memory.write,
+        synchronize=memory.synchronize,
+        gather=gather.gather,
+        dense_forward=products.dense_forward,
+        dense_backward_input=products.dense_backward_input,
+        dense_backward_weights=products.dense_backward_weights,
+        activation_forward=activation.activation_forward,
+        activation_backward=activation.activation_backward,
+        loss=loss.loss,
+        sgd=update.sgd,
+        momentum=update.momentum,
+        nesterov=update.nesterov,
+        adam=update.adam,
+        adamw=update.adamw,
+        clip_by_norm=update.clip_by_norm,
+        random_bits=random.random_bits,
+        random_uniform=random.random_uniform,
+        random_normal=random.random_normal,
+        add_normal=random.add_normal,
+        random_bernoulli=random.random_bernoulli,
+        random_permutation=random.random_permutation,
     )
     try:
         _expect_an_answer(column)
@@ -298,13 +272,13 @@ def _numba_cuda() -> Backend:
             "numba-cuda",
             f"the GPU does not answer ({_last_line(error)}): 'tinyae doctor' tells more",
         ) from error
-    if numba_cuda.SIMULATED:
+    if target.SIMULATED:
         print(
             "tinyae: numba-cuda runs in Numba's simulator (NUMBA_ENABLE_CUDASIM is set): for tests "
             "and debugging, never fast",
             file=sys.stderr,
         )
-    return checked(column, numba_cuda.CudaArray)
+    return checked(column, target.CudaArray)
 
 
 # Name -> loader, the fastest first: "auto" takes the first that loads, and numpy always does: what

@@ -21,9 +21,9 @@ import pytest
 
 from tinyae.kernels.backend import Backend
 from tinyae.kernels.columns import BackendUnavailable, available_backends, get_backend
-from tinyae.kernels.cuda_driver import missing_gpu
-from tinyae.kernels.cuda_host import HostRunner
-from tinyae.kernels.cuda_runner import Runner
+from tinyae.kernels.cuda.driver import missing_gpu
+from tinyae.kernels.cuda.runner import Runner
+from tinyae.kernels.cuda_host.host import HostRunner
 
 STRICT = os.environ.get("TINYAE_STRICT") == "1"
 
@@ -81,7 +81,7 @@ def cuda_runner(column: Backend) -> Runner:
     """What runs the CUDA C column's kernels, for launchers by themselves."""
     if column.host:
         return HostRunner()
-    from tinyae.kernels.cuda_device import DeviceRunner
+    from tinyae.kernels.cuda.device import DeviceRunner
 
     return DeviceRunner()
 

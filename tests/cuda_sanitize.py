@@ -27,19 +27,19 @@ from typing import Any, NamedTuple
 import numpy as np
 from test_kernel_contract import OPS, arguments
 
-from tinyae.kernels import cuda_source
-from tinyae.kernels.activation_cupy import ActivationKernels
 from tinyae.kernels.columns import cuda_c, get_backend
 from tinyae.kernels.conventions import ACTIVATIONS, DATA, HYPER, LOSSES, MATMULS
-from tinyae.kernels.cuda_host import HostRunner, find_compiler
-from tinyae.kernels.cuda_runner import MAX_BLOCKS
-from tinyae.kernels.cursor_cupy import CursorKernels
-from tinyae.kernels.dense_cupy import DenseKernels
-from tinyae.kernels.dense_plan import TILES
-from tinyae.kernels.gather_cupy import GatherKernels
-from tinyae.kernels.loss_cupy import LossKernels
-from tinyae.kernels.matmul_ladder_cupy import RUNGS, LadderKernels
-from tinyae.kernels.update_cupy import UpdateKernels
+from tinyae.kernels.cuda import source as cuda_source
+from tinyae.kernels.cuda.activation import ActivationKernels
+from tinyae.kernels.cuda.cursor import CursorKernels
+from tinyae.kernels.cuda.dense import DenseKernels
+from tinyae.kernels.cuda.gather import GatherKernels
+from tinyae.kernels.cuda.ladder import RUNGS, LadderKernels
+from tinyae.kernels.cuda.loss import LossKernels
+from tinyae.kernels.cuda.plan import TILES
+from tinyae.kernels.cuda.update import UpdateKernels
+from tinyae.kernels.cuda_host.host import HostRunner, find_compiler
+from tinyae.kernels.grids import MAX_BLOCKS
 
 REALS = ("float32", "float64")
 
@@ -232,8 +232,8 @@ def end_step(cursor: Any, totals: Any, history: Any) -> None:
 
 def implementations_in_python(op: str) -> list[Callable[..., None]]:
     """The same of the numba-cuda column."""
-    from tinyae.kernels import dense_numba_cuda
-    from tinyae.kernels import matmul_ladder_numba_cuda as ladder
+    from tinyae.kernels.cuda_python import dense as dense_numba_cuda
+    from tinyae.kernels.cuda_python import ladder
 
     if op == "matmul":
         return [partial(ladder.matmul, rung) for rung in ladder.RUNGS]
@@ -277,7 +277,7 @@ def run_on_gpu(ops: Sequence[str]) -> None:
     """For NVIDIA's compute-sanitizer: each array has an allocation of its own, no pool's part."""
     import cupy
 
-    from tinyae.kernels.cuda_device import DeviceRunner
+    from tinyae.kernels.cuda.device import DeviceRunner
 
     cupy.cuda.set_allocator(None)
     runner = DeviceRunner()

@@ -12,7 +12,7 @@ import pytest
 from reference import assert_within, dense, normals, poisoned, product_tolerance
 from tinyae.kernels.backend import Backend
 from tinyae.kernels.columns import get_backend
-from tinyae.kernels.matmul_ladder_numba_cuda import RUNGS, matmul
+from tinyae.kernels.cuda_python.ladder import RUNGS, matmul
 
 every_rung = pytest.mark.parametrize("rung", RUNGS)
 
@@ -67,5 +67,5 @@ def test_wrong_arguments_are_refused(device: Backend) -> None:
         matmul("matmul_6_vectors", a, b, c)
     with pytest.raises(ValueError, match=r"c must have shape \(3, 5\), got \(3, 3\)"):
         matmul(RUNGS[0], a, b, device.empty((3, 3), "float32"))
-    with pytest.raises(TypeError, match=r"a must be a tinyae.kernels.numba_cuda.CudaArray, got nu"):
+    with pytest.raises(TypeError, match=r"a must be a tinyae.kernels.cuda_python.target.Cu"):
         matmul(RUNGS[0], np.zeros((3, 4)), b, c)

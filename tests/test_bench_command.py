@@ -13,7 +13,7 @@ import pytest
 
 from tinyae import bench_command
 from tinyae.cli import main
-from tinyae.kernels import cuda_driver
+from tinyae.kernels.cuda import driver as cuda_driver
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
 
@@ -83,7 +83,8 @@ def test_a_wrong_kernel_gets_no_time(
 
 STAND_IN = """
 import dataclasses
-from tinyae.kernels import columns, cuda_driver
+from tinyae.kernels import columns
+from tinyae.kernels.cuda import driver as cuda_driver
 
 cuda_driver.missing_gpu = lambda: ""
 for matmul in ("3xtf32", "tf32"):

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tinyae.kernels import cuda_source
+from tinyae.kernels.cuda import source as cuda_source
 from tinyae.nvidia import Nvrtc, find_nvrtc
 
 ROOT = Path(__file__).parent.parent

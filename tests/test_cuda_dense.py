@@ -13,8 +13,8 @@ from conftest import SIMULATED, cuda_runner
 
 from reference import assert_within, dense, eps, normals, poisoned, product_tolerance
 from tinyae.kernels.backend import Backend
-from tinyae.kernels.dense_cupy import DenseKernels
-from tinyae.kernels.dense_plan import TILES, Plan, Problem, choose
+from tinyae.kernels.cuda.dense import DenseKernels
+from tinyae.kernels.cuda.plan import TILES, Plan, Problem, choose
 
 SIZES = (0, 1, 2, 3, 7, 15, 16, 17, 31, 32, 33, 37, 63, 64, 65, 97, 127, 128, 129)
 
@@ -44,7 +44,7 @@ def shapes(tile: Tile | None, dtype: str) -> Iterator[tuple[tuple[int, int, int]
 
 def dense_kernels(column: Backend, tile: Tile | None, splits: int | None) -> Any:
     if column.name == "numba-cuda":
-        from tinyae.kernels import dense_numba_cuda
+        from tinyae.kernels.cuda_python import dense as dense_numba_cuda
 
         return dense_numba_cuda.DenseKernels(tile, splits)
     return DenseKernels(cuda_runner(column), tile, splits)

@@ -18,9 +18,11 @@ from cuda_sanitize import run_on_gpu
 from test_backend_device import DeviceArray
 
 from tinyae import Autoencoder
-from tinyae.kernels import columns, cuda_driver, cuda_host
+from tinyae.kernels import columns
 from tinyae.kernels.columns import BackendUnavailable, backend_report, get_backend
-from tinyae.kernels.cuda_source import NVRTC_OPTIONS, kernel_names
+from tinyae.kernels.cuda import driver as cuda_driver
+from tinyae.kernels.cuda.source import NVRTC_OPTIONS, kernel_names
+from tinyae.kernels.cuda_host import host as cuda_host
 
 X = np.random.default_rng(0).random((40, 7))
 
@@ -164,9 +166,9 @@ def cupy(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 def forget(monkeypatch: pytest.MonkeyPatch) -> None:
     for key in [key for key in columns._loaded if key.startswith("cupy")]:
         del columns._loaded[key]
-    for name in ("cuda_device", "memory_cupy"):
-        sys.modules.pop(f"tinyae.kernels.{name}", None)
-        package = importlib.import_module("tinyae.kernels")
+    for name in ("device", "memory"):
+        sys.modules.pop(f"tinyae.kernels.cuda.{name}", None)
+        package = importlib.import_module("tinyae.kernels.cuda")
         if hasattr(package, name):
             delattr(package, name)
 
@@ -198,7 +200,7 @@ def test_steps_are_replayed_as_a_graph(cupy: Any) -> None:
 
 def test_an_error_while_recording_is_the_one_that_is_seen(cupy: Any) -> None:
     """And not CuPy's, that a branch was not joined."""
-    from tinyae.kernels.cuda_device import DeviceRunner
+    from tinyae.kernels.cuda.device import DeviceRunner
 
     runner = DeviceRunner()
     x = cupy.array(np.full((1, 1), -1.0), order="C")
@@ -218,7 +220,7 @@ def test_an_error_while_recording_is_the_one_that_is_seen(cupy: Any) -> None:
 
 def test_the_host_runs_ahead_but_not_away(cupy: Any) -> None:
     """At most 2 AHEAD launches wait; the GPU is never waited for while it has fewer than AHEAD."""
-    from tinyae.kernels.cuda_device import AHEAD, DeviceRunner
+    from tinyae.kernels.cuda.device import AHEAD, DeviceRunner
 
     Event.log.clear()
     launched = []
@@ -235,7 +237,7 @@ def test_the_host_runs_ahead_but_not_away(cupy: Any) -> None:
 
 
 def test_a_graph_keeps_its_scratch_memory(cupy: Any) -> None:
-    from tinyae.kernels.cuda_device import DeviceRunner
+    from tinyae.kernels.cuda.device import DeviceRunner
 
     runner = DeviceRunner()
     used = runner.scratch((8,), "float64")
@@ -275,7 +277,7 @@ def test_arrays_on_the_host_are_refused(cupy: Any) -> None:
 
 
 def test_scratch_is_reused_and_grows(cupy: Any) -> None:
-    from tinyae.kernels.cuda_device import DeviceRunner
+    from tinyae.kernels.cuda.device import DeviceRunner
 
     runner = DeviceRunner()
     first = runner.scratch((4, 8), "float64")

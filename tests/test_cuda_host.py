@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinyae.kernels import columns, cuda_host, cuda_source
-from tinyae.kernels.activation_cupy import ActivationKernels
+from tinyae.kernels import columns
 from tinyae.kernels.columns import BackendUnavailable, get_backend
-from tinyae.kernels.cuda_host import CompilerMissing, HostRunner, find_compiler
-from tinyae.kernels.dense_cupy import DenseKernels
-from tinyae.kernels.gather_cupy import GatherKernels
+from tinyae.kernels.cuda import source as cuda_source
+from tinyae.kernels.cuda.activation import ActivationKernels
+from tinyae.kernels.cuda.dense import DenseKernels
+from tinyae.kernels.cuda.gather import GatherKernels
+from tinyae.kernels.cuda_host import host as cuda_host
+from tinyae.kernels.cuda_host.host import CompilerMissing, HostRunner, find_compiler
 
 try:
     find_compiler()

@@ -29,14 +29,15 @@ from reference import (
     poisoned,
     saved_for_backward,
 )
-from tinyae.kernels import random_numpy, update_numpy
-from tinyae.kernels.activation_cupy import ActivationKernels
 from tinyae.kernels.backend import Backend
 from tinyae.kernels.conventions import ACTIVATIONS, DATA, HYPER, LOSSES
-from tinyae.kernels.cuda_runner import Runner
-from tinyae.kernels.gather_cupy import GatherKernels
-from tinyae.kernels.loss_cupy import LossKernels
-from tinyae.kernels.update_cupy import UpdateKernels
+from tinyae.kernels.cuda.activation import ActivationKernels
+from tinyae.kernels.cuda.gather import GatherKernels
+from tinyae.kernels.cuda.loss import LossKernels
+from tinyae.kernels.cuda.runner import Runner
+from tinyae.kernels.cuda.update import UpdateKernels
+from tinyae.kernels.reference import random as random_numpy
+from tinyae.kernels.reference import update as update_numpy
 
 SHAPES = 5 if SIMULATED else 2000
 REALS = ("float32", "float64")

@@ -17,8 +17,8 @@ from typing import NamedTuple
 import pytest
 from cuda_sanitize import REALS, SANITIZERS, environment, fix_addresses, runtime
 
-from tinyae.kernels.cuda_host import CompilerMissing, find_compiler
-from tinyae.kernels.cuda_source import FOLDER, ON_TENSOR_CORES, kernel_names, read_source
+from tinyae.kernels.cuda.source import FOLDER, ON_TENSOR_CORES, kernel_names, read_source
+from tinyae.kernels.cuda_host.host import CompilerMissing, find_compiler
 
 try:
     find_compiler()

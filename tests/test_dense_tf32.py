@@ -20,11 +20,11 @@ from reference import PRODUCT_TOLERANCES as TOLERANCES
 from reference import eps, poisoned, product_tolerance, tolerance_3xtf32
 from tinyae import Autoencoder
 from tinyae.cli import main
-from tinyae.kernels import cuda_source
 from tinyae.kernels.backend import Backend
 from tinyae.kernels.columns import get_backend
-from tinyae.kernels.dense_cupy import SHORT_SUM, DenseKernels
-from tinyae.kernels.dense_plan import TILES
+from tinyae.kernels.cuda import source as cuda_source
+from tinyae.kernels.cuda.dense import SHORT_SUM, DenseKernels
+from tinyae.kernels.cuda.plan import TILES
 
 Array = np.ndarray[Any, Any]
 

@@ -20,8 +20,8 @@ import pytest
 
 from tinyae import doctor, nvidia
 from tinyae.cli import main
-from tinyae.kernels import measured_plans
-from tinyae.kernels.cuda_host import CompilerMissing, find_compiler
+from tinyae.kernels.cuda import measured_plans
+from tinyae.kernels.cuda_host.host import CompilerMissing, find_compiler
 
 DRIVER = """
 #include <stddef.h>

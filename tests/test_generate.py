@@ -15,8 +15,8 @@ from tinyae.generate import (
     traversal,
     within_reach,
 )
-from tinyae.kernels.activation_numpy import activation_forward
 from tinyae.kernels.conventions import ACTIVATIONS
+from tinyae.kernels.reference.activation import activation_forward
 
 
 def codes(n: int = 500) -> np.ndarray:

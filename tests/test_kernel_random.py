@@ -12,7 +12,7 @@ import pytest
 
 from reference import assert_within, call, eps, poisoned
 from tinyae.kernels.backend import Backend
-from tinyae.kernels.random_numpy import CHUNK, _words, philox
+from tinyae.kernels.reference.random import CHUNK, _words, philox
 
 # ---- Philox and the shuffle a second time, in Python integers
 

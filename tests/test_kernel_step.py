@@ -40,13 +40,13 @@ def assert_close(a: Autoencoder, b: Autoencoder, tolerance: float) -> None:
 @pytest.fixture(params=("by samples", "by layers"))
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Both ways of the numba step, whichever the size of the net would choose."""
-    from tinyae.kernels import step_numba
+    from tinyae.kernels.cpu import step as step_numba
 
     monkeypatch.setattr(step_numba, "SMALL_NET", 10**9 if request.param == "by samples" else 0)
     monkeypatch.setattr(step_numba, "SLICE", 16)  # smaller than a thread's share
     monkeypatch.setattr(step_numba, "LEAST", 1)
     monkeypatch.setattr(step_numba, "PART_OF_DW", 200)
-    monkeypatch.setattr("tinyae.kernels.threads_numba.GRAIN", 1)
+    monkeypatch.setattr("tinyae.kernels.cpu.threads.GRAIN", 1)
 
 
 CASES = [

@@ -11,7 +11,7 @@ import pytest
 from reference import assert_within, call, eps
 from tinyae.kernels.backend import Backend
 from tinyae.kernels.conventions import HYPER
-from tinyae.kernels.update_numpy import BLOCK
+from tinyae.kernels.reference.update import BLOCK
 
 STATE = {"sgd": (), "momentum": ("v",), "nesterov": ("v",), "adam": ("m", "v"), "adamw": ("m", "v")}
 every_optimizer = pytest.mark.parametrize("optimizer", STATE)

@@ -10,9 +10,12 @@ import pytest
 
 pytest.importorskip("numba")
 
-from tinyae.kernels import activation_numba, loss_numba, math_numba, update_numba
 from tinyae.kernels.columns import get_backend
-from tinyae.kernels.numba_compile import VECTOR_BYTES, inline
+from tinyae.kernels.cpu import activation as activation_numba
+from tinyae.kernels.cpu import loss as loss_numba
+from tinyae.kernels.cpu import math as math_numba
+from tinyae.kernels.cpu import update as update_numba
+from tinyae.kernels.cpu.compiling import VECTOR_BYTES, inline
 
 get_backend("numba")
 

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 
 from reference import assert_within, dense, normals, poisoned, product_tolerance
-from tinyae.kernels import cuda_source
 from tinyae.kernels.backend import Backend
 from tinyae.kernels.columns import get_backend
-from tinyae.kernels.cuda_host import CompilerMissing, HostRunner, find_compiler
-from tinyae.kernels.cuda_runner import Runner
-from tinyae.kernels.matmul_ladder_cupy import MOST, MOST_BLOCKS_Y, RUNGS, LadderKernels
+from tinyae.kernels.cuda import source as cuda_source
+from tinyae.kernels.cuda.ladder import MOST, MOST_BLOCKS_Y, RUNGS, LadderKernels
+from tinyae.kernels.cuda.runner import Runner
+from tinyae.kernels.cuda_host.host import CompilerMissing, HostRunner, find_compiler
 
 try:
     find_compiler()
@@ -113,7 +113,7 @@ def test_on_the_columns_own_arrays(cuda: Backend, runner: Runner, rung: str, dty
 def test_the_rungs_in_python(dtype: str) -> None:
     """In Numba's simulator they have shapes of their own: simulated_ladder.py."""
     backend = get_backend("numba-cuda")
-    from tinyae.kernels import matmul_ladder_numba_cuda as ladder
+    from tinyae.kernels.cuda_python import ladder
 
     assert set(ladder.RUNGS) == set(RUNGS) - {"matmul_6_vectors"}
     rng = np.random.default_rng(2)

@@ -14,10 +14,12 @@ import pytest
 pytest.importorskip("numba")
 
 from reference import assert_within, awkward_shapes, normals, product_tolerance
-from tinyae.kernels import columns, matmul_ladder_numba, threads_numba
-from tinyae.kernels.matmul_numba import DEPTH, link, product, room_size, share
-from tinyae.kernels.numba_compile import VECTOR_BYTES, jit
-from tinyae.kernels.tile_numba import tile_columns
+from tinyae.kernels import columns
+from tinyae.kernels.cpu import ladder as matmul_ladder_numba
+from tinyae.kernels.cpu import threads as threads_numba
+from tinyae.kernels.cpu.compiling import VECTOR_BYTES, jit
+from tinyae.kernels.cpu.matmul import DEPTH, link, product, room_size, share
+from tinyae.kernels.cpu.tile import tile_columns
 
 columns.get_backend("numba")
 
@@ -102,7 +104,7 @@ def test_processors_with_narrower_vectors(without: str, tmp_path: Path) -> None:
         "host = llvm.get_host_cpu_features()\n"
         f"narrow = {{k: v and not k.startswith({without!r}) for k, v in host.items()}}\n"
         "llvm.get_host_cpu_features = lambda: llvm.targets.FeatureMap(narrow)\n"
-        "from tinyae.kernels.numba_compile import VECTOR_BYTES\n"
+        "from tinyae.kernels.cpu.compiling import VECTOR_BYTES\n"
         f"assert VECTOR_BYTES == {32 if without == 'avx512' else 16}, VECTOR_BYTES\n"
         "sys.exit(pytest.main(['-q', '-k', 'test_product', sys.argv[1]]))\n"
     )

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinyae import kernels
-from tinyae.kernels import columns, cuda_driver
+from tinyae.kernels import columns, cuda_python
 from tinyae.kernels.columns import BackendUnavailable, backend_report, get_backend
-from tinyae.kernels.cuda_driver import missing_gpu
+from tinyae.kernels.cuda import driver as cuda_driver
+from tinyae.kernels.cuda.driver import missing_gpu
 
 TESTS = Path(__file__).parent
 
@@ -85,9 +85,9 @@ def test_without_the_package_the_extras_are_named(monkeypatch: pytest.MonkeyPatc
     forget(monkeypatch)
     monkeypatch.setitem(sys.modules, "numba_cuda", None)
     for name in list(sys.modules):
-        if name.startswith("tinyae.kernels.") and name.endswith("numba_cuda"):
+        if name.startswith("tinyae.kernels.cuda_python."):
             monkeypatch.delitem(sys.modules, name)
-            monkeypatch.delattr(kernels, name.rpartition(".")[2], raising=False)
+            monkeypatch.delattr(cuda_python, name.rpartition(".")[2], raising=False)
     with pytest.raises(BackendUnavailable, match=r'pip install "tinyae\[numba-cuda13\]", or \[num'):
         get_backend("numba-cuda")
 
@@ -103,7 +103,7 @@ def test_a_driver_that_does_not_answer_is_no_backend(monkeypatch: pytest.MonkeyP
 def test_foreign_arrays_are_adopted_without_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     """An import that synchronises its stream would do so at each launch."""
     pytest.importorskip("numba_cuda")
-    from tinyae.kernels import numba_cuda
+    from tinyae.kernels.cuda_python import target as numba_cuda
 
     class Foreign:
         __cuda_array_interface__: dict[str, Any] = {}

@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinyae import kernels
+from tinyae.kernels import cuda_python
 from tinyae.kernels.conventions import HYPER, LOSSES
-from tinyae.kernels.dense_plan import TILES
+from tinyae.kernels.cuda.plan import TILES
 
 try:
     import numba_cuda as _  # noqa: F401  it takes the place of numba.cuda
@@ -29,10 +29,10 @@ try:
 except ImportError as error:
     pytest.skip(f'{error}: pip install "tinyae[numba-cuda13]"', allow_module_level=True)
 
-FOLDER = Path(kernels.__file__).parent
-SUFFIX = "_numba_cuda"
-MODULES = {path.stem.removesuffix(SUFFIX): importlib.import_module(f"tinyae.kernels.{path.stem}")
-           for path in sorted(FOLDER.glob(f"*{SUFFIX}.py"))}  # fmt: skip
+FILES = [path for path in sorted(Path(cuda_python.__file__).parent.glob("*.py"))
+         if path.stem not in ("__init__", "target")]  # fmt: skip
+MODULES = {path.stem: importlib.import_module(f"tinyae.kernels.cuda_python.{path.stem}")
+           for path in FILES}  # fmt: skip
 
 REALS = ("float32", "float64")
 OTHERS = ((7, 5), (8, 0), (12, 0))  # Turing, Ampere, Blackwell
@@ -125,8 +125,8 @@ def call_all(dtype: str) -> None:
     get.random.random_bernoulli(state, 0.5, x)
     get.random.random_bits(state, array(3, dtype="uint32"))
     get.random.random_permutation(state, 3, 0, array(3, dtype="int64"))
-    for rung in get.matmul_ladder.RUNGS:
-        get.matmul_ladder.matmul(rung, x, y, v)
+    for rung in get.ladder.RUNGS:
+        get.ladder.matmul(rung, x, y, v)
 
 
 def launches(dtype: str) -> list[Launch]:
@@ -212,7 +212,7 @@ def test_every_kernel_is_launched_above() -> None:
     launched = {launch.kernel.py_func.__name__ for launch in LAUNCHES}
     decorated = {
         function.name
-        for path in FOLDER.glob(f"*{SUFFIX}.py")
+        for path in FILES
         for function in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(function, ast.FunctionDef)
         and any(ast.unparse(d).partition("(")[0] in ("kernel", "bounded")

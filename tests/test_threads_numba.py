@@ -15,9 +15,11 @@ pytest.importorskip("numba")
 
 import numba
 
-from tinyae.kernels import columns, threads_numba
+from tinyae.kernels import columns
 from tinyae.kernels.columns import get_backend
-from tinyae.kernels.threads_numba import available, launch, limited, threads_for
+from tinyae.kernels.cpu import compiling
+from tinyae.kernels.cpu import threads as threads_numba
+from tinyae.kernels.cpu.threads import available, launch, limited, threads_for
 
 get_backend("numba")
 
@@ -101,8 +103,8 @@ def test_a_forked_process_is_told_what_to_do() -> None:
 
 def test_no_folder_for_the_cache(tmp_path: Path) -> None:
     """Then it is compiled in memory, to the same result, and says so as ever."""
-    nowhere = "from numba.core import caching\ncaching.CacheImpl._locator_classes = []\n" + FIT
-    result = run(nowhere)
+    (tmp_path / "file").touch()
+    result = run(FIT, NUMBA_CACHE_DIR=str(tmp_path / "file"))
     assert result.returncode == 0, result.stderr
     assert result.stdout == run(FIT).stdout
     assert result.stderr.count("tinyae: compiling for this processor") == 1
@@ -113,6 +115,19 @@ def test_what_was_compiled_is_kept() -> None:
     result = run(FIT)
     assert result.returncode == 0
     assert result.stderr == ""
+
+
+@pytest.mark.parametrize("variable", ("NUMBA_CACHE_DIR", "TINYAE_CACHE"))
+def test_what_was_compiled_is_not_beside_the_source(variable: str, tmp_path: Path) -> None:
+    """pip uninstall would leave it behind."""
+    script = (
+        "import numpy as np\nfrom tinyae.kernels.cpu.gather import gather\n"
+        "gather(np.ones((2, 3)), np.zeros(1, np.int32), 1.0, np.ones((1, 3)))\n"
+    )
+    result = run(script, **{"NUMBA_CACHE_DIR": "", variable: str(tmp_path)})
+    assert result.returncode == 0, result.stderr
+    assert list(tmp_path.rglob("*.nbc"))
+    assert not list(Path(compiling.__file__).parent.rglob("*.nb[ci]"))
 
 
 def test_without_openmp_it_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,12 +17,13 @@ import pytest
 
 from tinyae import tuning
 from tinyae.cli import main
-from tinyae.kernels import columns, measured_plans
+from tinyae.kernels import columns
 from tinyae.kernels.backend import Backend
 from tinyae.kernels.columns import BackendUnavailable, cuda_c, get_backend
-from tinyae.kernels.cuda_driver import missing_gpu
-from tinyae.kernels.cuda_host import HostRunner
-from tinyae.kernels.dense_plan import TILES, Plan, Problem, choose
+from tinyae.kernels.cuda import measured_plans
+from tinyae.kernels.cuda.driver import missing_gpu
+from tinyae.kernels.cuda.plan import TILES, Plan, Problem, choose
+from tinyae.kernels.cuda_host.host import HostRunner
 from tinyae.tuning import Tuned, WrongResult, candidates, problems, tune
 
 FORWARD = Problem("fp32", "float32", "dense_forward", 40, 50, 130)
@@ -192,10 +193,10 @@ def test_launches_are_timed_in_a_graph(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_command(
     host: Backend, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    module = ModuleType("tinyae.kernels.cuda_device")
+    module = ModuleType("tinyae.kernels.cuda.device")
     runner = Runner()
     module.DeviceRunner = lambda: runner  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "tinyae.kernels.cuda_device", module)
+    monkeypatch.setitem(sys.modules, "tinyae.kernels.cuda.device", module)
     monkeypatch.setattr(columns, "get_backend", lambda name, matmul: host)
     fastest = clock(runner, "dense_backward_weights_64x64", 1)
     monkeypatch.setattr(tuning, "gpu_timer", lambda runner: fastest)

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from . import streams
 from .classifiers import nearest
 from .config import integer
-from .kernels.random_numpy import random_normal, random_permutation, random_uniform
+from .kernels.reference.random import random_normal, random_permutation, random_uniform
 from .rows import Rows, as_rows, value_range
 
 Floats = NDArray[np.float64]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .kernels.random_numpy import random_uniform
+from .kernels.reference.random import random_uniform
 
 SIDE = 28
 RADIUS = 3.5

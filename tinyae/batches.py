@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from . import streams
 from .kernels.backend import Array, Backend
 from .kernels.columns import get_backend
-from .kernels.random_numpy import random_permutation
+from .kernels.reference.random import random_permutation
 from .rows import Rows
 
 ORDER_CHUNK = 1 << 16  # positions computed at a time

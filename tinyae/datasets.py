@@ -15,7 +15,7 @@ from .ball import SIDE, ball_centres, ball_images
 from .formats import Part, Parts, read_csv, read_npy, read_npz
 from .idx import find_idx, read_idx_parts
 from .images import SUFFIXES, read_images
-from .kernels.random_numpy import random_permutation
+from .kernels.reference.random import random_permutation
 from .rows import Rows, as_rows
 
 Labels = NDArray[np.int64]

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .config import integer
-from .kernels.random_numpy import random_normal, random_uniform
+from .kernels.reference.random import random_normal, random_uniform
 from .rows import as_rows, value_range
 from .streams import state
 

@@ -21,9 +21,9 @@ import numpy as np
 
 from . import nvidia
 from ._version import __version__
-from .kernels import measured_plans
 from .kernels.columns import backend_report
-from .kernels.cuda_host import CompilerMissing, find_compiler
+from .kernels.cuda import measured_plans
+from .kernels.cuda_host.host import CompilerMissing, find_compiler
 
 # extra -> (module, distribution, what it is for)
 EXTRAS = {

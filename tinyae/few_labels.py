@@ -18,7 +18,7 @@ from .augment import NewSamples, add_noise, interpolate, shift_images
 from .classifiers import fit_softmax, knn_predict
 from .datasets import Labels
 from .estimator import Autoencoder
-from .kernels.random_numpy import random_permutation
+from .kernels.reference.random import random_permutation
 from .rows import Rows
 
 Array = NDArray[Any]

@@ -13,7 +13,7 @@ from . import streams
 from .estimator import Autoencoder
 from .kernels.columns import get_backend
 from .kernels.conventions import ACTIVATIONS, HUBER_DELTA, LOSSES
-from .kernels.random_numpy import random_normal, random_uniform
+from .kernels.reference.random import random_normal, random_uniform
 from .model import Network
 
 # The stencil (f(-2h) - 8 f(-h) + 8 f(h) - f(2h)) / 12 h errs by h^4 f'''''/30 and by about

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import streams
-from .kernels.random_numpy import random_normal, random_permutation, random_uniform
+from .kernels.reference.random import random_normal, random_permutation, random_uniform
 
 Array = NDArray[Any]
 

@@ -24,7 +24,7 @@ MOMENTS = {
 
 @dataclass(frozen=True)
 class Hyper:
-    """What stays the same during training; the formulas stand in ``kernels/update_numpy.py``."""
+    """What stays the same during training; formulas: ``kernels/reference/update.py``."""
 
     momentum: float
     betas: tuple[float, float]

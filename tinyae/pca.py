@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .kernels.random_numpy import random_normal
+from .kernels.reference.random import random_normal
 from .rows import Rows, as_rows
 from .streams import state
 

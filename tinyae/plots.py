@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .files import write_atomically
-from .kernels.random_numpy import random_permutation
+from .kernels.reference.random import random_permutation
 from .pca import fit_pca
 from .rows import Array, as_rows
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from .kernels.checks import rows_exist
-from .kernels.gather_numpy import gather
+from .kernels.reference.gather import gather
 
 Array = NDArray[Any]
 

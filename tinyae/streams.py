@@ -1,6 +1,6 @@
 """Who draws which random numbers: every use has its own stream of the one seed.
 
-A Philox state is [key 0, key 1, stream, step]; see ``kernels/random_numpy.py``.
+A Philox state is [key 0, key 1, stream, step]; see ``kernels/reference/random.py``.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from .kernels.conventions import MATMULS
-from .kernels.dense_plan import Plan, Problem
+from .kernels.cuda.plan import Plan, Problem
 from .options import KINDS, command
 from .run_folder import UsageError
 from .tables import table
@@ -54,12 +54,12 @@ def add_commands(commands: Any) -> None:
 
 def _tune(given: argparse.Namespace) -> None:
     from . import tuning
-    from .kernels import measured_plans
     from .kernels.columns import get_backend
+    from .kernels.cuda import measured_plans
 
     wanted = _problems(given)
     backend = get_backend("cupy", given.matmul)  # or says what is missing, and the remedy
-    from .kernels.cuda_device import DeviceRunner
+    from .kernels.cuda.device import DeviceRunner
 
     runner = DeviceRunner()
     timer, device = tuning.gpu_timer(runner), runner.device_name

@@ -1,4 +1,4 @@
-"""Measures how the products of a net are best cut up on a GPU (see ``kernels/dense_plan.py``).
+"""Measures how the products of a net are best cut up on a GPU (see ``kernels/cuda/plan.py``).
 
 Every tile and number of splits that may be worth it is launched on random numbers, compared with
 float64, then timed. Operands lie in the GPU's cache as far as they fit, as they do in training.
@@ -13,11 +13,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .files import write_atomically
-from .kernels import measured_plans
 from .kernels.backend import Backend
-from .kernels.cuda_runner import Runner, blocks
-from .kernels.dense_cupy import DenseKernels
-from .kernels.dense_plan import ENOUGH_BLOCKS, MOST_SPLITS, TILES, Plan, Problem, choose
+from .kernels.cuda import measured_plans
+from .kernels.cuda.dense import DenseKernels
+from .kernels.cuda.plan import ENOUGH_BLOCKS, MOST_SPLITS, TILES, Plan, Problem, choose
+from .kernels.cuda.runner import Runner
+from .kernels.grids import blocks
 
 Work = Callable[[], None]
 Timer = Callable[[Work], float]  # seconds of one call

@@ -1,0 +1,1 @@
+"""The Numba column: compiled for this machine's CPU."""

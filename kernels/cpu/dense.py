@@ -1,0 +1,164 @@
+"""The dense layer: one product forward, two backward, each with its neighbours fused.
+
+    z  = x @ w + b          dw = x.T @ dz
+    y  = act(z)             db = sum of dz over the batch
+                            dx = dz @ w.T, and times act'(layer below) it is that layer's dz
+
+Shapes: x (batch, n_in), w (n_in, n_out), b (n_out,), y and dz (batch, n_out).
+
+Each product is cut among the threads, and each thread finishes its part: bias, activation and
+derivative are applied while it is in the cache. ``..._part`` does one thread's share.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numba import prange
+from numpy.typing import NDArray
+
+from ..conventions import ACTIVATIONS
+from ..scratch import borrow
+from . import activation as activations
+from .compiling import jit
+from .matmul import link, product, room_size, share
+from .threads import launch, threads_for
+
+Array = NDArray[Any]
+
+
+def dense_forward(
+    x: Array, w: Array, b: Array, activation: str, y: Array, pre: Array | None
+) -> None:
+    """y = act(x @ w + b); where ``pre`` is given it receives x @ w + b."""
+    (batch, n_in), n_out = x.shape, w.shape[1]
+    z, code = y if pre is None else pre, ACTIVATIONS.index(activation)
+    threads = threads_for(batch * n_in * n_out)
+    link(x.dtype)
+    room = borrow((threads, room_size(x.itemsize)), x.dtype)
+    launch(
+        _forward, x.reshape(-1), w.reshape(-1), b, code, z.reshape(-1), y.reshape(-1),
+        batch, n_in, n_out, room, threads=threads,
+    )  # fmt: skip
+
+
+def dense_backward_input(dz: Array, w: Array, activation: str, saved: Array, dx: Array) -> None:
+    """dx = (dz @ w.T) * act'(saved): ``activation`` and ``saved`` are the layer below's."""
+    (batch, n_out), n_in = dz.shape, w.shape[0]
+    code, threads = ACTIVATIONS.index(activation), threads_for(batch * n_in * n_out)
+    link(dz.dtype)
+    room = borrow((threads, room_size(dz.itemsize)), dz.dtype)
+    launch(
+        _backward_input, dz.reshape(-1), w.reshape(-1), code, saved.reshape(-1), dx.reshape(-1),
+        batch, n_in, n_out, room, threads=threads,
+    )  # fmt: skip
+
+
+def dense_backward_weights(x: Array, dz: Array, dw: Array, db: Array) -> None:
+    """dw = x.T @ dz and db = dz summed over the batch; both are overwritten."""
+    (batch, n_in), n_out = x.shape, dz.shape[1]
+    threads = threads_for(batch * n_in * n_out)
+    link(x.dtype)
+    room = borrow((threads, room_size(x.itemsize)), x.dtype)
+    launch(
+        _backward_weights, x.reshape(-1), dz.reshape(-1), dw.reshape(-1), db, batch, n_in, n_out,
+        room, threads=threads,
+    )  # fmt: skip
+
+
+@jit(parallel=True)
+def _forward(
+    x: Array, w: Array, b: Array, code: int, z: Array, y: Array, batch: int, n_in: int,
+    n_out: int, room: Array, threads: int,
+) -> None:  # fmt: skip
+    for t in prange(threads):
+        block = share(batch, n_out, t, threads, x)
+        forward_part(x, 0, w, b, code, z, 0, y, 0, n_in, n_out, block, room[t])
+
+
+@jit(parallel=True)
+def _backward_input(
+    dz: Array, w: Array, code: int, saved: Array, dx: Array, batch: int, n_in: int, n_out: int,
+    room: Array, threads: int,
+) -> None:  # fmt: skip
+    for t in prange(threads):
+        block = share(batch, n_in, t, threads, dz)
+        backward_input_part(dz, 0, w, code, saved, 0, dx, 0, n_in, n_out, block, room[t])
+
+
+@jit(parallel=True)
+def _backward_weights(
+    x: Array, dz: Array, dw: Array, db: Array, batch: int, n_in: int, n_out: int, room: Array,
+    threads: int,
+) -> None:  # fmt: skip
+    for t in prange(threads):
+        first, last = n_in * t // threads, n_in * (t + 1) // threads
+        weights_part(
+            x, 0, dz, 0, dw, first * n_out, batch, n_in, n_out, first, last, False, room[t]
+        )
+        first, last = n_out * t // threads, n_out * (t + 1) // threads
+        bias_part(dz, 0, db[first:last], batch, n_out, first, False)
+
+
+@jit()
+def forward_part(
+    x: Array, x_start: int, w: Array, b: Array, code: int, z: Array, z_start: int, y: Array,
+    y_start: int, n_in: int, n_out: int, block: tuple[int, int, int, int], room: Array,
+) -> None:  # fmt: skip
+    """y = act(x @ w + b) for rows and columns of a block; z may be y."""
+    top, bottom, left, right = block
+    product(
+        x, x_start + top * n_in, n_in, 1, w, left, n_out, 1,
+        z, z_start + top * n_out + left, n_out, bottom - top, right - left, n_in, False, room,
+    )  # fmt: skip
+    bias = b[left:right]
+    for i in range(top, bottom):
+        row = z[z_start + i * n_out + left : z_start + i * n_out + right]
+        for j in range(bias.size):
+            row[j] += bias[j]
+        activations.forward(code, row, y[y_start + i * n_out + left : y_start + i * n_out + right])
+
+
+@jit()
+def backward_input_part(
+    dz: Array, dz_start: int, w: Array, code: int, saved: Array, saved_start: int, dx: Array,
+    dx_start: int, n_in: int, n_out: int, block: tuple[int, int, int, int], room: Array,
+) -> None:  # fmt: skip
+    """dx = (dz @ w.T) * act'(saved) for rows and columns of a block."""
+    top, bottom, left, right = block
+    product(
+        dz, dz_start + top * n_out, n_out, 1, w, left * n_out, 1, n_out,
+        dx, dx_start + top * n_in + left, n_in, bottom - top, right - left, n_out, False, room,
+    )  # fmt: skip
+    for i in range(top, bottom):
+        row = dx[dx_start + i * n_in + left : dx_start + i * n_in + right]
+        activations.backward(
+            code, row, saved[saved_start + i * n_in + left : saved_start + i * n_in + right], row
+        )
+
+
+@jit()
+def weights_part(
+    x: Array, x_start: int, dz: Array, dz_start: int, dw: Array, dw_start: int, batch: int,
+    n_in: int, n_out: int, first: int, last: int, add: bool, room: Array,
+) -> None:  # fmt: skip
+    """dw = x.T @ dz for rows first .. last - 1 of dw, written (or added) from dw_start on."""
+    product(
+        x, x_start + first, 1, n_in, dz, dz_start, n_out, 1,
+        dw, dw_start, n_out, last - first, n_out, batch, add, room,
+    )  # fmt: skip
+
+
+@jit()
+def bias_part(
+    dz: Array, dz_start: int, db: Array, batch: int, n_out: int, first: int, add: bool
+) -> None:
+    """db = sum of dz over the batch (or added), for the db.size columns from ``first`` on."""
+    if not add:
+        for j in range(db.size):
+            db[j] = 0
+    for i in range(batch):
+        start = dz_start + i * n_out + first
+        row = dz[start : start + db.size]
+        for j in range(db.size):
+            db[j] += row[j]

@@ -1,0 +1,134 @@
+"""Losses: value and gradient in one pass.
+
+Values are summed over features and over the batch (the caller divides by the number of
+samples); gradients are those of the batch *mean*, so they carry the factor 1 / batch.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import prange
+from numpy.typing import NDArray
+
+from ..conventions import HUBER_DELTA, LOSSES
+from ..scratch import borrow
+from .compiling import jit
+from .math import exp, log1p, sigmoid
+from .threads import launch, threads_for
+
+Array = NDArray[Any]
+
+MSE, BCE, L1, HUBER = range(len(LOSSES))
+COST = 32  # of an element, in multiply-adds
+CHUNK = 1024  # elements at a time: their values stay in the first-level cache
+
+
+def loss(name: str, output: Array, target: Array, gradient: Array, totals: Array) -> None:
+    """gradient = d(mean loss)/d(output); totals = [sum of losses, sum of squared errors].
+
+    For ``bce`` the output is the logit of the reconstruction p = sigmoid(output); for the
+    others it is the reconstruction itself. Sums are taken in float64.
+    """
+    threads = threads_for(COST * output.size)
+    work = borrow((threads, CHUNK), output.dtype)
+    partial = borrow((threads, 2), np.float64, slot=1)
+    launch(
+        _loss, LOSSES.index(name), output.reshape(-1), target.reshape(-1), max(len(output), 1),
+        gradient.reshape(-1), work, partial, threads=threads,
+    )  # fmt: skip
+    np.sum(partial, axis=0, out=totals)
+
+
+@jit(parallel=True)
+def _loss(
+    code: int, output: Array, target: Array, batch: int, gradient: Array, work: Array,
+    partial: Array, threads: int,
+) -> None:  # fmt: skip
+    for t in prange(threads):
+        part = slice(output.size * t // threads, output.size * (t + 1) // threads)
+        partial[t] = 0
+        loss_part(code, output[part], target[part], batch, gradient[part], work[t], partial[t])
+
+
+@jit()
+def loss_part(
+    code: int, output: Array, target: Array, batch: int, gradient: Array, work: Array,
+    totals: Array,
+) -> None:  # fmt: skip
+    """Adds to totals; on one thread, all of one dimension. ``work`` has room for CHUNK values."""
+    for start in range(0, output.size, CHUNK):
+        chunk = slice(start, min(start + CHUNK, output.size))
+        error, values = gradient[chunk], work[: min(CHUNK, output.size - start)]
+        _values(code, output[chunk], target[chunk], error, values)
+        squared = _sum_of_squares(error)
+        totals[0] += squared if code == MSE else _sum(values)
+        totals[1] += squared
+        _slopes(code, error, 1.0 / batch)
+
+
+@jit()
+def _values(code: int, output: Array, target: Array, error: Array, values: Array) -> None:
+    """error = reconstruction - target; values = the loss of each, but for mse."""
+    real = output.dtype.type
+    zero, half, delta = real(0), real(0.5), real(HUBER_DELTA)
+    n = output.size
+    if code == BCE:
+        # -t log p - (1 - t) log(1 - p) = max(z, 0) - z t + log(1 + exp(-|z|))
+        for i in range(n):
+            z, t = output[i], target[i]
+            values[i] = ((zero if z <= zero else z) - z * t) + log1p(exp(-abs(z)))
+            error[i] = sigmoid(z) - t
+    else:
+        for i in range(n):
+            error[i] = output[i] - target[i]
+    if code == L1:
+        for i in range(n):
+            values[i] = abs(error[i])
+    elif code == HUBER:
+        # with c the error clipped to [-delta, delta]: loss = c (error - c / 2), slope = c
+        for i in range(n):
+            e = error[i]
+            c = -delta if e < -delta else (delta if e > delta else e)
+            values[i] = c * (e - half * c)
+
+
+@jit()
+def _slopes(code: int, error: Array, scale: float) -> None:
+    """error becomes the gradient: d(loss)/d(output), times scale."""
+    real = error.dtype.type
+    zero, delta, s = real(0), real(HUBER_DELTA), real(scale)
+    n = error.size
+    if code == MSE:  # 2 e
+        s = real(2) * s
+        for i in range(n):
+            error[i] = s * error[i]
+    elif code == BCE:  # p - t: the sigmoid's derivative has cancelled
+        for i in range(n):
+            error[i] = s * error[i]
+    elif code == L1:
+        for i in range(n):
+            e = error[i]
+            error[i] = s if e > zero else (-s if e < zero else e)
+    elif code == HUBER:
+        for i in range(n):
+            e = error[i]
+            error[i] = s * (-delta if e < -delta else (delta if e > delta else e))
+
+
+@jit(reassociate=True)
+def _sum(values: Array) -> float:
+    total = 0.0
+    for i in range(values.size):
+        total += np.float64(values[i])
+    return total
+
+
+@jit(reassociate=True)
+def _sum_of_squares(values: Array) -> float:
+    """The squares themselves in their dtype: where they overflow, training has diverged."""
+    total = 0.0
+    for i in range(values.size):
+        total += np.float64(values[i] * values[i])
+    return total

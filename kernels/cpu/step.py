@@ -1,0 +1,325 @@
+"""A whole training step in one compiled function: no Python, and few barriers, between layers.
+
+There are two ways to share it among the threads (Amdahl's law decides):
+
+``_by_samples``   Each thread takes its samples through the whole net, forward and back, without
+                  waiting for the others; its activations stay in its own cache. In the end the
+                  threads' gradients are summed, a block of parameters at a time, while the update
+                  passes over them. For nets whose gradient is small.
+``_by_layers``    The threads share each product. A layer's gradient is never stored as a whole:
+                  its rows are used for the update as soon as they are there. For large nets,
+                  which ought to stream through the cache as seldom as possible.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numba import prange
+from numpy.typing import NDArray
+
+from ..backend import StepPlan
+from ..conventions import ACTIVATIONS, LOSSES, NEEDS_INPUT
+from . import activation as activations
+from .activation import IDENTITY
+from .compiling import jit
+from .dense import backward_input_part, bias_part, forward_part, weights_part
+from .loss import CHUNK, loss_part
+from .matmul import link, room_size, share
+from .threads import available, launch, threads_for
+from .update import OPTIMIZERS, scale, sum_of_squares, update_part
+
+Array = NDArray[Any]
+
+# columns of the table of layers: sizes, the activation's code, places of weight and bias in the
+# parameters, and of z and y in the memory of activations (in numbers that each sample has there)
+N_IN, N_OUT, CODE, WEIGHT, BIAS, Z, Y = range(7)
+
+SLICE = 256  # samples that a thread takes through the net at a time
+LEAST = 8  # and the fewest for which another thread, with one more gradient to sum, pays
+BLOCK = 4096  # parameters summed and updated at a time: they stay in the first-level cache
+PART_OF_DW = 49_152  # numbers of a gradient made at a time: they stay in the second-level cache
+SMALL_NET = 600_000  # parameters up to which every thread may have a gradient of its own
+
+
+class NumbaStep:
+    """The compiled step with the memory that it needs."""
+
+    def __init__(self, plan: StepPlan) -> None:
+        self._loss = LOSSES.index(plan.loss)
+        self._optimizer = OPTIMIZERS.index(plan.optimizer)
+        self._values = values = plan.values
+        m, v = (values[:0], values[:0], *plan.moments)[-2:]
+        self._moments = m, v
+        self._n_weights = plan.n_weights
+        self._max_norm = math.inf if plan.clip_norm is None else plan.clip_norm
+
+        link(values.dtype)
+        self._net, width = _table(plan.layers)
+        dtype, most = values.dtype, available()
+        self._by_samples = values.size <= SMALL_NET
+        self._work_per_sample = values.size
+        if self._by_samples:
+            samples = min(SLICE, plan.capacity)
+            most = min(most, max(1, plan.capacity // LEAST))
+            self._gradients = np.empty((most, values.size), dtype)
+            self._y, self._dz = (np.empty((most, samples * width), dtype) for _ in range(2))
+        else:
+            samples = plan.capacity
+            clipped = math.isfinite(self._max_norm)
+            widest = max(n_out for _, n_out, _ in plan.layers)
+            block = max(PART_OF_DW, widest)
+            self._gradients = np.empty((1, values.size if clipped else 0), dtype)
+            self._blocks = np.empty((most, block), dtype)
+            self._y, self._dz = (np.empty(samples * width, dtype) for _ in range(2))
+        self._samples = samples
+        self._work = np.empty((most, CHUNK), dtype)
+        self._room = np.empty((most, room_size(values.itemsize)), dtype)
+        self._partial = np.empty((most, 2))
+
+    def __call__(self, x: Array, target: Array, hyper: Array, totals: Array) -> None:
+        threads = min(threads_for(len(x) * self._work_per_sample), len(self._work))
+        m, v = self._moments
+        common = (
+            x.reshape(-1), target.reshape(-1), len(x), self._samples, self._net, self._values, m, v,
+            hyper, self._n_weights, self._optimizer, self._loss, self._max_norm, self._y, self._dz,
+            self._gradients, self._work, self._partial, self._room, totals,
+        )  # fmt: skip
+        if self._by_samples:
+            launch(_by_samples, *common, threads=threads)
+        else:
+            launch(_by_layers, *common, self._blocks, threads=threads)
+
+
+def _table(layers: tuple[tuple[int, int, str], ...]) -> tuple[Array, int]:
+    """(one row of numbers per layer, numbers that a sample leaves behind in all layers)"""
+    net = np.empty((len(layers), 7), np.int64)
+    weight, bias, width = 0, sum(n_in * n_out for n_in, n_out, _ in layers), 0
+    for i, (n_in, n_out, activation) in enumerate(layers):
+        keeps_input = activation in NEEDS_INPUT
+        y = width + n_out if keeps_input else width
+        net[i] = n_in, n_out, ACTIVATIONS.index(activation), weight, bias, width, y
+        weight, bias, width = weight + n_in * n_out, bias + n_out, y + n_out
+    return net, width
+
+
+@jit(parallel=True)
+def _by_samples(
+    x: Array, target: Array, batch: int, samples: int, net: Array, values: Array, m: Array,
+    v: Array, hyper: Array, n_weights: int, optimizer: int, loss: int, max_norm: float, y: Array,
+    dz: Array, gradients: Array, work: Array, partial: Array, room: Array, totals: Array,
+    threads: int,
+) -> None:  # fmt: skip
+    for t in prange(threads):
+        _through_the_net(
+            x, target, batch, batch * t // threads, batch * (t + 1) // threads, samples, net,
+            values, loss, y[t], dz[t], gradients[t], work[t], partial[t], room[t],
+        )  # fmt: skip
+    _sum_of_threads(partial, threads, totals)
+    if not math.isfinite(totals[0]):
+        return
+    n = values.size
+    shrink = 1.0
+    if max_norm < math.inf:
+        for t in prange(threads):
+            partial[t, 0] = _summed_squares(gradients, threads, n * t // threads,
+                                            n * (t + 1) // threads)  # fmt: skip
+        shrink = _shrink(partial, threads, max_norm)
+    for t in prange(threads):
+        last = n * (t + 1) // threads
+        for first in range(n * t // threads, last, BLOCK):
+            end = min(first + BLOCK, last)
+            if max_norm < math.inf:
+                scale(gradients[0, first:end], shrink)
+            else:
+                _sum_gradients(gradients, threads, first, end)
+            update_part(optimizer, values, gradients[0], first, m, v, hyper, n_weights, first, end)
+
+
+@jit()
+def _through_the_net(
+    x: Array, target: Array, batch: int, first: int, last: int, samples: int, net: Array,
+    values: Array, loss: int, y: Array, dz: Array, gradient: Array, work: Array, totals: Array,
+    room: Array,
+) -> None:  # fmt: skip
+    """Gradient and totals of samples first .. last - 1, some at a time."""
+    totals[0] = totals[1] = 0
+    for top in range(first, max(last, first + 1), samples):
+        n, add = min(samples, last - top), top > first
+        for i in range(len(net)):
+            block = (0, n, 0, net[i, N_OUT])
+            _layer_forward(i, x, top, samples, net, values, y, block, room)
+        _loss(target, top, 0, n, batch, samples, net, loss, y, dz, work, totals)
+        for i in range(len(net) - 1, -1, -1):
+            n_in, n_out, b = net[i, N_IN], net[i, N_OUT], net[i, BIAS]
+            below, below_at = _below(i, x, top, samples, net, y)
+            dz_at = net[i, Z] * samples
+            weights_part(
+                below, below_at, dz, dz_at, gradient, net[i, WEIGHT], n, n_in, n_out, 0, n_in, add,
+                room,
+            )  # fmt: skip
+            bias_part(dz, dz_at, gradient[b : b + n_out], n, n_out, 0, add)
+            if i > 0:
+                _layer_backward(i, samples, net, values, y, dz, (0, n, 0, n_in), room)
+
+
+@jit(parallel=True)
+def _by_layers(
+    x: Array, target: Array, batch: int, samples: int, net: Array, values: Array, m: Array,
+    v: Array, hyper: Array, n_weights: int, optimizer: int, loss: int, max_norm: float, y: Array,
+    dz: Array, gradients: Array, work: Array, partial: Array, room: Array, totals: Array,
+    blocks: Array, threads: int,
+) -> None:  # fmt: skip
+    for i in range(len(net)):
+        for t in prange(threads):
+            block = share(batch, net[i, N_OUT], t, threads, x)
+            _layer_forward(i, x, 0, samples, net, values, y, block, room[t])
+    for t in prange(threads):
+        partial[t] = 0
+        first, last = batch * t // threads, batch * (t + 1) // threads
+        _loss(target, 0, first, last, batch, samples, net, loss, y, dz, work[t], partial[t])
+    _sum_of_threads(partial, threads, totals)
+    if not math.isfinite(totals[0]):
+        return
+    clipped = max_norm < math.inf
+    # a layer's weights are updated when its dz has gone down, together with the next descent
+    for i in range(len(net), -1, -1):
+        for t in prange(threads):
+            if i < len(net):
+                _layer_update(
+                    i, t, threads, x, batch, samples, net, values, m, v, hyper, n_weights,
+                    optimizer, clipped, y, dz, gradients[0], blocks[t], room[t],
+                )  # fmt: skip
+            if i > 1:
+                block = share(batch, net[i - 1, N_IN], t, threads, x)
+                _layer_backward(i - 1, samples, net, values, y, dz, block, room[t])
+    if clipped:
+        n = values.size
+        for t in prange(threads):
+            first, last = n * t // threads, n * (t + 1) // threads
+            partial[t, 0] = sum_of_squares(gradients[0, first:last])
+        shrink = _shrink(partial, threads, max_norm)
+        for t in prange(threads):
+            first, last = n * t // threads, n * (t + 1) // threads
+            scale(gradients[0, first:last], shrink)
+            update_part(optimizer, values, gradients[0], first, m, v, hyper, n_weights, first, last)
+
+
+@jit()
+def _below(i: int, x: Array, top: int, samples: int, net: Array, y: Array) -> tuple[Array, int]:
+    """(array, place) of layer i's input: the samples from ``top`` on, or the layer below's y."""
+    return (x, top * net[0, N_IN]) if i == 0 else (y, net[i - 1, Y] * samples)
+
+
+@jit()
+def _layer_forward(
+    i: int, x: Array, top: int, samples: int, net: Array, values: Array, y: Array,
+    block: tuple[int, int, int, int], room: Array,
+) -> None:  # fmt: skip
+    """Rows and columns of layer i's y."""
+    n_in, n_out, code, w, b, z_at, y_at = net[i]
+    below, below_at = _below(i, x, top, samples, net, y)
+    forward_part(
+        below, below_at, values[w : w + n_in * n_out], values[b : b + n_out], code,
+        y, z_at * samples, y, y_at * samples, n_in, n_out, block, room,
+    )  # fmt: skip
+
+
+@jit()
+def _layer_backward(
+    i: int, samples: int, net: Array, values: Array, y: Array, dz: Array,
+    block: tuple[int, int, int, int], room: Array,
+) -> None:  # fmt: skip
+    """Rows and columns of the dz of the layer below, from layer i's."""
+    n_in, n_out, _, w, _, z_at, _ = net[i]
+    code, z_below = net[i - 1, CODE], net[i - 1, Z] * samples
+    backward_input_part(
+        dz, z_at * samples, values[w : w + n_in * n_out], code, y, z_below, dz, z_below,
+        n_in, n_out, block, room,
+    )  # fmt: skip
+
+
+@jit()
+def _loss(
+    target: Array, top: int, first: int, last: int, batch: int, samples: int, net: Array, loss: int,
+    y: Array, dz: Array, work: Array, totals: Array,
+) -> None:  # fmt: skip
+    """Adds to totals, and makes the last layer's dz, for rows first .. last - 1 of its y.
+
+    Row 0 of y belongs to sample ``top`` of the targets.
+    """
+    end = len(net) - 1
+    width, code, z_at, y_at = net[end, N_OUT], net[end, CODE], net[end, Z], net[end, Y]
+    rows = slice(first * width, last * width)
+    output, gradient = y[y_at * samples :][rows], dz[z_at * samples :][rows]
+    loss_part(loss, output, target[top * width :][rows], batch, gradient, work, totals)
+    if code != IDENTITY:
+        activations.backward(code, gradient, y[z_at * samples :][rows], gradient)
+
+
+@jit()
+def _layer_update(
+    i: int, t: int, threads: int, x: Array, batch: int, samples: int, net: Array, values: Array,
+    m: Array, v: Array, hyper: Array, n_weights: int, optimizer: int, clipped: bool, y: Array,
+    dz: Array, gradient: Array, block: Array, room: Array,
+) -> None:  # fmt: skip
+    """The thread's rows of dw and columns of db, and the update of these parameters."""
+    n_in, n_out, _, w, b, z_at, _ = net[i]
+    below, below_at = _below(i, x, 0, samples, net, y)
+    dz_at = z_at * samples
+    last = n_in * (t + 1) // threads
+    rows = block.size // n_out
+    for first in range(n_in * t // threads, last, rows):
+        end = min(first + rows, last)
+        place = w + first * n_out
+        out, out_at = (gradient, place) if clipped else (block, 0)
+        weights_part(
+            below, below_at, dz, dz_at, out, out_at, batch, n_in, n_out, first, end, False, room
+        )
+        if not clipped:
+            update_part(optimizer, values, block, 0, m, v, hyper, n_weights, place, w + end * n_out)
+    first, end = n_out * t // threads, n_out * (t + 1) // threads
+    db = gradient[b + first : b + end] if clipped else block[: end - first]
+    bias_part(dz, dz_at, db, batch, n_out, first, False)
+    if not clipped:
+        update_part(optimizer, values, db, 0, m, v, hyper, n_weights, b + first, b + end)
+
+
+@jit()
+def _sum_of_threads(partial: Array, threads: int, totals: Array) -> None:
+    """In the order of the threads, so that two runs have the same bits."""
+    totals[0] = totals[1] = 0
+    for t in range(threads):
+        totals[0] += partial[t, 0]
+        totals[1] += partial[t, 1]
+
+
+@jit()
+def _sum_gradients(gradients: Array, threads: int, first: int, last: int) -> None:
+    total = gradients[0, first:last]
+    for t in range(1, threads):
+        other = gradients[t, first:last]
+        for i in range(total.size):
+            total[i] += other[i]
+
+
+@jit()
+def _summed_squares(gradients: Array, threads: int, first: int, last: int) -> float:
+    square = 0.0
+    for start in range(first, last, BLOCK):
+        end = min(start + BLOCK, last)
+        _sum_gradients(gradients, threads, start, end)
+        square += sum_of_squares(gradients[0, start:end])
+    return square
+
+
+@jit()
+def _shrink(squares: Array, threads: int, max_norm: float) -> float:
+    """The factor that bounds the gradient's norm; 1 where the norm is not finite."""
+    total = 0.0
+    for t in range(threads):
+        total += squares[t, 0]
+    norm = math.sqrt(total)
+    return max_norm / norm if max_norm < norm < math.inf else 1.0

@@ -1,0 +1,73 @@
+// Losses: value and gradient in one pass over output and target (see reference/loss.py).
+//
+// Two stages: loss_elements leaves one pair of sums per block, loss_totals adds the pairs up. Both
+// add in a fixed order and in double, so that two runs give the same bits.
+
+#include "elementwise.cuh"
+#include "reduce.cuh"
+
+struct Pair {
+    REAL output, target;
+};
+
+struct Term {
+    REAL value, slope, error;  // loss, d loss / d output, reconstruction - target
+};
+
+// One element: output is the reconstruction, for bce its logit.
+__device__ inline Term loss_term(int loss, REAL output, REAL target) {
+    REAL error = output - target;
+    switch (loss) {
+    case LOSS_BCE: {
+        // -t log p - (1 - t) log(1 - p) = max(z, 0) - z t + log(1 + exp(-|z|)), p = sigmoid(z)
+        // One exp for both: in double the assembler spills for sm_120 if it meets two.
+        REAL z = output, e = exp(-fabs(z)), p = (z >= 0 ? (REAL)1 : e) / (1 + e);
+        REAL value = (z < 0 ? (REAL)0 : z) - z * target + log1p(e);
+        return {value, p - target, p - target};
+    }
+    case LOSS_L1: {
+        REAL sign = error > 0 ? (REAL)1 : error < 0 ? (REAL)-1 : error;  // NaN passes
+        return {fabs(error), sign, error};
+    }
+    case LOSS_HUBER: {
+        // with c the error clipped to [-delta, delta]: loss = c (error - c / 2), slope = c
+        REAL c = error < -HUBER_DELTA ? -HUBER_DELTA : error > HUBER_DELTA ? HUBER_DELTA : error;
+        return {c * (error - c / 2), c, error};
+    }
+    default: return {error * error, 2 * error, error};  // mse
+    }
+}
+
+// gradient = slope * scale (scale = 1 / batch); parts[block] = sum of losses, and after all of
+// these parts[gridDim.x + block] = sum of squared errors
+extern "C" __global__ void __launch_bounds__(REDUCE_THREADS) loss_elements(
+    int loss, const REAL *output, const REAL *target, REAL scale, REAL *gradient, double *parts,
+    long long n) {
+    __shared__ double shared_value[REDUCE_THREADS], shared_square[REDUCE_THREADS];
+    double value = 0, square = 0;
+    auto read = [&](long long i) { return Pair{output[i], target[i]}; };
+    for_each(n, read, [&](long long i, Pair pair) {
+        Term term = loss_term(loss, pair.output, pair.target);
+        gradient[i] = term.slope * scale;
+        value += term.value;
+        square += term.error * term.error;
+    });
+    value = block_sum(value, shared_value);
+    square = block_sum(square, shared_square);
+    if (threadIdx.x == 0) {
+        parts[blockIdx.x] = value;
+        parts[gridDim.x + blockIdx.x] = square;
+    }
+}
+
+// totals = [sum of losses, sum of squared errors], of n_parts pairs; one block
+extern "C" __global__ void __launch_bounds__(REDUCE_THREADS) loss_totals(
+    const double *parts, int n_parts, double *totals) {
+    __shared__ double shared_value[REDUCE_THREADS], shared_square[REDUCE_THREADS];
+    double value = sum_parts(parts, n_parts, shared_value);
+    double square = sum_parts(parts + n_parts, n_parts, shared_square);
+    if (threadIdx.x == 0) {
+        totals[0] = value;
+        totals[1] = square;
+    }
+}

@@ -1,0 +1,38 @@
+"""What the CUDA C launchers need of the thing that runs them: CuPy on a GPU, or the host."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
+
+from ..grids import Array, Dim
+
+
+class Runner(Protocol):
+    name: str
+    array_type: type[Any]
+
+    def launch(
+        self, file: str, kernel: str, dtype: str, grid: Dim, block: Dim, args: tuple[Any, ...]
+    ) -> None:
+        """Runs ``kernel`` of ``file``, compiled with REAL = dtype.
+
+        args: arrays, passed as pointers, and NumPy scalars of just the kernel's types.
+        """
+
+    def record(self, work: Callable[[], None]) -> Callable[[], None]:
+        """Notes the launches that ``work`` makes without running them; the result runs them.
+
+        ``work`` has been run before, so that kernels are compiled and scratch memory is there.
+        """
+
+    def aside(self) -> AbstractContextManager[None]:
+        """While recording, launches in this ``with`` block may run beside what follows it, up to
+        ``join``. They must have scratch memory of their own. Elsewhere it does nothing."""
+
+    def join(self) -> None:
+        """What was launched aside comes before what follows."""
+
+    def scratch(self, shape: tuple[int, ...], dtype: str, slot: int = 0) -> Array:
+        """Uninitialised memory, valid until the slot is asked for again; allocated only to grow."""

@@ -1,0 +1,64 @@
+"""The text of a .cu file, ready for a compiler: NVRTC through CuPy, or C++ on the host.
+
+The sources include no system headers, so that NVRTC compiles them at once. Numbers that all
+columns share come from ``conventions.py`` as #defines; ``#include "x.cuh"`` is resolved here.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from pathlib import Path
+
+from .. import conventions
+
+FOLDER = Path(__file__).parent
+
+NVRTC_OPTIONS = ("-std=c++17", "-lineinfo")  # CuPy adds -ftz=true
+
+REALS = {"float32": "float", "float64": "double"}
+
+# Their kernels are there for float32 alone, and from compute capability 8.0 on.
+ON_TENSOR_CORES = ("dense_3xtf32.cu", "dense_tf32.cu")
+
+_INCLUDE = re.compile(r'^#include "(\w+\.cuh)"$', re.MULTILINE)
+_KERNEL = re.compile(r'extern "C" __global__ void(?:\s+__launch_bounds__\([^)]*\))?\s+(\w+)\(')
+
+
+@cache
+def defines(dtype: str) -> str:
+    """#define lines for one dtype: REAL, and names and numbers of ``conventions``."""
+    c = conventions
+    lines = [f"#define REAL {REALS[dtype]}", f"#define REAL_IS_DOUBLE {int(dtype == 'float64')}"]
+    numbered = {
+        "ACTIVATION": c.ACTIVATIONS, "LOSS": c.LOSSES, "HYPER": c.HYPER, "DATA": c.DATA,
+    }  # fmt: skip
+    for prefix, names in numbered.items():
+        lines += [f"#define {prefix}_{name.upper()} {i}" for i, name in enumerate(names)]
+    lines.append(f"#define HYPER_COUNT {len(c.HYPER)}")
+    for name in ("LEAKY_SLOPE", "GELU_SCALE", "GELU_CUBIC", "HUBER_DELTA"):
+        lines.append(f"#define {name} ((REAL){getattr(c, name)!r})")
+    for i in (0, 1):
+        lines.append(f"#define PHILOX_MULTIPLIER{i} {c.PHILOX_MULTIPLIERS[i]:#x}u")
+        lines.append(f"#define PHILOX_WEYL{i} {c.PHILOX_WEYL[i]:#x}u")
+    for name in ("PHILOX_ROUNDS", "FEISTEL_ROUNDS", "FEISTEL_STREAM"):
+        lines.append(f"#define {name} {getattr(c, name)}")
+    return "\n".join(lines) + "\n"
+
+
+@cache
+def read_source(file: str) -> str:
+    """The file with its includes in place; #line keeps errors and debuggers in the right file."""
+    path = FOLDER / file
+
+    def included(match: re.Match[str]) -> str:
+        line = text[: match.start()].count("\n") + 2
+        return f'{read_source(match[1])}\n#line {line} "{path}"'
+
+    text = path.read_text()
+    return f'#line 1 "{path}"\n' + _INCLUDE.sub(included, text)
+
+
+def kernel_names(source: str) -> list[str]:
+    """The kernels of a source text, in order."""
+    return _KERNEL.findall(source)

@@ -1,0 +1,1 @@
+"""The CUDA C sources compiled by a C++ compiler and run on the CPU."""

@@ -1,0 +1,1 @@
+"""The Numba CUDA column: the kernels of ``cuda`` in Python."""

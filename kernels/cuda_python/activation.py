@@ -1,0 +1,116 @@
+"""Activations and their derivatives in Numba CUDA (see activation.cu and activation.cuh).
+
+``real`` is the type that a kernel computes in, REAL of the .cu files. Numba takes a bare 1 or 0.5
+for a number of 64 bits and would widen all that it meets: hence real(1).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ..conventions import ACTIVATIONS, GELU_CUBIC, GELU_SCALE, LEAKY_SLOPE
+from ..grids import MAX_BLOCKS, Array, Dim, blocks
+from .target import cuda, device, kernel, launch
+
+IDENTITY, RELU, LEAKY_RELU, ELU, SIGMOID, TANH, SOFTPLUS, SILU, GELU = range(len(ACTIVATIONS))
+
+# A block of an elementwise kernel: a warp takes 32 neighbours of a row, eight warps eight rows.
+WARPS: Dim = (32, 8, 1)
+
+
+def grid_of_rows(rows: int) -> Dim:
+    return (max(1, min(blocks(rows, WARPS[1]), MAX_BLOCKS)), 1, 1)
+
+
+def activation_forward(x: Array, activation: str, y: Array) -> None:
+    """y = act(x); y may be x"""
+    if x.size:
+        code = ACTIVATIONS.index(activation)
+        launch(forward_kernel, grid_of_rows(len(x)), WARPS, code, x, y)
+
+
+def activation_backward(dy: Array, activation: str, saved: Array, dx: Array) -> None:
+    """dx = dy * act'(saved); dx may be dy"""
+    if dy.size:
+        code = ACTIVATIONS.index(activation)
+        launch(backward_kernel, grid_of_rows(len(dy)), WARPS, code, dy, saved, dx)
+
+
+@device
+def sigmoid_of(x: Any, real: Any) -> Any:
+    e = math.exp(-abs(x))  # never overflows
+    return (real(1) if x >= real(0) else e) / (real(1) + e)
+
+
+@device
+def gelu_tanh(x: Any, real: Any) -> Any:
+    return math.tanh(real(GELU_SCALE) * x * (real(1) + real(GELU_CUBIC) * x * x))
+
+
+@device
+def activate(activation: int, x: Any, real: Any) -> Any:
+    """y = act(x)"""
+    zero, one, half = real(0), real(1), real(0.5)
+    if activation == RELU:
+        return zero if x < zero else x  # NaN passes
+    if activation == LEAKY_RELU:
+        return real(LEAKY_SLOPE) * x if x < zero else x
+    if activation == ELU:
+        return math.expm1(x) if x < zero else x
+    if activation == SIGMOID:
+        return sigmoid_of(x, real)
+    if activation == TANH:
+        return math.tanh(x)
+    if activation == SOFTPLUS:
+        return (zero if x < zero else x) + math.log1p(math.exp(-abs(x)))
+    if activation == SILU:
+        return x * sigmoid_of(x, real)
+    if activation == GELU:
+        return x * (one + gelu_tanh(x, real)) * half
+    return x
+
+
+@device
+def activation_slope(activation: int, saved: Any, real: Any) -> Any:
+    """act' from the output y, or for silu and gelu from the input x"""
+    zero, one, half = real(0), real(1), real(0.5)
+    x = y = saved
+    if activation == RELU:
+        return one if y > zero else zero
+    if activation == LEAKY_RELU:
+        return one if y > zero else real(LEAKY_SLOPE)
+    if activation == ELU:
+        return one if y > zero else y + one
+    if activation == SIGMOID:
+        return y * (one - y)
+    if activation == TANH:
+        return one - y * y
+    if activation == SOFTPLUS:
+        return -math.expm1(-y)
+    if activation == SILU:
+        s = sigmoid_of(x, real)
+        return s * (one + x * (one - s))
+    if activation == GELU:
+        t = gelu_tanh(x, real)
+        inner = real(GELU_SCALE) * (one + real(3 * GELU_CUBIC) * x * x)
+        return (one + t + x * (one - t * t) * inner) * half
+    return one
+
+
+@kernel
+def forward_kernel(activation: int, x: Array, y: Array) -> None:
+    rows, columns = x.shape
+    first = cuda.blockIdx.x * cuda.blockDim.y + cuda.threadIdx.y
+    for i in range(first, rows, cuda.gridDim.x * cuda.blockDim.y):
+        for j in range(cuda.threadIdx.x, columns, cuda.blockDim.x):
+            y[i, j] = activate(activation, x[i, j], x.dtype.type)
+
+
+@kernel
+def backward_kernel(activation: int, dy: Array, saved: Array, dx: Array) -> None:
+    rows, columns = dy.shape
+    first = cuda.blockIdx.x * cuda.blockDim.y + cuda.threadIdx.y
+    for i in range(first, rows, cuda.gridDim.x * cuda.blockDim.y):
+        for j in range(cuda.threadIdx.x, columns, cuda.blockDim.x):
+            dx[i, j] = dy[i, j] * activation_slope(activation, saved[i, j], dy.dtype.type)

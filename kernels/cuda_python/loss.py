@@ -1,0 +1,90 @@
+"""Losses in Numba CUDA: value and gradient in one pass over output and target (see loss.cu).
+
+Two stages: loss_elements leaves one pair of sums per block, loss_totals adds the pairs up. Both
+add in a fixed order and in float64, so that two runs give the same bits.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ..conventions import HUBER_DELTA, LOSSES
+from ..grids import MAX_PARTS, THREADS, Array, blocks
+from .activation import WARPS
+from .memory import scratch
+from .reduce import REDUCE_THREADS, block_sum, sum_parts
+from .target import cuda, device, kernel, launch
+
+MSE, BCE, L1, HUBER = range(len(LOSSES))
+
+
+def loss(name: str, output: Array, target: Array, gradient: Array, totals: Array) -> None:
+    """gradient of the batch mean; totals = [sum of losses, sum of squared errors], float64"""
+    n_parts = max(1, min(blocks(len(output), WARPS[1]), MAX_PARTS))
+    parts = scratch((2, n_parts), "float64")
+    code = LOSSES.index(name)
+    launch(loss_elements, (n_parts, 1, 1), WARPS, code, output, target, gradient, parts)
+    launch(loss_totals, (1, 1, 1), THREADS, parts, totals)
+
+
+@device
+def loss_term(loss: int, output: Any, target: Any, real: Any) -> Any:
+    """(value, d value / d output, reconstruction - target) of one element.
+
+    output is the reconstruction, for bce its logit.
+    """
+    zero, one, two = real(0), real(1), real(2)
+    error = output - target
+    if loss == BCE:
+        # -t log p - (1 - t) log(1 - p) = max(z, 0) - z t + log(1 + exp(-|z|)), p = sigmoid(z)
+        z, e = output, math.exp(-abs(output))
+        p = (one if z >= zero else e) / (one + e)
+        value = (zero if z < zero else z) - z * target + math.log1p(e)
+        return value, p - target, p - target
+    if loss == L1:
+        sign = one if error > zero else -one if error < zero else error  # NaN passes
+        return abs(error), sign, error
+    if loss == HUBER:
+        # with c the error clipped to [-delta, delta]: loss = c (error - c / 2), slope = c
+        delta = real(HUBER_DELTA)
+        c = -delta if error < -delta else delta if error > delta else error
+        return c * (error - c / two), c, error
+    return error * error, two * error, error
+
+
+@kernel
+def loss_elements(loss: int, output: Array, target: Array, gradient: Array, parts: Array) -> None:
+    """gradient = slope / batch; parts[:, block] = sums of losses and of squared errors"""
+    shared_value = cuda.shared.array(REDUCE_THREADS, "float64")
+    shared_square = cuda.shared.array(REDUCE_THREADS, "float64")
+    real = output.dtype.type
+    rows, columns = output.shape
+    scale = real(1.0 / max(rows, 1))
+    value, square = 0.0, 0.0
+    first = cuda.blockIdx.x * cuda.blockDim.y + cuda.threadIdx.y
+    for i in range(first, rows, cuda.gridDim.x * cuda.blockDim.y):
+        for j in range(cuda.threadIdx.x, columns, cuda.blockDim.x):
+            of_one, slope, error = loss_term(loss, output[i, j], target[i, j], real)
+            gradient[i, j] = slope * scale
+            value += of_one
+            square += error * error
+    t = cuda.threadIdx.y * cuda.blockDim.x + cuda.threadIdx.x
+    value = block_sum(value, t, shared_value)
+    square = block_sum(square, t, shared_square)
+    if t == 0:
+        parts[0, cuda.blockIdx.x] = value
+        parts[1, cuda.blockIdx.x] = square
+
+
+@kernel
+def loss_totals(parts: Array, totals: Array) -> None:
+    """totals = the sum of each of the two rows of parts; one block"""
+    shared_value = cuda.shared.array(REDUCE_THREADS, "float64")
+    shared_square = cuda.shared.array(REDUCE_THREADS, "float64")
+    t = cuda.threadIdx.x
+    value = sum_parts(parts[0], t, shared_value)
+    square = sum_parts(parts[1], t, shared_square)
+    if t == 0:
+        totals[0] = value
+        totals[1] = square

@@ -1,0 +1,1 @@
+"""The NumPy column: the reference for all others, and the one to learn from."""

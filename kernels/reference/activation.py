@@ -1,0 +1,136 @@
+"""Activations and their derivatives.
+
+Backward takes the activation's *output* y wherever the derivative can be had from it.
+Only silu and gelu are not monotonic, so two inputs may share one output: they keep
+their input instead (``conventions.NEEDS_INPUT``).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..conventions import GELU_CUBIC, GELU_SCALE, LEAKY_SLOPE
+from ..scratch import borrow
+
+Array = NDArray[Any]
+
+
+def activation_forward(x: Array, activation: str, y: Array) -> None:
+    """y = act(x), elementwise; y may be x itself."""
+    if activation == "identity":
+        if y is not x:
+            np.copyto(y, x)
+    elif activation == "relu":
+        np.maximum(x, 0, out=y)
+    elif activation == "leaky_relu":  # max(x, 0.01 x)
+        scaled = np.multiply(x, LEAKY_SLOPE, out=borrow(x.shape, x.dtype))
+        np.maximum(x, scaled, out=y)
+    elif activation == "elu":  # max(x, 0) + exp(min(x, 0)) - 1
+        negative = np.minimum(x, 0, out=borrow(x.shape, x.dtype))
+        np.expm1(negative, out=negative)
+        np.maximum(x, 0, out=y)
+        y += negative
+    elif activation == "sigmoid":
+        sigmoid(x, y)
+    elif activation == "tanh":
+        np.tanh(x, out=y)
+    elif activation == "softplus":  # log(1 + exp(x)) = max(x, 0) + log(1 + exp(-|x|))
+        tail = np.abs(x, out=borrow(x.shape, x.dtype))
+        np.negative(tail, out=tail)
+        np.exp(tail, out=tail)
+        np.log1p(tail, out=tail)
+        np.maximum(x, 0, out=y)
+        y += tail
+    elif activation == "silu":  # x sigmoid(x)
+        s = borrow(x.shape, x.dtype, slot=1)
+        sigmoid(x, s)
+        np.multiply(x, s, out=y)
+    elif activation == "gelu":  # x (1 + tanh(inner(x))) / 2
+        t = _gelu_tanh(x)
+        t += 1
+        t *= 0.5
+        np.multiply(x, t, out=y)
+    else:
+        raise ValueError(f"activation {activation!r} has no NumPy kernel")
+
+
+def activation_backward(dy: Array, activation: str, saved: Array, dx: Array) -> None:
+    """dx = dy * act'(...), elementwise; dx may be dy itself.
+
+    ``saved`` is the output y of ``activation_forward``, or for silu and gelu its input x.
+    """
+    y = x = saved
+    if activation == "identity":
+        if dx is not dy:
+            np.copyto(dx, dy)
+        return
+    slope = borrow(saved.shape, saved.dtype)
+    if activation == "relu":  # 1 where y > 0, else 0
+        np.greater(y, 0, out=slope)
+    elif activation == "leaky_relu":  # 1 where y > 0, else 0.01
+        np.greater(y, 0, out=slope)
+        slope *= 1 - LEAKY_SLOPE
+        slope += LEAKY_SLOPE
+    elif activation == "elu":  # 1 where y > 0, else exp(x) = y + 1
+        np.minimum(y, 0, out=slope)
+        slope += 1
+    elif activation == "sigmoid":  # y (1 - y)
+        np.subtract(1, y, out=slope)
+        slope *= y
+    elif activation == "tanh":  # 1 - y^2
+        np.multiply(y, y, out=slope)
+        np.subtract(1, slope, out=slope)
+    elif activation == "softplus":  # sigmoid(x) = 1 - exp(-y)
+        np.negative(y, out=slope)
+        np.expm1(slope, out=slope)
+        np.negative(slope, out=slope)
+    elif activation == "silu":  # s + x s (1 - s), s = sigmoid(x)
+        s = borrow(x.shape, x.dtype, slot=1)
+        sigmoid(x, s)
+        np.subtract(1, s, out=slope)
+        slope *= x
+        slope += 1
+        slope *= s
+    elif activation == "gelu":  # (1 + t) / 2 + x (1 - t^2) inner'(x) / 2, t = tanh(inner(x))
+        t = _gelu_tanh(x)
+        inner = borrow(x.shape, x.dtype, slot=2)  # inner'(x) = scale (1 + 3 cubic x^2)
+        np.multiply(x, x, out=inner)
+        inner *= 3 * GELU_CUBIC
+        inner += 1
+        inner *= GELU_SCALE
+        np.multiply(t, t, out=slope)
+        np.subtract(1, slope, out=slope)
+        slope *= inner
+        slope *= x
+        slope += t
+        slope += 1
+        slope *= 0.5
+    else:
+        raise ValueError(f"activation {activation!r} has no NumPy kernel")
+    np.multiply(dy, slope, out=dx)
+
+
+def sigmoid(x: Array, y: Array) -> None:
+    """y = 1 / (1 + exp(-x)) as exp(min(x, 0)) / (1 + exp(-|x|)), which never overflows."""
+    denominator = np.abs(x, out=borrow(x.shape, x.dtype))
+    np.negative(denominator, out=denominator)
+    np.exp(denominator, out=denominator)
+    denominator += 1
+    np.minimum(x, 0, out=y)
+    np.exp(y, out=y)
+    y /= denominator
+
+
+def _gelu_tanh(x: Array) -> Array:
+    """tanh(sqrt(2 / pi) (x + 0.044715 x^3)) in scratch slot 1 (Hendrycks and Gimpel 2016)."""
+    t: Array = borrow(x.shape, x.dtype, slot=1)
+    np.multiply(x, x, out=t)
+    t *= GELU_CUBIC
+    t += 1
+    t *= x
+    t *= GELU_SCALE
+    np.tanh(t, out=t)
+    return t

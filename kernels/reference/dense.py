@@ -1,0 +1,41 @@
+"""The dense layer: one product forward, two backward, each with its neighbours fused.
+
+    z  = x @ w + b          dw = x.T @ dz
+    y  = act(z)             db = sum of dz over the batch
+                            dx = dz @ w.T, and times act'(layer below) it is that layer's dz
+
+Shapes: x (batch, n_in), w (n_in, n_out), b (n_out,), y and dz (batch, n_out).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .activation import activation_backward, activation_forward
+
+Array = NDArray[Any]
+
+
+def dense_forward(
+    x: Array, w: Array, b: Array, activation: str, y: Array, pre: Array | None
+) -> None:
+    """y = act(x @ w + b); where ``pre`` is given it receives x @ w + b."""
+    z = y if pre is None else pre
+    np.matmul(x, w, out=z)
+    z += b
+    activation_forward(z, activation, y)
+
+
+def dense_backward_input(dz: Array, w: Array, activation: str, saved: Array, dx: Array) -> None:
+    """dx = (dz @ w.T) * act'(saved): ``activation`` and ``saved`` are the layer below's."""
+    np.matmul(dz, w.T, out=dx)
+    activation_backward(dx, activation, saved, dx)
+
+
+def dense_backward_weights(x: Array, dz: Array, dw: Array, db: Array) -> None:
+    """dw = x.T @ dz and db = dz summed over the batch; both are overwritten."""
+    np.matmul(x.T, dz, out=dw)
+    np.sum(dz, axis=0, out=db)

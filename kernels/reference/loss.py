@@ -1,0 +1,70 @@
+"""Losses: value and gradient in one pass.
+
+Values are summed over features and over the batch (the caller divides by the number of
+samples); gradients are those of the batch *mean*, so they carry the factor 1 / batch.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..conventions import HUBER_DELTA
+from ..scratch import borrow
+from .activation import sigmoid
+
+Array = NDArray[Any]
+
+
+def loss(name: str, output: Array, target: Array, gradient: Array, totals: Array) -> None:
+    """gradient = d(mean loss)/d(output); totals = [sum of losses, sum of squared errors].
+
+    For ``bce`` the output is the logit of the reconstruction p = sigmoid(output); for the
+    others it is the reconstruction itself. Sums are taken in float64.
+    """
+    work = borrow(output.shape, output.dtype, slot=2)
+    if name == "bce":
+        # -t log p - (1 - t) log(1 - p) = max(z, 0) - z t + log(1 + exp(-|z|))
+        np.abs(output, out=work)
+        np.negative(work, out=work)
+        np.exp(work, out=work)
+        np.log1p(work, out=work)
+        value = _sum(work)
+        np.maximum(output, 0, out=work)
+        np.multiply(output, target, out=gradient)
+        work -= gradient
+        value += _sum(work)
+        sigmoid(output, gradient)
+        gradient -= target  # p - t: the sigmoid's derivative has cancelled
+        np.multiply(gradient, gradient, out=work)
+        squared = _sum(work)
+    else:
+        error = np.subtract(output, target, out=gradient)
+        np.multiply(error, error, out=work)
+        squared = _sum(work)
+        if name == "mse":
+            value = squared
+            gradient *= 2
+        elif name == "l1":
+            np.abs(error, out=work)
+            value = _sum(work)
+            np.sign(error, out=gradient)
+        elif name == "huber":
+            # with c the error clipped to [-delta, delta]: loss = c (error - c / 2), slope = c
+            clipped = np.clip(error, -HUBER_DELTA, HUBER_DELTA, out=work)
+            half = np.multiply(clipped, 0.5, out=borrow(output.shape, output.dtype))
+            error -= half
+            error *= clipped
+            value = _sum(error)
+            np.copyto(gradient, clipped)
+        else:
+            raise ValueError(f"loss {name!r} has no NumPy kernel")
+    gradient *= 1 / max(len(output), 1)
+    totals[0] = value
+    totals[1] = squared
+
+
+def _sum(values: Array) -> float:
+    return float(np.sum(values, dtype=np.float64))
