@@ -20,7 +20,7 @@ from bench_rows import (
 )
 from bench_style import PARTS, bars_only, colours, finish, panel, patch
 
-from tinyae.plots import INK, MUTED, _figure
+from tinyae.plot.plots import INK, MUTED, _figure
 
 MOST = 24  # panels of a picture
 GAP = 0.25  # of the room of a group of bars

@@ -13,7 +13,7 @@ import numpy as np
 from bench_rows import Results, Row, contestants, measured, significant
 from bench_style import colours, finish, layout, markers, panel
 
-from tinyae.plots import INK, MUTED, _figure, _save
+from tinyae.plot.plots import INK, MUTED, _figure, _save
 
 REACHES = (8, 14, 22, 32, 44, 58, 74)  # points between a name and what it names
 WAYS = ((0, 1), (0, -1), (1, 0), (-1, 0), (1, 1), (-1, 1), (1, -1), (-1, -1))

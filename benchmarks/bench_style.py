@@ -13,7 +13,7 @@ from typing import Any
 
 from bench_rows import Results, Row, contestants, is_backend, machine_text, rounds_text
 
-from tinyae.plots import INK, MUTED, PLAIN, _save, _styled
+from tinyae.plot.plots import INK, MUTED, PLAIN, _save, _styled
 
 KNOWN = {"numba": "#0072b2", "cupy": "#009e73", "numpy": "#7f7f7f", "blas": "#222222",
          "cublas": "#222222", "cupy-3xtf32": "#66c2a5", "cupy-tf32": "#b3de69",

@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tinyae.cli.nvidia import Nvrtc, find_nvrtc
 from tinyae.kernels.cuda import source as cuda_source
 from tinyae.kernels.cuda.source import REALS
-from tinyae.nvidia import Nvrtc, find_nvrtc
 
 TABLE = Path(__file__).parent / "results" / "cuda-resources.txt"
 COMMAND = "python benchmarks/cuda_resources.py"

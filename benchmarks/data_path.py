@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from tinyae import batches
+from tinyae.train import batches
 
 # of the tests, the reference that checks are made with
 sys.path.extend([str(Path(__file__).parent), str(Path(__file__).parent.parent / "tests")])

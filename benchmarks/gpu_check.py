@@ -25,7 +25,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tinyae import __version__, nvidia
+from tinyae import __version__
+from tinyae.cli import nvidia
 from tinyae.kernels.columns import BackendUnavailable, get_backend
 
 ROOT = Path(__file__).parent.parent
@@ -65,7 +66,7 @@ def main() -> int:
 def describe_machine() -> dict[str, Any]:
     driver = nvidia.find_driver()
     if driver is None or not driver.devices:
-        raise SystemExit("the NVIDIA driver answers to CuPy, but not to tinyae.nvidia")
+        raise SystemExit("the NVIDIA driver answers to CuPy, but not to tinyae.cli.nvidia")
     wheels, nvrtc = nvidia.cupy_wheels(), nvidia.find_nvrtc()
     return {
         "date": datetime.date.today().isoformat(),

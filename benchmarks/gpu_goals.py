@@ -52,7 +52,7 @@ from goals import BATCHES, CHECKS, EPOCHS, judge, table
 from machine import machine, versions
 from nets import NETS
 
-from tinyae.datasets import load_dataset
+from tinyae.data.datasets import load_dataset
 from tinyae.files import write_atomically
 from tinyae.kernels.columns import BackendUnavailable, get_backend
 

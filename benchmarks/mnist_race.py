@@ -16,9 +16,9 @@ import nets
 import numpy as np
 
 from tinyae import Autoencoder
-from tinyae.datasets import Dataset
-from tinyae.rows import Rows
-from tinyae.schedules import learning_rate_factor
+from tinyae.data.datasets import Dataset
+from tinyae.data.rows import Rows
+from tinyae.train.schedules import learning_rate_factor
 
 TARGET = 3.5  # squared error of a test picture
 RECIPE: dict[str, Any] = {"learning_rate": 2e-3, "schedule": "cosine", "warmup": 0.05,

@@ -15,12 +15,12 @@ from net_cases import check_step
 from timing import Call
 
 from tinyae import Autoencoder, assemble
+from tinyae.data.rows import Rows
 from tinyae.kernels.backend import Record, StepPlan
 from tinyae.kernels.columns import get_backend
-from tinyae.model import Architecture, Network
-from tinyae.optimizers import Hyper, Optimizer
-from tinyae.rows import Rows
-from tinyae.training import Training
+from tinyae.net.network import Architecture, Network
+from tinyae.train.optimizers import Hyper, Optimizer
+from tinyae.train.training import Training
 
 
 def load(name: str) -> Own:

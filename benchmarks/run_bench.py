@@ -28,9 +28,9 @@ from contestants import Contestant, cases_of, chosen, why_absent
 from machine import machine, versions
 from merging import Row, merge
 
+from tinyae.cli.run_folder import UsageError
 from tinyae.files import write_atomically
-from tinyae.progress import clock
-from tinyae.run_folder import UsageError
+from tinyae.train.progress import clock
 
 FOLDER = Path(__file__).resolve().parent
 Save = Callable[[dict[str, Any]], None]

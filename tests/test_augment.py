@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from tinyae import Autoencoder
-from tinyae.augment import NewSamples, add_noise, interpolate, shift_images
-from tinyae.classifiers import fit_softmax, knn_predict
-from tinyae.cli import main
-from tinyae.datasets import load_dataset
-from tinyae.few_labels import Samples, accuracies, augmented, labelled
+from tinyae.cli.main import main
+from tinyae.codes.augment import NewSamples, add_noise, interpolate, shift_images
+from tinyae.codes.classifiers import fit_softmax, knn_predict
+from tinyae.codes.few_labels import Samples, accuracies, augmented, labelled
+from tinyae.data.datasets import load_dataset
 
 LABELS = np.array([5, 9, 5, 5, 9, 5, 9, 5, 5, 9, 5])  # seven of class 5, four of class 9
 
@@ -238,7 +238,7 @@ def test_augment_with_bad_input(
 
 def load_positions() -> np.ndarray:
     """Which of 80 samples are the training part."""
-    from tinyae.datasets import split_positions
+    from tinyae.data.datasets import split_positions
 
     return split_positions(80, 0.1)[0]
 
@@ -331,7 +331,7 @@ def test_samples_without_a_shape_are_not_shifted() -> None:
 
 
 def _how() -> Any:
-    from tinyae.few_labels import Augmentation
+    from tinyae.codes.few_labels import Augmentation
 
     return Augmentation(per_class=4)
 

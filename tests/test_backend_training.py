@@ -11,7 +11,7 @@ import pytest
 from tinyae import Autoencoder
 from tinyae.kernels.backend import Backend
 from tinyae.kernels.conventions import ACTIVATIONS, LOSSES
-from tinyae.optimizers import MOMENTS
+from tinyae.train.optimizers import MOMENTS
 
 X = np.random.default_rng(0).random((96, 20))
 BATCH = 24

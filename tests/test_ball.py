@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 
-from tinyae.ball import HIGH, LOW, RADIUS, SIDE, ball_centres, ball_images
+from tinyae.data.ball import HIGH, LOW, RADIUS, SIDE, ball_centres, ball_images
 
 
 def test_each_pixel_follows_the_formula():

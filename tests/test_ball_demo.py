@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from tinyae import Autoencoder
-from tinyae.ball import SIDE, ball_images
-from tinyae.ball_demo import ROWS, midpoint
-from tinyae.cli import main
-from tinyae.midpoints import APART, ball_pairs, centroids, connected, measure
+from tinyae.cli.ball_demo import ROWS, midpoint
+from tinyae.cli.main import main
+from tinyae.codes.midpoints import APART, ball_pairs, centroids, connected, measure
+from tinyae.data.ball import SIDE, ball_images
 
 
 def test_pairs_are_apart_and_the_same_for_a_seed() -> None:

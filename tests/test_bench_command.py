@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tinyae import bench_command
-from tinyae.cli import main
+from tinyae.cli import bench as bench_command
+from tinyae.cli.main import main
 from tinyae.kernels.cuda import driver as cuda_driver
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))

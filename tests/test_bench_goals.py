@@ -27,10 +27,10 @@ import training_check
 from cases import SUITES, Options
 from contestants import CONTESTANTS, cases_of, chosen
 
-from tinyae.cli import build_parser
-from tinyae.datasets import Dataset
+from tinyae.cli.main import build_parser
+from tinyae.data.datasets import Dataset
+from tinyae.data.rows import Rows
 from tinyae.kernels.columns import BackendUnavailable
-from tinyae.rows import Rows
 
 # seconds of every row, so that each goal is just met
 SPEED = {"cupy": 1.0, "cupy-3xtf32": 0.5, "cupy-tf32": 0.2, "cublas": 1.0, "cublas-tf32": 0.1,

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from tinyae import Autoencoder, FileError
-from tinyae.progress import Progress
+from tinyae.train.progress import Progress
 
 X = np.random.default_rng(0).random((50, 6))
 

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-import tinyae.classifiers
-from tinyae.classifiers import fit_softmax, knn_predict, softmax_loss
-from tinyae.rows import Rows
+import tinyae.codes.classifiers
+from tinyae.codes.classifiers import fit_softmax, knn_predict, softmax_loss
+from tinyae.data.rows import Rows
 
 
 def make(n: int, features: int, classes: int = 3, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -36,8 +36,8 @@ def by_loop(train: np.ndarray, labels: np.ndarray, queries: np.ndarray, k: int) 
 def test_knn_is_the_loop(
     n: int, m: int, features: int, k: int, block: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tinyae.classifiers, "BLOCK_BYTES", block)
-    monkeypatch.setattr("tinyae.rows.CHUNK_BYTES", 8 * features * 10)
+    monkeypatch.setattr(tinyae.codes.classifiers, "BLOCK_BYTES", block)
+    monkeypatch.setattr("tinyae.data.rows.CHUNK_BYTES", 8 * features * 10)
     train, labels = make(n, features)
     queries, _ = make(m, features, seed=1)
     before = train.copy(), queries.copy()

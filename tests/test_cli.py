@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 from tinyae import Autoencoder
-from tinyae.cli import main
-from tinyae.datasets import load_dataset
+from tinyae.cli.main import main
+from tinyae.data.datasets import load_dataset
 from tinyae.kernels import columns
 from tinyae.kernels.backend import Backend
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from tinyae.cli.nvidia import Nvrtc, find_nvrtc
 from tinyae.kernels.cuda import source as cuda_source
-from tinyae.nvidia import Nvrtc, find_nvrtc
 
 ROOT = Path(__file__).parent.parent
 sys.path.append(str(ROOT / "benchmarks"))

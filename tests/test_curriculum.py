@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from tinyae import Autoencoder
-from tinyae.curriculum import CodeNoise, TargetBlur, blur_matrix
 from tinyae.kernels.backend import Backend
-from tinyae.model import Architecture, Network
+from tinyae.net.network import Architecture, Network
+from tinyae.net.noise import CodeNoise
+from tinyae.train.curriculum import TargetBlur, blur_matrix
 
 X = np.random.default_rng(0).random((60, 12))
 

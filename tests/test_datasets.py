@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tinyae import datasets
-from tinyae.ball import ball_centres, ball_images
-from tinyae.datasets import load_dataset, split_positions
-from tinyae.rows import Rows
+from tinyae.data import datasets
+from tinyae.data.ball import ball_centres, ball_images
+from tinyae.data.datasets import load_dataset, split_positions
+from tinyae.data.rows import Rows
 
 
 def raises(*words, error=ValueError):
@@ -81,7 +81,7 @@ def test_digits_without_scikit_learn(monkeypatch):
 def test_mnist_is_fetched(tmp_path, monkeypatch, name):
     asked = []
     monkeypatch.setattr(
-        "tinyae.download.fetch", lambda name: asked.append(name) or write_mnist(tmp_path)
+        "tinyae.data.download.fetch", lambda name: asked.append(name) or write_mnist(tmp_path)
     )
     data = load_dataset(name)
     assert asked == [name] and data.name == name

@@ -19,7 +19,7 @@ from test_cuda_dense import Tile, check_products, shapes
 from reference import PRODUCT_TOLERANCES as TOLERANCES
 from reference import eps, poisoned, product_tolerance, tolerance_3xtf32
 from tinyae import Autoencoder
-from tinyae.cli import main
+from tinyae.cli.main import main
 from tinyae.kernels.backend import Backend
 from tinyae.kernels.columns import get_backend
 from tinyae.kernels.cuda import source as cuda_source

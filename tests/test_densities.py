@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-import tinyae.densities
-from tinyae.densities import (
+import tinyae.codes.densities
+from tinyae.codes.densities import (
     FLOOR,
     Frame,
     Mixture,
@@ -77,7 +77,7 @@ def test_log_density_is_the_sum_of_its_normals(fit: Fit, monkeypatch: pytest.Mon
     # the kernel's squared distances, up to 1e4, are differences of products
     np.testing.assert_allclose(density.log_density(z), np.log(expected), atol=1e-9)
     whole = density.log_density(z)
-    monkeypatch.setattr(tinyae.densities, "CHUNK", 7 * len(density.means))
+    monkeypatch.setattr(tinyae.codes.densities, "CHUNK", 7 * len(density.means))
     np.testing.assert_allclose(density.log_density(z), whole, rtol=1e-12)
 
 
@@ -201,7 +201,7 @@ def test_mixture_stops_by_tolerance(monkeypatch: pytest.MonkeyPatch) -> None:
     rough = fit_mixture(codes, 3, 0, tolerance=1e-3)
     fitted = next(islice(em_rounds(u, 3, 0), stop, None))[0]
     np.testing.assert_array_equal(rough.weights, fitted[0])
-    monkeypatch.setattr(tinyae.densities, "MAX_ROUNDS", 1)
+    monkeypatch.setattr(tinyae.codes.densities, "MAX_ROUNDS", 1)
     first = next(em_rounds(u, 3, 0))[0]
     np.testing.assert_array_equal(fit_mixture(codes, 3, 0).weights, first[0])
 

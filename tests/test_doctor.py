@@ -18,8 +18,8 @@ from typing import Any
 
 import pytest
 
-from tinyae import doctor, nvidia
-from tinyae.cli import main
+from tinyae.cli import doctor, nvidia
+from tinyae.cli.main import main
 from tinyae.kernels.cuda import measured_plans
 from tinyae.kernels.cuda_host.host import CompilerMissing, find_compiler
 
@@ -372,7 +372,7 @@ def test_remedies_name_extras_that_exist() -> None:
 def test_nothing_heavy_is_imported() -> None:
     """Numba looks for SciPy's version, which imports nothing of what is heavy in it."""
     script = (
-        "import sys; from tinyae.cli import main; main(['doctor'])\n"
+        "import sys; from tinyae.cli.main import main; main(['doctor'])\n"
         "sys.exit(bool({'matplotlib', 'sklearn', 'scipy.linalg', 'PIL'} & set(sys.modules)))"
     )
     subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)

@@ -11,8 +11,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from tinyae import download
-from tinyae.download import SOURCES, Source, fetch
+from tinyae.data import download
+from tinyae.data.download import SOURCES, Source, fetch
 
 pytest.importorskip("pooch", reason="downloading needs pooch")
 

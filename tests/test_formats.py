@@ -10,9 +10,9 @@ import zipfile
 import numpy as np
 import pytest
 
-from tinyae.formats import read_csv, read_npy, read_npz
-from tinyae.idx import find_idx, read_idx, read_idx_parts
-from tinyae.images import read_images
+from tinyae.data.formats import read_csv, read_npy, read_npz
+from tinyae.data.idx import find_idx, read_idx, read_idx_parts
+from tinyae.data.images import read_images
 
 
 def raises(*words):

@@ -7,14 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinyae.generate import (
-    REACH,
-    blend,
-    code_grid,
-    code_range,
-    traversal,
-    within_reach,
-)
+from tinyae.codes.generate import REACH, blend, code_grid, code_range, traversal, within_reach
 from tinyae.kernels.conventions import ACTIVATIONS
 from tinyae.kernels.reference.activation import activation_forward
 

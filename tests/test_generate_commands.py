@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from tinyae import Autoencoder
-from tinyae.cli import main
-from tinyae.datasets import Dataset, load_dataset
-from tinyae.densities import fit_gaussian, fit_kernel, fit_mixture
-from tinyae.generate import blend, code_grid, code_range, traversal, within_reach
+from tinyae.cli.main import main
+from tinyae.codes.densities import fit_gaussian, fit_kernel, fit_mixture
+from tinyae.codes.generate import blend, code_grid, code_range, traversal, within_reach
+from tinyae.data.datasets import Dataset, load_dataset
 
 pytest.importorskip("matplotlib", reason="the pictures need matplotlib")
 

@@ -8,7 +8,7 @@ import pytest
 from tinyae import Autoencoder, gradcheck
 from tinyae.gradient_check import gradcheck_table
 from tinyae.kernels.conventions import ACTIVATIONS
-from tinyae.layers import Dense
+from tinyae.net.layers import Dense
 
 TOLERANCE = 1e-7
 

@@ -16,7 +16,7 @@ from tinyae import Autoencoder, DivergenceError
 from tinyae.kernels import columns
 from tinyae.kernels.backend import Backend, Recorder
 from tinyae.kernels.conventions import HYPER
-from tinyae.optimizers import MOMENTS
+from tinyae.train.optimizers import MOMENTS
 
 X = np.random.default_rng(0).random((50, 12))
 

@@ -13,7 +13,7 @@ from tinyae import Autoencoder
 from tinyae.kernels.backend import Backend, Step, StepPlan
 from tinyae.kernels.columns import available_backends, get_backend
 from tinyae.kernels.conventions import ACTIVATIONS, LOSSES
-from tinyae.optimizers import MOMENTS
+from tinyae.train.optimizers import MOMENTS
 
 needs_numba = pytest.mark.skipif("numba" not in available_backends(), reason="no numba")
 

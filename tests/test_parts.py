@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinyae import Autoencoder, losses
-from tinyae.initializers import initial_weights
-from tinyae.schedules import learning_rate_factor
+from tinyae import Autoencoder
+from tinyae.net import losses
+from tinyae.net.initializers import initial_weights
+from tinyae.train.schedules import learning_rate_factor
 
 
 def factors(schedule: str, n: int, warmup: float = 0.0, **options: float) -> list[float]:

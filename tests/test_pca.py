@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-import tinyae.pca
-from tinyae.pca import PCA, fit_pca
-from tinyae.rows import Rows
+import tinyae.codes.pca
+from tinyae.codes.pca import PCA, fit_pca
+from tinyae.data.rows import Rows
 
 SHAPES = [(300, 20), (20, 300), (40, 40), (2, 7), (7, 2), (9, 1)]
 
@@ -15,7 +15,7 @@ SHAPES = [(300, 20), (20, 300), (40, 40), (2, 7), (7, 2), (9, 1)]
 @pytest.fixture(params=("data", "scatter"))
 def tall(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Tall data go both ways: small ones are decomposed directly, large ones by their scatter."""
-    monkeypatch.setattr(tinyae.pca, "DIRECT_SIZE", 1 << 20 if request.param == "data" else 0)
+    monkeypatch.setattr(tinyae.codes.pca, "DIRECT_SIZE", 1 << 20 if request.param == "data" else 0)
 
 
 def make(n: int, features: int, offset: float = 3.0) -> np.ndarray:
@@ -54,7 +54,7 @@ def test_equals_the_svd_of_the_centred_data(shape: tuple[int, int]) -> None:
 def test_squared_error_is_exact(
     shape: tuple[int, int], k: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tinyae.rows.CHUNK_BYTES", 8 * shape[1] * 7)  # seven samples at a time
+    monkeypatch.setattr("tinyae.data.rows.CHUNK_BYTES", 8 * shape[1] * 7)  # seven samples at a time
     x = make(*shape)
     fresh = x[::-1][:11] + 0.1
     pca = fit_pca(x, k)
@@ -132,7 +132,7 @@ def test_signs_do_not_depend_on_the_way() -> None:
 
 
 def fit_randomised(monkeypatch: pytest.MonkeyPatch, x: np.ndarray, k: int, seed: int = 0) -> PCA:
-    monkeypatch.setattr(tinyae.pca, "EXACT_LIMIT", 10)
+    monkeypatch.setattr(tinyae.codes.pca, "EXACT_LIMIT", 10)
     return fit_pca(x, k, seed=seed)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinyae.plot_grids import LINE_CELL, plot_grid, resized, tiled
+from tinyae.plot.grids import LINE_CELL, plot_grid, resized, tiled
 
 pytest.importorskip("matplotlib", reason='drawing needs matplotlib: pip install "tinyae[plot]"')
 

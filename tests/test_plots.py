@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinyae.plots import plot_code, plot_loss, plot_reconstructions
+from tinyae.plot.plots import plot_code, plot_loss, plot_reconstructions
 
 NEEDED = 'drawing needs matplotlib: pip install "tinyae[plot]"'
 pytest.importorskip("matplotlib", reason=NEEDED)
@@ -242,7 +242,7 @@ def test_code_that_does_not_vary(k: int, jitter: float, tmp_path: Path) -> None:
 
 def test_code_of_many_samples_is_thinned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     codes = np.random.default_rng(0).normal(size=(20_000, 2)).astype(np.float32)
-    monkeypatch.setattr("tinyae.plots.MAX_POINTS", 40)
+    monkeypatch.setattr("tinyae.plot.plots.MAX_POINTS", 40)
     plot_code(codes, np.arange(20_000) // 1000, tmp_path / "c.png")
     few = read(tmp_path / "c.png")
     monkeypatch.undo()
@@ -288,7 +288,7 @@ def test_says_what_is_missing_without_matplotlib(
 def test_leaves_matplotlib_alone(tmp_path: Path) -> None:
     """In a fresh process: not loaded on import, no pyplot and no changed setting after drawing."""
     program = (
-        "import sys, tinyae.plots as p\n"
+        "import sys, tinyae.plot.plots as p\n"
         "assert 'matplotlib' not in sys.modules\n"
         "import matplotlib\n"
         "before = matplotlib.rcParams.copy()\n"  # dict() would look for a window system

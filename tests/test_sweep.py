@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-import tinyae.trained_run
+import tinyae.cli.trained_run
 from tinyae import Autoencoder
-from tinyae.classifiers import knn_predict
-from tinyae.cli import main
-from tinyae.datasets import load_dataset
-from tinyae.pca import fit_pca
-from tinyae.plot_curves import plot_sweep
+from tinyae.cli.main import main
+from tinyae.codes.classifiers import knn_predict
+from tinyae.codes.pca import fit_pca
+from tinyae.data.datasets import load_dataset
+from tinyae.plot.curves import plot_sweep
 
 SWEEP = ["sweep", "--data", "data.npz", "--hidden", "16", "--epochs", "3", "--out", "out"]
 WITHOUT_LABELS = [*SWEEP[:2], "data.npy", *SWEEP[3:]]
@@ -107,7 +107,7 @@ def test_interrupted_it_goes_on_to_the_same_weights(
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(tinyae.trained_run, "print_epochs", interrupted)
+        patched.setattr(tinyae.cli.trained_run, "print_epochs", interrupted)
         assert main([*SWEEP, "--codes", "2,3"]) == 1
     assert "interrupted; the same command goes on from here" in capsys.readouterr().err
     assert Path("out/code-2/model.npz").exists() and not Path("out/code-3/model.npz").exists()

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from tinyae import Autoencoder, DivergenceError
-from tinyae.batches import ORDER_CHUNK, Order
 from tinyae.kernels.backend import Backend
-from tinyae.progress import Progress
+from tinyae.train.batches import ORDER_CHUNK, Order
+from tinyae.train.progress import Progress
 
 
 def test_history_against_the_same_updates_one_by_one() -> None:

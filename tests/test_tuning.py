@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinyae import tuning
-from tinyae.cli import main
+from tinyae.cli import tuning
+from tinyae.cli.main import main
+from tinyae.cli.tuning import Tuned, WrongResult, candidates, problems, tune
 from tinyae.kernels import columns
 from tinyae.kernels.backend import Backend
 from tinyae.kernels.columns import BackendUnavailable, cuda_c, get_backend
@@ -24,7 +25,6 @@ from tinyae.kernels.cuda import measured_plans
 from tinyae.kernels.cuda.driver import missing_gpu
 from tinyae.kernels.cuda.plan import TILES, Plan, Problem, choose
 from tinyae.kernels.cuda_host.host import HostRunner
-from tinyae.tuning import Tuned, WrongResult, candidates, problems, tune
 
 FORWARD = Problem("fp32", "float32", "dense_forward", 40, 50, 130)
 KERNELS = ("dense_forward", "dense_backward_input", "dense_backward_weights")

@@ -6,24 +6,29 @@ z = ae.encode(X)
 x = ae.decode(z)
 """
 
+import os as _os
 from typing import TYPE_CHECKING, Any
+
+# In a clone the kernels lie beside this folder; where the package is installed they are in it.
+if not _os.path.isdir(_os.path.join(__path__[0], "kernels")):
+    __path__.append(_os.path.dirname(__path__[0]))
 
 from ._version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from .datasets import load_dataset as load_dataset
-    from .divergence import DivergenceError as DivergenceError
+    from .data.datasets import load_dataset as load_dataset
     from .estimator import Autoencoder as Autoencoder
     from .estimator import NotFittedError as NotFittedError
     from .files import FileError as FileError
     from .gradient_check import gradcheck as gradcheck
+    from .train.divergence import DivergenceError as DivergenceError
 
 _HOME = {
     "Autoencoder": "estimator",
-    "DivergenceError": "divergence",
+    "DivergenceError": "train.divergence",
     "FileError": "files",
     "NotFittedError": "estimator",
-    "load_dataset": "datasets",
+    "load_dataset": "data.datasets",
     "gradcheck": "gradient_check",
 }
 __all__ = [  # noqa: PLE0604

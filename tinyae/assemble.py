@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from .initializers import initial_weights
-from .model import Architecture, Network
-from .optimizers import Hyper, Optimizer
-from .training import Settings
+from .net.initializers import initial_weights
+from .net.network import Architecture, Network
+from .train.optimizers import Hyper, Optimizer
+from .train.training import Settings
 
 
 def architecture(

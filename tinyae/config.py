@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from .curriculum import MOST_BLURRED
-from .initializers import INITIALIZERS
 from .kernels.conventions import ACTIVATIONS, LOSSES, MATMULS
-from .losses import resolve
-from .optimizers import MOMENTS
-from .schedules import SCHEDULES
+from .net.initializers import INITIALIZERS
+from .net.losses import resolve
+from .train.curriculum import MOST_BLURRED
+from .train.optimizers import MOMENTS
+from .train.schedules import SCHEDULES
 
 DTYPES = ("float32", "float64")
 

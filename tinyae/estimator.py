@@ -11,22 +11,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import assemble, config, losses
-from .batches import Feeder, split
-from .checkpoint import checkpoint_seed, restore_checkpoint, save_checkpoint
-from .curriculum import CodeNoise
-from .divergence import DivergenceError, diagnose
+from . import assemble, config
+from .data.rows import Rows, as_rows, value_range
 from .files import FileError, expect_arrays
 from .inference import run, squared_errors
 from .kernels.backend import Array
 from .kernels.columns import get_backend
-from .model import Network, Workspace
 from .model_file import load_model, save_model
-from .optimizers import Optimizer
-from .progress import Callback, print_epochs
-from .rows import Rows, as_rows, value_range
+from .net import losses
+from .net.network import Network, Workspace
+from .net.noise import CodeNoise
 from .sklearn_api import EstimatorMixin
-from .training import Training
+from .train.batches import Feeder, split
+from .train.checkpoint import checkpoint_seed, restore_checkpoint, save_checkpoint
+from .train.divergence import DivergenceError, diagnose
+from .train.optimizers import Optimizer
+from .train.progress import Callback, print_epochs
+from .train.training import Training
 
 
 class NotFittedError(ValueError, AttributeError):
@@ -51,7 +52,7 @@ class Autoencoder(EstimatorMixin):
         ``momentum``, ``betas`` and ``eps``; ``weight_decay`` acts on weights, never on biases;
         ``clip_norm`` bounds the Euclidean norm of the whole gradient.
     schedule : "constant", "step", "cosine" or "one-cycle" (``schedule_options``: see
-        ``tinyae.schedules``), after a linear ``warmup`` over that fraction of all updates.
+        ``tinyae.train.schedules``), after a linear ``warmup`` over that fraction of all updates.
     batch_size, epochs, shuffle : samples per update, passes over the data, in random order or not.
     code_noise : standard deviation of Gaussian noise on the code in training, or a pair of them,
         from the first update to the last; 0.05 to 0.1 with a bounded ``code_activation`` ("tanh")

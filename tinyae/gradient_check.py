@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import streams
 from .estimator import Autoencoder
 from .kernels.columns import get_backend
 from .kernels.conventions import ACTIVATIONS, HUBER_DELTA, LOSSES
 from .kernels.reference.random import random_normal, random_uniform
-from .model import Network
+from .net import streams
+from .net.network import Network
 
 # The stencil (f(-2h) - 8 f(-h) + 8 f(h) - f(2h)) / 12 h errs by h^4 f'''''/30 and by about
 # eps f / h from rounding (Abramowitz and Stegun 25.3.6): in float64 h = 1e-3 balances the two.

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .batches import Feeder
+from .data.rows import Rows
 from .kernels.backend import Array
-from .layers import Record
-from .model import Network
-from .rows import Rows
+from .net.layers import Record
+from .net.network import Network
+from .train.batches import Feeder
 
 BATCH = 512
 

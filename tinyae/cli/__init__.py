@@ -1,0 +1,1 @@
+"""The command ``tinyae``: ``main`` has what it understands, the other files what it does."""

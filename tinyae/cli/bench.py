@@ -1,0 +1,94 @@
+"""``tinyae bench``: runs the repository's benchmarks, which are not part of the wheel."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import importlib.util
+import sys
+from pathlib import Path
+from typing import Any
+
+from .options import command
+
+FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
+NEEDED = ("pytest", "pytest_benchmark", "matplotlib", "threadpoolctl")
+
+REMEDY = """\
+    git clone <the repository of tinyae> tinyae && cd tinyae
+    pip install -e ".[bench]\""""
+
+EPILOG = """\
+Every operation is checked against float64 before it is timed: what is wrong gets no time. Each
+backend and each rival has a process of its own and takes its turn twice. DIR gets results.json,
+table.txt and pictures.
+
+groups: dense, activation, loss, update, random, gather, ladder, step, epoch, transfer
+backends: numpy, numba, cupy, numba-cuda; cupy-3xtf32 and cupy-tf32 are cupy with its products on
+tensor cores, "cupy" is float32's alone
+rivals: blas, cublas, cublas-tf32, torch-eager, torch-compile, torch-cuda-graphs, jax, sklearn
+(torch-eager-gpu, torch-compile-gpu and jax-gpu on a GPU); "torch" stands for all of PyTorch's,
+"none" for no rival. Those that are not installed are listed with the command that installs them.
+
+examples:
+  tinyae bench --quick                          two minutes: a first look
+  tinyae bench                                  everything, half an hour
+  tinyae bench --only dense --sizes 512,1024 --backends numpy,numba,cupy --plot out.png
+  tinyae bench --only adam,loss --rivals none
+  tinyae bench --only step --nets small --batches 32,128 --rivals torch
+  tinyae bench --quick --out runs/after --compare runs/bench/results.json
+"""
+
+
+def add_commands(commands: Any) -> None:
+    parser = command(
+        commands, "bench", _bench, "time kernels, steps and epochs beside BLAS, PyTorch and others"
+    )
+    parser.epilog = EPILOG
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--quick", action="store_true", help="few and small cases: 2 minutes")
+    parser.add_argument("--only", type=_names, default=(), metavar="NAME,...",
+                        help="operations, such as adam, or groups of them")  # fmt: skip
+    parser.add_argument("--backends", type=_names, metavar="NAME,...", help="(default: all)")
+    parser.add_argument("--rivals", type=_names, metavar="NAME,...", help="(default: all)")
+    parser.add_argument("--sizes", type=_numbers, default=(), metavar="N,...",
+                        help="of square products, instead of the usual and the nets'")  # fmt: skip
+    parser.add_argument("--batches", type=_numbers, default=(), metavar="N,...",
+                        help="batch sizes of layers, steps and epochs")  # fmt: skip
+    parser.add_argument("--nets", type=_names, default=(), metavar="NAME,...",
+                        help="deep: 784-1000-500-250-30, small: 784-128-32, and back")  # fmt: skip
+    parser.add_argument("--seconds", type=float, metavar="S",
+                        help="for each case in each pass (default 0.4, quick 0.05)")  # fmt: skip
+    parser.add_argument("--out", default="runs/bench", metavar="DIR",
+                        help="folder of the results (default runs/bench)")  # fmt: skip
+    parser.add_argument("--plot", metavar="FILE", help="the picture that fits what was measured")
+    parser.add_argument("--compare", metavar="OLD.json",
+                        help="an earlier results.json: what changed beyond the noise")  # fmt: skip
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split(","))
+
+
+_numbers.__name__ = "list of integers"  # argparse words its complaint with it
+
+
+def _bench(given: argparse.Namespace) -> None:
+    if not (FOLDER / "run_bench.py").is_file():
+        raise RuntimeError(
+            "the benchmarks are in the repository, not in the installed package. In a clone of it "
+            f"'tinyae bench' works:\n{REMEDY}"
+        )
+    absent = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+    if absent:
+        raise RuntimeError(
+            f"the benchmarks need {', '.join(absent)}: "
+            f'pip install -e ".[bench]" in {FOLDER.parent.name}/'
+        )
+    # the tests' float64 reference is what results are checked against
+    sys.path[:0] = [str(FOLDER), str(FOLDER.parent / "tests")]
+    importlib.import_module("run_bench").run(given)

@@ -1,0 +1,172 @@
+"""``tinyae sweep``: one net per code size, and how much each size loses, beside PCA."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import dataclasses
+import importlib.util
+import inspect
+import io
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..codes.classifiers import knn_predict
+from ..codes.pca import PCA, fit_pca
+from ..config import integer
+from ..data.datasets import Dataset
+from ..estimator import Autoencoder
+from ..files import write_atomically
+from .options import command, data_given, data_options, model_options
+from .run_folder import RunFolder, UsageError, open_data
+from .tables import table
+from .trained_run import expect_same, run_config, trained_run
+
+Row = dict[str, Any]
+
+CODES = (2, 4, 8, 16, 30, 64)
+
+# What a sweep trains unless told otherwise: of what was tried on MNIST, the least test error for
+# the seconds. A smooth activation and a high peak of the learning rate matter most.
+RECIPE: dict[str, Any] = {
+    "hidden": (512, 256, 128),
+    "activation": "silu",
+    "learning_rate": 8e-3,
+    "warmup": 0.1,
+}
+
+
+def add_commands(commands: Any) -> None:
+    parser = command(
+        commands, "sweep", _sweep,
+        "train one net per code size: squared error and k-NN accuracy beside PCA's",
+    )  # fmt: skip
+    parser.add_argument(
+        "--codes", type=_codes, default=CODES, metavar="N,N,...",
+        help=f"code sizes (default {','.join(map(str, CODES))})",
+    )  # fmt: skip
+    parser.add_argument(
+        "--out", metavar="DIR",
+        help="folder of a run folder per size and of sweep.json, .csv and .png; what is trained "
+        "there already is not trained again (default: runs/sweep-NAME)",
+    )  # fmt: skip
+    parser.add_argument("--neighbours", type=int, default=5, metavar="K",
+                        help="of k-NN, where the data have labels (default 5)")  # fmt: skip
+    parser.add_argument("--json", action="store_true", help="print one JSON object at the end")
+    data_options(parser)
+    model_options(parser, RECIPE, leave_out=("code",))
+
+
+def _codes(text: str) -> list[int]:
+    codes = [int(part) for part in text.split(",")]
+    if min(codes) < 1 or len(set(codes)) < len(codes):
+        raise argparse.ArgumentTypeError(f"{text!r} must be different integers >= 1, as in 2,8,30")
+    return sorted(codes)
+
+
+_codes.__name__ = "list of code sizes"  # argparse words its complaint with it
+
+
+def _sweep(given: argparse.Namespace) -> None:
+    try:
+        integer("--neighbours", given.neighbours, 1)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    data = data_given(given)
+    names = inspect.signature(Autoencoder).parameters
+    model = {**RECIPE, **{name: getattr(given, name) for name in names if hasattr(given, name)}}
+    configs = {code: run_config(data, {**model, "code": code}) for code in given.codes}
+    described = next(iter(configs.values()))
+    name = Path(described["data"]["source"]).name.split(".")[0]
+    folder = Path(given.out or f"runs/sweep-{name}")
+    runs = {code: RunFolder(folder / f"code-{code}") for code in given.codes}
+    for code, run in runs.items():  # before hours are spent on the sizes ahead of it
+        expect_same(run, configs[code])
+    dataset = open_data(described["data"])
+    pca = fit_pca(dataset.train, max(given.codes))
+    rows = []
+    for number, (code, run) in enumerate(runs.items(), start=1):
+        print(f"\ncode {code} ({number} of {len(runs)}), run folder {run.path}", file=sys.stderr)
+        ae = trained_run(run, configs[code], dataset)
+        rows.append(_measure(ae, _leading(pca, code), dataset, given.neighbours, run))
+        summary = {
+            "data": described["data"], "samples": [len(dataset.train), len(dataset.test)],
+            "model": {k: v for k, v in described["model"].items() if k != "code"},
+            "neighbours": given.neighbours, "codes": rows,
+        }  # fmt: skip
+        _write(folder, summary)
+    pictures = []
+    if importlib.util.find_spec("matplotlib") is not None:
+        from ..plot.curves import plot_sweep
+
+        plot_sweep(rows, folder / "sweep.png", neighbours=given.neighbours)
+        pictures.append("sweep.png")
+    if given.json:
+        print(json.dumps(summary))
+        return
+    print("\n" + _table(rows, len(dataset.test), given.neighbours))
+    print(f"\n{folder}: " + ", ".join(["sweep.json", "sweep.csv", *pictures]))
+    if not pictures:
+        print('no picture without matplotlib: pip install "tinyae[plot]"', file=sys.stderr)
+
+
+def _leading(pca: PCA, k: int) -> PCA:
+    """The first k of its components: what fitting with k alone gives."""
+    return dataclasses.replace(pca, components=pca.components[:k], variances=pca.variances[:k])
+
+
+def _measure(ae: Autoencoder, pca: PCA, dataset: Dataset, k: int, run: RunFolder) -> Row:
+    """Squared errors and, where there are labels, the accuracy of k-NN: of codes and of PCA's."""
+    row: Row = {
+        "code": ae.code,
+        "squared_error": -ae.score(dataset.test),
+        "pca_squared_error": pca.squared_error(dataset.test),
+        "train_squared_error": -ae.score(dataset.train),
+        "pca_train_squared_error": pca.squared_error(dataset.train),
+        "knn_accuracy": None,
+        "pca_knn_accuracy": None,
+        "parameters": sum(p.size for p in ae.parameters().values()),
+        "epochs": ae.n_iter_,
+        "seconds": round(sum(ae.history_.get("seconds", [])), 1),
+        "run": str(run.path),
+    }
+    if dataset.train_labels is not None and dataset.test_labels is not None:
+        for name, encode in (("knn_accuracy", ae.encode), ("pca_knn_accuracy", pca.encode)):
+            train, test = encode(dataset.train), encode(dataset.test)
+            predicted = knn_predict(train, dataset.train_labels, test, k)
+            row[name] = float(np.mean(predicted == dataset.test_labels))
+    return row
+
+
+def _write(folder: Path, summary: dict[str, Any]) -> None:
+    """sweep.json and sweep.csv, after every size anew."""
+    text = json.dumps(summary, indent=2) + "\n"
+    write_atomically(folder / "sweep.json", lambda f: f.write(text.encode()))
+    lines = io.StringIO()
+    writer = csv.DictWriter(lines, list(summary["codes"][0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(summary["codes"])
+    write_atomically(folder / "sweep.csv", lambda f: f.write(lines.getvalue().encode()))
+
+
+def _table(rows: list[Row], n_test: int, k: int) -> str:
+    header = ["code", "autoencoder", "PCA", "PCA / autoencoder"]
+    cells = [
+        [r["code"], r["squared_error"], r["pca_squared_error"],
+         r["pca_squared_error"] / r["squared_error"]] for r in rows
+    ]  # fmt: skip
+    note = f"squared error per sample, {n_test:,} test samples"
+    if rows[0]["knn_accuracy"] is None:
+        note += "; the data have no labels, so there is no k-NN accuracy"
+    else:
+        note += f"; accuracy of {k}-NN on the codes"
+        header += [f"{k}-NN", f"{k}-NN PCA"]
+        for line, r in zip(cells, rows, strict=True):
+            line += [f"{r[name]:.2%}" for name in ("knn_accuracy", "pca_knn_accuracy")]
+    return f"{note}\n\n" + table([*header, "seconds"], [
+        [*line, r["seconds"]] for line, r in zip(cells, rows, strict=True)
+    ])  # fmt: skip

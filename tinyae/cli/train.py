@@ -1,0 +1,152 @@
+"""``tinyae train`` and ``tinyae evaluate``: from data to a run folder with numbers and pictures."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .._version import __version__
+from ..codes.pca import fit_pca
+from ..data.datasets import Dataset
+from ..estimator import Autoencoder
+from .run_folder import RunFolder, UsageError, open_data
+from .tables import table
+from .trained_run import fit_run, run_config
+
+
+def train(given: argparse.Namespace, data: dict[str, Any], model: dict[str, Any]) -> None:
+    """``data`` and ``model`` hold only what was given on the command line."""
+    run, config = _choose_run(given, data, model)
+    ae = Autoencoder(**config["model"])
+    dataset = open_data(config["data"])
+    if not run.exists():
+        run.write_config({"tinyae": __version__, **config})
+    n, n_features = dataset.train.shape
+    log = sys.stderr
+    print(
+        f"{dataset.name}: {n:,} training and {len(dataset.test):,} test samples of {n_features} "
+        f"features; run folder {run.path}",
+        file=log,
+    )
+    started = time.perf_counter()
+    fit_run(ae, run, dataset, resume=given.resume is not None,
+            remedy=f"'tinyae train --resume {run.path}' goes on from here")  # fmt: skip
+    seconds = time.perf_counter() - started
+    ae.save(run.model_file)
+    run.write_history(ae.history_)
+    errors = _compare(ae, dataset)
+    pictures = _draw(ae, dataset, run)
+    summary = {
+        "run": str(run.path),
+        "epochs": ae.n_iter_,
+        "seconds": round(seconds, 3),
+        "backend": ae.backend_,
+        "code": ae.code,
+        "parameters": sum(p.size for p in ae.parameters().values()),
+        **errors,
+    }
+    if given.json:
+        print(json.dumps(summary))
+        return
+    print(
+        f"\n{ae.n_iter_} epochs in {seconds:.1f} s, {summary['parameters']:,} parameters, "
+        f"output {ae.output_}, loss {ae.loss_name_}\n"
+    )
+    print(_error_table(ae, dataset, errors))
+    files = [run.model_file, run.checkpoint_file, run.config_file, run.history_file, *pictures]
+    print(f"\n{run.path}: " + ", ".join(sorted(f.name for f in files)))
+    if not pictures:
+        print('no pictures without matplotlib: pip install "tinyae[plot]"', file=log)
+
+
+def evaluate(given: argparse.Namespace, data: dict[str, Any]) -> None:
+    """Squared error on train and test parts, beside PCA with the same code size."""
+    run = RunFolder(given.run)
+    ae = run.load_model(given.backend)
+    dataset = run.load_data(data or None)
+    errors = _compare(ae, dataset)
+    if given.json:
+        print(json.dumps({**errors["test"], "code": ae.code, "samples": len(dataset.test)}))
+    else:
+        print(_error_table(ae, dataset, errors))
+
+
+def _choose_run(
+    given: argparse.Namespace, data: dict[str, Any], model: dict[str, Any]
+) -> tuple[RunFolder, dict[str, Any]]:
+    """The folder and its configuration: what was given over the defaults, or what was saved."""
+    fresh = run_config(data, model)
+    data = {name: fresh["data"][name] for name in data}
+    if given.resume is None:
+        if given.out is None:
+            name = Path(fresh["data"]["source"]).name.split(".")[0] or "run"
+            return RunFolder.unused(Path("runs"), name), fresh
+        run = RunFolder(given.out)
+        if run.exists():
+            raise UsageError(
+                f"{run.path} holds a run already: --resume goes on with it, another --out keeps it"
+            )
+        return run, fresh
+    if given.resume and given.out and Path(given.resume) != Path(given.out):
+        raise UsageError(f"--resume {given.resume} and --out {given.out} name different folders")
+    folder = given.resume or given.out
+    if not folder:
+        raise UsageError("--resume needs a run folder: --resume RUN, or --out RUN --resume")
+    run = RunFolder(folder)
+    if not run.exists():
+        if not data and not model:
+            run.read_config()  # raises: there is nothing that could be meant
+        print(f"nothing to resume in {run.path}: starting from the beginning", file=sys.stderr)
+        return run, fresh
+    saved = run.read_config()
+    plain_model = {k: v for k, v in fresh["model"].items() if k in model}
+    for section, asked in (("data", data), ("model", plain_model)):
+        for name, value in asked.items():
+            if saved[section].get(name) != value:
+                raise UsageError(
+                    f"cannot resume {run.path} with {name}={value!r}: it was started with "
+                    f"{saved[section].get(name)!r}"
+                )
+    return run, run_config(saved["data"], saved["model"])
+
+
+def _compare(ae: Autoencoder, dataset: Dataset) -> dict[str, dict[str, float]]:
+    """Squared errors of the autoencoder and of PCA (fitted on the training part)."""
+    pca = fit_pca(dataset.train, ae.code)
+    return {
+        part: {
+            "squared_error": float(-ae.score(rows)),
+            "pca_squared_error": float(pca.squared_error(rows)),
+        }
+        for part, rows in (("train", dataset.train), ("test", dataset.test))
+    }
+
+
+def _error_table(ae: Autoencoder, dataset: Dataset, errors: dict[str, dict[str, float]]) -> str:
+    rows = [
+        (part, len(samples), e["squared_error"], e["pca_squared_error"])
+        for (part, e), samples in zip(errors.items(), (dataset.train, dataset.test), strict=True)
+    ]
+    note = f"squared error per sample, code of {ae.code}"
+    return f"{note}\n\n" + table(("part", "samples", "autoencoder", f"PCA {ae.code}"), rows)
+
+
+def _draw(ae: Autoencoder, dataset: Dataset, run: RunFolder) -> list[Path]:
+    """loss.png, reconstructions.png and code.png, where matplotlib is installed."""
+    if importlib.util.find_spec("matplotlib") is None:
+        return []
+    from ..plot import plots
+
+    files = [run.path / f"{name}.png" for name in ("loss", "reconstructions", "code")]
+    plots.plot_loss(ae.history_, files[0])
+    shown = np.asarray(dataset.test.select(np.arange(min(10, len(dataset.test)))))
+    plots.plot_reconstructions(shown, ae.reconstruct(shown), dataset.image_shape, files[1])
+    plots.plot_code(ae.encode(dataset.test), dataset.test_labels, files[2], dataset.label_names)
+    return files

@@ -1,0 +1,1 @@
+"""What codes are good for: drawing and blending them, classifying by them, PCA beside them."""

@@ -1,0 +1,1 @@
+"""Samples: data sets, file formats, and the rows that training gathers."""

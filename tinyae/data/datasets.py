@@ -1,0 +1,255 @@
+"""One way to samples: ``load_dataset`` takes a name or a path and returns train and test rows."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..kernels.reference.random import random_permutation
+from .ball import SIDE, ball_centres, ball_images
+from .formats import Part, Parts, read_csv, read_npy, read_npz
+from .idx import find_idx, read_idx_parts
+from .images import SUFFIXES, read_images
+from .rows import Rows, as_rows
+
+Labels = NDArray[np.int64]
+
+NAMES = ("ball", "digits", "mnist", "fashion-mnist")
+FORMATS = "a .npy, .npz, .csv or IDX file (.gz or not), a folder of IDX files or of pictures"
+
+BALL_SEED = 0
+BALL_TRAIN, BALL_TEST = 5000, 1000
+
+# Constant, so that a later evaluation holds out the same samples.
+SPLIT_STATE = np.array([0x7E57, 0xDA7A, 0, 0], np.uint32)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Samples to learn from and samples to judge by, with what is known about them."""
+
+    name: str
+    train: Rows
+    test: Rows
+    train_labels: Labels | None  # (len(train),)
+    test_labels: Labels | None  # (len(test),)
+    image_shape: tuple[int, ...] | None  # (height, width) or (height, width, channels)
+    label_names: tuple[str, ...] | None  # what label i is called, where labels were words
+
+
+def load_dataset(
+    source: str | Path,
+    *,
+    test_fraction: float = 0.1,
+    label: str | int | None = None,
+    size: tuple[int, int] | None = None,
+) -> Dataset:
+    """The data set of this name, or the data at this path.
+
+    Names: ball (made on the spot), digits (scikit-learn's), mnist and fashion-mnist
+    (downloaded once). A path is a .npy file (memory-mapped, may exceed the memory), a .npz
+    file (see ``formats.read_npz``), a .csv file (``label`` names the label column or gives
+    its index), an IDX file or a folder with MNIST's IDX files (the files found beside it by
+    MNIST's names come along), or a folder of pictures (``size`` = (width, height) resizes
+    them; see ``images.read_images``). A name goes before a path: "./mnist" and
+    Path("mnist") are folders.
+
+    Samples of more than one dimension are flattened; if they are pictures, image_shape keeps
+    their shape. uint8 stays uint8, which Rows scales to [0, 1]. Where the source has no test
+    part, max(1, round(test_fraction n)) samples are held out, always the same ones.
+
+    Raises FileNotFoundError for what is neither a name nor a path, ImportError for a missing
+    optional package, OSError for a failed download, and ValueError for data that cannot be
+    used and for arguments that the source has no use for.
+    """
+    if not 0 < test_fraction < 1:
+        raise ValueError(f"test_fraction must lie between 0 and 1, got {test_fraction}")
+    if source in NAMES:
+        _refuse(f"the data set {source}", label=label, size=size)
+        name = where = str(source)
+        train, test = _named(name)
+        return _assemble(name, where, train, test, test_fraction)
+    path = Path(source).expanduser()
+    if not str(source) or not path.exists():
+        raise FileNotFoundError(_unknown(str(source)))
+    train, test = _read(path, label, size)
+    return _assemble(path.resolve().name, str(path), train, test, test_fraction)
+
+
+def _unknown(source: str) -> str:
+    close = get_close_matches(source.lower().replace("_", "-"), NAMES, n=1)
+    hint = f"; did you mean {close[0]!r}?" if close else "."
+    return (
+        f"{source!r} is neither a data set nor an existing path{hint} "
+        f"Data sets: {', '.join(NAMES)}. Paths: {FORMATS}."
+    )
+
+
+def _refuse(what: str, *, label: str | int | None = None, size: Any = None) -> None:
+    if label is not None:
+        raise ValueError(f"label={label!r} names a column of a .csv file, but got {what}")
+    if size is not None:
+        raise ValueError(f"size={size!r} resizes a folder of pictures, but got {what}")
+
+
+def _named(name: str) -> Parts:
+    if name == "ball":
+        return _ball(BALL_TRAIN, stream=0), _ball(BALL_TEST, stream=1)
+    if name == "digits":
+        try:
+            from sklearn.datasets import load_digits
+        except ImportError:
+            raise ImportError(
+                'the digits data set needs scikit-learn: pip install "tinyae[digits]"'
+            ) from None
+        digits = load_digits()
+        return Part((digits.images / 16).astype(np.float32), digits.target), None
+    from .download import fetch
+
+    return _read_folder(fetch(name), None)
+
+
+def _ball(n: int, stream: int) -> Part:
+    return Part(ball_images(ball_centres(n, BALL_SEED, stream)).reshape(n, SIDE, SIDE))
+
+
+def _read(path: Path, label: str | int | None, size: tuple[int, int] | None) -> Parts:
+    if path.is_dir():
+        _refuse(f"the folder {path}", label=label)
+        return _read_folder(path, size)
+    _refuse(f"the file {path}", size=size)
+    suffix = path.suffix.lower()
+    if suffix == ".csv":
+        return read_csv(path, label), None
+    _refuse(f"the file {path}", label=label)
+    if suffix == ".npy":
+        return Part(read_npy(path)), None
+    if suffix == ".npz":
+        return read_npz(path)
+    if "idx" in path.name or "ubyte" in path.name:
+        return read_idx_parts(path)
+    hint = " (a single picture: pass the folder of pictures)" if suffix in SUFFIXES else ""
+    raise ValueError(f"{path}: unknown format{hint}; expected {FORMATS}")
+
+
+def _read_folder(folder: Path, size: tuple[int, int] | None) -> Parts:
+    idx = find_idx(folder)
+    if idx is None:
+        return read_images(folder, size), None
+    _refuse(f"the folder {folder} of IDX files", size=size)
+    return read_idx_parts(idx)
+
+
+def _assemble(
+    name: str, where: str, train: Part, test: Part | None, test_fraction: float
+) -> Dataset:
+    """``where`` is what errors call the source."""
+    shape = train.samples.shape[1:]
+    train_rows = _rows(train, where)
+    test_rows = None if test is None else _rows(test, where)
+    labels, label_names = _as_labels([train] if test is None else [train, test], where)
+    train_labels, test_labels = labels[0], labels[-1]
+    if test is None or test_rows is None:
+        if len(train_rows) < 2:
+            raise ValueError(
+                f"{where}: expected at least 2 samples, to train on one and hold one out, got 1"
+            )
+        kept, held_out = split_positions(len(train_rows), test_fraction)
+        test_rows = train_rows.select(held_out)
+        train_rows = train_rows.select(kept)
+        if train_labels is not None and test_labels is not None:
+            train_labels, test_labels = train_labels[kept], test_labels[held_out]
+    elif test.samples.shape[1:] != shape:
+        raise ValueError(
+            f"{where}: training and test samples must have the same shape, got {shape} and "
+            f"{test.samples.shape[1:]}"
+        )
+    return Dataset(
+        name,
+        train_rows,
+        test_rows,
+        train_labels,
+        test_labels,
+        _image_shape(shape),
+        label_names,
+    )
+
+
+def _rows(part: Part, where: str) -> Rows:
+    samples = part.samples
+    if samples.ndim < 2 or samples.size == 0:
+        raise ValueError(
+            f"{where}: expected an array of at least one sample by at least one feature, "
+            f"got shape {samples.shape}"
+        )
+    return as_rows(samples.reshape(len(samples), math.prod(samples.shape[1:])), where)
+
+
+def _image_shape(shape: tuple[int, ...]) -> tuple[int, ...] | None:
+    """What of a sample's shape is a picture that can be drawn: grey, RGB or RGBA."""
+    if len(shape) == 3 and shape[2] == 1:
+        return shape[:2]
+    return shape if len(shape) == 2 or (len(shape) == 3 and shape[2] in (3, 4)) else None
+
+
+def split_positions(n: int, test_fraction: float) -> tuple[Labels, Labels]:
+    """Which of n samples to train on and which to hold out: int64, ascending, always the same.
+
+    Each part gets at least one. Raises ValueError for n < 2.
+    """
+    if n < 2:
+        raise ValueError(f"n must be at least 2, one to train on and one to hold out, got {n}")
+    n_test = min(max(round(test_fraction * n), 1), n - 1)
+    shuffled = np.empty(n, np.int64)
+    random_permutation(SPLIT_STATE, n, 0, shuffled)
+    # ascending: one pass over a part reads a memory map forwards
+    return np.sort(shuffled[n_test:]), np.sort(shuffled[:n_test])
+
+
+def _as_labels(parts: list[Part], where: str) -> tuple[list[Labels | None], tuple[str, ...] | None]:
+    """Each part's labels as int64; words are numbered in the sorted order of all parts' words."""
+    columns = [None if part.labels is None else _column(part, where) for part in parts]
+    present = [column for column in columns if column is not None]
+    words = [column.dtype.kind == "U" for column in present]
+    if not any(words):
+        return [None if column is None else _whole(column, where) for column in columns], None
+    if not all(words):
+        raise ValueError(f"{where}: labels must be either all words or all numbers, got both")
+    vocabulary = np.unique(np.concatenate(present))
+    numbered: list[Labels | None] = [
+        None if column is None else np.searchsorted(vocabulary, column).astype(np.int64)
+        for column in columns
+    ]
+    return numbered, tuple(vocabulary.tolist())
+
+
+def _column(part: Part, where: str) -> NDArray[Any]:
+    labels = np.asarray(part.labels)
+    if labels.ndim == 2 and labels.shape[1] == 1:  # as in Keras's cifar10
+        labels = labels[:, 0]
+    if labels.shape != (len(part.samples),):
+        raise ValueError(
+            f"{where}: expected one label for each of {len(part.samples)} samples, "
+            f"got labels of shape {labels.shape}"
+        )
+    return np.char.decode(labels, "utf-8") if labels.dtype.kind == "S" else labels
+
+
+def _whole(labels: NDArray[Any], where: str) -> Labels:
+    if labels.dtype.kind not in "biuf":
+        raise ValueError(f"{where}: labels must be whole numbers or words, got {labels.dtype}")
+    # as float64, also what int64 cannot hold compares as it should
+    wide = labels.astype(np.float64)
+    bad = ~(np.abs(wide) < 2.0**63) | (np.floor(wide) != wide)
+    if bad.any():
+        at = int(np.argmax(bad))
+        raise ValueError(
+            f"{where}: labels must be whole numbers (or words), label {at} is {labels[at]}"
+        )
+    return labels.astype(np.int64)

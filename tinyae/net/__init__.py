@@ -1,0 +1,1 @@
+"""The network: layers, their parameters and first values, and the losses."""

@@ -1,0 +1,162 @@
+"""Pictures of many samples side by side: maps, draws, traversals; as ``plots`` in all else.
+
+Pixels are drawn as they are: magnified by whole numbers, or averaged over whole blocks.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ..data.rows import Array
+from ..files import write_atomically
+from .plots import BLUE, CELL, DPI, GRID, ORANGE, ROW, File, _figure, _finite
+
+SIDE = 1200  # pixels: the whole picture is not magnified beyond this, nor one sample beyond CELL
+LINE_CELL = (60, 44)  # pixels: width and height of a sample that is drawn as a line
+BOX = np.array([[0, 0], [1, 0], [1, 1], [0, 1], [0, 0]], np.float64)
+FRAME = np.frombuffer(bytes.fromhex(ORANGE[1:]), np.uint8)
+
+
+def plot_grid(
+    samples: ArrayLike,
+    columns: int,
+    image_shape: tuple[int, ...] | None,
+    path: File,
+    *,
+    span: tuple[float, float] | None = None,
+    labels: Sequence[str] = (),
+    marked: Collection[int] = (),
+    gap: int = 4,
+) -> None:
+    """Samples (n, features) from left to right and from top to bottom.
+
+    image_shape: as in ``plots.plot_reconstructions``; None draws a line over the features.
+    span: the values that are black and white (the bottom and the top of a line), by default the
+    samples' least and largest. labels: of the rows. marked: positions of samples to frame.
+    gap: pixels between samples; with 0 they make one picture without a border.
+
+    Raises ValueError where shapes do not fit, columns < 1 or values are not finite.
+    """
+    cells = _finite(samples, "samples")
+    if columns < 1:
+        raise ValueError(f"columns must be at least 1, got {columns}")
+    rows = -(-len(cells) // columns)
+    if labels and len(labels) != rows:
+        raise ValueError(f"labels must be {rows}, one for each row, got {len(labels)}")
+    low, high = (float(cells.min()), float(cells.max())) if span is None else span
+    unit = ((cells - low) / (high - low)).clip(0, 1) if high > low else np.full_like(cells, 0.5)
+    if image_shape is None:
+        _save(_draw_lines(unit, columns, labels, marked), path)
+        return
+    h, w, *channels = image_shape if len(image_shape) >= 2 else (0, 0)
+    if channels not in ([], [1], [3]) or h < 1 or np.prod(image_shape) != cells.shape[1]:
+        raise ValueError(f"image_shape must be (height, width) or (height, width, 1 or 3) for "
+                         f"{cells.shape[1]} features, got {image_shape}")  # fmt: skip
+    sized = resized(unit.reshape(len(cells), h, w, -1), rows, columns)
+    _save(_labelled(tiled(sized, columns, gap, marked), labels), path)
+
+
+def resized(pictures: Array, rows: int, columns: int) -> Array:
+    """(n, h, w, channels) by whole numbers, so that rows x columns of them fit on a screen."""
+    _, h, w, channels = pictures.shape
+    room = min(CELL, SIDE // max(rows, columns))
+    a, b = (-(-side // (2 * max(room, CELL // 4))) for side in (h, w))
+    h, w = h // a, w // b
+    means = pictures[:, : h * a, : w * b].reshape(-1, h, a, w, b, channels).mean(axis=(2, 4))
+    zoom = max(1, room // max(h, w))
+    magnified: Array = means.repeat(zoom, axis=1).repeat(zoom, axis=2)
+    return magnified
+
+
+def tiled(pictures: Array, columns: int, gap: int, marked: Collection[int] = ()) -> Array:
+    """(n, h, w, channels) in [0, 1] -> one picture, uint8 (height, width, 3), white between them.
+
+    ``gap`` pixels lie around each; half of them make the frame of those at ``marked``.
+    """
+    n, h, w, _ = pictures.shape
+    rows = -(-n // columns)
+    tiles = np.full((rows * (h + gap) + gap, columns * (w + gap) + gap, 3), 255, np.uint8)
+    edge = gap // 2
+    for i, picture in enumerate(pictures):
+        top, left = gap + i // columns * (h + gap), gap + i % columns * (w + gap)
+        if i in marked:
+            tiles[top - edge : top + h + edge, left - edge : left + w + edge] = FRAME
+        tiles[top : top + h, left : left + w] = picture * 255 + 0.5
+    return tiles
+
+
+def _labelled(tiles: Array, labels: Sequence[str]) -> Array:
+    """The picture to the right of the labels of its rows."""
+    if not labels:
+        return tiles
+    figure = _figure(_room(labels), len(tiles))
+    _label_rows(figure, labels)
+    return np.concatenate([_pixels(figure, _room(labels), len(tiles)), tiles], axis=1)
+
+
+def _draw_lines(unit: Array, columns: int, labels: Sequence[str], marked: Collection[int]) -> Array:
+    """Samples (n, features) in [0, 1] as small lines, each in its box, all in one plot."""
+    n, features = unit.shape
+    rows = -(-n // columns)
+    (w, h), pad, left = LINE_CELL, 4, _room(labels)
+    width, height = left + columns * w, rows * h
+    figure = _figure(width, height)
+    box = (left / width, 0, 1 - left / width, 1)
+    axes = figure.add_axes(box, xlim=(0, columns * w), ylim=(height, 0))
+    axes.set_axis_off()
+    corner = np.stack([np.arange(n) % columns * w, np.arange(n) // columns * h], axis=1)
+    along = np.linspace(0, 1, features) if features > 1 else np.array([0.5])
+    within = np.stack([np.tile(along, (n, 1)), 1 - unit], axis=2)  # y grows downwards
+    lines = corner[:, None] + 2 * pad + within * (w - 4 * pad, h - 4 * pad)
+    boxes = corner[:, None] + pad / 2 + BOX * (w - pad, h - pad)
+    framed = np.isin(np.arange(n), list(marked))
+    axes.plot(*_broken(boxes[~framed]), color=GRID, linewidth=0.8)
+    axes.plot(*_broken(boxes[framed]), color=ORANGE, linewidth=1.6)
+    axes.plot(*_broken(lines), color=BLUE, linewidth=1, marker="" if features > 1 else "o", ms=3)
+    _label_rows(figure, labels)
+    return _pixels(figure, width, height)
+
+
+def _broken(lines: Array) -> Array:
+    """Lines (n, points, 2) one after the other, with a break after each: (2, n (points + 1))."""
+    return np.pad(lines, ((0, 0), (0, 1), (0, 0)), constant_values=np.nan).reshape(-1, 2).T
+
+
+def _room(labels: Sequence[str]) -> int:
+    """Pixels for the labels of rows."""
+    return 24 + 7 * max(map(len, labels)) if labels else 0
+
+
+def _label_rows(figure: Any, labels: Sequence[str]) -> None:
+    edge = (_room(labels) - 10) / figure.bbox.width
+    for row, label in enumerate(labels):
+        figure.text(edge, 1 - (row + 0.5) / len(labels), label, **ROW)
+
+
+def _pixels(figure: Any, width: int, height: int) -> Array:
+    """The figure as uint8 (height, width, 3)."""
+    # half a pixel more: width / DPI * DPI may fall short of width, and older matplotlib truncates
+    figure.set_size_inches((width + 0.5) / DPI, (height + 0.5) / DPI)
+    figure.canvas.draw()
+    pixels: Array = np.asarray(figure.canvas.buffer_rgba())[:, :, :3]
+    return pixels
+
+
+def _save(pixels: Array, path: File) -> None:
+    """A grey picture is saved as such, in a smaller file."""
+    if Path(path).suffix.lower() != ".png":
+        raise ValueError(f"path must end in .png, got {os.fspath(path)!r}")
+    try:
+        image = importlib.import_module("PIL.Image")
+    except ImportError as error:
+        raise ImportError('drawing needs Pillow: pip install "tinyae[plot]"') from error
+    grey = (pixels == pixels[:, :, :1]).all()
+    png = image.fromarray(np.ascontiguousarray(pixels[:, :, 0] if grey else pixels))
+    write_atomically(path, lambda file: png.save(file, format="png", optimize=True))

@@ -1,0 +1,1 @@
+"""Training: batches, optimisers, epochs of steps, and what interrupts and resumes them."""

@@ -1,0 +1,115 @@
+"""Checkpoints: everything a resumed run needs to end with the very same bytes.
+
+Random numbers are functions of (seed, stream, step), so the position in the training is their
+whole state; the schedule is a function of it as well.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ..data.rows import Rows
+from ..files import FileError, expect_arrays, read_npz, write_npz
+from .training import State, Training
+
+FORMAT, VERSION = "tinyae-checkpoint", 1
+
+
+def save_checkpoint(
+    path: str | os.PathLike[str], training: Training, config: Mapping[str, Any]
+) -> None:
+    """Writes weights, moments, counters and history atomically."""
+    state, parameters = training.state, training.network.parameters
+    arrays = {f"parameter/{name}": value for name, value in parameters.to_host().items()}
+    arrays |= {f"moment/{name}": value for name, value in training.optimizer.state().items()}
+    arrays["totals"] = training.totals_to_host()
+    if state.best_values is not None:
+        arrays["best"] = state.best_values
+    meta = {
+        "config": dict(config),
+        "data": fingerprint(training.rows),
+        "updates": training.optimizer.updates,
+        "epoch": state.epoch,
+        "step": state.step,
+        "history": state.history,
+        "best_loss": state.best_loss if state.best_values is not None else None,
+        "best_epoch": state.best_epoch,
+    }
+    write_npz(path, FORMAT, VERSION, meta, arrays)
+
+
+def restore_checkpoint(
+    path: str | os.PathLike[str], training: Training, config: Mapping[str, Any]
+) -> None:
+    """Puts ``training`` where the checkpoint's was.
+
+    Raises FileError for a broken or foreign file, ValueError where the settings or the data are
+    not those of the run that wrote it.
+    """
+    meta, arrays = read_npz(path, FORMAT, VERSION)
+    _expect_same(path, meta, training, config)
+    parameters, optimizer = training.network.parameters, training.optimizer
+    dtype = parameters.dtype
+    expected: dict[str, tuple[tuple[int, ...], str]] = {
+        f"parameter/{name}": (shape, dtype) for name, shape in parameters.shapes.items()
+    }
+    expected |= {f"moment/{name}": ((parameters.size,), dtype) for name in optimizer.moments}
+    expected["totals"] = ((training.steps, 2), "float64")
+    if meta["best_loss"] is not None:
+        expected["best"] = ((parameters.size,), dtype)
+    expect_arrays(path, arrays, expected)
+    parameters.set({name: arrays[f"parameter/{name}"] for name in parameters.shapes})
+    moments = {name: arrays[f"moment/{name}"] for name in optimizer.moments}
+    optimizer.restore(int(meta["updates"]), moments)
+    training.restore_totals(arrays["totals"])
+    training.state = State(
+        epoch=int(meta["epoch"]),
+        step=int(meta["step"]),
+        history={name: list(values) for name, values in meta["history"].items()},
+        best_loss=float("inf") if meta["best_loss"] is None else float(meta["best_loss"]),
+        best_epoch=int(meta["best_epoch"]),
+        best_values=arrays.get("best"),
+    )
+
+
+def checkpoint_seed(path: str | os.PathLike[str]) -> int:
+    """The seed of the run that wrote the checkpoint."""
+    meta, _ = read_npz(path, FORMAT, VERSION)
+    return int(meta["config"]["random_state"])
+
+
+def _expect_same(
+    path: str | os.PathLike[str], meta: Mapping[str, Any], training: Training,
+    config: Mapping[str, Any],
+) -> None:  # fmt: skip
+    required = {"config", "data", "updates", "epoch", "step", "history", "best_loss", "best_epoch"}
+    if missing := required - set(meta):
+        raise FileError(f"{path} is no complete checkpoint: it lacks {', '.join(sorted(missing))}")
+    saved = meta["config"]
+    changed = [
+        f"{name}={saved.get(name)!r} there, {config.get(name)!r} here"
+        for name in sorted({*saved, *config})
+        if saved.get(name) != config.get(name)
+    ]
+    if changed:
+        raise ValueError(f"cannot resume from {path} with other settings: {'; '.join(changed)}")
+    if meta["data"] != fingerprint(training.rows):
+        raise ValueError(
+            f"cannot resume from {path} with other data: the run was trained on "
+            f"{meta['data']}, these are {fingerprint(training.rows)}"
+        )
+
+
+def fingerprint(rows: Rows) -> dict[str, Any]:
+    """Size, dtype and a hash of 64 samples spread over the data: tells other data apart."""
+    n, n_features = rows.shape
+    positions = np.unique(np.linspace(0, n - 1, 64).astype(np.int64))
+    sample = np.empty((len(positions), n_features))
+    rows.take(positions, sample)
+    digest = hashlib.sha256(sample.tobytes()).hexdigest()[:16]
+    return {"samples": n, "features": n_features, "dtype": rows.dtype.name, "sample_sha256": digest}

@@ -1,0 +1,43 @@
+"""When the loss is no longer a number: where it began and what usually helps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..kernels.backend import Array
+from ..net.layers import Record
+from ..net.network import Network
+
+
+class DivergenceError(ArithmeticError):
+    """The loss became NaN or infinite; the model keeps its last good weights.
+
+    Attributes: loss, epoch (from 1), step (from 1, within the epoch), layer.
+    """
+
+    def __init__(
+        self, loss: float, epoch: int, step: int, where: tuple[str, str], learning_rate: float
+    ) -> None:
+        self.loss, self.epoch, self.step = loss, epoch, step
+        self.layer, what = where
+        super().__init__(
+            f"the loss became {loss} in epoch {epoch}, step {step}; it began in layer "
+            f"{self.layer}: {what}. The last good weights are kept. What usually helps: a smaller "
+            f"learning_rate (it is {learning_rate:g}), clip_norm=1, a longer warmup, features "
+            "scaled to about unit range, dtype='float64'"
+        )
+
+
+def diagnose(network: Network, x: Array, records: Sequence[Record]) -> tuple[str, str]:
+    """(layer, what was found there) for a batch x whose loss is not finite."""
+    to_host = network.backend.to_host
+    for layer, record in zip(network.layers, records, strict=True):
+        for what, array in (("weights", layer.w), ("biases", layer.b)):
+            if not np.isfinite(to_host(array)).all():
+                return layer.name, f"its {what} are not finite"
+        x = layer.forward(x, record)
+        if not np.isfinite(to_host(x)).all():
+            return layer.name, f"its output overflows {network.dtype}"
+    return network.layers[-1].name, f"the loss of its output overflows {network.dtype}"
