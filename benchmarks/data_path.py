@@ -21,10 +21,10 @@ import numpy as np
 from tinyae.train import batches
 
 # of the tests, the reference that checks are made with
-sys.path.extend([str(Path(__file__).parent), str(Path(__file__).parent.parent / "tests")])
+sys.path.extend(str(Path(__file__).parents[1] / folder) for folder in ("", "tests"))
 
-import nets
-from own import own_epoch
+from benchmarks.cases import nets
+from benchmarks.contestants.own import own_epoch
 
 EPOCHS = 25
 

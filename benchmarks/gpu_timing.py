@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from timing import Call, in_turn, plan
+from benchmarks.timing import Call, in_turn, plan
 
 SHORTEST = 5e-3  # seconds of a round
 LAUNCH = 20e-6  # calls shorter than this are replayed from a graph

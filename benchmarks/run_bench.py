@@ -19,15 +19,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import bench_compare
-import bench_plots
-import bench_rows
-import bench_table
-from cases import QUICK_SECONDS, SECONDS, SUITES, Options
-from contestants import Contestant, cases_of, chosen, why_absent
-from machine import machine, versions
-from merging import Row, merge
-
+from benchmarks.cases.cases import QUICK_SECONDS, SECONDS, SUITES, Options
+from benchmarks.contestants.contestants import Contestant, cases_of, chosen, why_absent
+from benchmarks.machine import machine, versions
+from benchmarks.reports import compare as bench_compare
+from benchmarks.reports import plots as bench_plots
+from benchmarks.reports import rows as bench_rows
+from benchmarks.reports import table as bench_table
+from benchmarks.reports.merging import Row, merge
 from tinyae.cli.run_folder import UsageError
 from tinyae.files import write_atomically
 from tinyae.train.progress import clock
@@ -208,7 +207,7 @@ def _child(
     rows = folder / ROWS
     rows.unlink(missing_ok=True)
     command = [
-        sys.executable, "-m", "pytest", *(str(FOLDER / file) for file in files),
+        sys.executable, "-m", "pytest", *(str(FOLDER / "suites" / file) for file in files),
         "-q", "-s", "--no-header", "--tb=short", "--benchmark-columns=median", *who,
         "--seconds", str(options.seconds), "--rows", str(rows), "--references", str(folder),
     ]  # fmt: skip

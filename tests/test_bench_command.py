@@ -11,18 +11,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks import run_bench
+from benchmarks.cases.cases import GROUPS, Options
+from benchmarks.contestants import contestants
+from benchmarks.reports import readme as bench_readme
+from benchmarks.reports import rows as bench_rows
+from benchmarks.reports import table as bench_table
 from tinyae.cli import bench as bench_command
 from tinyae.cli.main import main
 from tinyae.kernels.cuda import driver as cuda_driver
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
-
-import bench_readme
-import bench_rows
-import bench_table
-import contestants
-import run_bench
-from cases import GROUPS, Options
 
 ROOT = Path(__file__).parent.parent
 
@@ -135,7 +132,7 @@ def test_pytest_benchmarks_own_options(tmp_path: Path) -> None:
     """pytest on the folder, from the repository's root."""
     out = tmp_path / "x.json"
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "benchmarks/", "--benchmark-only",
+        [sys.executable, "-m", "pytest", "benchmarks/suites", "--benchmark-only",
          f"--benchmark-json={out}", "--contestants", "numpy", "--only", "adam", "--nets", "small",
          "--seconds", "0.002", "--ceilings", "none", "-q"],
         cwd=ROOT, capture_output=True, text=True, check=False,

@@ -7,7 +7,6 @@ import importlib.util
 import json
 import re
 import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,18 +14,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
-
-import branch_gain
-import goals
-import gpu_check
-import gpu_goals
-import mnist_race
-import nets
-import training_check
-from cases import SUITES, Options
-from contestants import CONTESTANTS, cases_of, chosen
-
+from benchmarks.cases import nets
+from benchmarks.cases.cases import SUITES, Options
+from benchmarks.contestants.contestants import CONTESTANTS, cases_of, chosen
+from benchmarks.gpu import branch_gain, goals, gpu_check, gpu_goals, mnist_race, training_check
 from tinyae.cli.main import build_parser
 from tinyae.data.datasets import Dataset
 from tinyae.data.rows import Rows

@@ -12,26 +12,22 @@ from typing import Any
 import numpy as np
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
-
-import bench_kernels
-import contestants
-import counts
-import dense_cases
-import gpu_timing
-import machine
-import merging
-import net_cases
-import nets
-import random_cases
-import reference_random
-import reference_updates
-import rival_blas
-import timing
-from cases import GROUPS, SUITES, Options, data_rng, select
-from contestants import CONTESTANTS, chosen, why_absent
-from rival_blas import Blas
-
+from benchmarks import gpu_timing, machine, timing
+from benchmarks.cases import (
+    counts,
+    dense_cases,
+    net_cases,
+    nets,
+    random_cases,
+    reference_random,
+    reference_updates,
+)
+from benchmarks.cases.cases import GROUPS, SUITES, Options, data_rng, select
+from benchmarks.contestants import contestants, rival_blas
+from benchmarks.contestants.contestants import CONTESTANTS, chosen, why_absent
+from benchmarks.contestants.rival_blas import Blas
+from benchmarks.reports import merging
+from benchmarks.suites import bench_kernels
 from tinyae.kernels.conventions import MATMULS
 
 ROOT = Path(__file__).parent.parent
@@ -167,7 +163,7 @@ def test_absent_contestants_say_why(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def right(case: Any, backend: str = "numpy") -> tuple[dict[str, Any], dict[str, Any]]:
     """(what the case gives, what the backend makes of it)"""
-    from own import Own
+    from benchmarks.contestants.own import Own
 
     own = Own(backend)
     given = case.make(data_rng())
@@ -192,7 +188,7 @@ def test_a_check_passes_what_is_right_and_nothing_else(case: Any) -> None:
 
 def product(matmul: str, case: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     """A case, and what cuda-host makes of it with tensor cores' arithmetic."""
-    from own import Own
+    from benchmarks.contestants.own import Own
 
     own = Own("cuda-host", matmul)
     given = case.make(data_rng())
@@ -232,7 +228,7 @@ def test_the_error_of_a_product_counts_what_relu_lets_through() -> None:
 
 def test_a_step_in_tf32_is_checked_as_such() -> None:
     """On cuda-host: the gradient is further off than float32's, and no wrong layer passes."""
-    from own import Own
+    from benchmarks.contestants.own import Own
 
     own = Own("cuda-host", "tf32")
     step = own.step("small", 8)
@@ -346,7 +342,7 @@ def test_an_epoch_is_checked_by_its_losses() -> None:
 @pytest.mark.parametrize("backend", ("numpy", "numba"))
 def test_steps_and_their_parts(backend: str) -> None:
     """What is timed trains as the float64 chain rule says, as a whole and in its parts."""
-    from own import Own
+    from benchmarks.contestants.own import Own
 
     own = Own(backend)
     step = own.step("small", 8)
@@ -361,7 +357,7 @@ def test_steps_and_their_parts(backend: str) -> None:
 def test_a_recorded_step_is_the_step() -> None:
     """Where a backend replays its training steps, so is what is timed: the first run, then two
     from the record, against NumPy's three with the same numbers."""
-    from own import Own, replayed
+    from benchmarks.contestants.own import Own, replayed
 
     host, device = Own("numpy"), Own("cuda-host")
     assert device.backend.recorder is not None
@@ -570,7 +566,7 @@ def test_what_precedes_the_clock_leaves_no_threads_at_work(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """BLAS has one thread while a case is made and checked, and its own number when it is timed."""
-    from rival_blas import blas_threads
+    from benchmarks.contestants.rival_blas import blas_threads
 
     usual = blas_threads()
     seen: dict[str, Any] = {}

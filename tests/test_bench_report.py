@@ -5,21 +5,18 @@ from __future__ import annotations
 import copy
 import json
 import re
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
-
-import bench_compare
-import bench_plots
-import bench_readme
-import bench_rows
-import bench_style
-import bench_table
+from benchmarks.reports import compare as bench_compare
+from benchmarks.reports import plots as bench_plots
+from benchmarks.reports import readme as bench_readme
+from benchmarks.reports import rows as bench_rows
+from benchmarks.reports import style as bench_style
+from benchmarks.reports import table as bench_table
 
 CONTESTANTS = {  # kind, device, whether it is there
     "numpy": ("backend", "cpu", True),

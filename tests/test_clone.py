@@ -1,4 +1,4 @@
-"""A fresh clone works with NumPy alone: nothing is installed, and the kernels lie beside tinyae/."""
+"""A fresh clone works with NumPy alone and nothing installed: its kernels lie beside tinyae/."""
 
 from __future__ import annotations
 

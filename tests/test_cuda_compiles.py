@@ -7,19 +7,16 @@ from __future__ import annotations
 
 import configparser
 import re
-import sys
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
+from benchmarks.gpu import cuda_resources as resources
 from tinyae.cli.nvidia import Nvrtc, find_nvrtc
 from tinyae.kernels.cuda import source as cuda_source
 
 ROOT = Path(__file__).parent.parent
-sys.path.append(str(ROOT / "benchmarks"))
-
-import cuda_resources as resources  # noqa: E402
 
 
 @pytest.fixture(scope="session")

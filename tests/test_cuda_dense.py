@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import SIMULATED, cuda_runner
 
+from benchmarks.suites.conftest import SIMULATED, cuda_runner
 from reference import assert_within, dense, eps, normals, poisoned, product_tolerance
 from tinyae.kernels.backend import Backend
 from tinyae.kernels.cuda.dense import DenseKernels

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import SIMULATED
 from test_kernel_contract import arguments
 
+from benchmarks.suites.conftest import SIMULATED
 from reference import (
     activation,
     activation_tolerance,

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import cuda_runner
 from test_backend_training import TOLERANCE
 from test_cuda_dense import Tile, check_products, shapes
 
+from benchmarks.suites.conftest import cuda_runner
 from reference import PRODUCT_TOLERANCES as TOLERANCES
 from reference import eps, poisoned, product_tolerance, tolerance_3xtf32
 from tinyae import Autoencoder

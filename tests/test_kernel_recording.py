@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import cuda_runner
 
+from benchmarks.suites.conftest import cuda_runner
 from reference import poisoned
 from tinyae import Autoencoder, DivergenceError
 from tinyae.kernels import columns

@@ -90,5 +90,5 @@ def _bench(given: argparse.Namespace) -> None:
             f'pip install -e ".[bench]" in {FOLDER.parent.name}/'
         )
     # the tests' float64 reference is what results are checked against
-    sys.path[:0] = [str(FOLDER), str(FOLDER.parent / "tests")]
-    importlib.import_module("run_bench").run(given)
+    sys.path[:0] = [str(FOLDER.parent), str(FOLDER.parent / "tests")]
+    importlib.import_module("benchmarks.run_bench").run(given)

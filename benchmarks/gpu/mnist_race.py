@@ -1,0 +1,127 @@
+"""The deep net on MNIST, here and in PyTorch with the same recipe: how soon, and how well.
+
+Both begin with the same weights, take Adam's steps along the same schedule over minibatches of the
+same size, hold the data as uint8 where they train, and judge themselves on the test pictures after
+each epoch, which is part of the time. Each shuffles by a generator of its own. What is compiled is
+compiled before the clock starts.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from benchmarks.cases import nets
+from tinyae import Autoencoder
+from tinyae.data.datasets import Dataset
+from tinyae.data.rows import Rows
+from tinyae.train.schedules import learning_rate_factor
+
+TARGET = 3.5  # squared error of a test picture
+RECIPE: dict[str, Any] = {"learning_rate": 2e-3, "schedule": "cosine", "warmup": 0.05,
+                          "batch_size": 256, "random_state": 0}  # fmt: skip
+
+Say = Callable[[str], None]
+
+
+def tinyae(
+    data: Dataset, backend: str, matmul: str, epochs: int, say: Say, recipe: dict[str, Any] = RECIPE
+) -> dict[str, Any]:
+    """Trains with ``fit``; see ``_course`` for what is returned."""
+    options = {**recipe, "backend": backend, "matmul": matmul}
+    batch = recipe["batch_size"]
+    # a full minibatch and the last one of the real run, twice each: recorded, then replayed
+    few = Rows(data.train.array[: 2 * batch + len(data.train) % batch])
+    _made(epochs=2, **options).fit(few, validation=data.test)
+
+    def callback(progress: Any) -> None:
+        if "val_squared_error" in progress.metrics:
+            say(_line(progress.epoch, epochs, progress.metrics["val_squared_error"]))
+
+    ae = _made(epochs=epochs, **options).fit(data.train, validation=data.test, callback=callback)
+    history = ae.history_
+    about = {"by": f"tinyae, {ae.backend_}", "matmul": matmul}
+    return about | _course(history["val_squared_error"], history["seconds"], epochs, recipe)
+
+
+def _made(**options: Any) -> Autoencoder:
+    *hidden, code = nets.NETS["deep"]
+    return Autoencoder(hidden=hidden, code=code, output="sigmoid", loss="bce", **options)
+
+
+def _line(epoch: int, epochs: int, error: float) -> str:
+    return f"epoch {epoch} of {epochs}: squared error on test {error:.4f}"
+
+
+def _course(
+    errors: list[float], seconds: list[float], epochs: int, recipe: dict[str, Any]
+) -> dict[str, Any]:
+    """What is kept of a run: errors on test after each epoch, and when that was.
+
+    ``seconds_to_target`` is None where ``TARGET`` was not reached.
+    """
+    when = np.cumsum(seconds).tolist()
+    reached = [at for at, error in zip(when, errors, strict=True) if error <= TARGET]
+    return {
+        "epochs": epochs, "recipe": recipe, "target": TARGET,
+        "seconds_to_target": reached[0] if reached else None, "seconds": when[-1],
+        "squared_error": errors[-1], "errors": errors, "when": when,
+    }  # fmt: skip
+
+
+def pytorch(
+    data: Dataset, gpu: bool, epochs: int, say: Say, recipe: dict[str, Any] = RECIPE
+) -> dict[str, Any]:
+    """The same in PyTorch: compiled into CUDA graphs on a GPU, eager on a CPU."""
+    import torch
+
+    from benchmarks.contestants.rival_torch import Torch
+
+    rival = Torch("torch-cuda-graphs" if gpu else "torch-eager")
+    start = list(_made(epochs=0, **recipe).initialize(nets.N_FEATURES).parameters().values())
+    weights = list(zip(start[::2], start[1::2], strict=True))
+    model, optimizer, loss_of = rival._model("deep", weights)
+    train, test = (rival.to_device(part.array) for part in (data.train, data.test))
+    batch = recipe["batch_size"]
+    n, updates = len(train), epochs * -(-len(train) // batch)
+    torch.manual_seed(0)
+
+    def scaled(rows: Any) -> Any:
+        return rows.float().div_(255)
+
+    @torch.no_grad()
+    def error() -> float:
+        x = scaled(test)
+        return float(torch.sigmoid(model(x)).sub_(x).square_().sum()) / len(x)
+
+    for _ in range(3):  # both shapes: compiled, recorded, replayed
+        for size in (batch, n % batch or batch):
+            rival._update(optimizer, loss_of, scaled(train[:size]))
+    error()
+    layers = [module for module in model if isinstance(module, torch.nn.Linear)]
+    with torch.no_grad():
+        for layer, (w, b) in zip(layers, weights, strict=True):
+            layer.weight.copy_(torch.from_numpy(w.T.copy()))
+            layer.bias.copy_(torch.from_numpy(b))
+    optimizer.state.clear()
+
+    errors, seconds, update = [], [], 0
+    for epoch in range(epochs):
+        rival.synchronize()
+        started = time.perf_counter()
+        order = torch.randperm(n, device=train.device)
+        for first in range(0, n, batch):
+            factor = learning_rate_factor(
+                recipe["schedule"], update, updates, recipe["warmup"], {}
+            )  # fmt: skip
+            optimizer.param_groups[0]["lr"] = recipe["learning_rate"] * factor
+            rival._update(optimizer, loss_of, scaled(train[order[first : first + batch]]))
+            update += 1
+        errors.append(error())
+        seconds.append(time.perf_counter() - started)
+        say(_line(epoch + 1, epochs, errors[-1]))
+    about = {"by": f"PyTorch {torch.__version__}, {rival.note}", "matmul": "fp32"}
+    return about | _course(errors, seconds, epochs, recipe)
