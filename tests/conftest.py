@@ -28,7 +28,7 @@ from tinyae.kernels.cuda_host.host import HostRunner
 STRICT = os.environ.get("TINYAE_STRICT") == "1"
 
 # Numba's simulator of a GPU takes the place of numba.cuda, so it has a process of its own: see
-# test_numba_cuda_simulated.py. There the one backend is the simulated one.
+# kernels/cuda_python/test_target.py. There the one backend is the simulated one.
 SIMULATED = os.environ.get("NUMBA_ENABLE_CUDASIM") == "1"
 if SIMULATED:
     from numba.cuda.simulator.kernelapi import FakeCUDAShared

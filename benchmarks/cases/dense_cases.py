@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-import reference
 from benchmarks.cases import counts, nets
 from benchmarks.cases.cases import DTYPE, Arguments, Case, Options, batches, quick_nets
-from reference import PRODUCT_TOLERANCES, assert_within, eps, poisoned
+from tests import reference
+from tests.reference import PRODUCT_TOLERANCES, assert_within, eps, poisoned
 from tinyae.kernels.cuda.dense import SHORT_SUM
 
 EPS = eps(DTYPE)

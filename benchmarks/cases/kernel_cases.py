@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
-import reference
 from benchmarks.cases import counts, nets
 from benchmarks.cases.cases import DTYPE, Arguments, Case, Options, batches, data_rng, quick_nets
 from benchmarks.cases.dense_cases import dense
 from benchmarks.cases.random_cases import random
 from benchmarks.cases.reference_updates import updated
-from reference import assert_within, eps, poisoned
+from tests import reference
+from tests.reference import assert_within, eps, poisoned
 from tinyae.kernels.conventions import ACTIVATIONS, HYPER, LOSSES
 
 EPS = eps(DTYPE)

@@ -7,11 +7,11 @@ from functools import lru_cache
 
 import numpy as np
 
-import reference
 from benchmarks.cases import counts, nets
 from benchmarks.cases.cases import Arguments, Case, Options, batches
 from benchmarks.cases.cases import nets as chosen_nets
 from benchmarks.cases.counts import Counts
+from tests import reference
 
 STEP_BATCHES = (32, 128, 512, 2048, 8192)
 

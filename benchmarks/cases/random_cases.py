@@ -11,7 +11,7 @@ import numpy as np
 from benchmarks.cases import counts
 from benchmarks.cases.cases import DTYPE, Arguments, Case, Options
 from benchmarks.cases.reference_random import bernoulli, bits, normal, normal_tolerance, uniform
-from reference import assert_within, eps, poisoned
+from tests.reference import assert_within, eps, poisoned
 
 EPS = eps(DTYPE)
 

@@ -47,7 +47,7 @@ def normal(state: Array, n: int) -> Array:
 
 
 def normal_tolerance(state: Array, n: int, eps: float) -> Array:
-    """As tests/test_kernel_random.py derives it: 24 eps of the pair's radius."""
+    """As tests/kernels/test_random.py derives it: 24 eps of the pair's radius."""
     radius, _ = _pairs(state, n)
     return 24 * eps * np.repeat(radius, 2)[:n]
 

@@ -87,11 +87,11 @@ def run_tests() -> dict[str, Any]:
 
 
 def run_sanitizer(tool: str) -> dict[str, Any]:
-    """Every kernel through tests/cuda_sanitize.py, under compute-sanitizer."""
+    """Every kernel through tests/kernels/cuda_host/cuda_sanitize.py, under compute-sanitizer."""
     program = shutil.which("compute-sanitizer")
     if program is None:
         return {"clean": False, "missing": "compute-sanitizer comes with NVIDIA's CUDA toolkit"}
-    script = str(ROOT / "tests" / "cuda_sanitize.py")
+    script = str(ROOT / "tests" / "kernels" / "cuda_host" / "cuda_sanitize.py")
     results = {}
     for column in ("gpu", "numba-cuda") if nvidia.numba_cuda_version() else ("gpu",):
         command = [program, "--tool", tool, "--error-exitcode", "9", sys.executable, script, column]

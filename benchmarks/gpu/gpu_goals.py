@@ -43,8 +43,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-# of the tests, the reference that checks are made with
-sys.path.extend(str(Path(__file__).parents[2] / folder) for folder in ("", "tests"))
+sys.path.append(str(Path(__file__).parents[2]))
 
 from benchmarks.cases.nets import NETS
 from benchmarks.gpu import gpu_check

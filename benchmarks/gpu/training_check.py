@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-sys.path.append(str(Path(__file__).parents[2] / "tests" / "train"))
-
-from test_backend_training import TOLERANCE, X, curve, make
-
 from benchmarks.cases import nets
+from tests.train.test_backend_training import TOLERANCE, X, curve, make
 from tinyae import Autoencoder
 
 STEPS, EPOCHS, BATCH = 40, 10, 128

@@ -9,8 +9,9 @@ branches and nothing is looked up. All of them reduce their argument and sum a T
     tanh    -e / (2 + e) with the sign of x, e = expm1(-2 |x|)
     sigmoid 1 / (1 + e) or, for x < 0, e / (1 + e), e = exp(-|x|): no overflow
 
-None is off by more than 3 units in the last place (``tests/test_math_numba.py``; numbers below
-the smallest normal one apart). NaN comes out as NaN: a loss must not become finite on its way.
+None is off by more than 3 units in the last place (``tests/kernels/cpu/test_math.py``; numbers
+below the smallest normal one apart). NaN comes out as NaN: a loss must not become finite on its
+way.
 """
 
 from __future__ import annotations

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.suites.conftest import SIMULATED, cuda_runner
-from reference import assert_within, dense, eps, normals, poisoned, product_tolerance
+from tests.conftest import SIMULATED, cuda_runner
+from tests.reference import assert_within, dense, eps, normals, poisoned, product_tolerance
 from tinyae.kernels.backend import Backend
 from tinyae.kernels.cuda.dense import DenseKernels
 from tinyae.kernels.cuda.plan import TILES, Plan, Problem, choose

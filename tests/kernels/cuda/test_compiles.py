@@ -16,7 +16,7 @@ from benchmarks.gpu import cuda_resources as resources
 from tinyae.cli.nvidia import Nvrtc, find_nvrtc
 from tinyae.kernels.cuda import source as cuda_source
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from reference import assert_within, awkward_shapes, call, eps, poisoned
+from tests.reference import assert_within, awkward_shapes, call, eps, poisoned
 from tinyae.kernels.backend import Backend
 
 KINDS = ("uint8", "bool", "int32", "float32", "float64")

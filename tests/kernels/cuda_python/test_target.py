@@ -17,14 +17,14 @@ from tinyae.kernels.columns import BackendUnavailable, backend_report, get_backe
 from tinyae.kernels.cuda import driver as cuda_driver
 from tinyae.kernels.cuda.driver import missing_gpu
 
-TESTS = Path(__file__).parent
+KERNELS = Path(__file__).parents[1]
 
 
 def simulated(*command: str) -> subprocess.CompletedProcess[str]:
     """Python in a process in which Numba simulates a GPU."""
     return subprocess.run(
         [sys.executable, *command],
-        cwd=TESTS.parent, env=os.environ | {"NUMBA_ENABLE_CUDASIM": "1"},
+        cwd=KERNELS.parents[1], env=os.environ | {"NUMBA_ENABLE_CUDASIM": "1"},
         capture_output=True, text=True, check=False,
     )  # fmt: skip
 
@@ -33,8 +33,11 @@ def simulated(*command: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize(
     ("least", "files"),
     [
-        (1000, ["test_kernel_contract.py", "simulated_training.py"]),
-        (20, ["test_cuda_random_shapes.py", "test_cuda_dense.py", "simulated_ladder.py"]),
+        (1000, ["test_contract.py", "cuda_python/simulated_training.py"]),
+        (
+            20,
+            ["cuda/test_random_shapes.py", "cuda/test_dense.py", "cuda_python/simulated_ladder.py"],
+        ),
     ],
 )
 def test_the_whole_column_in_the_simulator(least: int, files: list[str]) -> None:
@@ -45,7 +48,7 @@ def test_the_whole_column_in_the_simulator(least: int, files: list[str]) -> None
     """
     pytest.importorskip("numba_cuda")
     done = simulated(
-        "-m", "pytest", "-q", "-p", "no:cacheprovider", *(f"tests/{file}" for file in files),
+        "-m", "pytest", "-q", "-p", "no:cacheprovider", *(str(KERNELS / file) for file in files),
         "-k", "not allocates_nothing and not bounded_memory and not cuda-host and not cupy",
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr

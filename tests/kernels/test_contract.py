@@ -15,7 +15,7 @@ from typing import Any, get_args, get_type_hints
 import numpy as np
 import pytest
 
-from reference import call, poisoned
+from tests.reference import call, poisoned
 from tinyae.kernels import columns
 from tinyae.kernels.backend import UNCHECKED, Backend, Recorder
 from tinyae.kernels.columns import available_backends, backend_report, get_backend
@@ -121,7 +121,7 @@ def test_every_field_has_a_test() -> None:
     """A new field fails here until the module that tests it uses its name."""
     assert set(TESTED_IN) == set(FIELDS)
     for name, module in TESTED_IN.items():
-        text = (TESTS / f"test_kernel_{module}.py").read_text(encoding="utf-8")
+        text = (TESTS / f"test_{module}.py").read_text(encoding="utf-8")
         assert f"backend.{name}" in text or f'"{name}"' in text, name
 
 
@@ -493,7 +493,7 @@ def test_inputs_are_told_from_outputs(backend: Backend, dtype: str) -> None:
 def test_kernels_is_no_top_level_package() -> None:
     run = subprocess.run(
         [sys.executable, "-c", "import kernels"],
-        cwd=TESTS.parent, capture_output=True, text=True, check=False,
+        cwd=TESTS.parents[1], capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert run.returncode != 0
     assert "ImportError: the kernels are the package tinyae.kernels" in run.stderr

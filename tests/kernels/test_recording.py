@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.suites.conftest import cuda_runner
-from reference import poisoned
+from tests.conftest import cuda_runner
+from tests.reference import poisoned
 from tinyae import Autoencoder, DivergenceError
 from tinyae.kernels import columns
 from tinyae.kernels.backend import Backend, Recorder

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from reference import assert_within, dense, normals, poisoned, product_tolerance
+from tests.reference import assert_within, dense, normals, poisoned, product_tolerance
 from tinyae.kernels.backend import Backend
 from tinyae.kernels.columns import get_backend
 from tinyae.kernels.cuda import source as cuda_source
@@ -111,7 +111,7 @@ def test_on_the_columns_own_arrays(cuda: Backend, runner: Runner, rung: str, dty
 
 @pytest.mark.gpu
 def test_the_rungs_in_python(dtype: str) -> None:
-    """In Numba's simulator they have shapes of their own: simulated_ladder.py."""
+    """In Numba's simulator they have shapes of their own: cuda_python/simulated_ladder.py."""
     backend = get_backend("numba-cuda")
     from tinyae.kernels.cuda_python import ladder
 
@@ -132,7 +132,7 @@ MISALIGNED = """
 import sys
 from pathlib import Path
 import numpy as np
-from test_matmul_ladder import RUNGS, HostRunner, LadderKernels, check_product, cuda_source
+from tests.kernels.test_ladder import RUNGS, HostRunner, LadderKernels, check_product, cuda_source
 cuda_source.FOLDER = Path(sys.argv[1])
 flags = ("-fsanitize=alignment", "-fsanitize-undefined-trap-on-error")
 kernels, rng = LadderKernels(HostRunner(flags)), np.random.default_rng(0)
@@ -150,7 +150,7 @@ def misaligned(folder: Path, old: str = "", new: str = "") -> subprocess.Complet
     text = (cuda_source.FOLDER / FILE).read_text()
     assert old in text
     (folder / FILE).write_text(text.replace(old, new))
-    script = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n{MISALIGNED}"
+    script = f"import sys; sys.path.insert(0, {str(Path(__file__).parents[2])!r})\n{MISALIGNED}"
     return subprocess.run(
         [sys.executable, "-c", script, str(folder)], cwd=folder, capture_output=True, text=True,
         env=os.environ | {"TINYAE_CACHE": str(folder)}, check=False,

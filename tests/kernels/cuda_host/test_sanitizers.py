@@ -15,8 +15,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from cuda_sanitize import REALS, SANITIZERS, environment, fix_addresses, runtime
 
+from tests.kernels.cuda_host.cuda_sanitize import (
+    REALS,
+    SANITIZERS,
+    environment,
+    fix_addresses,
+    runtime,
+)
 from tinyae.kernels.cuda.source import FOLDER, ON_TENSOR_CORES, kernel_names, read_source
 from tinyae.kernels.cuda_host.host import CompilerMissing, find_compiler
 

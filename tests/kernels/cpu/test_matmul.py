@@ -13,7 +13,7 @@ import pytest
 
 pytest.importorskip("numba")
 
-from reference import assert_within, awkward_shapes, normals, product_tolerance
+from tests.reference import assert_within, awkward_shapes, normals, product_tolerance
 from tinyae.kernels import columns
 from tinyae.kernels.cpu import ladder as matmul_ladder_numba
 from tinyae.kernels.cpu import threads as threads_numba
@@ -111,7 +111,7 @@ def test_processors_with_narrower_vectors(without: str, tmp_path: Path) -> None:
     if not host_has(without):
         return  # then the tests above are these
     result = subprocess.run(
-        [sys.executable, "-c", script, __file__], cwd=Path(__file__).parent.parent,
+        [sys.executable, "-c", script, __file__], cwd=Path(__file__).parents[3],
         env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)},
         capture_output=True, text=True, check=False,
     )  # fmt: skip

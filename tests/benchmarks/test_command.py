@@ -21,7 +21,7 @@ from tinyae.cli import bench as bench_command
 from tinyae.cli.main import main
 from tinyae.kernels.cuda import driver as cuda_driver
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 PLANT = """
 import dataclasses

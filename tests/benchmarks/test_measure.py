@@ -30,7 +30,7 @@ from benchmarks.reports import merging
 from benchmarks.suites import bench_kernels
 from tinyae.kernels.conventions import MATMULS
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 # ---- counts
 
@@ -406,11 +406,11 @@ def test_products_alone() -> None:
 
 def test_references_agree_with_the_tests() -> None:
     """The vectorised formulas here, the numbers one by one there."""
-    from test_kernel_random import word
+    from tests.kernels.test_random import word
 
     words = [word(random_cases.STATE, j) for j in range(9)]
     assert reference_random.bits(random_cases.STATE, 9).tolist() == words
-    from test_kernel_update import Weight, hyper
+    from tests.kernels.test_update import Weight, hyper
 
     given = {"w": np.array([0.7], "f4"), "grad": np.array([-1.25], "f4"), "hyper": hyper(1),
              "m": np.zeros(1, "f4"), "v": np.zeros(1, "f4"), "n_decayed": 1}  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from reference import (
+from tests.reference import (
     EXTREMES,
     activation,
     activation_tolerance,

@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_backend_training import TOLERANCE
-from test_cuda_dense import Tile, check_products, shapes
 
-from benchmarks.suites.conftest import cuda_runner
-from reference import PRODUCT_TOLERANCES as TOLERANCES
-from reference import eps, poisoned, product_tolerance, tolerance_3xtf32
+from tests.conftest import cuda_runner
+from tests.kernels.cuda.test_dense import Tile, check_products, shapes
+from tests.reference import PRODUCT_TOLERANCES as TOLERANCES
+from tests.reference import eps, poisoned, product_tolerance, tolerance_3xtf32
+from tests.train.test_backend_training import TOLERANCE
 from tinyae import Autoencoder
 from tinyae.cli.main import main
 from tinyae.kernels.backend import Backend

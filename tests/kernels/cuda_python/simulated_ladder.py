@@ -1,7 +1,7 @@
-"""The ladder in Numba's simulator: run by test_numba_cuda.py in a process of its own.
+"""The ladder in Numba's simulator: run by test_target.py in a process of its own.
 
 A product takes it a second, hence few and small shapes: the tiles' edges one by one, with few
-steps along k. On a GPU the rungs have all shapes of test_matmul_ladder.py.
+steps along k. On a GPU the rungs have all shapes of kernels/test_ladder.py.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from reference import assert_within, dense, normals, poisoned, product_tolerance
+from tests.reference import assert_within, dense, normals, poisoned, product_tolerance
 from tinyae.kernels.backend import Backend
 from tinyae.kernels.columns import get_backend
 from tinyae.kernels.cuda_python.ladder import RUNGS, matmul

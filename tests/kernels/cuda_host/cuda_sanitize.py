@@ -1,13 +1,15 @@
 """Runs every CUDA C kernel on the CPU, compiled for a sanitizer.
 
-    python tests/cuda_sanitize.py thread     # ThreadSanitizer: data races
-    python tests/cuda_sanitize.py address    # AddressSanitizer and UBSan: bounds, overflow, ...
-    compute-sanitizer python tests/cuda_sanitize.py gpu         # the same calls on a GPU,
-    compute-sanitizer python tests/cuda_sanitize.py numba-cuda  # and of the kernels in Python
+    python tests/kernels/cuda_host/cuda_sanitize.py WHAT
+
+    thread       ThreadSanitizer: data races
+    address      AddressSanitizer and UBSan: bounds, overflow, ...
+    gpu          the same calls on a GPU, under NVIDIA's compute-sanitizer
+    numba-cuda   and of the kernels in Python
 
 Each operation is called with small awkward shapes in both dtypes and compared with the NumPy
 column; at last the kernels that ran are printed, one a line. A sanitizer that finds something
-prints it and ends the process. ``test_cuda_sanitizers.py`` runs this, with planted errors too.
+prints it and ends the process. ``test_sanitizers.py`` runs this, with planted errors too.
 """
 
 from __future__ import annotations
@@ -25,8 +27,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from test_kernel_contract import OPS, arguments
 
+sys.path.append(str(Path(__file__).parents[3]))
+
+from tests.kernels.test_contract import OPS, arguments
 from tinyae.kernels.columns import cuda_c, get_backend
 from tinyae.kernels.conventions import ACTIVATIONS, DATA, HYPER, LOSSES, MATMULS
 from tinyae.kernels.cuda import source as cuda_source

@@ -1,7 +1,7 @@
-"""Training on numba-cuda in Numba's simulator: run by test_numba_cuda.py in a process of its own.
+"""Training on numba-cuda in Numba's simulator: run by test_target.py in a process of its own.
 
 Only what a simulator at a tenth of a second per launch can do: few and small steps. On a GPU the
-column has all the tests of test_backend_training.py.
+column has all the tests of train/test_backend_training.py.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_backend_training import RATES, curve
 
+from tests.train.test_backend_training import RATES, curve
 from tinyae import Autoencoder
 from tinyae.kernels.columns import get_backend
 
 X = np.random.default_rng(0).random((12, 5))
 
-# As in test_backend_training.py: two layers with sums of at most 5 terms
+# As in train/test_backend_training.py: two layers with sums of at most 5 terms
 TOLERANCE = 2 * (5 + 2)
 
 

@@ -361,7 +361,7 @@ def test_json(
 
 def test_remedies_name_extras_that_exist() -> None:
     config = configparser.ConfigParser()
-    config.read(Path(__file__).parent.parent / "setup.cfg")
+    config.read(Path(__file__).parents[2] / "setup.cfg")
     extras = config["options.extras_require"]
     assert {*doctor.EXTRAS, *(f"cuda{major}" for major in doctor.OLDEST_DRIVER)} <= set(extras)
     assert "cuda1" not in extras["all"] and "cupy" not in extras["all"]

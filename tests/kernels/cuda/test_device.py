@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cuda_sanitize import run_on_gpu
-from test_backend_device import DeviceArray
 
+from tests.kernels.cuda_host.cuda_sanitize import run_on_gpu
+from tests.train.test_backend_device import DeviceArray
 from tinyae import Autoencoder
 from tinyae.kernels import columns
 from tinyae.kernels.columns import BackendUnavailable, backend_report, get_backend

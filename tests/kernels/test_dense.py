@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from reference import (
+from tests.reference import (
     STEEPEST,
     activation,
     activation_tolerance,
@@ -39,7 +39,7 @@ def forward_tolerance(x: np.ndarray, w: np.ndarray, b: np.ndarray, dtype: str) -
 @pytest.mark.parametrize("keep_pre", (False, True))
 def test_forward(backend: Backend, name: str, dtype: str, keep_pre: bool) -> None:
     if name in NEEDS_INPUT and not keep_pre:
-        return  # test_kernel_contract.py: it is refused
+        return  # test_contract.py: it is refused
     rng = np.random.default_rng(1)
     for batch, n_in, n_out in awkward_shapes(3):
         x = normals(rng, (batch, n_in), dtype)

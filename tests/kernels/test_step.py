@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from reference import poisoned
+from tests.reference import poisoned
 from tinyae import Autoencoder
 from tinyae.kernels.backend import Backend, Step, StepPlan
 from tinyae.kernels.columns import available_backends, get_backend

@@ -1,7 +1,7 @@
 """Each CUDA operation on 2,000 random shapes against float64, executed on the CPU or a GPU.
 
-The dense products, tile by tile, have their 2,000 in test_cuda_dense.py, the ladder's rungs theirs
-in test_matmul_ladder.py. In Numba's simulator, where a launch takes a tenth of a second and more,
+The dense products, tile by tile, have their 2,000 in test_dense.py, the ladder's rungs theirs
+in kernels/test_ladder.py. In Numba's simulator, where a launch takes a tenth of a second and more,
 there are fewer.
 """
 
@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_kernel_contract import arguments
 
-from benchmarks.suites.conftest import SIMULATED
-from reference import (
+from tests.conftest import SIMULATED
+from tests.kernels.test_contract import arguments
+from tests.reference import (
     activation,
     activation_tolerance,
     assert_within,
@@ -102,7 +102,7 @@ UPDATES = {"sgd": (), "momentum": ("v",), "nesterov": ("v",), "adam": ("m", "v")
 
 @pytest.mark.parametrize("name", UPDATES)
 def test_update(cuda_column: Backend, name: str) -> None:
-    """Against the NumPy column in float64 (test_kernel_update.py has it from the textbook).
+    """Against the NumPy column in float64 (kernels/test_update.py has it from the textbook).
 
     w and the moments take at most a dozen roundings, each relative to the terms that meet there:
     w, the step, and what remains of the moment and the gradient.
@@ -168,7 +168,7 @@ def test_clip_by_norm(cuda_column: Backend) -> None:
 @pytest.mark.parametrize("op", ["bits", "uniform", "normal", "bernoulli", "permutation"])
 def test_random(cuda_column: Backend, op: str) -> None:
     """The NumPy column's bits; normals to 24 eps of the radius, at most 8.8 (float64: sqrt(-2 log
-    2^-54)), as test_kernel_random.py derives it."""
+    2^-54)), as kernels/test_random.py derives it."""
     for rng, dtype, shape in shapes(7, 1):
         (n,), state = shape, rng.integers(0, 2**32, 4).astype(np.uint32)
         total = n + int(rng.integers(0, 9))

@@ -10,7 +10,7 @@ from functools import cache
 import numpy as np
 import pytest
 
-from reference import assert_within, call, eps, poisoned
+from tests.reference import assert_within, call, eps, poisoned
 from tinyae.kernels.backend import Backend
 from tinyae.kernels.reference.random import CHUNK, _words, philox
 

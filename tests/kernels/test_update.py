@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from reference import assert_within, call, eps
+from tests.reference import assert_within, call, eps
 from tinyae.kernels.backend import Backend
 from tinyae.kernels.conventions import HYPER
 from tinyae.kernels.reference.update import BLOCK
