@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -11,13 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import assemble, config
+from . import arguments, assemble
+from .checks import integer
 from .data.rows import Rows, as_rows, value_range
-from .files import FileError, expect_arrays
 from .inference import run, squared_errors
 from .kernels.backend import Array
 from .kernels.columns import get_backend
-from .model_file import load_model, save_model
+from .model_file import as_json, load_model, plain_state, restore_state, save_model
 from .net import losses
 from .net.network import Network, Workspace
 from .net.noise import CodeNoise
@@ -36,42 +35,6 @@ class NotFittedError(ValueError, AttributeError):
 
 class Autoencoder(EstimatorMixin):
     """An autoencoder: z = encode(x) is a short code from which decode(z) gives x back.
-
-    Parameters
-    ----------
-    hidden : widths of the encoder's hidden layers; () is a linear code.
-    code : number of code units.
-    decoder_hidden : widths of the decoder's hidden layers; None mirrors ``hidden``.
-    activation, code_activation, output : "identity", "relu", "leaky_relu", "elu", "sigmoid",
-        "tanh", "softplus", "silu" or "gelu"; output "auto" is "sigmoid" when all training data
-        lie in [0, 1] and "identity" otherwise.
-    loss : "mse", "bce", "l1" or "huber", summed over features and averaged over samples; "auto"
-        is "bce" with a sigmoid output and "mse" otherwise.
-    initializer : "glorot", "he", "lecun" or "sparse"; "auto" is he before rectifiers, else glorot.
-    optimizer : "sgd", "momentum", "nesterov", "adam" or "adamw", with ``learning_rate``,
-        ``momentum``, ``betas`` and ``eps``; ``weight_decay`` acts on weights, never on biases;
-        ``clip_norm`` bounds the Euclidean norm of the whole gradient.
-    schedule : "constant", "step", "cosine" or "one-cycle" (``schedule_options``: see
-        ``tinyae.train.schedules``), after a linear ``warmup`` over that fraction of all updates.
-    batch_size, epochs, shuffle : samples per update, passes over the data, in random order or not.
-    code_noise : standard deviation of Gaussian noise on the code in training, or a pair of them,
-        from the first update to the last; 0.05 to 0.1 with a bounded ``code_activation`` ("tanh")
-        makes neighbouring codes stand for similar samples.
-    target_blur : standard deviation in pixels of a blur on what is to be reconstructed, at the
-        beginning; it falls to nothing by half of training. Meanwhile losses are against the
-        blurred targets. Needs ``image_shape``, (height, width) or (height, width, channels).
-    validation_fraction : part of X that is held out in ``fit`` (unless a set is given there).
-    patience : stop after so many epochs without a better validation loss, and restore the best
-        weights; None trains to the end.
-    warm_start : ``fit`` goes on from the present weights instead of new ones.
-    backend : "auto" (the fastest that works here) or a name of ``tinyae.kernels.backend``.
-    matmul : how a GPU multiplies float32. "fp32" by its own multiplications; "3xtf32" on tensor
-        cores (compute capability 8.0), as accurate; "tf32" there too, but factors keep 11 of their
-        24 significant bits: every product errs by up to a thousandth.
-    threads : CPU threads of the "numba" backend; None is TINYAE_NUM_THREADS or all that there are.
-    dtype : "float32" or "float64", of weights and of all results.
-    random_state : seed of weights, shuffles and splits; the same seed gives the same bytes.
-    verbose : print a line per epoch.
 
     Attributes
     ----------
@@ -159,9 +122,9 @@ class Autoencoder(EstimatorMixin):
 
         An output or loss of "auto" counts as "identity" and "mse" until the first data come.
         """
-        config.check(self.get_params())
-        config.integer("n_features", n_features, 1)
-        self._make(n_features, -np.inf, np.inf, config.seed_from(self.random_state))
+        arguments.check(self.get_params())
+        integer("n_features", n_features, 1)
+        self._make(n_features, -np.inf, np.inf, arguments.seed_from(self.random_state))
         return self
 
     def fit(
@@ -185,8 +148,8 @@ class Autoencoder(EstimatorMixin):
         Raises ValueError or TypeError for wrong arguments or data, DivergenceError when the loss
         is no longer finite (the last good weights stay), KeyboardInterrupt at Ctrl-C.
         """
-        config.check(self.get_params())
-        seed = config.seed_from(self.random_state)
+        arguments.check(self.get_params())
+        seed = arguments.seed_from(self.random_state)
         resume = resume and checkpoint is not None and os.path.exists(checkpoint)
         if resume and checkpoint is not None and self.random_state is None:
             seed = checkpoint_seed(checkpoint)
@@ -200,7 +163,7 @@ class Autoencoder(EstimatorMixin):
                 f"patience={self.patience} watches the validation loss: give validation_fraction, "
                 "or a validation set to fit"
             )
-        config.image_features(self.image_shape, self.target_blur, rows.shape[1])
+        arguments.image_features(self.image_shape, self.target_blur, rows.shape[1])
         low, high = value_range(rows, "X")
         if held_out is not None:
             self._expect_width(held_out, rows.shape[1], "validation")
@@ -215,7 +178,7 @@ class Autoencoder(EstimatorMixin):
 
         settings = assemble.settings(self.get_params(), seed)
         training = Training(self._network, self._optimizer, settings, rows, held_out)
-        described = _as_json(
+        described = as_json(
             {**self.get_params(), "output": self.output_, "loss": self.loss_name_,
              "random_state": seed, "verbose": None, "threads": None, "backend": self.backend_}
         )  # fmt: skip
@@ -244,11 +207,11 @@ class Autoencoder(EstimatorMixin):
         Makes the weights if there are none yet. ``loss_`` is the loss before the update. Raises
         DivergenceError when it is not finite; the weights then stay as they were.
         """
-        config.check(self.get_params())
+        arguments.check(self.get_params())
         rows = as_rows(X)
         low, high = value_range(rows, "X")
         if not hasattr(self, "_network"):
-            self._make(rows.shape[1], low, high, config.seed_from(self.random_state))
+            self._make(rows.shape[1], low, high, arguments.seed_from(self.random_state))
         self._expect_width(rows, self.n_features_in_, "X")
         self._settle(low, high)
         network, backend, n = self._network, self._network.backend, len(rows)
@@ -272,12 +235,6 @@ class Autoencoder(EstimatorMixin):
         self.loss_ = loss
         return self
 
-    def fit_transform(
-        self, X: ArrayLike | Rows, y: object = None, **fit_params: Any
-    ) -> NDArray[Any]:
-        """``fit(X)`` and then ``transform(X)``."""
-        return self.fit(X, y, **fit_params).transform(X)
-
     # ---- using ---------------------------------------------------------------------------
 
     def encode(self, X: ArrayLike | Rows) -> NDArray[Any]:
@@ -300,14 +257,6 @@ class Autoencoder(EstimatorMixin):
         with self._limited_threads():
             return run(network, network.reconstruct, rows, self.n_features_in_)
 
-    def transform(self, X: ArrayLike | Rows) -> NDArray[Any]:
-        """``encode``, under the ecosystem's name."""
-        return self.encode(X)
-
-    def inverse_transform(self, Z: ArrayLike | Rows) -> NDArray[Any]:
-        """``decode``, under the ecosystem's name."""
-        return self.decode(Z)
-
     def score_samples(self, X: ArrayLike | Rows) -> NDArray[Any]:
         """Minus the squared error of each sample, (n,) in the net's dtype: higher is better."""
         return (-self._squared_errors(X)).astype(self._fitted().dtype)
@@ -327,17 +276,7 @@ class Autoencoder(EstimatorMixin):
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes a ``.npz`` that ``load`` reads: arguments and weights, no pickle."""
-        parameters = self.parameters()
-        fitted = {
-            "n_features": self.n_features_in_,
-            "output": self.output_,
-            "loss": self.loss_name_,
-            "seed": self.seed_,
-            "history": getattr(self, "history_", {}),
-            "n_iter": getattr(self, "n_iter_", 0),
-        }
-        params = {**self._built_params, "random_state": self.seed_}
-        save_model(path, _as_json(params), fitted, parameters)
+        save_model(path, self)
 
     @classmethod
     def load(
@@ -349,46 +288,13 @@ class Autoencoder(EstimatorMixin):
         Raises FileNotFoundError, or FileError for a file that is broken, truncated, foreign, or
         whose arrays have wrong names, shapes or dtypes or are not finite.
         """
-        params, fitted, arrays = load_model(path, cls._argument_names())
-        params["backend"], params["matmul"] = backend, matmul
-        try:
-            model = cls(**params)
-            config.check(model.get_params())
-            config.integer("n_features", fitted["n_features"], 1)
-            n_features, output, loss = fitted["n_features"], fitted["output"], fitted["loss"]
-            plan = assemble.architecture(params, n_features, output, loss)
-            expect_arrays(path, arrays, assemble.expected_arrays(plan, model.dtype))
-            model._build(n_features, output, loss, fitted["seed"], model.get_params())
-            model.history_ = {k: [float(v) for v in vs] for k, vs in fitted["history"].items()}
-            model.n_iter_ = int(fitted["n_iter"])
-        except FileError:
-            raise
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise FileError(f"{path} describes no autoencoder: {error}") from error
-        return model.set_parameters(arrays)
+        return load_model(path, cls, backend, matmul)
 
     def __getstate__(self) -> dict[str, Any]:
-        """For copies and pickles: plain values and NumPy arrays, nothing of the backend."""
-        inside = ("_network", "_optimizer", "_minibatch", "_minibatch_totals")
-        state = {name: value for name, value in self.__dict__.items() if name not in inside}
-        if "_network" in self.__dict__:
-            state["_trained"] = (
-                self.parameters(),
-                self._optimizer.updates,
-                self._optimizer.state(),
-            )
-        return state
+        return plain_state(self)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        trained = state.pop("_trained", None)
-        self.__dict__.update(state)
-        if trained is not None:
-            parameters, updates, moments = trained
-            params = self._built_params
-            self._build(self.n_features_in_, self.output_, self.loss_name_, self.seed_, params)
-            self.__dict__.update(state)
-            self._network.parameters.set(parameters)
-            self._optimizer.restore(updates, moments)
+        restore_state(self, state)
 
     # ---- inside --------------------------------------------------------------------------
 
@@ -469,12 +375,6 @@ class Autoencoder(EstimatorMixin):
                 f"{name} has {rows.shape[1]} features, but {type(self).__name__} is expecting "
                 f"{width} features as input"
             )
-
-
-def _as_json(params: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments as JSON has them: tuples are lists, NumPy numbers plain."""
-    plain: dict[str, Any] = json.loads(json.dumps(params, default=lambda v: v.item()))
-    return plain
 
 
 def _ignore(progress: object) -> None:

@@ -1,40 +1,95 @@
-"""``model.npz``: the constructor's arguments, what "auto" came to, and the weights."""
+"""``model.npz`` (the arguments, what "auto" came to, the weights), and copies and pickles."""
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from numpy.typing import NDArray
+from . import arguments, assemble
+from .checks import integer
+from .files import FileError, expect_arrays, read_npz, write_npz
 
-from .files import FileError, read_npz, write_npz
+if TYPE_CHECKING:
+    from .estimator import Autoencoder
 
 FORMAT, VERSION = "tinyae-model", 1
 
-
-def save_model(
-    path: str | os.PathLike[str],
-    params: Mapping[str, Any],
-    fitted: Mapping[str, Any],
-    parameters: Mapping[str, NDArray[Any]],
-) -> None:
-    """Writes atomically; ``params`` and ``fitted`` must be plain JSON values."""
-    write_npz(path, FORMAT, VERSION, {"params": dict(params), "fitted": dict(fitted)}, parameters)
+Model = TypeVar("Model", bound="Autoencoder")
 
 
-def load_model(
-    path: str | os.PathLike[str], argument_names: list[str]
-) -> tuple[dict[str, Any], dict[str, Any], dict[str, NDArray[Any]]]:
-    """(params, fitted, parameters); the arrays' names and shapes are the caller's to check.
+def as_json(params: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments as JSON has them: tuples are lists, NumPy numbers plain."""
+    plain: dict[str, Any] = json.loads(json.dumps(params, default=lambda v: v.item()))
+    return plain
 
-    Raises FileNotFoundError, or FileError for a broken or foreign file.
-    """
+
+def save_model(path: str | os.PathLike[str], model: Autoencoder) -> None:
+    """Writes atomically; raises NotFittedError where there are no weights."""
+    parameters = model.parameters()
+    fitted = {
+        "n_features": model.n_features_in_,
+        "output": model.output_,
+        "loss": model.loss_name_,
+        "seed": model.seed_,
+        "history": getattr(model, "history_", {}),
+        "n_iter": getattr(model, "n_iter_", 0),
+    }
+    params = as_json({**model._built_params, "random_state": model.seed_})
+    write_npz(path, FORMAT, VERSION, {"params": params, "fitted": fitted}, parameters)
+
+
+def load_model(path: str | os.PathLike[str], kind: type[Model], backend: str, matmul: str) -> Model:
+    """The model of class ``kind``; raises FileNotFoundError or FileError."""
     meta, arrays = read_npz(path, FORMAT, VERSION)
     params, fitted = meta.get("params"), meta.get("fitted")
     if not isinstance(params, dict) or not isinstance(fitted, dict):
         raise FileError(f"{path} is no complete {FORMAT} file: it lacks params or fitted")
-    if set(params) != set(argument_names):
-        odd = sorted(set(params) ^ set(argument_names))
+    if odd := sorted(set(params) ^ set(kind._arguments)):
         raise FileError(f"{path}: its params do not fit this version: {', '.join(odd)}")
-    return params, fitted, arrays
+    try:
+        model = kind(**{**params, "backend": backend, "matmul": matmul})
+        arguments.check(model.get_params())
+        n_features, output, loss = fitted["n_features"], fitted["output"], fitted["loss"]
+        integer("n_features", n_features, 1)
+        plan = assemble.architecture(params, n_features, output, loss)
+        expect_arrays(path, arrays, assemble.expected_arrays(plan, model.dtype))
+        model._build(n_features, output, loss, fitted["seed"], model.get_params())
+        model.history_ = {k: [float(v) for v in vs] for k, vs in fitted["history"].items()}
+        model.n_iter_ = int(fitted["n_iter"])
+    except FileError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise FileError(f"{path} describes no autoencoder: {error}") from error
+    model.set_parameters(arrays)
+    return model
+
+
+# ---- copies and pickles: plain values and NumPy arrays, nothing of the backend -----------
+
+INSIDE = ("_network", "_optimizer", "_minibatch", "_minibatch_totals")
+
+
+def plain_state(model: Autoencoder) -> dict[str, Any]:
+    """All attributes, with weights and the optimiser's moments in place of what holds them."""
+    state = {name: value for name, value in model.__dict__.items() if name not in INSIDE}
+    if "_network" in model.__dict__:
+        optimizer = model._optimizer
+        state["_trained"] = (model.parameters(), optimizer.updates, optimizer.state())
+    return state
+
+
+def restore_state(model: Autoencoder, state: dict[str, Any]) -> None:
+    """Makes ``model`` what ``plain_state`` was given."""
+    trained = state.pop("_trained", None)
+    model.__dict__.update(state)
+    if trained is None:
+        return
+    parameters, updates, moments = trained
+    model._build(
+        model.n_features_in_, model.output_, model.loss_name_, model.seed_, model._built_params
+    )
+    model.__dict__.update(state)
+    model._network.parameters.set(parameters)
+    model._optimizer.restore(updates, moments)

@@ -3,37 +3,64 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from numpy.typing import ArrayLike, NDArray
+
+from .arguments import ARGUMENTS, Argument, described
+from .data.rows import Rows
 
 
 class EstimatorMixin:
-    """get_params, set_params, repr and tags, from the keyword arguments of ``__init__``."""
+    """get_params, set_params, repr and tags, from the table of arguments; the ecosystem's names."""
 
-    @classmethod
-    def _argument_names(cls) -> list[str]:
-        return list(inspect.signature(cls).parameters)
+    _arguments: ClassVar[Mapping[str, Argument]] = ARGUMENTS
+
+    if TYPE_CHECKING:  # what the estimator has
+
+        def fit(self, X: ArrayLike | Rows, y: object = None, **fit_params: Any) -> Any: ...
+        def encode(self, X: ArrayLike | Rows) -> NDArray[Any]: ...
+        def decode(self, Z: ArrayLike | Rows) -> NDArray[Any]: ...
+
+    def __init_subclass__(cls) -> None:
+        """Adds the arguments to the class's docstring."""
+        super().__init_subclass__()
+        if cls.__doc__ is not None:  # python -OO leaves docstrings out
+            cls.__doc__ = f"{inspect.cleandoc(cls.__doc__)}\n\n{described(cls._arguments)}\n"
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The constructor's arguments by name."""
-        return {name: getattr(self, name) for name in self._argument_names()}
+        return {name: getattr(self, name) for name in self._arguments}
 
     def set_params(self, **params: Any) -> Any:
         """Sets constructor arguments; they count from the next ``fit`` or ``initialize``."""
         for name, value in params.items():
-            if name not in self._argument_names():
+            if name not in self._arguments:
                 raise ValueError(
                     f"Invalid parameter {name!r} for estimator {type(self).__name__}(). "
-                    f"Valid parameters are: {self._argument_names()!r}."
+                    f"Valid parameters are: {[*self._arguments]!r}."
                 )
             setattr(self, name, value)
         return self
 
+    def fit_transform(self, X: ArrayLike | Rows, y: object = None, **fit_params: Any) -> Any:
+        """``fit(X)`` and then ``transform(X)``."""
+        return self.fit(X, y, **fit_params).transform(X)
+
+    def transform(self, X: ArrayLike | Rows) -> NDArray[Any]:
+        """``encode``, under the ecosystem's name."""
+        return self.encode(X)
+
+    def inverse_transform(self, Z: ArrayLike | Rows) -> NDArray[Any]:
+        """``decode``, under the ecosystem's name."""
+        return self.decode(Z)
+
     def __repr__(self) -> str:
-        defaults = inspect.signature(type(self)).parameters
         changed = [
             f"{name}={value!r}"
             for name, value in self.get_params().items()
-            if repr(value) != repr(defaults[name].default)
+            if repr(value) != repr(self._arguments[name].default)
         ]
         return f"{type(self).__name__}({', '.join(changed)})"
 

@@ -19,7 +19,7 @@ from benchmarks.reports.rows import (
     time_unit,
 )
 from benchmarks.reports.style import PARTS, bars_only, colours, finish, panel, patch
-from tinyae.plot.plots import INK, MUTED, _figure
+from tinyae.plot.style import INK, MUTED, new_figure
 
 MOST = 24  # panels of a picture
 GAP = 0.25  # of the room of a group of bars
@@ -38,7 +38,7 @@ def ladder(results: Results, rows: list[Row], path: Path) -> Path | None:
         return None
     panels = [[row for row in rungs if (row["device"], row["dtype"], row["case"]) == case]
               for case in cases]  # fmt: skip
-    figure = _figure(700, 95 + 26 * sum(map(len, panels)) + 60 * len(panels))
+    figure = new_figure(700, 95 + 26 * sum(map(len, panels)) + 60 * len(panels))
     hues, ceilings = colours(results), []
     for i, (case, bars) in enumerate(zip(cases, panels, strict=True), 1):
         axes = panel(figure, (len(cases), 1, i), f"{case[2]}, {case[1]}", "GFLOP/s", "")
@@ -76,7 +76,7 @@ def split(results: Results, rows: list[Row], path: Path) -> Path | None:
     hues = dict(zip(ops, PARTS, strict=False))
     names = contestants(results, [row for row in steps if row["net"] in nets])
     batches = sorted({row["batch"] for row in parts})
-    figure = _figure(max(900, 150 + 34 * len(names) * len(batches)), 90 + 310 * len(nets))
+    figure = new_figure(max(900, 150 + 34 * len(names) * len(batches)), 90 + 310 * len(nets))
     for i, net in enumerate(nets, 1):
         axes = panel(figure, (len(nets), 1, i), f"a training step, {net} net", "", "")
         _draw_split(axes, [row for row in steps if row["net"] == net], names, batches, hues)
@@ -139,7 +139,7 @@ def relative(results: Results, rows: list[Row], suite: str, path: Path) -> Path 
     nets = list(dict.fromkeys(net for net, _, _ in speeds))
     drawn = [row for row in whole if (row["net"], row["batch"], row["contestant"]) in speeds]
     names, hues = contestants(results, drawn), colours(results)
-    figure = _figure(max(700, 480 * len(nets)), 400)
+    figure = new_figure(max(700, 480 * len(nets)), 400)
     width = (1 - GAP) / len(names)
     for i, net in enumerate(nets, 1):
         batches = sorted({batch for n, batch, _ in speeds if n == net})
@@ -171,7 +171,7 @@ def times(results: Results, rows: list[Row], path: Path) -> Path | None:
     columns = min(2, len(groups))
     lines = -(-len(groups) // columns)
     most = max(map(len, groups))
-    figure = _figure(470 * columns, 60 + lines * (85 + 20 * most))
+    figure = new_figure(470 * columns, 60 + lines * (85 + 20 * most))
     hues = colours(results)
     for i, bars in enumerate(groups, 1):
         unit = time_unit(min(row["median"] for row in bars))

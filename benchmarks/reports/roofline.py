@@ -13,7 +13,7 @@ import numpy as np
 
 from benchmarks.reports.rows import Results, Row, contestants, measured, significant
 from benchmarks.reports.style import colours, finish, layout, markers, panel
-from tinyae.plot.plots import INK, MUTED, _figure, _save
+from tinyae.plot.style import INK, MUTED, new_figure, save
 
 REACHES = (8, 14, 22, 32, 44, 58, 74)  # points between a name and what it names
 WAYS = ((0, 1), (0, -1), (1, 0), (-1, 0), (1, 1), (-1, 1), (1, -1), (-1, -1))
@@ -32,7 +32,7 @@ def roofline(results: Results, rows: list[Row], device: str, path: Path) -> Path
     roofs, gbs = ceiling.get("gflops") or {}, ceiling.get("gbs")
     if not points or not roofs or not gbs:
         return None
-    figure = _figure(900, 600)
+    figure = new_figure(900, 600)
     title = f"Roofline, {'CPU' if device == 'cpu' else 'GPU'}"
     axes = panel(figure, (1, 1, 1), title, "arithmetic intensity, flop per byte", "GFLOP/s")
     axes.set(xscale="log", yscale="log")
@@ -53,7 +53,7 @@ def roofline(results: Results, rows: list[Row], device: str, path: Path) -> Path
         )
     layout(figure, results, points, legend=legend, extra=extra)
     _name_ops(axes, points, intensity, speed)
-    _save(figure, path)
+    save(figure, path)
     return path
 
 
@@ -134,7 +134,7 @@ def sizes(results: Results, rows: list[Row], path: Path) -> Path | None:
     if not ops:
         return None
     drawn = [row for row in timed if row["op"] in ops]
-    figure = _figure(max(620, 360 * len(ops)), 420)
+    figure = new_figure(max(620, 360 * len(ops)), 420)
     hues, shapes, names = colours(results), markers(results), contestants(results, drawn)
     lines: dict[str, Any] = {}
     for i, op in enumerate(ops, 1):

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.reports.rows import Results, Row, contestants, is_backend, machine_text, rounds_text
-from tinyae.plot.plots import INK, MUTED, PLAIN, _save, _styled
+from tinyae.plot.style import INK, MUTED, PLAIN, save, styled
 
 KNOWN = {"numba": "#0072b2", "cupy": "#009e73", "numpy": "#7f7f7f", "blas": "#222222",
          "cublas": "#222222", "cupy-3xtf32": "#66c2a5", "cupy-tf32": "#b3de69",
@@ -42,7 +42,7 @@ def patch(colour: str) -> Any:
 
 
 def panel(figure: Any, place: tuple[int, int, int], title: str, x: str, y: str) -> Any:
-    axes = _styled(figure.add_subplot(*place), x, y)
+    axes = styled(figure.add_subplot(*place), x, y)
     axes.set_title(title, loc="left", fontsize=11, color=INK)
     return axes
 
@@ -67,7 +67,7 @@ def finish(
 ) -> Path:
     """Small print at the foot, a legend (label -> handle) over it, the panels over both; saved."""
     layout(figure, results, rows, legend=legend, extra=extra)
-    _save(figure, path)
+    save(figure, path)
     return path
 
 

@@ -213,8 +213,8 @@ COMMANDS: dict[str, list[str]] = {
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--out", "x.gif"], "--out must end in .png, got x.gif"),
-        (["--npy", "x.csv"], "--npy must end in .npy, got x.csv"),
+        (["--out", "x.gif"], "--out: must end in .png, got x.gif"),
+        (["--npy", "x.csv"], "--npy: must end in .npy, got x.csv"),
         (["--out", "no/x.png"], "--out: there is no folder no"),
         (["--npy", "no/x.npy"], "--npy: there is no folder no"),
         (["--data", "nowhere.npy"], "nowhere.npy"),
@@ -235,13 +235,13 @@ def test_wrong_options_of_all(
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        (["manifold", "run", "--grid", "0"], "--grid must be at least 1, got 0"),
-        (["manifold", "run", "--gap", "-1"], "--gap must be at least 0, got -1"),
+        (["manifold", "run", "--grid", "0"], "--grid: must be an integer >= 1, got 0"),
+        (["manifold", "run", "--gap", "-1"], "--gap: must be an integer >= 0, got -1"),
         (["manifold", "run", "--spacing", "odd"], "--spacing"),
-        (["sample", "run", "-n", "0"], "-n must be at least 1, got 0"),
+        (["sample", "run", "-n", "0"], "-n: must be an integer >= 1, got 0"),
         (["sample", "run", "--density", "cubic"], "--density"),
-        (["sample", "run", "--components", "0"], "--components must be at least 1, got 0"),
-        (["sample", "run", "--seed", "-1"], "--seed must lie in [0, 2^64), got -1"),
+        (["sample", "run", "--components", "0"], "--components: must be an integer >= 1, got 0"),
+        (["sample", "run", "--seed", "-1"], "--seed: invalid integer in [0, 2^64) value: '-1'"),
         (["sample", "run", "--density", "kernel", "--components", "3"],
          "--components is for --density mixture, got kernel"),
         (["sample", "run", "--bandwidth", "2"], "--bandwidth is for --density kernel, got mixture"),
@@ -252,12 +252,13 @@ def test_wrong_options_of_all(
         (["traverse", "run", "--sample", "-1"], "--sample must lie in 0 .. 5"),
         (["traverse", "run", "--sample", "54", "--part", "train"],
          "--sample must lie in 0 .. 53 (54 train samples), got 54"),
-        (["traverse", "run", "--sample", "0", "--steps", "0"], "--steps must be at least 1, got 0"),
+        (["traverse", "run", "--sample", "0", "--steps", "0"],
+         "--steps: must be an integer >= 1, got 0"),
         (["interpolate", "run", "--from", "0"], "--to"),
         (["interpolate", "run", "--from", "9", "--to", "0"], "--from must lie in 0 .. 5"),
         (["interpolate", "run", "--from", "0", "--to", "99"], "--to must lie in 0 .. 5"),
         (["interpolate", "run", "--from", "0", "--to", "1", "--steps", "1"],
-         "--steps must be at least 2, got 1"),
+         "--steps: must be an integer >= 2, got 1"),
     ],
 )  # fmt: skip
 def test_wrong_arguments_exit_with_2(

@@ -145,7 +145,7 @@ def test_gradcheck_and_doctor(capsys: pytest.CaptureFixture[str]) -> None:
         (["train", "--resume"], "--resume needs a run folder"),
         (["train", "--resume", "nowhere"], "no run folder"),
         (["evaluate", "nowhere"], "no run folder"),
-        (["encode", "nowhere", "--out", "z.txt"], "--out must end in .npy or .csv"),
+        (["encode", "nowhere", "--out", "z.txt"], "--out: must end in .npy or .csv"),
         (["encode", "nowhere", "--out", "no/z.npy"], "there is no folder no"),
         (["evaluate", "nowhere", "--size", "3x3"], "--size needs --data"),
         (["info"], "RUN"),

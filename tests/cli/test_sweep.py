@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-import tinyae.cli.trained_run
+import tinyae.cli.run_folder
 from tinyae import Autoencoder
 from tinyae.cli.main import main
 from tinyae.codes.classifiers import knn_predict
@@ -107,7 +107,7 @@ def test_interrupted_it_goes_on_to_the_same_weights(
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(tinyae.cli.trained_run, "print_epochs", interrupted)
+        patched.setattr(tinyae.cli.run_folder, "print_epochs", interrupted)
         assert main([*SWEEP, "--codes", "2,3"]) == 1
     assert "interrupted; the same command goes on from here" in capsys.readouterr().err
     assert Path("out/code-2/model.npz").exists() and not Path("out/code-3/model.npz").exists()
@@ -127,7 +127,7 @@ def test_its_own_defaults(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["sweep", "--help"]) == 0
     help = " ".join(capsys.readouterr().out.split())
     assert "(default silu)" in help and "--code N" not in help
-    assert f"its peak (default {model['learning_rate']})" in help
+    assert f"the highest one of the schedule (default {model['learning_rate']})" in help
 
 
 @pytest.mark.parametrize(
@@ -135,9 +135,9 @@ def test_its_own_defaults(capsys: pytest.CaptureFixture[str]) -> None:
     [
         ([*SWEEP, "--codes", ""], "argument --codes: invalid list of code sizes value: ''"),
         ([*SWEEP, "--codes", "2,x"], "argument --codes: invalid list of code sizes value: '2,x'"),
-        ([*SWEEP, "--codes", "0,2"], "'0,2' must be different integers >= 1, as in 2,8,30"),
-        ([*SWEEP, "--codes", "2,2"], "'2,2' must be different integers >= 1"),
-        ([*SWEEP, "--neighbours", "0"], "--neighbours must be an integer >= 1, got 0"),
+        ([*SWEEP, "--codes", "0,2"], "--codes: must be integers >= 1, got 0,2"),
+        ([*SWEEP, "--codes", "2,2"], "--codes: must be different integers >= 1, got 2,2"),
+        ([*SWEEP, "--neighbours", "0"], "--neighbours: must be an integer >= 1, got 0"),
         ([*SWEEP, "--learning-rate", "0"], "learning_rate must be a number > 0"),
         ([*SWEEP, "--backend", "torch"], "backend must be 'auto' or one of"),
         ([*SWEEP, "--patience", "2"], "give --validation-fraction"),

@@ -212,13 +212,13 @@ def test_augment_draws_pairs(here: Path, capsys: pytest.CaptureFixture[str]) -> 
 @pytest.mark.parametrize(
     ("argv", "code", "message"),
     [
-        (["--out", "new.npy"], 2, "--out must end in .npz"),
+        (["--out", "new.npy"], 2, "--out: must end in .npz"),
         (["--out", "no/new.npz"], 2, "there is no folder no"),
         (["--data", "data.npy"], 2, "data.npy has no labels to give to new samples"),
         (["--data", "wide.npy"], 2, "wide.npy has no labels"),
         (["--data", "wide.npz"], 1, "X has 17 features, but Autoencoder is expecting 16"),
         (["--data", "lone.npz"], 1, "class 1 has a single sample"),
-        (["--per-class", "0"], 1, "per_class must be an integer >= 1, got 0"),
+        (["--per-class", "0"], 2, "--per-class: must be an integer >= 1, got 0"),
         (["--scale", "0", "--method", "noise"], 1, "scale must be a number > 0, got 0.0"),
         (["--method", "magic"], 2, "--method"),
     ],
@@ -296,9 +296,9 @@ def test_the_demo_trains_once(here: Path, capsys: pytest.CaptureFixture[str]) ->
 @pytest.mark.parametrize(
     ("argv", "code", "message"),
     [
-        (["--per-class", "1"], 2, "--per-class must be an integer >= 2, got 1"),
-        (["--new", "0"], 2, "--new must be an integer >= 1, got 0"),
-        (["--seeds", "0"], 2, "--seeds must be an integer >= 1, got 0"),
+        (["--per-class", "1"], 2, "--per-class: must be an integer >= 2, got 1"),
+        (["--new", "0"], 2, "--new: must be an integer >= 1, got 0"),
+        (["--seeds", "0"], 2, "--seeds: must be an integer >= 1, got 0"),
         (["--data", "data.npy"], 2, "data.npy has no labels"),
         (["--data", "nowhere.npz"], 2, "nowhere.npz"),
         (["--run", "nowhere"], 2, "no run folder"),

@@ -88,7 +88,7 @@ def test_grid_of_codes_that_do_not_vary() -> None:
         (np.zeros(4), (5,), r"codes must have shape \(n, k\), n >= 1, got \(4,\)"),
         (np.zeros((0, 2)), (5,), r"n >= 1, got \(0, 2\)"),
         (np.zeros((4, 2)), (0,), "size must be an integer >= 1, got 0"),
-        (np.zeros((4, 2)), (5, "odd"), "spacing must be one of quantiles, even, got 'odd'"),
+        (np.zeros((4, 2)), (5, "odd"), "spacing must be one of 'quantiles', 'even', got 'odd'"),
     ],
 )
 def test_grid_refuses(z: np.ndarray, arguments: Any, message: str) -> None:

@@ -8,25 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinyae.plot.grids import LINE_CELL, plot_grid, resized, tiled
+from tests.plot.pictures import NEEDED, images, read
+from tinyae.plot.grids import LINE_CELL, plot_grid, plot_reconstructions, resized, tiled
 
-pytest.importorskip("matplotlib", reason='drawing needs matplotlib: pip install "tinyae[plot]"')
+pytest.importorskip("matplotlib", reason=NEEDED)
 
+LEFT, MARGIN, GAP = 116, 10, 4  # pixels of plot_reconstructions' layout
 ORANGE, BLUE = (0xD9, 0x82, 0x2B), (0x1F, 0x5F, 0xA8)
-
-
-def read(path: Path) -> np.ndarray:
-    """The picture as stored: (height, width) for grey, (height, width, 3) for colour."""
-    from PIL import Image
-
-    assert path.read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
-    assert [other.name for other in path.parent.iterdir() if other.name[0] == "."] == []
-    with Image.open(path) as image:
-        return np.asarray(image)
-
-
-def images(n: int, *shape: int, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).random((n, int(np.prod(shape))))
 
 
 @pytest.mark.parametrize("gap", [0, 4])
@@ -175,4 +163,91 @@ def test_refuses_bad_input(tmp_path: Path) -> None:
         plot_grid(x, 2, (4, 4), "g.gif")
     with pytest.raises(FileNotFoundError, match="there is no folder"):
         plot_grid(x, 2, (4, 4), tmp_path / "nowhere" / "g.png")
+    assert list(tmp_path.iterdir()) == []
+
+
+# ---- originals over reconstructions -------------------------------------------------------
+
+
+def test_grey_images_are_drawn_pixel_by_pixel(tmp_path: Path) -> None:
+    x, y = images(12, 8, 6), images(12, 8, 6, seed=1) * 3 - 1  # beyond the originals' range
+    plot_reconstructions(x, y, (8, 6), tmp_path / "r.png", n=5)
+    pixels = read(tmp_path / "r.png")
+    h, w, zoom = 64, 48, 8
+    assert pixels.shape == (2 * (MARGIN + h) + GAP, LEFT + 5 * (w + GAP) - GAP + MARGIN, 3)
+    low, high = x[:5].min(), x[:5].max()
+    for row, data in enumerate((x, y)):
+        for i in range(5):
+            top, left = MARGIN + row * (h + GAP), LEFT + i * (w + GAP)
+            drawn = pixels[top : top + h, left : left + w]
+            grey = ((data[i] - low) / (high - low)).clip(0, 1).reshape(8, 6)
+            expected = (grey * 255 + 0.5).astype(np.uint8).repeat(zoom, 0).repeat(zoom, 1)
+            np.testing.assert_array_equal(drawn, np.stack([expected] * 3, axis=2))
+
+
+def test_mnist_sized_pictures_are_small_files(tmp_path: Path) -> None:
+    x = (images(10, 28, 28) * 256).astype(np.uint8)
+    plot_reconstructions(x, x / 255, (28, 28, 1), tmp_path / "r.png")
+    pixels = read(tmp_path / "r.png")
+    above, below = pixels[10:66, LEFT:], pixels[70:126, LEFT:]
+    np.testing.assert_array_equal(above, below)  # uint8 counts as pixels
+    assert (tmp_path / "r.png").stat().st_size < 100_000
+
+
+def test_colour_images(tmp_path: Path) -> None:
+    x = np.zeros((1, 4, 4, 3))
+    x[0, :2, :, 0] = 1  # red above, blue below
+    x[0, 2:, :, 2] = 1
+    x = x.reshape(1, -1)
+    plot_reconstructions(x, 1 - x, (4, 4, 3), tmp_path / "r.png")
+    pixels = read(tmp_path / "r.png")
+    picture = pixels[MARGIN : MARGIN + 64, LEFT : LEFT + 64]
+    assert (picture[:32] == (255, 0, 0)).all()
+    assert (picture[32:] == (0, 0, 255)).all()
+    assert (pixels[MARGIN + 64 + GAP :][:32, LEFT : LEFT + 64] == (0, 255, 255)).all()
+
+
+@pytest.mark.parametrize("shape", [(300, 200), (1, 30), (1, 784), (784, 1), (1, 1), (130, 2, 3)])
+def test_images_of_odd_shapes(shape: tuple[int, ...], tmp_path: Path) -> None:
+    x = images(2, *shape)
+    plot_reconstructions(x, x, shape, tmp_path / "r.png")
+    pixels = read(tmp_path / "r.png")
+    assert max(pixels.shape) < 500
+    assert pixels[MARGIN:-MARGIN, LEFT:].min() < 100
+
+
+def test_constant_images(tmp_path: Path) -> None:
+    x = np.full((1, 9), 0.3)
+    plot_reconstructions(x, x, (3, 3), tmp_path / "r.png")
+    assert (read(tmp_path / "r.png")[20:40, LEFT + 10 : LEFT + 40] == 128).all()
+
+
+@pytest.mark.parametrize("shape", [(9, 40), (1, 40), (3, 1), (2, 2)])
+def test_samples_that_are_no_images(shape: tuple[int, int], tmp_path: Path) -> None:
+    x = images(*shape)
+    plot_reconstructions(x, x * 0.5, None, tmp_path / "r.png", n=4)
+    pixels = read(tmp_path / "r.png")
+    assert pixels.shape == (210, LEFT + 110 * min(4, shape[0]), 3)
+    colourful = np.ptp(pixels.astype(int), axis=2) > 60
+    assert colourful[:105].any()
+    assert colourful[105:].any()
+
+
+def test_reconstructions_refuse_bad_input(tmp_path: Path) -> None:
+    path, x = tmp_path / "r.png", images(3, 4, 4)
+    bad = x.copy()
+    bad[1, 2] = np.nan
+    cases: list[tuple[tuple[Any, ...], dict[str, Any], str]] = [
+        ((bad, x, (4, 4)), {}, "originals must be finite"),
+        ((x, bad, (4, 4)), {}, "reconstructions must be finite"),
+        ((x, x[:, :8], (4, 4)), {}, r"reconstructions must have shape \(3, 16\), got \(3, 8\)"),
+        ((x, x, (4, 5)), {}, r"image_shape must be .* for 16 features, got \(4, 5\)"),
+        ((x, x, (16,)), {}, "image_shape must be"),
+        ((x, x, (-4, -4)), {}, "image_shape must be"),
+        ((x, x, (2, 2, 4)), {}, "image_shape must be"),
+        ((x, x, (4, 4)), {"n": 0}, "n must be at least 1, got 0"),
+    ]
+    for arguments, options, message in cases:
+        with pytest.raises(ValueError, match=message):
+            plot_reconstructions(*arguments, path, **options)
     assert list(tmp_path.iterdir()) == []

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from .options import command
+from .options import command, integers, names, option
 
 FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
 NEEDED = ("pytest", "pytest_benchmark", "matplotlib", "threadpoolctl")
@@ -42,39 +42,26 @@ examples:
 
 def add_commands(commands: Any) -> None:
     parser = command(
-        commands, "bench", _bench, "time kernels, steps and epochs beside BLAS, PyTorch and others"
-    )
-    parser.epilog = EPILOG
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+        commands, "bench", _bench, "time kernels, steps and epochs beside BLAS, PyTorch and others",
+        epilog=EPILOG,
+    )  # fmt: skip
     parser.add_argument("--quick", action="store_true", help="few and small cases: 2 minutes")
-    parser.add_argument("--only", type=_names, default=(), metavar="NAME,...",
-                        help="operations, such as adam, or groups of them")  # fmt: skip
-    parser.add_argument("--backends", type=_names, metavar="NAME,...", help="(default: all)")
-    parser.add_argument("--rivals", type=_names, metavar="NAME,...", help="(default: all)")
-    parser.add_argument("--sizes", type=_numbers, default=(), metavar="N,...",
-                        help="of square products, instead of the usual and the nets'")  # fmt: skip
-    parser.add_argument("--batches", type=_numbers, default=(), metavar="N,...",
-                        help="batch sizes of layers, steps and epochs")  # fmt: skip
-    parser.add_argument("--nets", type=_names, default=(), metavar="NAME,...",
-                        help="deep: 784-1000-500-250-30, small: 784-128-32, and back")  # fmt: skip
+    for name, kind, default, help in (
+        ("--only", names, (), "operations, such as adam, or groups of them"),
+        ("--backends", names, None, "(default: all)"),
+        ("--rivals", names, None, "(default: all)"),
+        ("--sizes", integers, (), "of square products, instead of the usual and the nets'"),
+        ("--batches", integers, (), "batch sizes of layers, steps and epochs"),
+        ("--nets", names, (), "deep: 784-1000-500-250-30, small: 784-128-32, and back"),
+    ):
+        metavar = "N,..." if kind is integers else "NAME,..."
+        parser.add_argument(name, type=kind, default=default, metavar=metavar, help=help)
     parser.add_argument("--seconds", type=float, metavar="S",
                         help="for each case in each pass (default 0.4, quick 0.05)")  # fmt: skip
-    parser.add_argument("--out", default="runs/bench", metavar="DIR",
-                        help="folder of the results (default runs/bench)")  # fmt: skip
+    option(parser, "--out", "runs/bench", "folder of the results", metavar="DIR")
     parser.add_argument("--plot", metavar="FILE", help="the picture that fits what was measured")
     parser.add_argument("--compare", metavar="OLD.json",
                         help="an earlier results.json: what changed beyond the noise")  # fmt: skip
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(",") if name.strip())
-
-
-def _numbers(text: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in text.split(","))
-
-
-_numbers.__name__ = "list of integers"  # argparse words its complaint with it
 
 
 def _bench(given: argparse.Namespace) -> None:

@@ -5,19 +5,35 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from typing import Any
 
-from .. import gradient_check as checks
+from .. import gradient_check
 from ..kernels.columns import get_backend
 from ..kernels.conventions import ACTIVATIONS, LOSSES
-from .tables import table
+from .options import backend_option, command, json_option, option, seed_option
+from .output import table
 
 TOLERANCE = 1e-7
 
 
-def gradcheck(given: argparse.Namespace) -> None:
+def add_commands(commands: Any) -> None:
+    parser = command(
+        commands, "gradcheck", _gradcheck,
+        "compare backpropagation with finite differences: every activation, loss and depth",
+    )  # fmt: skip
+    parser.add_argument("--activation", choices=ACTIVATIONS, help="only this one")
+    parser.add_argument("--loss", choices=LOSSES, help="only this one")
+    option(parser, "--mode", "elementwise", "each weight by itself, or all of them along random "
+           "directions", choices=("elementwise", "directional"))  # fmt: skip
+    seed_option(parser, "weights and data")
+    json_option(parser, "print one JSON object")
+    backend_option(parser)
+
+
+def _gradcheck(given: argparse.Namespace) -> None:
     """Raises ArithmeticError where a gradient is wrong."""
     get_backend(given.backend)
-    results = checks.gradcheck_table(
+    results = gradient_check.gradcheck_table(
         activations=(given.activation,) if given.activation else ACTIVATIONS,
         names=(given.loss,) if given.loss else LOSSES,
         mode=given.mode,

@@ -24,6 +24,7 @@ from ..kernels.columns import backend_report
 from ..kernels.cuda import measured_plans
 from ..kernels.cuda_host.host import CompilerMissing, find_compiler
 from . import nvidia
+from .options import command, json_option
 
 # extra -> (module, distribution, what it is for)
 EXTRAS = {
@@ -62,7 +63,14 @@ class Row(NamedTuple):
     remedy: str = ""
 
 
-def doctor(given: argparse.Namespace) -> None:
+def add_commands(commands: Any) -> None:
+    parser = command(
+        commands, "doctor", _doctor, "what works here, and the command that mends the rest"
+    )
+    json_option(parser, "print one JSON object")
+
+
+def _doctor(given: argparse.Namespace) -> None:
     """Prints what was found; what could not be found out is printed too, never raised."""
     found, failed = examine()
     sections = report(found, failed)

@@ -7,22 +7,27 @@ the order in which the picture shows them.
 from __future__ import annotations
 
 import argparse
-import importlib.util
-import sys
-from collections.abc import Collection, Sequence
-from pathlib import Path
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..codes import densities, generate
-from ..data.datasets import Dataset
 from ..data.rows import Rows, value_range
-from ..estimator import Autoencoder
-from ..files import write_atomically
-from .options import command, data_given, run_options
-from .run_folder import RunFolder, UsageError
+from ..plot.grids import plot_grid
+from .options import (
+    UsageError,
+    at_least,
+    command,
+    count,
+    file_ending_in,
+    option,
+    run_options,
+    seed_option,
+)
+from .output import can_draw, write_array
+from .run_folder import opened
 
 Array = NDArray[Any]
 
@@ -32,62 +37,56 @@ JUDGED = 1000  # test codes that a density is judged by
 
 def add_commands(commands: Any) -> None:
     """Adds the four to the parser's commands."""
-    manifold = command(commands, "manifold", _manifold, "draw a map of a code of two units")
-    run_options(manifold)
-    manifold.add_argument("--grid", type=int, default=20, metavar="N",
-                          help="samples along each side (default 20)")  # fmt: skip
-    manifold.add_argument("--spacing", choices=generate.SPACINGS, default="quantiles",
-                          help="equal shares of the codes between columns and rows, or equal "
-                          "distances (default quantiles)")  # fmt: skip
-    manifold.add_argument("--gap", type=int, default=0, metavar="PIXELS",
-                          help="between pictures (default 0: a seamless map)")  # fmt: skip
-    _outputs(manifold, "manifold.png")
+    parser = _drawing(commands, "manifold", _manifold, "draw a map of a code of two units",
+                      "manifold.png")  # fmt: skip
+    count(parser, "--grid", 20, "samples along each side")
+    option(parser, "--spacing", "quantiles", "equal shares of the codes between columns and rows, "
+           "or equal distances", choices=generate.SPACINGS)  # fmt: skip
+    option(parser, "--gap", 0, "between pictures (default 0: a seamless map)", type=at_least(0),
+           metavar="PIXELS")  # fmt: skip
 
-    sample = command(commands, "sample", _sample, "draw new samples")
-    run_options(sample)
-    sample.add_argument("-n", type=int, default=64, metavar="N", help="how many (default 64)")
-    sample.add_argument("--density", choices=DENSITIES, default="mixture",
-                        help="what is fitted to the training codes (default mixture)")  # fmt: skip
-    sample.add_argument("--components", type=int, metavar="N",
-                        help="normals of the mixture (default 10)")  # fmt: skip
-    sample.add_argument(
-        "--bandwidth", type=_bandwidth, metavar="H",
-        help="of the kernel: scott, silverman or a number (default scott)",
-    )  # fmt: skip
-    sample.add_argument("--seed", type=int, default=0, metavar="N", help="of the draw (default 0)")
-    _outputs(sample, "samples.png")
+    parser = _drawing(commands, "sample", _sample, "draw new samples", "samples.png")
+    count(parser, "-n", 64, "how many")
+    option(parser, "--density", "mixture", "what is fitted to the training codes",
+           choices=DENSITIES)  # fmt: skip
+    count(parser, "--components", None, "normals of the mixture (default 10)")
+    option(parser, "--bandwidth", None, "of the kernel: scott, silverman or a number (default "
+           "scott)", type=_bandwidth, metavar="H")  # fmt: skip
+    seed_option(parser, "the draw")
 
-    traverse = command(commands, "traverse", _traverse, "change one code unit at a time")
-    run_options(traverse)
-    traverse.add_argument("--sample", type=int, required=True, metavar="I",
-                          help="the sample to start from, counted from 0")  # fmt: skip
-    _part_option(traverse)
-    traverse.add_argument("--steps", type=int, default=11, metavar="N",
-                          help="values of each unit (default 11)")  # fmt: skip
-    _outputs(traverse, "traversal.png")
+    parser = _drawing(commands, "traverse", _traverse, "change one code unit at a time",
+                      "traversal.png")  # fmt: skip
+    parser.add_argument("--sample", type=int, required=True, metavar="I",
+                        help="the sample to start from, counted from 0")  # fmt: skip
+    _part_option(parser)
+    count(parser, "--steps", 11, "values of each unit")
 
-    interpolate = command(
-        commands, "interpolate", _interpolate, "go from one sample to another: by pixels, by codes"
-    )
-    run_options(interpolate)
+    parser = _drawing(commands, "interpolate", _interpolate,
+                      "go from one sample to another: by pixels, by codes",
+                      "interpolation.png")  # fmt: skip
     for end in ("from", "to"):
-        interpolate.add_argument(f"--{end}", dest=f"{end}_", type=int, required=True, metavar="I",
-                                 help="a sample, counted from 0")  # fmt: skip
-    _part_option(interpolate)
-    interpolate.add_argument("--steps", type=int, default=9, metavar="N",
-                             help="frames, both ends among them (default 9)")  # fmt: skip
-    _outputs(interpolate, "interpolation.png")
+        parser.add_argument(f"--{end}", dest=f"{end}_", type=int, required=True, metavar="I",
+                            help="a sample, counted from 0")  # fmt: skip
+    _part_option(parser)
+    count(parser, "--steps", 9, "frames, both ends among them", least=2)
 
 
-def _outputs(parser: argparse.ArgumentParser, name: str) -> None:
-    parser.add_argument("--out", metavar="FILE", help=f".png of the picture (default RUN/{name})")
-    parser.add_argument("--npy", metavar="FILE", help=".npy of the samples shown")
-    parser.set_defaults(picture=name)
+def _drawing(
+    commands: Any, name: str, run: Callable[[argparse.Namespace], None], help: str, picture: str
+) -> argparse.ArgumentParser:
+    """A command that draws ``picture`` of a run."""
+    parser = command(commands, name, run, help)
+    run_options(parser)
+    parser.add_argument("--out", metavar="FILE", type=file_ending_in(".png"),
+                        help=f".png of the picture (default RUN/{picture})")  # fmt: skip
+    parser.add_argument("--npy", metavar="FILE", type=file_ending_in(".npy"),
+                        help=".npy of the samples shown")  # fmt: skip
+    parser.set_defaults(picture=picture)
+    return parser
 
 
 def _part_option(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--part", choices=("train", "test"), default="test",
-                        help="where samples are counted (default test)")  # fmt: skip
+    option(parser, "--part", "test", "where samples are counted", choices=("train", "test"))
 
 
 def _bandwidth(text: str) -> str | float:
@@ -98,15 +97,11 @@ _bandwidth.__name__ = "bandwidth"  # for argparse's complaint
 
 
 class _Work:
-    """A run, its data, and where its picture and array go: all checked before any work."""
+    """A run, its data, and where its picture and array go."""
 
     def __init__(self, given: argparse.Namespace) -> None:
-        data = data_given(given)
-        self.picture = _file("--out", given.out, ".png")
-        self.array = _file("--npy", given.npy, ".npy")
-        self.run = RunFolder(given.run)
-        self.ae: Autoencoder = self.run.load_model(given.backend)
-        self.dataset: Dataset = self.run.load_data(data or None)
+        self.run, self.ae, self.dataset = opened(given)
+        self.picture, self.array = given.out, given.npy
         self.default = self.run.path / given.picture
 
     def training_codes(self) -> Array:
@@ -118,15 +113,9 @@ class _Work:
     ) -> None:  # fmt: skip
         """Writes the array and the picture, and says so; without matplotlib an array is enough."""
         if self.array is not None:
-            array = self.array
-            write_atomically(array, lambda f: np.save(f, samples))
-            print(f"{array}: {len(samples):,} samples of {samples.shape[1]:,} numbers, "
-                  f"{samples.dtype}")  # fmt: skip
-            if self.picture is None and importlib.util.find_spec("matplotlib") is None:
-                print('no picture without matplotlib: pip install "tinyae[plot]"', file=sys.stderr)
+            write_array(self.array, samples, "samples")
+            if self.picture is None and not can_draw():
                 return
-        from ..plot.grids import plot_grid
-
         span = value_range(self.dataset.train, "X")  # one scale for all of a run's pictures
         path = self.picture or self.default
         plot_grid(samples, columns, self.dataset.image_shape, path, span=span, labels=labels,
@@ -135,8 +124,6 @@ class _Work:
 
 
 def _manifold(given: argparse.Namespace) -> None:
-    _at_least(1, "--grid", given.grid)
-    _at_least(0, "--gap", given.gap)
     work = _Work(given)
     if work.ae.code != 2:
         raise UsageError(
@@ -153,14 +140,9 @@ def _manifold(given: argparse.Namespace) -> None:
 
 
 def _sample(given: argparse.Namespace) -> None:
-    _at_least(1, "-n", given.n)
-    if given.components is not None:
-        _at_least(1, "--components", given.components)
-    if not 0 <= given.seed < 2**64:
-        raise UsageError(f"--seed must lie in [0, 2^64), got {given.seed}")
-    for option, density in (("components", "mixture"), ("bandwidth", "kernel")):
-        if getattr(given, option) is not None and given.density != density:
-            raise UsageError(f"--{option} is for --density {density}, got {given.density}")
+    for name, density in (("components", "mixture"), ("bandwidth", "kernel")):
+        if getattr(given, name) is not None and given.density != density:
+            raise UsageError(f"--{name} is for --density {density}, got {given.density}")
     work = _Work(given)
     codes = work.training_codes()
     if given.density == "gaussian":
@@ -182,7 +164,6 @@ def _sample(given: argparse.Namespace) -> None:
 
 
 def _traverse(given: argparse.Namespace) -> None:
-    _at_least(1, "--steps", given.steps)
     work = _Work(given)
     code = work.ae.encode(_chosen(work, given.part, "--sample", given.sample))[0]
     low, high = generate.code_range(work.training_codes())
@@ -198,7 +179,6 @@ def _traverse(given: argparse.Namespace) -> None:
 
 
 def _interpolate(given: argparse.Namespace) -> None:
-    _at_least(2, "--steps", given.steps)
     work = _Work(given)
     a = _chosen(work, given.part, "--from", given.from_)
     b = _chosen(work, given.part, "--to", given.to_)
@@ -219,19 +199,3 @@ def _chosen(work: _Work, part: str, option: str, index: int) -> Rows:
             f"{option} must lie in 0 .. {len(rows) - 1} ({len(rows):,} {part} samples), got {index}"
         )
     return rows.select(np.array([index]))
-
-
-def _at_least(least: int, option: str, value: int) -> None:
-    if value < least:
-        raise UsageError(f"{option} must be at least {least}, got {value}")
-
-
-def _file(option: str, name: str | None, suffix: str) -> Path | None:
-    if name is None:
-        return None
-    path = Path(name)
-    if path.suffix != suffix:
-        raise UsageError(f"{option} must end in {suffix}, got {name}")
-    if not path.parent.is_dir():
-        raise UsageError(f"{option}: there is no folder {path.parent}")
-    return path

@@ -1,19 +1,15 @@
-"""The command ``tinyae``: what it understands. What it does stands in the modules it calls."""
+"""The command ``tinyae``: reads what was given, runs the command, turns errors into exit codes."""
 
 from __future__ import annotations
 
 import argparse
-import inspect
 import signal
 import sys
 from collections.abc import Sequence
 
 from .._version import __version__
-from ..estimator import Autoencoder
-from ..kernels.conventions import ACTIVATIONS, LOSSES
-from . import augment, bench, demo, generate, sweep, tune
-from .options import backend_option, command, data_given, data_options, model_options, run_options
-from .run_folder import UsageError
+from . import bench, check, demo_augment, demo_ball, doctor, generate, sweep, train, tune, use
+from .options import UsageError
 
 EPILOG = """\
 exit codes: 0 done, 1 the work failed, 2 wrong arguments
@@ -64,117 +60,15 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"tinyae {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
-    train = command(commands, "train", _train, "train an autoencoder into a run folder")
-    train.add_argument("--out", metavar="RUN", help="the run folder (default: runs/NAME, numbered)")
-    train.add_argument(
-        "--resume", metavar="RUN", nargs="?", const="",
-        help="go on with an interrupted run: --resume RUN, or --out RUN --resume",
+    for module in (train, use, generate, sweep):
+        module.add_commands(commands)
+    demo = commands.add_parser(
+        "demo", help="experiments, each with a table, JSON and a picture",
+        description="Experiments, each with a table, JSON and a picture.",
     )  # fmt: skip
-    train.add_argument("--json", action="store_true", help="print one JSON object at the end")
-    data_options(train)
-    model_options(train)
-
-    evaluate = command(
-        commands, "evaluate", _evaluate, "squared error on training and test data, beside PCA"
-    )
-    run_options(evaluate)
-    evaluate.add_argument(
-        "--json", action="store_true",
-        help="print squared_error, pca_squared_error, code and samples of the test part",
-    )  # fmt: skip
-
-    encode = command(commands, "encode", _encode, "write the codes of samples")
-    run_options(encode, part="all")
-    encode.add_argument("--out", required=True, metavar="FILE", help=".npy or .csv of the codes")
-
-    decode = command(commands, "decode", _decode, "write the samples that codes stand for")
-    decode.add_argument("run", metavar="RUN", help="a run folder")
-    decode.add_argument("--codes", required=True, metavar="FILE", help=".npy or .csv of codes")
-    decode.add_argument("--out", required=True, metavar="FILE", help=".npy or .csv")
-    backend_option(decode)
-
-    reconstruct = command(
-        commands, "reconstruct", _reconstruct, "write samples after encoding and decoding"
-    )
-    run_options(reconstruct, part="test")
-    reconstruct.add_argument(
-        "--out", required=True, metavar="FILE",
-        help=".npy or .csv of all samples, or .png with the first ten under their originals",
-    )  # fmt: skip
-
-    info = command(commands, "info", _info, "what a run folder holds: layers, settings, training")
-    info.add_argument("run", metavar="RUN", help="a run folder")
-    info.add_argument("--json", action="store_true", help="print one JSON object")
-
-    check = command(
-        commands, "gradcheck", _gradcheck,
-        "compare backpropagation with finite differences: every activation, loss and depth",
-    )  # fmt: skip
-    check.add_argument("--activation", choices=ACTIVATIONS, help="only this one")
-    check.add_argument("--loss", choices=LOSSES, help="only this one")
-    check.add_argument(
-        "--mode", choices=("elementwise", "directional"), default="elementwise",
-        help="each weight by itself, or all of them along random directions",
-    )  # fmt: skip
-    check.add_argument("--seed", type=int, default=0, help="of weights and data (default 0)")
-    check.add_argument("--json", action="store_true", help="print one JSON object")
-    backend_option(check)
-
-    doctor = command(
-        commands, "doctor", _doctor, "what works here, and the command that mends the rest"
-    )
-    doctor.add_argument("--json", action="store_true", help="print one JSON object")
-
-    for module in (sweep, augment, generate, demo, bench, tune):
+    demos = demo.add_subparsers(title="demos", metavar="DEMO", required=True)
+    for module in (demo_ball, demo_augment):
+        module.add_commands(demos)
+    for module in (check, doctor, bench, tune):
         module.add_commands(commands)
     return parser
-
-
-def _train(given: argparse.Namespace) -> None:
-    from .train import train
-
-    names = inspect.signature(Autoencoder).parameters
-    model = {name: getattr(given, name) for name in names if hasattr(given, name)}
-    train(given, data_given(given), model)
-
-
-def _evaluate(given: argparse.Namespace) -> None:
-    from .train import evaluate
-
-    evaluate(given, data_given(given))
-
-
-def _encode(given: argparse.Namespace) -> None:
-    from .use import encode
-
-    encode(given, data_given(given))
-
-
-def _decode(given: argparse.Namespace) -> None:
-    from .use import decode
-
-    decode(given)
-
-
-def _reconstruct(given: argparse.Namespace) -> None:
-    from .use import reconstruct
-
-    reconstruct(given, data_given(given))
-
-
-def _info(given: argparse.Namespace) -> None:
-    from .use import info
-
-    info(given)
-
-
-def _gradcheck(given: argparse.Namespace) -> None:
-    from .check import gradcheck
-
-    gradcheck(given)
-
-
-def _doctor(given: argparse.Namespace) -> None:
-    from .doctor import doctor
-
-    doctor(given)

@@ -1,95 +1,150 @@
-"""The options that several commands share, and what was given by them."""
+"""Declaring commands and their options, and what was given by them."""
 
 from __future__ import annotations
 
 import argparse
-import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from ..estimator import Autoencoder
-from ..kernels.conventions import ACTIVATIONS, LOSSES, MATMULS
-from ..net.initializers import INITIALIZERS
-from ..train.optimizers import MOMENTS
-from ..train.schedules import SCHEDULES
-from .run_folder import UsageError
+from .. import checks
+from ..arguments import ARGUMENTS, FLAG, read_seed
 
 DATA_HELP = (
     "ball (made on the spot), digits, mnist, fashion-mnist, or a path: .npy, .npz, .csv, IDX(.gz), "
     "a folder with the MNIST files, a folder of images"
 )
+# What `tinyae train` trains where Autoencoder has another default.
+DEFAULTS: dict[str, Any] = {"random_state": 0}
+SHORTER = {"random_state": "--seed"}  # another name of an option
 
 
-def command(commands: Any, name: str, run: Any, help: str) -> argparse.ArgumentParser:
+class UsageError(Exception):
+    """Arguments that cannot be meant: exit code 2."""
+
+
+def command(
+    commands: Any, name: str, run: Callable[[argparse.Namespace], None], help: str, epilog: str = ""
+) -> argparse.ArgumentParser:
+    """Declares a command: ``run`` gets what was given to it."""
     parser: argparse.ArgumentParser = commands.add_parser(
-        name, help=help, description=help[0].upper() + help[1:] + "."
-    )
+        name, help=help, description=help[0].upper() + help[1:] + ".", epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter if epilog else argparse.HelpFormatter,
+    )  # fmt: skip
     parser.set_defaults(run_command=run)
     return parser
 
 
+# ---- single options ----------------------------------------------------------------------
+
+
+def option(parser: Any, name: str, default: Any, help: str, **how: Any) -> None:
+    """An option whose help says its default."""
+    parser.add_argument(name, default=default, help=_with_default(help, default), **how)
+
+
+def count(parser: Any, name: str, default: Any, help: str, least: int = 1) -> None:
+    """An integer of at least ``least``."""
+    option(parser, name, default, help, type=at_least(least), metavar="N")
+
+
+def at_least(least: int) -> Callable[[str], int]:
+    """What argparse reads an integer >= ``least`` with."""
+
+    def read(text: str) -> int:
+        try:
+            checks.integer("", int(text), least)
+        except ValueError:
+            message = f"must be an integer >= {least}, got {text}"
+            raise argparse.ArgumentTypeError(message) from None
+        return int(text)
+
+    return read
+
+
+def integers(text: str) -> tuple[int, ...]:
+    """N,N,..., each at least 1."""
+    numbers = tuple(int(part) for part in text.split(","))
+    if min(numbers) < 1:
+        raise argparse.ArgumentTypeError(f"must be integers >= 1, got {text}")
+    return numbers
+
+
+def names(text: str) -> tuple[str, ...]:
+    """NAME,NAME,..."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def file_ending_in(*suffixes: str) -> Callable[[str], Path]:
+    """What argparse reads the path of a file to be written with."""
+
+    def read(text: str) -> Path:
+        path = Path(text)
+        if path.suffix not in suffixes:
+            raise argparse.ArgumentTypeError(f"must end in {' or '.join(suffixes)}, got {text}")
+        if not path.parent.is_dir():
+            raise argparse.ArgumentTypeError(f"there is no folder {path.parent}")
+        return path
+
+    return read
+
+
+def _with_default(help: str, default: Any) -> str:
+    if default is None or "(default" in help:
+        return help
+    text = ",".join(map(str, default)) if isinstance(default, (tuple, list)) else default
+    return f"{help} (default {text})"
+
+
+# ---- options that several commands share -------------------------------------------------
+
+
+def seed_option(parser: argparse.ArgumentParser, what: str) -> None:
+    option(parser, "--seed", 0, f"of {what}", type=read_seed, metavar="N")
+
+
+def backend_option(parser: argparse.ArgumentParser) -> None:
+    option(parser, "--backend", "auto", "see 'tinyae doctor'", metavar="NAME")
+
+
+def json_option(
+    parser: argparse.ArgumentParser, help: str = "print one JSON object at the end"
+) -> None:
+    parser.add_argument("--json", action="store_true", help=help)
+
+
 def data_options(parser: argparse.ArgumentParser, default: str = "ball") -> None:
     group = parser.add_argument_group("data")
-    absent = argparse.SUPPRESS
-    group.add_argument("--data", metavar="DATA", dest="source", default=absent,
-                       help=f"{DATA_HELP} (default: {default})")  # fmt: skip
-    group.add_argument("--test-fraction", type=float, metavar="F", default=absent,
-                       help="held out where the data have no test part (default 0.1)")  # fmt: skip
-    group.add_argument("--label", metavar="COLUMN", type=_column, default=absent,
-                       help="name or index of a .csv's label column")  # fmt: skip
-    group.add_argument("--size", metavar="WIDTHxHEIGHT", type=_size, default=absent,
-                       help="resize a folder's images")  # fmt: skip
+    for name, metavar, kind, help in (
+        ("--data", "DATA", str, f"{DATA_HELP} (default: {default})"),
+        ("--test-fraction", "F", float, "held out where the data have no test part (default 0.1)"),
+        ("--label", "COLUMN", _column, "name or index of a .csv's label column"),
+        ("--size", "WIDTHxHEIGHT", _size, "resize a folder's images"),
+    ):
+        dest = {"dest": "source"} if name == "--data" else {}
+        group.add_argument(
+            name, metavar=metavar, type=kind, help=help, default=argparse.SUPPRESS, **dest
+        )
+
+
+def data_given(given: argparse.Namespace) -> dict[str, Any]:
+    """What the options of ``data_options`` were given; raises UsageError without --data."""
+    names = ("source", "test_fraction", "label", "size")
+    data = {name: getattr(given, name) for name in names if hasattr(given, name)}
+    if data and "source" not in data and hasattr(given, "run_has_data"):
+        raise UsageError(f"--{next(iter(data)).replace('_', '-')} needs --data")
+    return data
 
 
 def run_options(parser: argparse.ArgumentParser, part: str | None = None) -> None:
+    """A trained run, and the data that it is used on; ``part`` is the default of --part."""
     parser.add_argument("run", metavar="RUN", help="a run folder")
     data_options(parser, default="the data that the run was trained on")
     parser.set_defaults(run_has_data=True)
     if part is not None:
-        parser.add_argument("--part", choices=("train", "test", "all"), default=part,
-                            help=f"which samples (default {part})")  # fmt: skip
+        option(parser, "--part", part, "which samples", choices=("train", "test", "all"))
     backend_option(parser)
-
-
-def backend_option(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--backend", default="auto", help="see 'tinyae doctor' (default auto)")
-
-
-MODEL_HELP: dict[str, tuple[Any, str, str]] = {
-    # argument: (type or choices, metavar, help)
-    "hidden": ("widths", "N,N,...", "widths of the encoder's hidden layers; '' for none"),
-    "code": (int, "N", "code units"),
-    "decoder_hidden": ("widths", "N,N,...", "the decoder's hidden layers (default: mirrored)"),
-    "activation": (ACTIVATIONS, "NAME", "of the hidden layers: " + ", ".join(ACTIVATIONS)),
-    "code_activation": (ACTIVATIONS, "NAME", "of the code"),
-    "output": (("auto", *ACTIVATIONS), "NAME", "of the output; auto: sigmoid for data in [0, 1]"),
-    "loss": (("auto", *LOSSES), "NAME", "auto, " + ", ".join(LOSSES)),
-    "initializer": (("auto", *INITIALIZERS), "NAME", "auto, " + ", ".join(INITIALIZERS)),
-    "optimizer": (tuple(MOMENTS), "NAME", ", ".join(MOMENTS)),
-    "learning_rate": (float, "X", "its peak"),
-    "momentum": (float, "X", "of momentum and nesterov"),
-    "betas": ("floats", "B1,B2", "of adam and adamw"),
-    "weight_decay": (float, "X", "on weights, never on biases"),
-    "clip_norm": (float, "X", "largest norm of the gradient (default: any)"),
-    "schedule": (tuple(SCHEDULES), "NAME", ", ".join(SCHEDULES)),
-    "warmup": (float, "F", "fraction of training in which the learning rate climbs"),
-    "batch_size": (int, "N", "samples per update"),
-    "epochs": (int, "N", "passes over the training data"),
-    "code_noise": ("noise", "S or S,E", "noise on the code in training, at first and in the end"),
-    "target_blur": (float, "PIXELS", "blur on the targets at first, gone by half of training"),
-    "validation_fraction": (float, "F", "of the training data, held out to watch"),
-    "patience": (int, "N", "stop after N epochs without a better validation loss"),
-    "dtype": (("float32", "float64"), "NAME", "float32 or float64"),
-    "threads": (int, "N", "CPU threads of the numba backend (default: all, or TINYAE_NUM_THREADS)"),
-    "backend": (str, "NAME", "auto: the fastest that works here; see 'tinyae doctor'"),
-    "matmul": (
-        MATMULS,
-        "NAME",
-        "fp32; on a GPU's tensor cores 3xtf32, as accurate, or tf32, which keeps 11 of the "
-        "24 significant bits of all factors: products err by up to 1/1000",
-    ),
-}
 
 
 def model_options(
@@ -97,39 +152,25 @@ def model_options(
     recipe: Mapping[str, Any] = MappingProxyType({}),
     leave_out: Sequence[str] = (),
 ) -> None:
-    """``recipe``: the command's own defaults, for the help; the command applies them."""
+    """The arguments of ``Autoencoder``. ``recipe``: the command's own defaults, for the help."""
     group = parser.add_argument_group("model and training")
-    absent = argparse.SUPPRESS  # only what was given may overrule a saved configuration
-    defaults = inspect.signature(Autoencoder).parameters
-    for name, (kind, metavar, meaning) in MODEL_HELP.items():
-        if name in leave_out:
+    for name, argument in ARGUMENTS.items():
+        if name in leave_out or not argument.on_command_line:
             continue
-        default = recipe.get(name, defaults[name].default)
-        text = ",".join(map(str, default)) if isinstance(default, tuple) else str(default)
-        help = meaning if default is None else f"{meaning} (default {text})"
-        options: dict[str, Any] = {"metavar": metavar, "default": absent, "help": help}
-        if isinstance(kind, tuple):
-            options["choices"] = kind
+        help = _with_default(argument.help, {**DEFAULTS, **recipe}.get(name, argument.default))
+        how: dict[str, Any] = {"help": help, "default": argparse.SUPPRESS}
+        if argument.kind is FLAG:
+            how["action"] = argparse.BooleanOptionalAction
         else:
-            options["type"] = KINDS.get(kind, kind)
-        group.add_argument("--" + name.replace("_", "-"), **options)
-    group.add_argument("--seed", type=int, dest="random_state", metavar="N",
-                       default=absent, help="of weights and shuffles (default 0)")  # fmt: skip
-    group.add_argument("--no-shuffle", action="store_false", dest="shuffle",
-                       default=absent, help="keep the samples in order")  # fmt: skip
+            how["type"], how["metavar"] = argument.kind.read, argument.kind.metavar
+            how["choices"] = argument.kind.choices
+        shorter = (SHORTER[name],) if name in SHORTER else ()
+        group.add_argument("--" + name.replace("_", "-"), *shorter, dest=name, **how)
 
 
-def _widths(text: str) -> list[int]:
-    return [int(part) for part in text.split(",")] if text.strip() else []
-
-
-def _floats(text: str) -> list[float]:
-    return [float(part) for part in text.split(",")]
-
-
-def _noise(text: str) -> float | list[float]:
-    numbers = _floats(text)
-    return numbers if len(numbers) == 2 else float(text)
+def model_given(given: argparse.Namespace) -> dict[str, Any]:
+    """The arguments of ``Autoencoder`` that were given: only these may overrule a saved run's."""
+    return {name: getattr(given, name) for name in ARGUMENTS if hasattr(given, name)}
 
 
 def _column(text: str) -> str | int:
@@ -143,18 +184,6 @@ def _size(text: str) -> list[int]:
     return [width, height]
 
 
-KINDS = {"widths": _widths, "floats": _floats, "noise": _noise}
-
-# argparse words its complaint about a bad value with the type's name
-_widths.__name__ = "list of widths"
-_floats.__name__ = "list of numbers"
-_noise.__name__ = "number or pair of numbers"
+# argparse words its complaint about a bad value with these names
+integers.__name__ = "list of integers"
 _size.__name__ = "WIDTHxHEIGHT"
-
-
-def data_given(given: argparse.Namespace) -> dict[str, Any]:
-    names = ("source", "test_fraction", "label", "size")
-    data = {name: getattr(given, name) for name in names if hasattr(given, name)}
-    if data and "source" not in data and hasattr(given, "run_has_data"):
-        raise UsageError(f"--{next(iter(data)).replace('_', '-')} needs --data")
-    return data

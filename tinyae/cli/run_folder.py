@@ -1,17 +1,28 @@
-"""A run folder: config.json, checkpoint.npz, model.npz, history.csv and the pictures."""
+"""A run folder: config.json, checkpoint.npz, model.npz, history.csv and the pictures.
+
+Commands that train into run folders, any number of them, may be interrupted and called again.
+"""
 
 from __future__ import annotations
 
-import csv
-import io
+import argparse
+import importlib.util
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from .. import arguments
+from .._version import __version__
 from ..data.datasets import Dataset, load_dataset
 from ..estimator import Autoencoder
-from ..files import FileError, write_atomically
+from ..files import FileError
+from ..kernels.columns import get_backend
+from ..model_file import as_json
+from ..train.progress import Bar, print_epochs
+from .options import DEFAULTS, UsageError, data_given
+from .output import write_csv, write_json
 
 DATA_DEFAULTS: dict[str, Any] = {
     "source": "ball",
@@ -19,10 +30,7 @@ DATA_DEFAULTS: dict[str, Any] = {
     "label": None,
     "size": None,
 }
-
-
-class UsageError(Exception):
-    """Arguments that cannot be meant: exit code 2."""
+Config = dict[str, dict[str, Any]]
 
 
 class RunFolder:
@@ -48,8 +56,7 @@ class RunFolder:
 
     def write_config(self, config: Mapping[str, Any]) -> None:
         self.path.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(config, indent=2) + "\n"
-        write_atomically(self.config_file, lambda f: f.write(text.encode()))
+        write_json(self.config_file, {"tinyae": __version__, **config})
 
     def read_config(self) -> dict[str, Any]:
         """Raises UsageError where this is no run folder, FileError where its config is broken."""
@@ -66,12 +73,9 @@ class RunFolder:
             raise FileError(f"{self.config_file} is broken: {error!r}") from error
 
     def write_history(self, history: Mapping[str, Sequence[float]]) -> None:
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["epoch", *history])
-        for epoch, values in enumerate(zip(*history.values(), strict=True), start=1):
-            writer.writerow([epoch, *values])
-        write_atomically(self.history_file, lambda f: f.write(text.getvalue().encode()))
+        epochs = zip(*history.values(), strict=True)
+        rows = ([number, *values] for number, values in enumerate(epochs, start=1))
+        write_csv(self.history_file, ["epoch", *history], rows)
 
     def load_model(self, backend: str) -> Autoencoder:
         """The trained autoencoder; raises UsageError where training has not ended yet."""
@@ -83,9 +87,9 @@ class RunFolder:
             )
         return Autoencoder.load(self.model_file, backend=backend)
 
-    def load_data(self, data: Mapping[str, Any] | None) -> Dataset:
-        """The data set described by ``data``, or the one that the run was trained on."""
-        return open_data(self.read_config()["data"] if data is None else data)
+    def load_data(self, data: Mapping[str, Any]) -> Dataset:
+        """The data set described by ``data``, or where it is empty that of the training."""
+        return open_data(data or self.read_config()["data"])
 
 
 def open_data(data: Mapping[str, Any]) -> Dataset:
@@ -100,3 +104,85 @@ def open_data(data: Mapping[str, Any]) -> Dataset:
         return load_dataset(data["source"], **options)
     except FileNotFoundError as error:
         raise UsageError(str(error)) from error
+
+
+def opened(given: argparse.Namespace) -> tuple[RunFolder, Autoencoder, Dataset]:
+    """What ``run_options`` were given: the run, its autoencoder, and the data to use it on."""
+    data, run = data_given(given), RunFolder(given.run)
+    return run, run.load_model(given.backend), run.load_data(data)
+
+
+def run_config(data: Mapping[str, Any], model: Mapping[str, Any]) -> Config:
+    """{"data", "model"} as a run folder holds them: what was given over the defaults.
+
+    Raises UsageError for arguments that the autoencoder refuses, BackendUnavailable for a
+    backend that cannot run here.
+    """
+    data = {**DATA_DEFAULTS, **data}
+    if Path(data["source"]).exists():
+        data["source"] = str(Path(data["source"]).resolve())
+    try:
+        params = Autoencoder(**{**DEFAULTS, **model}).get_params()
+        arguments.check(params)
+        get_backend(params["backend"], params["matmul"])
+    except (TypeError, ValueError) as error:
+        raise UsageError(str(error)) from error
+    if params["patience"] is not None and params["validation_fraction"] == 0:
+        raise UsageError("--patience watches the validation loss: give --validation-fraction")
+    return {"data": data, "model": as_json(params)}
+
+
+def expect_same(run: RunFolder, config: Config) -> None:
+    """Raises UsageError where the run folder exists and was started with another configuration."""
+    if not run.exists():
+        return
+    saved = run.read_config()
+    for section, values in config.items():
+        for name, value in values.items():
+            if saved[section].get(name, value) != value:
+                raise UsageError(
+                    f"{run.path} was started with {name}={saved[section][name]!r}, not {value!r}: "
+                    "another --out keeps it"
+                )
+
+
+def trained_run(run: RunFolder, config: Config, dataset: Dataset) -> Autoencoder:
+    """The folder's autoencoder, trained to the end on ``dataset``, which ``config`` describes.
+
+    Raises UsageError where the folder was started with another configuration, KeyboardInterrupt
+    at Ctrl-C, after which the same call goes on, and what ``Autoencoder.fit`` raises.
+    """
+    expect_same(run, config)
+    if run.model_file.exists():
+        print(f"{run.path}: trained already", file=sys.stderr)
+        return run.load_model(config["model"]["backend"])
+    if not run.exists():
+        run.write_config(config)
+    ae = Autoencoder(**config["model"])
+    fit_run(ae, run, dataset, resume=True, remedy="the same command goes on from here")
+    run.write_history(ae.history_)
+    ae.save(run.model_file)  # last: it says that training has ended
+    return ae
+
+
+def fit_run(ae: Autoencoder, run: RunFolder, dataset: Dataset, resume: bool, remedy: str) -> None:
+    """``fit`` on the training part, with the folder's checkpoint and a bar or a line per epoch.
+
+    Raises KeyboardInterrupt that says how to go on, ``remedy``, and what ``fit`` raises.
+    """
+    if ae.image_shape is None and dataset.image_shape is not None:
+        ae.image_shape = dataset.image_shape
+    log = sys.stderr
+    bar = Bar(log) if log.isatty() and importlib.util.find_spec("tqdm") is not None else None
+    try:
+        ae.fit(
+            dataset.train,
+            checkpoint=run.checkpoint_file,
+            resume=resume,
+            callback=bar or (lambda p: print_epochs(p, log)),
+        )
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"interrupted; {remedy}") from None
+    finally:
+        if bar is not None:
+            bar.close()

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import csv
 import dataclasses
-import importlib.util
-import inspect
-import io
 import json
 import sys
 from pathlib import Path
@@ -17,14 +13,22 @@ import numpy as np
 
 from ..codes.classifiers import knn_predict
 from ..codes.pca import PCA, fit_pca
-from ..config import integer
 from ..data.datasets import Dataset
 from ..estimator import Autoencoder
-from ..files import write_atomically
-from .options import command, data_given, data_options, model_options
-from .run_folder import RunFolder, UsageError, open_data
-from .tables import table
-from .trained_run import expect_same, run_config, trained_run
+from ..plot.curves import plot_sweep
+from .options import (
+    command,
+    count,
+    data_given,
+    data_options,
+    integers,
+    json_option,
+    model_given,
+    model_options,
+    option,
+)
+from .output import can_draw, table, write_csv, write_json
+from .run_folder import RunFolder, expect_same, open_data, run_config, trained_run
 
 Row = dict[str, Any]
 
@@ -45,26 +49,22 @@ def add_commands(commands: Any) -> None:
         commands, "sweep", _sweep,
         "train one net per code size: squared error and k-NN accuracy beside PCA's",
     )  # fmt: skip
-    parser.add_argument(
-        "--codes", type=_codes, default=CODES, metavar="N,N,...",
-        help=f"code sizes (default {','.join(map(str, CODES))})",
-    )  # fmt: skip
+    option(parser, "--codes", CODES, "code sizes", type=_codes, metavar="N,N,...")
     parser.add_argument(
         "--out", metavar="DIR",
         help="folder of a run folder per size and of sweep.json, .csv and .png; what is trained "
         "there already is not trained again (default: runs/sweep-NAME)",
     )  # fmt: skip
-    parser.add_argument("--neighbours", type=int, default=5, metavar="K",
-                        help="of k-NN, where the data have labels (default 5)")  # fmt: skip
-    parser.add_argument("--json", action="store_true", help="print one JSON object at the end")
+    count(parser, "--neighbours", 5, "of k-NN, where the data have labels")
+    json_option(parser)
     data_options(parser)
     model_options(parser, RECIPE, leave_out=("code",))
 
 
 def _codes(text: str) -> list[int]:
-    codes = [int(part) for part in text.split(",")]
-    if min(codes) < 1 or len(set(codes)) < len(codes):
-        raise argparse.ArgumentTypeError(f"{text!r} must be different integers >= 1, as in 2,8,30")
+    codes = integers(text)
+    if len(set(codes)) < len(codes):
+        raise argparse.ArgumentTypeError(f"must be different integers >= 1, got {text}")
     return sorted(codes)
 
 
@@ -72,13 +72,8 @@ _codes.__name__ = "list of code sizes"  # argparse words its complaint with it
 
 
 def _sweep(given: argparse.Namespace) -> None:
-    try:
-        integer("--neighbours", given.neighbours, 1)
-    except ValueError as error:
-        raise UsageError(str(error)) from error
     data = data_given(given)
-    names = inspect.signature(Autoencoder).parameters
-    model = {**RECIPE, **{name: getattr(given, name) for name in names if hasattr(given, name)}}
+    model = {**RECIPE, **model_given(given)}
     configs = {code: run_config(data, {**model, "code": code}) for code in given.codes}
     described = next(iter(configs.values()))
     name = Path(described["data"]["source"]).name.split(".")[0]
@@ -99,19 +94,15 @@ def _sweep(given: argparse.Namespace) -> None:
             "neighbours": given.neighbours, "codes": rows,
         }  # fmt: skip
         _write(folder, summary)
-    pictures = []
-    if importlib.util.find_spec("matplotlib") is not None:
-        from ..plot.curves import plot_sweep
-
+    files = ["sweep.json", "sweep.csv"]
+    if can_draw():
         plot_sweep(rows, folder / "sweep.png", neighbours=given.neighbours)
-        pictures.append("sweep.png")
+        files.append("sweep.png")
     if given.json:
         print(json.dumps(summary))
         return
     print("\n" + _table(rows, len(dataset.test), given.neighbours))
-    print(f"\n{folder}: " + ", ".join(["sweep.json", "sweep.csv", *pictures]))
-    if not pictures:
-        print('no picture without matplotlib: pip install "tinyae[plot]"', file=sys.stderr)
+    print(f"\n{folder}: " + ", ".join(files))
 
 
 def _leading(pca: PCA, k: int) -> PCA:
@@ -144,13 +135,9 @@ def _measure(ae: Autoencoder, pca: PCA, dataset: Dataset, k: int, run: RunFolder
 
 def _write(folder: Path, summary: dict[str, Any]) -> None:
     """sweep.json and sweep.csv, after every size anew."""
-    text = json.dumps(summary, indent=2) + "\n"
-    write_atomically(folder / "sweep.json", lambda f: f.write(text.encode()))
-    lines = io.StringIO()
-    writer = csv.DictWriter(lines, list(summary["codes"][0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(summary["codes"])
-    write_atomically(folder / "sweep.csv", lambda f: f.write(lines.getvalue().encode()))
+    rows = summary["codes"]
+    write_json(folder / "sweep.json", summary)
+    write_csv(folder / "sweep.csv", list(rows[0]), (row.values() for row in rows))
 
 
 def _table(rows: list[Row], n_test: int, k: int) -> str:

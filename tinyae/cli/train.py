@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import sys
 import time
@@ -12,28 +11,54 @@ from typing import Any
 
 import numpy as np
 
-from .._version import __version__
-from ..codes.pca import fit_pca
+from ..codes.pca import fit_pca, plane
 from ..data.datasets import Dataset
 from ..estimator import Autoencoder
-from .run_folder import RunFolder, UsageError, open_data
-from .tables import table
-from .trained_run import fit_run, run_config
+from ..plot import codes, curves, grids
+from .options import (
+    UsageError,
+    command,
+    data_given,
+    data_options,
+    json_option,
+    model_given,
+    model_options,
+    run_options,
+)
+from .output import can_draw, table
+from .run_folder import RunFolder, fit_run, open_data, opened, run_config
 
 
-def train(given: argparse.Namespace, data: dict[str, Any], model: dict[str, Any]) -> None:
-    """``data`` and ``model`` hold only what was given on the command line."""
-    run, config = _choose_run(given, data, model)
+def add_commands(commands: Any) -> None:
+    parser = command(commands, "train", _train, "train an autoencoder into a run folder")
+    parser.add_argument(
+        "--out", metavar="RUN", help="the run folder (default: runs/NAME, numbered)"
+    )
+    parser.add_argument(
+        "--resume", metavar="RUN", nargs="?", const="",
+        help="go on with an interrupted run: --resume RUN, or --out RUN --resume",
+    )  # fmt: skip
+    json_option(parser)
+    data_options(parser)
+    model_options(parser)
+    parser = command(
+        commands, "evaluate", _evaluate, "squared error on training and test data, beside PCA"
+    )
+    run_options(parser)
+    json_option(parser, "print squared_error, pca_squared_error, code and samples of the test part")
+
+
+def _train(given: argparse.Namespace) -> None:
+    run, config = _choose_run(given, data_given(given), model_given(given))
     ae = Autoencoder(**config["model"])
     dataset = open_data(config["data"])
     if not run.exists():
-        run.write_config({"tinyae": __version__, **config})
+        run.write_config(config)
     n, n_features = dataset.train.shape
-    log = sys.stderr
     print(
         f"{dataset.name}: {n:,} training and {len(dataset.test):,} test samples of {n_features} "
         f"features; run folder {run.path}",
-        file=log,
+        file=sys.stderr,
     )
     started = time.perf_counter()
     fit_run(ae, run, dataset, resume=given.resume is not None,
@@ -62,15 +87,11 @@ def train(given: argparse.Namespace, data: dict[str, Any], model: dict[str, Any]
     print(_error_table(ae, dataset, errors))
     files = [run.model_file, run.checkpoint_file, run.config_file, run.history_file, *pictures]
     print(f"\n{run.path}: " + ", ".join(sorted(f.name for f in files)))
-    if not pictures:
-        print('no pictures without matplotlib: pip install "tinyae[plot]"', file=log)
 
 
-def evaluate(given: argparse.Namespace, data: dict[str, Any]) -> None:
+def _evaluate(given: argparse.Namespace) -> None:
     """Squared error on train and test parts, beside PCA with the same code size."""
-    run = RunFolder(given.run)
-    ae = run.load_model(given.backend)
-    dataset = run.load_data(data or None)
+    _, ae, dataset = opened(given)
     errors = _compare(ae, dataset)
     if given.json:
         print(json.dumps({**errors["test"], "code": ae.code, "samples": len(dataset.test)}))
@@ -140,13 +161,12 @@ def _error_table(ae: Autoencoder, dataset: Dataset, errors: dict[str, dict[str, 
 
 def _draw(ae: Autoencoder, dataset: Dataset, run: RunFolder) -> list[Path]:
     """loss.png, reconstructions.png and code.png, where matplotlib is installed."""
-    if importlib.util.find_spec("matplotlib") is None:
+    if not can_draw():
         return []
-    from ..plot import plots
-
     files = [run.path / f"{name}.png" for name in ("loss", "reconstructions", "code")]
-    plots.plot_loss(ae.history_, files[0])
+    curves.plot_loss(ae.history_, files[0])
     shown = np.asarray(dataset.test.select(np.arange(min(10, len(dataset.test)))))
-    plots.plot_reconstructions(shown, ae.reconstruct(shown), dataset.image_shape, files[1])
-    plots.plot_code(ae.encode(dataset.test), dataset.test_labels, files[2], dataset.label_names)
+    grids.plot_reconstructions(shown, ae.reconstruct(shown), dataset.image_shape, files[1])
+    points, titles = plane(ae.encode(dataset.test))
+    codes.plot_code(points, dataset.test_labels, files[2], dataset.label_names, titles)
     return files

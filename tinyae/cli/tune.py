@@ -1,21 +1,41 @@
-"""``tinyae tune``: finds how this GPU multiplies fastest, and keeps it for training."""
+"""``tinyae tune``: finds how this GPU multiplies fastest, and keeps it for training.
+
+Products are cut up as ``kernels/cuda/plan.py`` says. Every tile and number of splits that may be
+worth it is launched on random numbers, compared with float64, then timed. Operands lie in the
+GPU's cache as far as they fit, as they do in training.
+"""
 
 from __future__ import annotations
 
 import argparse
 import itertools
 import sys
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Sequence
+from statistics import median
+from typing import Any, NamedTuple
 
+import numpy as np
+
+from ..kernels import columns
+from ..kernels.backend import Backend
 from ..kernels.conventions import MATMULS
-from ..kernels.cuda.plan import Plan, Problem
-from .options import KINDS, command
-from .run_folder import UsageError
-from .tables import table
+from ..kernels.cuda import measured_plans
+from ..kernels.cuda.dense import DenseKernels
+from ..kernels.cuda.plan import ENOUGH_BLOCKS, MOST_SPLITS, TILES, Plan, Problem, choose
+from ..kernels.cuda.runner import Runner
+from ..kernels.grids import blocks
+from .options import command, count, integers, option
+from .output import table, write_text
 
-if TYPE_CHECKING:
-    from .tuning import Tuned
+Work = Callable[[], None]
+Timer = Callable[[Work], float]  # seconds of one call
+
+SPLITS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
+SHORTEST_PART = 32
+MOST_BLOCKS = 8 * ENOUGH_BLOCKS  # more of them only make more parts to be added up
+CLEARLY = 0.98  # of the time without measuring: what gains less may be noise
+LAUNCHES, REPLAYS = 10, 7
+SPOTS = 64  # rows and columns of a result that are compared
 
 EPILOG = """\
 A product of matrices is cut into tiles, one for each block of the GPU, and its sums perhaps into
@@ -33,56 +53,45 @@ examples:
 
 
 def add_commands(commands: Any) -> None:
-    parser = command(commands, "tune", _tune, "measure how this GPU multiplies a net's shapes best")
-    parser.epilog = EPILOG
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    numbers = KINDS["widths"]
-    parser.add_argument("--features", type=int, default=784, metavar="N",
-                        help="of a sample (default 784)")  # fmt: skip
-    parser.add_argument("--hidden", type=numbers, default=[1000, 500, 250], metavar="N,N,...",
-                        help="the encoder's hidden layers (default 1000,500,250)")  # fmt: skip
-    parser.add_argument("--code", type=int, default=30, metavar="N",
-                        help="code units (default 30)")  # fmt: skip
-    parser.add_argument("--batch-size", type=numbers, metavar="N,N,...",
-                        default=[128, 256, 1024],
-                        help="samples per update (default 128,256,1024)")  # fmt: skip
-    parser.add_argument("--square", type=numbers, metavar="N,N,...",
-                        help="N x N matrices instead of a net's layers")  # fmt: skip
-    parser.add_argument("--matmul", choices=MATMULS, default="fp32",
-                        help="as for 'tinyae train' (default fp32)")  # fmt: skip
+    parser = command(commands, "tune", _tune, "measure how this GPU multiplies a net's shapes best",
+                     epilog=EPILOG)  # fmt: skip
+    count(parser, "--features", 784, "of a sample")
+    for name, default, help in (
+        ("--hidden", (1000, 500, 250), "the encoder's hidden layers; '' for none"),
+        ("--batch-size", (128, 256, 1024), "samples per update"),
+        ("--square", None, "N x N matrices instead of a net's layers"),
+    ):
+        kind = _integers_or_none if name == "--hidden" else integers
+        option(parser, name, default, help, type=kind, metavar="N,N,...")
+    count(parser, "--code", 30, "code units")
+    option(parser, "--matmul", "fp32", "as for 'tinyae train'", choices=MATMULS)
+
+
+def _integers_or_none(text: str) -> tuple[int, ...]:
+    return integers(text) if text else ()
+
+
+_integers_or_none.__name__ = "list of integers"
 
 
 def _tune(given: argparse.Namespace) -> None:
-    from ..kernels.columns import get_backend
-    from ..kernels.cuda import measured_plans
-    from . import tuning
-
     wanted = _problems(given)
-    backend = get_backend("cupy", given.matmul)  # or says what is missing, and the remedy
+    backend = columns.get_backend("cupy", given.matmul)  # or says what is missing, and the remedy
     from ..kernels.cuda.device import DeviceRunner
 
     runner = DeviceRunner()
-    timer, device = tuning.gpu_timer(runner), runner.device_name
-    found: list[tuning.Tuned] = []
+    timer, device = gpu_timer(runner), runner.device_name
+    found: list[Tuned] = []
     for i, problem in enumerate(wanted):
         _show(f"{i + 1}/{len(wanted)}  {problem.kernel} {_sizes(problem)}")
-        found.append(tuning.tune(runner, backend, problem, timer))
-        tuning.save(device, found[-1:])
+        found.append(tune(runner, backend, problem, timer))
+        save(device, found[-1:])
     _show("")
     print(render(found))
     print(f"\n{device}: {measured_plans.file_for(device)}")
 
 
 def _problems(given: argparse.Namespace) -> list[Problem]:
-    from .tuning import problems
-
-    for name in ("features", "hidden", "code", "batch_size", "square"):
-        value = getattr(given, name)
-        values = value if isinstance(value, list) else [value]
-        if not values and name != "hidden":  # a net may do without hidden layers
-            raise UsageError(f"--{name.replace('_', '-')} must be one or more numbers, got none")
-        if value is not None and min(values, default=1) < 1:
-            raise UsageError(f"--{name.replace('_', '-')} must be at least 1, got {min(values)}")
     if given.square:
         return [p for n in given.square for p in problems([(n, n), (n, n)], [n], given.matmul)]
     widths = [given.features, *given.hidden, given.code]
@@ -115,3 +124,147 @@ def _sizes(problem: Problem) -> str:
 
 def _name(plan: Plan) -> str:
     return f"{plan.rows}x{plan.columns}" + (f" / {plan.splits}" if plan.splits > 1 else "")
+
+
+# ---- measuring ---------------------------------------------------------------------------
+
+
+class Tuned(NamedTuple):
+    """What was found for one problem."""
+
+    problem: Problem
+    usual: Plan  # without measuring
+    usual_seconds: float
+    plan: Plan
+    seconds: float
+
+
+class WrongResult(ArithmeticError):
+    """A kernel's result is not the product, within rounding."""
+
+
+def problems(
+    layers: Sequence[tuple[int, int]], batches: Sequence[int], matmul: str = "fp32"
+) -> list[Problem]:
+    """The products of a training step, for layers (n_in, n_out); each once."""
+    found = []
+    for batch in batches:
+        for i, (n_in, n_out) in enumerate(layers):
+            found += [("dense_forward", batch, n_out, n_in)]
+            found += [("dense_backward_weights", n_in, n_out, batch)]
+            found += [("dense_backward_input", batch, n_in, n_out)] if i else []
+    return [Problem(matmul, "float32", *sizes) for sizes in dict.fromkeys(found)]
+
+
+def candidates(problem: Problem) -> Iterator[Plan]:
+    """Plans that may be worth it, the usual one first."""
+    m, n, k = problem[3:]
+    usual = choose(m, n, k)
+    yield usual
+    for tile in TILES:
+        tiles = blocks(m, tile[0]) * blocks(n, tile[1])
+        for splits in SPLITS:
+            worth = k // splits >= SHORTEST_PART and tiles * splits <= MOST_BLOCKS
+            plan = Plan(*tile, splits)
+            if (splits == 1 or worth) and splits <= MOST_SPLITS and plan != usual:
+                yield plan
+
+
+def tune(runner: Runner, backend: Backend, problem: Problem, seconds: Timer) -> Tuned:
+    """The fastest plan; raises WrongResult before a wrong kernel is timed."""
+    rng = np.random.default_rng(0)
+    arguments, check = _call(problem, rng)
+    there = {
+        name: backend.to_device(value) if isinstance(value, np.ndarray) else value
+        for name, value in arguments.items()
+    }
+    times: dict[Plan, float] = {}
+    for plan in candidates(problem):
+        op = getattr(
+            DenseKernels(runner, matmul=problem.matmul, plans={problem: plan}), problem.kernel
+        )
+        op(**there)
+        check({name: backend.to_host(there[name]) for name in ("y", "dx", "dw") if name in there})
+        times[plan] = seconds(lambda op=op: op(**there))  # type: ignore[misc]
+    usual = next(iter(times))
+    best = min(times, key=times.__getitem__)
+    if times[best] > CLEARLY * times[usual]:
+        best = usual
+    return Tuned(problem, usual, times[usual], best, times[best])
+
+
+def _call(
+    problem: Problem, rng: np.random.Generator
+) -> tuple[dict[str, Any], Callable[[dict[str, Any]], None]]:
+    """(the operation's arguments in host memory, a check of its result)"""
+    m, n, k = problem[3:]
+
+    def normal(*shape: int) -> Any:
+        return rng.standard_normal(shape, np.float32)
+
+    nan = np.full((m, n), np.nan, np.float32)
+    arguments: dict[str, Any]
+    if problem.kernel == "dense_forward":
+        a, b, bias = normal(m, k), normal(k, n), normal(n)
+        arguments = {"x": a, "w": b, "b": bias, "activation": "relu", "y": nan, "pre": None}
+    elif problem.kernel == "dense_backward_input":
+        a, b, saved = normal(m, k), normal(n, k), normal(m, n)
+        arguments = {"dz": a, "w": b, "activation": "relu", "saved": saved, "dx": nan}
+        b = b.T
+    else:
+        a, b = normal(k, m), normal(k, n)
+        arguments = {"x": a, "dz": b, "dw": nan, "db": np.zeros(n, np.float32)}
+        a = a.T
+    rows, columns = (rng.permutation(size)[:SPOTS] for size in (m, n))
+    a, b = a[rows].astype(np.float64), b[:, columns].astype(np.float64)
+    exact, magnitudes = a @ b, np.abs(a) @ np.abs(b)
+    if problem.kernel == "dense_forward":
+        exact, magnitudes = exact + bias[columns], magnitudes + np.abs(bias[columns])
+    # a rounding for each term of a sum, and parts; with tf32 two of each factor, to 11 bits
+    rounding = (k + MOST_SPLITS + 20) * 2.0**-24 + (2.0**-9 if problem.matmul == "tf32" else 0)
+
+    def check(results: dict[str, Any]) -> None:
+        (got,) = results.values()
+        got, wanted = got[np.ix_(rows, columns)], exact
+        if problem.kernel == "dense_forward":
+            wanted = np.maximum(exact, 0)
+        if problem.kernel == "dense_backward_input":
+            wanted = exact * (saved[np.ix_(rows, columns)] > 0)
+        off = np.abs(got - wanted) - rounding * magnitudes
+        if not (off <= 0).all():  # NaN is wrong too
+            raise WrongResult(
+                f"{problem}: off by {np.nanmax(off):.3g} more than rounding explains; nothing was "
+                "saved for it"
+            )
+
+    return arguments, check
+
+
+def gpu_timer(runner: Runner) -> Timer:
+    """Times launches in a CUDA graph by events, so that launching does not count."""
+    import cupy
+
+    def seconds(work: Work) -> float:
+        def several() -> None:
+            for _ in range(LAUNCHES):
+                work()
+
+        replay, times = runner.record(several), []
+        for _ in range(REPLAYS + 1):
+            start, stop = cupy.cuda.Event(), cupy.cuda.Event()
+            start.record()
+            replay()
+            stop.record()
+            stop.synchronize()
+            times.append(float(cupy.cuda.get_elapsed_time(start, stop)) * 1e-3 / LAUNCHES)
+        return median(times[1:])  # the first one brings the graph to the GPU
+
+    return seconds
+
+
+def save(device: str, found: Sequence[Tuned]) -> None:
+    """Adds what was found to the plans for this GPU."""
+    plans = measured_plans.load(device) | {tuned.problem: tuned.plan for tuned in found}
+    path = measured_plans.file_for(device)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_text(path, measured_plans.text(device, plans))

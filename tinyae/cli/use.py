@@ -1,9 +1,8 @@
-"""``tinyae encode``, ``decode``, ``reconstruct`` and ``info``: a trained run at work."""
+"""A trained run at work: ``tinyae encode``, ``decode``, ``reconstruct``, ``augment``, ``info``."""
 
 from __future__ import annotations
 
 import argparse
-import io
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,52 +11,105 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data.datasets import Dataset
+from ..codes.augment import NewSamples, add_noise, interpolate
+from ..data.datasets import Dataset, Labels
 from ..data.formats import read_csv, read_npy
 from ..data.rows import Rows
 from ..files import write_atomically
-from .run_folder import RunFolder, UsageError
-from .tables import table
+from ..plot.grids import plot_grid, plot_reconstructions
+from .options import (
+    UsageError,
+    backend_option,
+    command,
+    count,
+    file_ending_in,
+    json_option,
+    option,
+    run_options,
+    seed_option,
+)
+from .output import can_draw, table, write_array
+from .run_folder import RunFolder, opened
 
 Array = NDArray[Any]
 
-
-def encode(given: argparse.Namespace, data: dict[str, Any]) -> None:
-    out = _out(given.out, ".npy", ".csv")
-    run = RunFolder(given.run)
-    ae = run.load_model(given.backend)
-    samples = _part(run.load_data(data or None), given.part)
-    _write(out, np.concatenate([ae.encode(rows) for rows in samples]), "codes")
+SHOWN = 10  # samples in the picture of reconstructions
+SHOWN_CLASSES, SHOWN_PAIRS = 10, 6  # in that of new samples
 
 
-def decode(given: argparse.Namespace) -> None:
-    out = _out(given.out, ".npy", ".csv")
-    run = RunFolder(given.run)
-    ae = run.load_model(given.backend)
+def add_commands(commands: Any) -> None:
+    parser = command(commands, "encode", _encode, "write the codes of samples")
+    run_options(parser, part="all")
+    _out_option(parser, ".npy or .csv of the codes", ".npy", ".csv")
+
+    parser = command(commands, "decode", _decode, "write the samples that codes stand for")
+    parser.add_argument("run", metavar="RUN", help="a run folder")
+    parser.add_argument("--codes", required=True, metavar="FILE", help=".npy or .csv of codes")
+    _out_option(parser, ".npy or .csv", ".npy", ".csv")
+    backend_option(parser)
+
+    parser = command(
+        commands, "reconstruct", _reconstruct, "write samples after encoding and decoding"
+    )
+    run_options(parser, part="test")
+    _out_option(
+        parser, ".npy or .csv of all samples, or .png with the first ten under their originals",
+        ".npy", ".csv", ".png",
+    )  # fmt: skip
+
+    parser = command(commands, "info", _info, "what a run folder holds: layers, settings, training")
+    parser.add_argument("run", metavar="RUN", help="a run folder")
+    json_option(parser, "print one JSON object")
+
+    parser = command(
+        commands, "augment", _augment, "write new labelled samples, made between codes of a class"
+    )
+    run_options(parser, part="train")
+    count(parser, "--per-class", 20, "new samples of each class")
+    option(parser, "--method", "interpolate", "interpolate: between a code and a near one of its "
+           "class; noise: added to a code", choices=("interpolate", "noise"))  # fmt: skip
+    count(parser, "--neighbours", 5, "interpolate: between so many near codes")
+    option(parser, "--scale", 0.5, "noise: in the class's standard deviations", type=float,
+           metavar="X")  # fmt: skip
+    seed_option(parser, "all choices")
+    _out_option(
+        parser, ".npz of x and y, which --data reads; a .png beside it shows some of them", ".npz"
+    )
+
+
+def _out_option(parser: argparse.ArgumentParser, help: str, *suffixes: str) -> None:
+    kind = file_ending_in(*suffixes)
+    parser.add_argument("--out", required=True, metavar="FILE", type=kind, help=help)
+
+
+def _encode(given: argparse.Namespace) -> None:
+    _, ae, dataset = opened(given)
+    codes = [ae.encode(rows) for rows in _part(dataset, given.part)]
+    write_array(given.out, np.concatenate(codes), "codes")
+
+
+def _decode(given: argparse.Namespace) -> None:
+    ae = RunFolder(given.run).load_model(given.backend)
     codes = Path(given.codes)
     if not codes.is_file():
         raise UsageError(f"--codes: there is no file {codes}")
     Z = read_csv(codes).samples if codes.suffix == ".csv" else read_npy(codes)
-    _write(out, ae.decode(Z), "samples")
+    write_array(given.out, ae.decode(Z), "samples")
 
 
-def reconstruct(given: argparse.Namespace, data: dict[str, Any]) -> None:
-    out = _out(given.out, ".npy", ".csv", ".png")
-    run = RunFolder(given.run)
-    ae = run.load_model(given.backend)
-    dataset = run.load_data(data or None)
+def _reconstruct(given: argparse.Namespace) -> None:
+    _, ae, dataset = opened(given)
     samples = _part(dataset, given.part)
-    if out.suffix == ".png":
-        from ..plot.plots import plot_reconstructions
-
-        shown = np.asarray(samples[0].select(np.arange(min(10, len(samples[0])))))
-        plot_reconstructions(shown, ae.reconstruct(shown), dataset.image_shape, out)
-        print(f"{out}: {len(shown)} originals over their reconstructions")
+    if given.out.suffix == ".png":
+        shown = np.asarray(samples[0].select(np.arange(min(SHOWN, len(samples[0])))))
+        plot_reconstructions(shown, ae.reconstruct(shown), dataset.image_shape, given.out)
+        print(f"{given.out}: {len(shown)} originals over their reconstructions")
     else:
-        _write(out, np.concatenate([ae.reconstruct(rows) for rows in samples]), "samples")
+        reconstructions = [ae.reconstruct(rows) for rows in samples]
+        write_array(given.out, np.concatenate(reconstructions), "samples")
 
 
-def info(given: argparse.Namespace) -> None:
+def _info(given: argparse.Namespace) -> None:
     """Layers, settings and the course of training of a run folder."""
     run = RunFolder(given.run)
     config = run.read_config()
@@ -96,21 +148,57 @@ def _part(dataset: Dataset, part: str) -> list[Rows]:
     ]
 
 
-def _out(name: str, *suffixes: str) -> Path:
-    path = Path(name)
-    if path.suffix not in suffixes:
-        raise UsageError(f"--out must end in {' or '.join(suffixes)}, got {name}")
-    if not path.parent.is_dir():
-        raise UsageError(f"--out: there is no folder {path.parent}")
-    return path
-
-
-def _write(path: Path, array: Array, what: str) -> None:
-    if path.suffix == ".npy":
-        write_atomically(path, lambda f: np.save(f, array))
+def _augment(given: argparse.Namespace) -> None:
+    _, ae, dataset = opened(given)
+    samples = _part(dataset, given.part)
+    labels = np.concatenate(labels_of(dataset, given.part))
+    codes = np.concatenate([ae.encode(rows) for rows in samples])
+    if given.method == "interpolate":
+        new = interpolate(codes, labels, given.per_class, given.seed, given.neighbours)
     else:
-        text = io.StringIO()
-        digits = "%.9g" if array.dtype == np.float32 else "%.17g"
-        np.savetxt(text, array, fmt=digits, delimiter=",")
-        write_atomically(path, lambda f: f.write(text.getvalue().encode()))
-    print(f"{path}: {array.shape[0]:,} {what} of {array.shape[1]:,} numbers, {array.dtype}")
+        new = add_noise(codes, labels, given.per_class, given.seed, given.scale)
+    x = ae.decode(new.points)
+    y = new.labels if dataset.label_names is None else np.array(dataset.label_names)[new.labels]
+    shaped = x.reshape(len(x), *(dataset.image_shape or x.shape[1:]))
+    write_atomically(given.out, lambda f: np.savez_compressed(f, x=shaped, y=y))
+    n_classes = len(x) // given.per_class
+    print(
+        f"{given.out}: {len(x):,} new samples, {given.per_class:,} of each of {n_classes} classes"
+    )
+    if can_draw():
+        picture = given.out.with_suffix(".png")
+        _draw(new, x, samples, y, dataset, picture)
+        print(f"{picture}: originals, framed, and to the right of each a new sample made from it")
+
+
+def labels_of(dataset: Dataset, part: str) -> list[Labels]:
+    chosen = {"train": [dataset.train_labels], "test": [dataset.test_labels],
+              "all": [dataset.train_labels, dataset.test_labels]}[part]  # fmt: skip
+    labels = [values for values in chosen if values is not None]
+    if len(labels) < len(chosen):
+        raise UsageError(
+            f"{dataset.name} has no labels to give to new samples: --label names a .csv's label "
+            "column, a .npz needs a y, a folder of images a folder per class"
+        )
+    return labels
+
+
+def _draw(
+    new: NewSamples, x: Array, samples: list[Rows], y: Array, dataset: Dataset, path: Path
+) -> None:
+    """Pairs of an original and a new sample x, a row per class."""
+    first = np.unique(new.labels, return_index=True)[1][:SHOWN_CLASSES]
+    pairs = min(SHOWN_PAIRS, len(x) // len(np.unique(new.labels)))
+    shown = (first[:, None] + np.arange(pairs)).reshape(-1)
+    cells = np.stack([_originals(samples, new.base[shown]), x[shown]], axis=1)
+    plot_grid(
+        cells.reshape(2 * len(shown), -1), 2 * pairs, dataset.image_shape, path,
+        labels=[str(y[i]) for i in first], marked=range(0, 2 * len(shown), 2),
+    )  # fmt: skip
+
+
+def _originals(samples: list[Rows], positions: Array) -> Array:
+    """The samples at these positions of one or two parts, counted through."""
+    n = len(samples[0])
+    places = [(samples[0], p) if p < n else (samples[1], p - n) for p in positions]
+    return np.concatenate([np.asarray(rows.select(np.array([at]))) for rows, at in places])

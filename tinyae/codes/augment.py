@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..config import integer
+from ..checks import integer, number
 from ..data.rows import Rows, as_rows, value_range
 from ..kernels.reference.random import random_normal, random_permutation, random_uniform
 from ..net import streams
@@ -79,8 +79,7 @@ def add_noise(
     points (n, features), labels (n,). DeVries and Taylor 2017, there with the deviation over all
     classes. Raises what ``interpolate`` raises.
     """
-    if not 0 < scale < np.inf:
-        raise ValueError(f"scale must be a number > 0, got {scale!r}")
+    number("scale", scale, above=0)
     x = _checked(points, labels, per_class, seed)
     bases, new = [], []
     for step, members in _classes(labels):

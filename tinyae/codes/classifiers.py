@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..config import integer
+from ..checks import integer, number
 from ..data.rows import Rows, as_rows, value_range
 
 Floats = NDArray[np.float64]
@@ -122,9 +122,8 @@ def fit_softmax(
     Raises ValueError or TypeError for shapes that do not fit, values that are not finite and
     numbers out of range, ArithmeticError where ``max_iterations`` do not suffice.
     """
-    for name, value in (("penalty", penalty), ("tolerance", tolerance)):
-        if not 0 < value < np.inf:
-            raise ValueError(f"{name} must be a number > 0, got {value!r}")
+    number("penalty", penalty, above=0)
+    number("tolerance", tolerance, above=0)
     integer("max_iterations", max_iterations, 1)
     x, kinds, which = _checked(train, labels)
     mean = x.mean(axis=0)

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..config import integer
+from ..checks import integer
 from ..data.rows import as_rows, value_range
 from ..kernels.reference.random import random_normal, random_uniform
 from ..net.streams import state

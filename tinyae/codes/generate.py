@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..config import integer
+from ..checks import choice, integer
 
 Array = NDArray[Any]
 
@@ -57,8 +57,7 @@ def code_grid(codes: ArrayLike, size: int, spacing: str = "quantiles") -> Array:
     z = _matrix(codes)
     if z.shape[1] != 2:
         raise ValueError(f"codes must have 2 units, to lie in a plane, got {z.shape[1]}")
-    if spacing not in SPACINGS:
-        raise ValueError(f"spacing must be one of {', '.join(SPACINGS)}, got {spacing!r}")
+    choice("spacing", spacing, SPACINGS)
     if spacing == "even":
         x, y = (_steps(low, high, size) for low, high in zip(*code_range(z), strict=True))
     else:

@@ -8,12 +8,12 @@ decomposed depends on its shape, see ``fit_pca``.
 
 from __future__ import annotations
 
-import operator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..checks import integer
 from ..data.rows import Rows, as_rows
 from ..kernels.reference.random import random_normal
 from ..net.streams import state
@@ -108,13 +108,8 @@ def fit_pca(x: ArrayLike | Rows, n_components: int, seed: int = 0) -> PCA:
     """
     rows = as_rows(x, "x")
     n, features = rows.shape
-    try:
-        wanted = operator.index(n_components)
-    except TypeError:
-        raise TypeError(f"n_components must be an integer >= 1, got {n_components!r}") from None
-    if wanted < 1:
-        raise ValueError(f"n_components must be an integer >= 1, got {n_components!r}")
-    k = min(wanted, n - 1, features)
+    integer("n_components", n_components, 1)
+    k = min(n_components, n - 1, features)
     mean, total = _moments(rows)
     approximate = min(n, features) > EXACT_LIMIT
     if approximate:
@@ -125,6 +120,23 @@ def fit_pca(x: ArrayLike | Rows, n_components: int, seed: int = 0) -> PCA:
         squares, directions = _by_scatter(rows, mean)
     components = _with_fixed_signs(directions[:k])
     return PCA(mean, components, squares[:k] / n, total / n, approximate)
+
+
+def plane(codes: ArrayLike | Rows) -> tuple[ArrayLike | Rows, list[str]]:
+    """Codes (n, k) as points (n, min(k, 2)) to draw, and what their two coordinates are.
+
+    More than two units are projected onto the codes' own two principal directions. Raises what
+    ``fit_pca`` raises.
+    """
+    rows = as_rows(codes, "codes")
+    if rows.shape[1] <= 2:
+        return codes, ["code unit 1", "code unit 2"]
+    pca = fit_pca(rows, 2)
+    points = np.zeros((len(rows), 2))  # zeros: a single point has no directions
+    points[:, : len(pca.components)] = pca.encode(rows)
+    shares = [v / pca.total_variance if v else 0.0 for v in (*pca.variances, 0.0, 0.0)]
+    return points, [f"principal direction {i} of the code ({share:.0%} of its variance)"
+                    for i, share in enumerate(shares[:2], 1)]  # fmt: skip
 
 
 def _moments(rows: Rows) -> tuple[Floats, float]:

@@ -1,4 +1,4 @@
-"""Pictures of many samples side by side: maps, draws, traversals; as ``plots`` in all else.
+"""Samples side by side: originals over reconstructions, maps, draws, traversals.
 
 Pixels are drawn as they are: magnified by whole numbers, or averaged over whole blocks.
 """
@@ -6,22 +6,91 @@ Pixels are drawn as they are: magnified by whole numbers, or averaged over whole
 from __future__ import annotations
 
 import importlib
-import os
 from collections.abc import Collection, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from ..data.rows import Array
-from ..files import write_atomically
-from .plots import BLUE, CELL, DPI, GRID, ORANGE, ROW, File, _figure, _finite
+from . import style
+from .style import CELL, DPI, File, finite, image_sides, new_figure, save, write_png
 
 SIDE = 1200  # pixels: the whole picture is not magnified beyond this, nor one sample beyond CELL
 LINE_CELL = (60, 44)  # pixels: width and height of a sample that is drawn as a line
+LEFT = 116  # pixels for the labels of the two rows of reconstructions
 BOX = np.array([[0, 0], [1, 0], [1, 1], [0, 1], [0, 0]], np.float64)
-FRAME = np.frombuffer(bytes.fromhex(ORANGE[1:]), np.uint8)
+FRAME = np.frombuffer(bytes.fromhex(style.ORANGE[1:]), np.uint8)
+
+
+def plot_reconstructions(
+    originals: ArrayLike,
+    reconstructions: ArrayLike,
+    image_shape: tuple[int, ...] | None,
+    path: File,
+    n: int = 10,
+) -> None:
+    """The first n originals over their reconstructions.
+
+    originals, reconstructions: (samples, features), real; uint8 counts as pixels, see Rows. Only
+    the first n are read. image_shape: (height, width) or (height, width, 1) for grey pictures,
+    (height, width, 3) for coloured ones; black and white are the least and the largest value of
+    the originals drawn, in both rows. None: each sample is drawn as a line over its features.
+
+    Raises ValueError where shapes do not fit, n < 1 or values are not finite.
+    """
+    if n < 1:
+        raise ValueError(f"n must be at least 1, got {n}")
+    above = finite(originals, "originals", n)
+    below = finite(reconstructions, "reconstructions", n)
+    if above.shape != below.shape:
+        raise ValueError(f"reconstructions must have shape {above.shape}, got {below.shape}")
+    pair = np.stack([above, below])
+    low, high = float(above.min()), float(above.max())
+    if image_shape is None:
+        save(_line_pairs(pair, low, high), path)
+        return
+    h, w = image_sides(image_shape, above.shape[1])
+    grey = (pair - low) / (high - low) if high > low else np.full_like(pair, 0.5)
+    save(_image_pairs(grey.clip(0, 1).reshape(2, len(above), h, w, -1)), path)
+
+
+def _image_pairs(pictures: Array) -> Any:
+    """(2, n, h, w, channels) in [0, 1], pixel by pixel: nothing is interpolated."""
+    rows, n, *sides = pictures.shape
+    pictures = resized(pictures.reshape(rows * n, *sides), 1, 1)
+    (_, h, w, _), gap, margin = pictures.shape, 4, 10
+    pitch = max(h, 16) + gap  # of rows: room for their labels
+    width, height = LEFT + n * (w + gap) - gap + margin, 2 * (margin + pitch) - gap
+    figure = new_figure(width, height)
+    for row, label in enumerate(("original", "reconstruction")):
+        middle = height - margin - row * pitch - (pitch - gap) // 2  # counted from below
+        figure.text((LEFT - 10) / width, middle / height, label, **style.ROW)
+        for i in range(n):
+            rgb = np.broadcast_to(pictures[row * n + i] * 255 + 0.5, (h, w, 3)).astype(np.uint8)
+            figure.figimage(rgb, LEFT + i * (w + gap), middle - h // 2, origin="upper")
+    return figure
+
+
+def _line_pairs(pair: Array, low: float, high: float) -> Any:
+    """Two rows of line plots with one scale; the original is shadowed under its reconstruction."""
+    width = LEFT + 110 * pair.shape[1]
+    figure = new_figure(width, 210)
+    grid = figure.subplots(2, pair.shape[1], squeeze=False)
+    figure.subplots_adjust(LEFT / width, 0.05, 1 - 10 / width, 0.95, wspace=0.08, hspace=0.1)
+    marker = "o" if pair.shape[2] == 1 else ""
+    pad = 0.08 * (high - low) or 1.0
+    for row, label in enumerate(("original", "reconstruction")):
+        grid[row, 0].set_ylabel(label, rotation=0, **style.ROW)
+        for i, axes in enumerate(grid[row]):
+            if row:
+                axes.plot(pair[0, i], color=style.SHADOW, linewidth=2.2, marker=marker)
+            axes.plot(
+                pair[row, i], color=style.ORANGE if row else style.BLUE, linewidth=1, marker=marker
+            )
+            axes.set(xticks=[], yticks=[], ylim=(low - pad, high + pad), facecolor="white")
+            axes.spines[:].set_color(style.GRID)
+    return figure
 
 
 def plot_grid(
@@ -37,14 +106,14 @@ def plot_grid(
 ) -> None:
     """Samples (n, features) from left to right and from top to bottom.
 
-    image_shape: as in ``plots.plot_reconstructions``; None draws a line over the features.
+    image_shape: as in ``plot_reconstructions``; None draws a line over the features.
     span: the values that are black and white (the bottom and the top of a line), by default the
     samples' least and largest. labels: of the rows. marked: positions of samples to frame.
     gap: pixels between samples; with 0 they make one picture without a border.
 
     Raises ValueError where shapes do not fit, columns < 1 or values are not finite.
     """
-    cells = _finite(samples, "samples")
+    cells = finite(samples, "samples")
     if columns < 1:
         raise ValueError(f"columns must be at least 1, got {columns}")
     rows = -(-len(cells) // columns)
@@ -53,14 +122,11 @@ def plot_grid(
     low, high = (float(cells.min()), float(cells.max())) if span is None else span
     unit = ((cells - low) / (high - low)).clip(0, 1) if high > low else np.full_like(cells, 0.5)
     if image_shape is None:
-        _save(_draw_lines(unit, columns, labels, marked), path)
+        _save_pixels(_draw_lines(unit, columns, labels, marked), path)
         return
-    h, w, *channels = image_shape if len(image_shape) >= 2 else (0, 0)
-    if channels not in ([], [1], [3]) or h < 1 or np.prod(image_shape) != cells.shape[1]:
-        raise ValueError(f"image_shape must be (height, width) or (height, width, 1 or 3) for "
-                         f"{cells.shape[1]} features, got {image_shape}")  # fmt: skip
+    h, w = image_sides(image_shape, cells.shape[1])
     sized = resized(unit.reshape(len(cells), h, w, -1), rows, columns)
-    _save(_labelled(tiled(sized, columns, gap, marked), labels), path)
+    _save_pixels(_labelled(tiled(sized, columns, gap, marked), labels), path)
 
 
 def resized(pictures: Array, rows: int, columns: int) -> Array:
@@ -96,7 +162,7 @@ def _labelled(tiles: Array, labels: Sequence[str]) -> Array:
     """The picture to the right of the labels of its rows."""
     if not labels:
         return tiles
-    figure = _figure(_room(labels), len(tiles))
+    figure = new_figure(_room(labels), len(tiles))
     _label_rows(figure, labels)
     return np.concatenate([_pixels(figure, _room(labels), len(tiles)), tiles], axis=1)
 
@@ -107,7 +173,7 @@ def _draw_lines(unit: Array, columns: int, labels: Sequence[str], marked: Collec
     rows = -(-n // columns)
     (w, h), pad, left = LINE_CELL, 4, _room(labels)
     width, height = left + columns * w, rows * h
-    figure = _figure(width, height)
+    figure = new_figure(width, height)
     box = (left / width, 0, 1 - left / width, 1)
     axes = figure.add_axes(box, xlim=(0, columns * w), ylim=(height, 0))
     axes.set_axis_off()
@@ -117,9 +183,11 @@ def _draw_lines(unit: Array, columns: int, labels: Sequence[str], marked: Collec
     lines = corner[:, None] + 2 * pad + within * (w - 4 * pad, h - 4 * pad)
     boxes = corner[:, None] + pad / 2 + BOX * (w - pad, h - pad)
     framed = np.isin(np.arange(n), list(marked))
-    axes.plot(*_broken(boxes[~framed]), color=GRID, linewidth=0.8)
-    axes.plot(*_broken(boxes[framed]), color=ORANGE, linewidth=1.6)
-    axes.plot(*_broken(lines), color=BLUE, linewidth=1, marker="" if features > 1 else "o", ms=3)
+    axes.plot(*_broken(boxes[~framed]), color=style.GRID, linewidth=0.8)
+    axes.plot(*_broken(boxes[framed]), color=style.ORANGE, linewidth=1.6)
+    axes.plot(
+        *_broken(lines), color=style.BLUE, linewidth=1, marker="" if features > 1 else "o", ms=3
+    )
     _label_rows(figure, labels)
     return _pixels(figure, width, height)
 
@@ -137,7 +205,7 @@ def _room(labels: Sequence[str]) -> int:
 def _label_rows(figure: Any, labels: Sequence[str]) -> None:
     edge = (_room(labels) - 10) / figure.bbox.width
     for row, label in enumerate(labels):
-        figure.text(edge, 1 - (row + 0.5) / len(labels), label, **ROW)
+        figure.text(edge, 1 - (row + 0.5) / len(labels), label, **style.ROW)
 
 
 def _pixels(figure: Any, width: int, height: int) -> Array:
@@ -149,14 +217,12 @@ def _pixels(figure: Any, width: int, height: int) -> Array:
     return pixels
 
 
-def _save(pixels: Array, path: File) -> None:
+def _save_pixels(pixels: Array, path: File) -> None:
     """A grey picture is saved as such, in a smaller file."""
-    if Path(path).suffix.lower() != ".png":
-        raise ValueError(f"path must end in .png, got {os.fspath(path)!r}")
     try:
         image = importlib.import_module("PIL.Image")
     except ImportError as error:
         raise ImportError('drawing needs Pillow: pip install "tinyae[plot]"') from error
     grey = (pixels == pixels[:, :, :1]).all()
     png = image.fromarray(np.ascontiguousarray(pixels[:, :, 0] if grey else pixels))
-    write_atomically(path, lambda file: png.save(file, format="png", optimize=True))
+    write_png(path, lambda file: png.save(file, format="png", optimize=True))

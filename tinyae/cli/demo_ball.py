@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import copy
-import importlib.util
 import json
 import sys
 import time
@@ -16,15 +15,21 @@ from typing import Any
 import numpy as np
 
 from ..codes.midpoints import Frames, Measures, ball_pairs, measure
-from ..config import integer
 from ..data.ball import SIDE, ball_centres, ball_images
 from ..estimator import Autoencoder
-from ..files import write_atomically
 from ..kernels.columns import get_backend
+from ..plot.grids import plot_grid
 from ..train.progress import print_epochs
-from .options import backend_option, command
-from .run_folder import UsageError
-from .tables import table
+from .options import (
+    UsageError,
+    backend_option,
+    command,
+    count,
+    json_option,
+    option,
+    seed_option,
+)
+from .output import can_draw, table, write_json
 
 TRAIN_STREAM = 100  # of the ball's centres
 
@@ -61,32 +66,21 @@ error ratio  median of squared error over that of the pixel blend
 ball         share with one connected ball of the right area (25 % more or less)"""
 
 
-def add_ball(demos: Any) -> None:
+def add_commands(demos: Any) -> None:
     parser = command(
         demos, "ball", _ball, "the frame between two frames: pixel blend against decoded mean code"
     )
-    parser.add_argument("--out", metavar="DIR", default="runs/demo-ball",
-                        help="for models, table and picture (default runs/demo-ball)")  # fmt: skip
-    parser.add_argument("--seed", type=int, default=0, metavar="N",
-                        help="of data, weights and pairs (default 0)")  # fmt: skip
-    parser.add_argument("--pairs", type=int, default=1000, metavar="N",
-                        help="held-out pairs to measure on (default 1000)")  # fmt: skip
-    parser.add_argument("--samples", type=int, default=5000, metavar="N",
-                        help="training pictures (default 5000)")  # fmt: skip
-    parser.add_argument("--epochs", type=int, metavar="N",
-                        help="passes over them, for every row (default 40)")  # fmt: skip
-    parser.add_argument("--json", action="store_true", help="print ball.json's content at the end")
+    option(parser, "--out", "runs/demo-ball", "for models, table and picture", metavar="DIR")
+    seed_option(parser, "data, weights and pairs")
+    count(parser, "--pairs", 1000, "held-out pairs to measure on")
+    count(parser, "--samples", 5000, "training pictures")
+    count(parser, "--epochs", None, "passes over them, for every row (default 40)", least=0)
+    json_option(parser, "print ball.json's content at the end")
     backend_option(parser)
 
 
 def _ball(given: argparse.Namespace) -> None:
     try:
-        for name in ("pairs", "samples"):
-            integer(f"--{name}", getattr(given, name), 1)
-        if given.epochs is not None:
-            integer("--epochs", given.epochs, 0)
-        if not 0 <= given.seed < 2**64:
-            raise ValueError(f"--seed must lie in [0, 2^64), got {given.seed}")
         get_backend(given.backend)
     except ValueError as error:
         raise UsageError(str(error)) from error
@@ -103,8 +97,7 @@ def _ball(given: argparse.Namespace) -> None:
     seconds = time.perf_counter() - started
     measures = {row: measure(pictures, frames) for row, pictures in between.items()}
     result = _result(measures, given, seconds)
-    text = json.dumps(result, indent=2) + "\n"
-    write_atomically(out / "ball.json", lambda file: file.write(text.encode()))
+    write_json(out / "ball.json", result)
     drawn = _draw(out, frames, between)
     if given.json:
         print(json.dumps(result))
@@ -161,11 +154,8 @@ def _result(
 
 def _draw(out: Path, frames: Frames, between: dict[str, np.ndarray[Any, Any]]) -> list[str]:
     """ball.png: a pair per column; no file without matplotlib, but a word about it."""
-    if importlib.util.find_spec("matplotlib") is None:
-        print('no picture without matplotlib: pip install "tinyae[plot]"', file=sys.stderr)
+    if not can_draw():
         return []
-    from ..plot.grids import plot_grid
-
     rows = {"frame 1": frames.first, **between, "true midpoint": frames.true,
             "frame 3": frames.last}  # fmt: skip
     shown = min(SHOWN, len(frames.first))

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinyae.cli import tuning
+from tinyae.cli import tune as tuning
 from tinyae.cli.main import main
-from tinyae.cli.tuning import Tuned, WrongResult, candidates, problems, tune
+from tinyae.cli.tune import Tuned, WrongResult, candidates, problems, tune
 from tinyae.kernels import columns
 from tinyae.kernels.backend import Backend
 from tinyae.kernels.columns import BackendUnavailable, cuda_c, get_backend
@@ -218,16 +218,17 @@ def test_the_command(
 def test_no_numbers(capsys: pytest.CaptureFixture[str]) -> None:
     for option in ("--batch-size", "--square"):
         assert main(["tune", option, ""]) == 2
-        assert f"{option} must be one or more numbers, got none" in capsys.readouterr().err
+        assert f"{option}: invalid list of integers value: ''" in capsys.readouterr().err
 
 
 def test_wrong_numbers(capsys: pytest.CaptureFixture[str]) -> None:
-    for option, value in (("--code", "0"), ("--hidden", "4,0"), ("--batch-size", "0"),
-                          ("--square", "-1"), ("--features", "0")):  # fmt: skip
+    for option, value, what in (
+        ("--code", "0", "an integer"), ("--features", "0", "an integer"),
+        ("--hidden", "4,0", "integers"), ("--batch-size", "0", "integers"),
+        ("--square", "-1", "integers"),
+    ):  # fmt: skip
         assert main(["tune", option, value]) == 2
-        assert f"{option} must be at least 1, got {value[-1:]}" in capsys.readouterr().err.replace(
-            "-1", "1"
-        )
+        assert f"{option}: must be {what} >= 1, got {value}" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(not missing_gpu(), reason="there is a GPU")

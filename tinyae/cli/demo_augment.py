@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import sys
 import time
@@ -16,16 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..codes.few_labels import CLASSIFIERS, Augmentation, Samples, accuracies, augmented, labelled
-from ..config import integer
 from ..data.datasets import Dataset
 from ..estimator import Autoencoder
-from ..files import write_atomically
-from .augment import labels_of
-from .options import command, data_given, data_options
-from .run_folder import RunFolder, UsageError, open_data
+from ..plot.grids import plot_grid
+from .options import command, count, data_given, data_options, json_option, option
+from .output import can_draw, table, write_json
+from .run_folder import RunFolder, open_data, run_config, trained_run
 from .sweep import RECIPE
-from .tables import table
-from .trained_run import run_config, trained_run
+from .use import labels_of
 
 Array = NDArray[Any]
 
@@ -35,31 +32,22 @@ SHOWN_CLASSES = 10  # in the picture
 Results = dict[str, list[dict[str, float]]]  # way -> for each seed classifier -> accuracy
 
 
-def add_augment(demos: Any) -> None:
+def add_commands(demos: Any) -> None:
     parser = command(
         demos, "augment", _augment,
         "classify with few labels: without new samples, with those made from pixels and from codes",
     )  # fmt: skip
     data_options(parser, default="mnist, or the data that RUN was trained on")
     parser.add_argument("--run", metavar="RUN", help="a trained run folder (default: train one)")
-    parser.add_argument("--out", metavar="DIR", default="runs/demo-augment",
-                        help="folder of augment.json, .png and the new run; what is trained there "
-                        "already is not trained again (default runs/demo-augment)")  # fmt: skip
-    parser.add_argument("--per-class", type=int, default=20, metavar="N",
-                        help="training samples of a class with a label (default 20)")  # fmt: skip
-    parser.add_argument("--new", type=int, default=100, metavar="N",
-                        help="new samples of each class (default 100)")  # fmt: skip
-    parser.add_argument("--seeds", type=int, default=5, metavar="N",
-                        help="repetitions, with other labels each (default 5)")  # fmt: skip
-    parser.add_argument("--json", action="store_true", help="print one JSON object at the end")
+    option(parser, "--out", "runs/demo-augment", "folder of augment.json, .png and the new run; "
+           "what is trained there already is not trained again", metavar="DIR")  # fmt: skip
+    count(parser, "--per-class", 20, "training samples of a class with a label", least=2)
+    count(parser, "--new", 100, "new samples of each class")
+    count(parser, "--seeds", 5, "repetitions, with other labels each")
+    json_option(parser)
 
 
 def _augment(given: argparse.Namespace) -> None:
-    try:
-        for name, least in (("per_class", 2), ("new", 1), ("seeds", 1)):
-            integer("--" + name.replace("_", "-"), getattr(given, name), least)
-    except ValueError as error:
-        raise UsageError(str(error)) from error
     started, out = time.perf_counter(), Path(given.out)
     run, dataset, ae = _trained(given, out)
     y_train, y_test = labels_of(dataset, "train")[0], labels_of(dataset, "test")[0]
@@ -88,10 +76,9 @@ def _augment(given: argparse.Namespace) -> None:
         "seconds": round(time.perf_counter() - started, 1),
     }  # fmt: skip
     out.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(summary, indent=2) + "\n"
-    write_atomically(out / "augment.json", lambda f: f.write(text.encode()))
+    write_json(out / "augment.json", summary)
     files = ["augment.json"]
-    if importlib.util.find_spec("matplotlib") is not None:
+    if can_draw():
         _draw(shown, dataset.image_shape, out / "augment.png")
         files.append("augment.png")
     if given.json:
@@ -99,8 +86,6 @@ def _augment(given: argparse.Namespace) -> None:
         return
     print("\n" + _tables(summary))
     print(f"\n{out}: " + ", ".join(files))
-    if len(files) == 1:
-        print('no picture without matplotlib: pip install "tinyae[plot]"', file=sys.stderr)
 
 
 def _trained(given: argparse.Namespace, out: Path) -> tuple[RunFolder, Dataset, Autoencoder]:
@@ -111,7 +96,7 @@ def _trained(given: argparse.Namespace, out: Path) -> tuple[RunFolder, Dataset, 
     data = data_given(given)
     if given.run is not None:
         run = RunFolder(given.run)
-        ae, dataset = run.load_model("auto"), run.load_data(data or None)
+        ae, dataset = run.load_model("auto"), run.load_data(data)
         labels_of(dataset, "all")
         return run, dataset, ae
     run, config = RunFolder(out / "run"), run_config({"source": "mnist", **data}, MODEL)
@@ -171,8 +156,6 @@ def _percent(values: Mapping[str, Any], prefix: str, sign: str) -> str:
 
 def _draw(rows: Mapping[str, Array], image_shape: tuple[int, ...] | None, path: Path) -> None:
     """A row of samples each; black and white are the originals' extremes."""
-    from ..plot.grids import plot_grid
-
     first = next(iter(rows.values()))
     plot_grid(
         np.concatenate(list(rows.values())), len(first), image_shape, path,

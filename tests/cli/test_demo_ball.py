@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tinyae import Autoencoder
-from tinyae.cli.ball_demo import ROWS, midpoint
+from tinyae.cli.demo_ball import ROWS, midpoint
 from tinyae.cli.main import main
 from tinyae.codes.midpoints import APART, ball_pairs, centroids, connected, measure
 from tinyae.data.ball import SIDE, ball_images
@@ -94,10 +94,10 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        (["--pairs", "0"], "--pairs must be an integer >= 1, got 0"),
-        (["--samples", "-1"], "--samples must be an integer >= 1"),
-        (["--epochs", "-1"], "--epochs must be an integer >= 0"),
-        (["--seed", "-1"], "--seed must lie in [0, 2^64), got -1"),
+        (["--pairs", "0"], "--pairs: must be an integer >= 1, got 0"),
+        (["--samples", "-1"], "--samples: must be an integer >= 1"),
+        (["--epochs", "-1"], "--epochs: must be an integer >= 0"),
+        (["--seed", "-1"], "--seed: invalid integer in [0, 2^64) value: '-1'"),
         (["--backend", "torch"], "backend must be 'auto' or one of"),
     ],
 )

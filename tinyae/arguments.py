@@ -1,0 +1,279 @@
+"""The arguments of ``Autoencoder``: one table.
+
+From it come the estimator's checks, ``get_params`` and ``set_params``, the parameters in its
+docstring, the options of ``tinyae train`` with their help, and the keys of a run's config.json.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+import secrets
+import textwrap
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from . import checks
+from .kernels.conventions import ACTIVATIONS, LOSSES, MATMULS
+from .net.initializers import INITIALIZERS
+from .net.losses import resolve
+from .train.curriculum import MOST_BLURRED
+from .train.optimizers import MOMENTS
+from .train.schedules import SCHEDULES
+
+DTYPES = ("float32", "float64")
+
+
+class Kind(NamedTuple):
+    """The values of an argument: how they are checked, and read from a command line."""
+
+    check: Callable[[str, Any], object]  # (name, value); raises ValueError or TypeError
+    read: Callable[[str], Any]
+    metavar: str
+    choices: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Argument:
+    """One argument. Where ``default`` is None, None is a value as well."""
+
+    name: str
+    kind: Kind
+    default: Any
+    help: str
+    since: str = "0.1"
+    on_command_line: bool = True
+
+
+# ---- kinds -------------------------------------------------------------------------------
+
+
+def _integer(least: int) -> Kind:
+    return Kind(lambda name, value: checks.integer(name, value, least), int, "N")
+
+
+def _number(metavar: str = "X", **bounds: float) -> Kind:
+    return Kind(lambda name, value: checks.number(name, value, **bounds), float, metavar)
+
+
+def _choice(*known: str) -> Kind:
+    return Kind(lambda name, value: checks.choice(name, value, known), str, "NAME", known)
+
+
+def _check_widths(name: str, value: Any) -> None:
+    if not isinstance(value, (tuple, list)):
+        raise TypeError(f"{name} must be a tuple of layer widths such as (512, 256), got {value!r}")
+    for width in value:
+        checks.integer(name, width, 1)
+
+
+def _check_betas(name: str, value: Any) -> None:
+    if not isinstance(value, (tuple, list)) or len(value) != 2:
+        raise ValueError(f"{name} must be two numbers in [0, 1), got {value!r}")
+    for beta in value:
+        checks.number(name, beta, least=0, below=1)
+
+
+def _check_noise(name: str, value: Any) -> None:
+    pair = isinstance(value, (tuple, list)) and len(value) == 2
+    for std in value if pair else (value,):
+        checks.number(name, std, least=0)
+
+
+def _check_image_shape(name: str, value: Any) -> None:
+    if not isinstance(value, (tuple, list)) or len(value) not in (2, 3):
+        raise ValueError(
+            f"{name} must be (height, width) or (height, width, channels), got {value!r}"
+        )
+    for length in value:
+        checks.integer(name, length, 1)
+
+
+def _check_seed(name: str, value: Any) -> None:
+    if isinstance(value, (np.random.RandomState, np.random.Generator)):
+        return
+    if not isinstance(value, (int, np.integer)) or not 0 <= value < 2**64:
+        raise ValueError(
+            f"{name} must be None, an integer in [0, 2^64), a RandomState or a Generator, "
+            f"got {value!r}"
+        )
+
+
+def read_integers(text: str) -> list[int]:
+    return [int(part) for part in text.split(",")] if text.strip() else []
+
+
+def _read_numbers(text: str) -> list[float]:
+    return [float(part) for part in text.split(",")]
+
+
+def _read_noise(text: str) -> float | list[float]:
+    numbers = _read_numbers(text)
+    return numbers if len(numbers) == 2 else float(text)
+
+
+def _read_options(text: str) -> dict[str, float]:
+    pairs = (part.split("=") for part in text.split(","))
+    return {name: float(value) for name, value in pairs}
+
+
+def read_seed(text: str) -> int:
+    _check_seed("seed", int(text))
+    return int(text)
+
+
+# argparse words its complaint about a bad value with these names
+read_integers.__name__ = "list of integers"
+_read_numbers.__name__ = "list of numbers"
+_read_noise.__name__ = "number or pair of numbers"
+_read_options.__name__ = "list of NAME=number"
+read_seed.__name__ = "integer in [0, 2^64)"
+
+
+def _anything(name: str, value: Any) -> None:
+    """Flags are taken as Python takes them; names of backends are known to ``get_backend``."""
+
+
+WIDTHS = Kind(_check_widths, read_integers, "N,N,...")
+BETAS = Kind(_check_betas, _read_numbers, "B1,B2")
+NOISE = Kind(_check_noise, _read_noise, "S or S,E")
+IMAGE_SHAPE = Kind(_check_image_shape, read_integers, "H,W[,C]")
+OPTIONS = Kind(_anything, _read_options, "NAME=X,...")  # checked with the schedule, below
+SEED = Kind(_check_seed, read_seed, "N")
+FLAG = Kind(_anything, bool, "")
+NAME = Kind(_anything, str, "NAME")
+
+# ---- the table ---------------------------------------------------------------------------
+
+TABLE = (
+    Argument("hidden", WIDTHS, (512, 256), "widths of the encoder's hidden layers; none at all "
+             "('' on the command line) is a linear code"),
+    Argument("code", _integer(1), 32, "code units"),
+    Argument("decoder_hidden", WIDTHS, None, "widths of the decoder's hidden layers (default: "
+             "those of the encoder, mirrored)"),
+    Argument("activation", _choice(*ACTIVATIONS), "relu", "of the hidden layers: "
+             + ", ".join(ACTIVATIONS)),
+    Argument("code_activation", _choice(*ACTIVATIONS), "identity", "of the code"),
+    Argument("output", _choice("auto", *ACTIVATIONS), "auto", "activation of the output; auto: "
+             "sigmoid where all training data lie in [0, 1], else identity"),
+    Argument("loss", _choice("auto", *LOSSES), "auto", ", ".join(LOSSES) + ", summed over features "
+             "and averaged over samples; auto: bce for a sigmoid output, else mse"),
+    Argument("initializer", _choice("auto", *INITIALIZERS), "auto", ", ".join(INITIALIZERS)
+             + "; auto: he before rectifiers, else glorot"),
+    Argument("optimizer", _choice(*MOMENTS), "adam", ", ".join(MOMENTS)),
+    Argument("learning_rate", _number(above=0), 1e-3, "the highest one of the schedule"),
+    Argument("momentum", _number(least=0, below=1), 0.9, "of momentum and nesterov"),
+    Argument("betas", BETAS, (0.9, 0.999), "decay of the two moments of adam and adamw"),
+    Argument("eps", _number(above=0), 1e-8, "of adam and adamw, added to the root"),
+    Argument("weight_decay", _number(least=0), 0.0, "on weights, never on biases"),
+    Argument("clip_norm", _number(above=0), None, "largest Euclidean norm of the whole gradient "
+             "(default: any)"),
+    Argument("schedule", _choice(*SCHEDULES), "cosine", "of the learning rate after the warm-up: "
+             + ", ".join(SCHEDULES)),
+    Argument("schedule_options", OPTIONS, None, "of step: every, factor; of cosine: end; of "
+             "one-cycle: rise, start, end (see tinyae.train.schedules)"),
+    Argument("warmup", _number("F", least=0, below=1), 0.05, "fraction of all updates in which "
+             "the learning rate climbs linearly"),
+    Argument("batch_size", _integer(1), 256, "samples per update"),
+    Argument("epochs", _integer(0), 20, "passes over the training data"),
+    Argument("shuffle", FLAG, True, "samples in another random order in each epoch"),
+    Argument("code_noise", NOISE, 0.0, "standard deviation of Gaussian noise on the code in "
+             "training, or the first and the last; 0.05 to 0.1 with a bounded code_activation "
+             "(tanh) makes neighbouring codes stand for similar samples"),
+    Argument("target_blur", _number("PIXELS", least=0), 0.0, "standard deviation of a blur on the "
+             "targets at first, gone by half of training; losses are against the blurred targets, "
+             "and image_shape must be known"),
+    Argument("image_shape", IMAGE_SHAPE, None, "height, width and perhaps channels of samples that "
+             "are pictures"),
+    Argument("validation_fraction", _number("F", least=0, below=1), 0.0, "of the training data, "
+             "held out to watch"),
+    Argument("patience", _integer(1), None, "stop after so many epochs without a better validation "
+             "loss, and restore the best weights (default: train to the end)"),
+    Argument("warm_start", FLAG, False, "fit goes on from the present weights",
+             on_command_line=False),
+    Argument("backend", NAME, "auto", "auto: the fastest that works here; see 'tinyae doctor'"),
+    Argument("matmul", _choice(*MATMULS), "fp32", "how a GPU multiplies float32: fp32; on tensor "
+             "cores (compute capability 8.0) 3xtf32, as accurate, or tf32, which keeps 11 of the "
+             "24 significant bits of all factors: products err by up to 1/1000"),
+    Argument("threads", _integer(1), None, "CPU threads of the numba backend (default: "
+             "TINYAE_NUM_THREADS, or all)"),
+    Argument("dtype", _choice(*DTYPES), "float32", "of weights and results: float32 or float64"),
+    Argument("random_state", SEED, None, "seed of weights, shuffles and splits; the same seed "
+             "gives the same bytes"),
+    Argument("verbose", FLAG, False, "print a line per epoch", on_command_line=False),
+)  # fmt: skip
+ARGUMENTS = {argument.name: argument for argument in TABLE}
+
+
+def described(arguments: Mapping[str, Argument]) -> str:
+    """The section "Parameters" of a docstring."""
+    lines = ["Parameters", "----------"]
+    for a in arguments.values():
+        lines.append(f"{a.name} : default {a.default!r}")
+        lines += textwrap.wrap(a.help, 96, initial_indent="    ", subsequent_indent="    ")
+    return "\n".join(lines)
+
+
+# ---- checks ------------------------------------------------------------------------------
+
+
+def check(params: Mapping[str, Any]) -> None:
+    """Raises ValueError or TypeError that names the argument, what was expected and what came."""
+    for name, argument in ARGUMENTS.items():
+        if params[name] is not None or argument.default is not None:
+            argument.kind.check(name, params[name])
+    resolve(params["output"], params["loss"], -math.inf, math.inf)  # do the two fit?
+    if params["matmul"] != "fp32" and params["dtype"] != "float32":
+        raise ValueError(
+            f"matmul={params['matmul']!r} multiplies float32 and got dtype={params['dtype']!r}: "
+            "use matmul='fp32', or dtype='float32'"
+        )
+    _schedule_options(params["schedule"], params["schedule_options"])
+
+
+def _schedule_options(schedule: str, options: Any) -> None:
+    if options is None:
+        return
+    known = list(inspect.signature(SCHEDULES[schedule]).parameters)[1:]
+    if not isinstance(options, Mapping) or set(options) - set(known):
+        raise ValueError(
+            f"schedule_options of {schedule!r} must be a dict with some of "
+            f"{', '.join(known) or '(nothing)'}, got {options!r}"
+        )
+    for name, value in options.items():
+        bounds = {"above": 0.0, "below": 1.0} if name in ("every", "rise") else {"least": 0.0}
+        checks.number(f"schedule_options[{name!r}]", value, **bounds)
+
+
+def image_features(image_shape: Any, target_blur: float, n_features: int) -> None:
+    """Raises ValueError where samples of ``n_features`` are no pictures of this shape."""
+    if target_blur and image_shape is None:
+        raise ValueError(
+            "target_blur blurs pictures and needs image_shape=(height, width) or (height, width, "
+            "channels), got None"
+        )
+    if image_shape is not None and math.prod(image_shape) != n_features:
+        raise ValueError(
+            f"image_shape={tuple(image_shape)} is {math.prod(image_shape)} features, but X has "
+            f"{n_features}"
+        )
+    if target_blur and n_features > MOST_BLURRED:
+        raise ValueError(
+            f"target_blur blurs at most {MOST_BLURRED} features, X has {n_features}: "
+            "make the pictures smaller"
+        )
+
+
+def seed_from(random_state: Any) -> int:
+    """The 64-bit seed of a ``random_state``: None draws one, a RandomState or Generator too."""
+    if random_state is None:
+        return secrets.randbits(32)
+    _check_seed("random_state", random_state)
+    if isinstance(random_state, np.random.RandomState):
+        return int(random_state.randint(2**31 - 1))
+    if isinstance(random_state, np.random.Generator):
+        return int(random_state.integers(2**32))
+    return int(random_state)

@@ -1,0 +1,43 @@
+"""Checks of single values: the error names the argument, what was expected and what came."""
+
+from __future__ import annotations
+
+import math
+import numbers
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+
+def integer(name: str, value: Any, least: int) -> None:
+    """Raises TypeError for what is no integer, ValueError below ``least``."""
+    message = f"{name} must be an integer >= {least}, got {value!r}"
+    if not isinstance(value, (int, np.integer)) or isinstance(value, bool):
+        raise TypeError(message)
+    if value < least:
+        raise ValueError(message)
+
+
+def number(
+    name: str,
+    value: Any,
+    least: float = -math.inf,
+    above: float = -math.inf,
+    below: float = math.inf,
+) -> None:
+    """Raises TypeError for what is no real number, ValueError out of range or for NaN."""
+    bounds = [f">= {least:g}"] if least > -math.inf else []
+    bounds += [f"> {above:g}"] if above > -math.inf else []
+    bounds += [f"< {below:g}"] if below < math.inf else []
+    message = f"{name} must be a number {' and '.join(bounds)}, got {value!r}"
+    if not isinstance(value, numbers.Real) or isinstance(value, bool):
+        raise TypeError(message)
+    if not (float(value) >= least and above < float(value) < below):  # NaN fails as well
+        raise ValueError(message)
+
+
+def choice(name: str, value: Any, known: Sequence[str]) -> None:
+    """Raises ValueError for what is none of ``known``."""
+    if value not in known:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, known))}, got {value!r}")
