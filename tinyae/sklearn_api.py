@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
 
 from numpy.typing import ArrayLike, NDArray
 
@@ -17,11 +17,10 @@ class EstimatorMixin:
 
     _arguments: ClassVar[Mapping[str, Argument]] = ARGUMENTS
 
-    if TYPE_CHECKING:  # what the estimator has
-
-        def fit(self, X: ArrayLike | Rows, y: object = None, **fit_params: Any) -> Any: ...
-        def encode(self, X: ArrayLike | Rows) -> NDArray[Any]: ...
-        def decode(self, Z: ArrayLike | Rows) -> NDArray[Any]: ...
+    # what the estimator has
+    fit: Callable[..., Any]
+    encode: Callable[[ArrayLike | Rows], NDArray[Any]]
+    decode: Callable[[ArrayLike | Rows], NDArray[Any]]
 
     def __init_subclass__(cls) -> None:
         """Adds the arguments to the class's docstring."""

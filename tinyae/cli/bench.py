@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from .options import command, integers, names, option
+from .options import command, integers, names
 
 FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
 NEEDED = ("pytest", "pytest_benchmark", "matplotlib", "threadpoolctl")
@@ -58,7 +58,7 @@ def add_commands(commands: Any) -> None:
         parser.add_argument(name, type=kind, default=default, metavar=metavar, help=help)
     parser.add_argument("--seconds", type=float, metavar="S",
                         help="for each case in each pass (default 0.4, quick 0.05)")  # fmt: skip
-    option(parser, "--out", "runs/bench", "folder of the results", metavar="DIR")
+    parser.option("--out", "runs/bench", "folder of the results", metavar="DIR")
     parser.add_argument("--plot", metavar="FILE", help="the picture that fits what was measured")
     parser.add_argument("--compare", metavar="OLD.json",
                         help="an earlier results.json: what changed beyond the noise")  # fmt: skip

@@ -10,7 +10,7 @@ from typing import Any
 from .. import gradient_check
 from ..kernels.columns import get_backend
 from ..kernels.conventions import ACTIVATIONS, LOSSES
-from .options import backend_option, command, json_option, option, seed_option
+from .options import command
 from .output import table
 
 TOLERANCE = 1e-7
@@ -23,11 +23,11 @@ def add_commands(commands: Any) -> None:
     )  # fmt: skip
     parser.add_argument("--activation", choices=ACTIVATIONS, help="only this one")
     parser.add_argument("--loss", choices=LOSSES, help="only this one")
-    option(parser, "--mode", "elementwise", "each weight by itself, or all of them along random "
-           "directions", choices=("elementwise", "directional"))  # fmt: skip
-    seed_option(parser, "weights and data")
-    json_option(parser, "print one JSON object")
-    backend_option(parser)
+    parser.option("--mode", "elementwise", "each weight by itself, or all of them along random "
+                  "directions", choices=("elementwise", "directional"))  # fmt: skip
+    parser.seed_option("weights and data")
+    parser.json_option("print one JSON object")
+    parser.backend_option()
 
 
 def _gradcheck(given: argparse.Namespace) -> None:

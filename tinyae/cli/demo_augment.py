@@ -18,7 +18,7 @@ from ..codes.few_labels import CLASSIFIERS, Augmentation, Samples, accuracies, a
 from ..data.datasets import Dataset
 from ..estimator import Autoencoder
 from ..plot.grids import plot_grid
-from .options import command, count, data_given, data_options, json_option, option
+from .options import command, data_given
 from .output import can_draw, table, write_json
 from .run_folder import RunFolder, open_data, run_config, trained_run
 from .sweep import RECIPE
@@ -37,14 +37,14 @@ def add_commands(demos: Any) -> None:
         demos, "augment", _augment,
         "classify with few labels: without new samples, with those made from pixels and from codes",
     )  # fmt: skip
-    data_options(parser, default="mnist, or the data that RUN was trained on")
+    parser.data_options(default="mnist, or the data that RUN was trained on")
     parser.add_argument("--run", metavar="RUN", help="a trained run folder (default: train one)")
-    option(parser, "--out", "runs/demo-augment", "folder of augment.json, .png and the new run; "
-           "what is trained there already is not trained again", metavar="DIR")  # fmt: skip
-    count(parser, "--per-class", 20, "training samples of a class with a label", least=2)
-    count(parser, "--new", 100, "new samples of each class")
-    count(parser, "--seeds", 5, "repetitions, with other labels each")
-    json_option(parser)
+    parser.option("--out", "runs/demo-augment", "folder of augment.json, .png and the new run; "
+                  "what is trained there already is not trained again", metavar="DIR")  # fmt: skip
+    parser.count("--per-class", 20, "training samples of a class with a label", least=2)
+    parser.count("--new", 100, "new samples of each class")
+    parser.count("--seeds", 5, "repetitions, with other labels each")
+    parser.json_option()
 
 
 def _augment(given: argparse.Namespace) -> None:

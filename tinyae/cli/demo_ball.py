@@ -20,15 +20,7 @@ from ..estimator import Autoencoder
 from ..kernels.columns import get_backend
 from ..plot.grids import plot_grid
 from ..train.progress import print_epochs
-from .options import (
-    UsageError,
-    backend_option,
-    command,
-    count,
-    json_option,
-    option,
-    seed_option,
-)
+from .options import UsageError, command
 from .output import can_draw, table, write_json
 
 TRAIN_STREAM = 100  # of the ball's centres
@@ -70,13 +62,13 @@ def add_commands(demos: Any) -> None:
     parser = command(
         demos, "ball", _ball, "the frame between two frames: pixel blend against decoded mean code"
     )
-    option(parser, "--out", "runs/demo-ball", "for models, table and picture", metavar="DIR")
-    seed_option(parser, "data, weights and pairs")
-    count(parser, "--pairs", 1000, "held-out pairs to measure on")
-    count(parser, "--samples", 5000, "training pictures")
-    count(parser, "--epochs", None, "passes over them, for every row (default 40)", least=0)
-    json_option(parser, "print ball.json's content at the end")
-    backend_option(parser)
+    parser.option("--out", "runs/demo-ball", "for models, table and picture", metavar="DIR")
+    parser.seed_option("data, weights and pairs")
+    parser.count("--pairs", 1000, "held-out pairs to measure on")
+    parser.count("--samples", 5000, "training pictures")
+    parser.count("--epochs", None, "passes over them, for every row (default 40)", least=0)
+    parser.json_option("print ball.json's content at the end")
+    parser.backend_option()
 
 
 def _ball(given: argparse.Namespace) -> None:

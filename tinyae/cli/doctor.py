@@ -24,7 +24,7 @@ from ..kernels.columns import backend_report
 from ..kernels.cuda import measured_plans
 from ..kernels.cuda_host.host import CompilerMissing, find_compiler
 from . import nvidia
-from .options import command, json_option
+from .options import command
 
 # extra -> (module, distribution, what it is for)
 EXTRAS = {
@@ -67,7 +67,7 @@ def add_commands(commands: Any) -> None:
     parser = command(
         commands, "doctor", _doctor, "what works here, and the command that mends the rest"
     )
-    json_option(parser, "print one JSON object")
+    parser.json_option("print one JSON object")
 
 
 def _doctor(given: argparse.Namespace) -> None:

@@ -16,16 +16,7 @@ from numpy.typing import NDArray
 from ..codes import densities, generate
 from ..data.rows import Rows, value_range
 from ..plot.grids import plot_grid
-from .options import (
-    UsageError,
-    at_least,
-    command,
-    count,
-    file_ending_in,
-    option,
-    run_options,
-    seed_option,
-)
+from .options import Command, UsageError, at_least, command
 from .output import can_draw, write_array
 from .run_folder import opened
 
@@ -39,27 +30,27 @@ def add_commands(commands: Any) -> None:
     """Adds the four to the parser's commands."""
     parser = _drawing(commands, "manifold", _manifold, "draw a map of a code of two units",
                       "manifold.png")  # fmt: skip
-    count(parser, "--grid", 20, "samples along each side")
-    option(parser, "--spacing", "quantiles", "equal shares of the codes between columns and rows, "
-           "or equal distances", choices=generate.SPACINGS)  # fmt: skip
-    option(parser, "--gap", 0, "between pictures (default 0: a seamless map)", type=at_least(0),
-           metavar="PIXELS")  # fmt: skip
+    parser.count("--grid", 20, "samples along each side")
+    parser.option("--spacing", "quantiles", "equal shares of the codes between columns and rows, "
+                  "or equal distances", choices=generate.SPACINGS)  # fmt: skip
+    parser.option("--gap", 0, "between pictures (default 0: a seamless map)", type=at_least(0),
+                  metavar="PIXELS")  # fmt: skip
 
     parser = _drawing(commands, "sample", _sample, "draw new samples", "samples.png")
-    count(parser, "-n", 64, "how many")
-    option(parser, "--density", "mixture", "what is fitted to the training codes",
-           choices=DENSITIES)  # fmt: skip
-    count(parser, "--components", None, "normals of the mixture (default 10)")
-    option(parser, "--bandwidth", None, "of the kernel: scott, silverman or a number (default "
-           "scott)", type=_bandwidth, metavar="H")  # fmt: skip
-    seed_option(parser, "the draw")
+    parser.count("-n", 64, "how many")
+    parser.option("--density", "mixture", "what is fitted to the training codes",
+                  choices=DENSITIES)  # fmt: skip
+    parser.count("--components", None, "normals of the mixture (default 10)")
+    parser.option("--bandwidth", None, "of the kernel: scott, silverman or a number (default "
+                  "scott)", type=_bandwidth, metavar="H")  # fmt: skip
+    parser.seed_option("the draw")
 
     parser = _drawing(commands, "traverse", _traverse, "change one code unit at a time",
                       "traversal.png")  # fmt: skip
     parser.add_argument("--sample", type=int, required=True, metavar="I",
                         help="the sample to start from, counted from 0")  # fmt: skip
     _part_option(parser)
-    count(parser, "--steps", 11, "values of each unit")
+    parser.count("--steps", 11, "values of each unit")
 
     parser = _drawing(commands, "interpolate", _interpolate,
                       "go from one sample to another: by pixels, by codes",
@@ -68,25 +59,23 @@ def add_commands(commands: Any) -> None:
         parser.add_argument(f"--{end}", dest=f"{end}_", type=int, required=True, metavar="I",
                             help="a sample, counted from 0")  # fmt: skip
     _part_option(parser)
-    count(parser, "--steps", 9, "frames, both ends among them", least=2)
+    parser.count("--steps", 9, "frames, both ends among them", least=2)
 
 
 def _drawing(
     commands: Any, name: str, run: Callable[[argparse.Namespace], None], help: str, picture: str
-) -> argparse.ArgumentParser:
+) -> Command:
     """A command that draws ``picture`` of a run."""
     parser = command(commands, name, run, help)
-    run_options(parser)
-    parser.add_argument("--out", metavar="FILE", type=file_ending_in(".png"),
-                        help=f".png of the picture (default RUN/{picture})")  # fmt: skip
-    parser.add_argument("--npy", metavar="FILE", type=file_ending_in(".npy"),
-                        help=".npy of the samples shown")  # fmt: skip
+    parser.run_options()
+    parser.file_option("--out", f".png of the picture (default RUN/{picture})", ".png")
+    parser.file_option("--npy", ".npy of the samples shown", ".npy")
     parser.set_defaults(picture=picture)
     return parser
 
 
-def _part_option(parser: argparse.ArgumentParser) -> None:
-    option(parser, "--part", "test", "where samples are counted", choices=("train", "test"))
+def _part_option(parser: Command) -> None:
+    parser.option("--part", "test", "where samples are counted", choices=("train", "test"))
 
 
 def _bandwidth(text: str) -> str | float:

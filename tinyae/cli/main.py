@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from .._version import __version__
 from . import bench, check, demo_augment, demo_ball, doctor, generate, sweep, train, tune, use
-from .options import UsageError
+from .options import Command, UsageError
 
 EPILOG = """\
 exit codes: 0 done, 1 the work failed, 2 wrong arguments
@@ -50,8 +50,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def build_parser() -> Command:
+    parser = Command(
         prog="tinyae",
         description="An autoencoder from scratch: train it, look at it, use its codes.",
         epilog=EPILOG,

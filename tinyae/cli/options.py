@@ -17,36 +17,93 @@ DATA_HELP = (
 )
 # What `tinyae train` trains where Autoencoder has another default.
 DEFAULTS: dict[str, Any] = {"random_state": 0}
-SHORTER = {"random_state": "--seed"}  # another name of an option
 
 
 class UsageError(Exception):
     """Arguments that cannot be meant: exit code 2."""
 
 
+class Command(argparse.ArgumentParser):
+    """The parser of a command, with methods for the options that several commands share."""
+
+    def option(self, name: str, default: Any, help: str, **how: Any) -> None:
+        """An option whose help says its default."""
+        self.add_argument(name, default=default, help=_with_default(help, default), **how)
+
+    def count(self, name: str, default: Any, help: str, least: int = 1) -> None:
+        """An integer of at least ``least``."""
+        self.option(name, default, help, type=at_least(least), metavar="N")
+
+    def file_option(self, name: str, help: str, *suffixes: str, required: bool = False) -> None:
+        """A file to be written; its folder must be there."""
+        kind = _file_ending_in(*suffixes)
+        self.add_argument(name, metavar="FILE", type=kind, required=required, help=help)
+
+    def seed_option(self, what: str) -> None:
+        self.option("--seed", 0, f"of {what}", type=read_seed, metavar="N")
+
+    def backend_option(self) -> None:
+        self.option("--backend", "auto", "see 'tinyae doctor'", metavar="NAME")
+
+    def json_option(self, help: str = "print one JSON object at the end") -> None:
+        self.add_argument("--json", action="store_true", help=help)
+
+    def data_options(self, default: str = "ball") -> None:
+        group = self.add_argument_group("data")
+        for name, metavar, kind, help in (
+            ("source", "DATA", str, f"{DATA_HELP} (default: {default})"),
+            (
+                "test_fraction",
+                "F",
+                float,
+                "held out where the data have no test part (default 0.1)",
+            ),
+            ("label", "COLUMN", _column, "name or index of a .csv's label column"),
+            ("size", "WIDTHxHEIGHT", _size, "resize a folder's images"),
+        ):
+            group.add_argument(_dashed("data" if name == "source" else name), dest=name, type=kind,
+                               metavar=metavar, help=help, default=argparse.SUPPRESS)  # fmt: skip
+
+    def run_options(self, part: str | None = None) -> None:
+        """A trained run, and the data that it is used on; ``part`` is the default of --part."""
+        self.add_argument("run", metavar="RUN", help="a run folder")
+        self.data_options(default="the data that the run was trained on")
+        self.set_defaults(run_has_data=True)
+        if part is not None:
+            self.option("--part", part, "which samples", choices=("train", "test", "all"))
+        self.backend_option()
+
+    def model_options(
+        self,
+        recipe: Mapping[str, Any] = MappingProxyType({}),
+        leave_out: Sequence[str] = (),
+    ) -> None:
+        """Arguments of ``Autoencoder``. ``recipe``: the command's own defaults, for the help."""
+        group = self.add_argument_group("model and training")
+        for name, argument in ARGUMENTS.items():
+            if name in leave_out or not argument.on_command_line:
+                continue
+            help = _with_default(argument.help, {**DEFAULTS, **recipe}.get(name, argument.default))
+            how: dict[str, Any] = {"help": help, "default": argparse.SUPPRESS}
+            if argument.kind is FLAG:
+                how["action"] = argparse.BooleanOptionalAction
+            else:
+                how["type"], how["metavar"] = argument.kind.read, argument.kind.metavar
+                how["choices"] = argument.kind.choices
+            shorter = ["--seed"] if name == "random_state" else []
+            group.add_argument(_dashed(name), *shorter, dest=name, **how)
+
+
 def command(
     commands: Any, name: str, run: Callable[[argparse.Namespace], None], help: str, epilog: str = ""
-) -> argparse.ArgumentParser:
+) -> Command:
     """Declares a command: ``run`` gets what was given to it."""
-    parser: argparse.ArgumentParser = commands.add_parser(
+    parser: Command = commands.add_parser(
         name, help=help, description=help[0].upper() + help[1:] + ".", epilog=epilog,
         formatter_class=argparse.RawDescriptionHelpFormatter if epilog else argparse.HelpFormatter,
     )  # fmt: skip
     parser.set_defaults(run_command=run)
     return parser
-
-
-# ---- single options ----------------------------------------------------------------------
-
-
-def option(parser: Any, name: str, default: Any, help: str, **how: Any) -> None:
-    """An option whose help says its default."""
-    parser.add_argument(name, default=default, help=_with_default(help, default), **how)
-
-
-def count(parser: Any, name: str, default: Any, help: str, least: int = 1) -> None:
-    """An integer of at least ``least``."""
-    option(parser, name, default, help, type=at_least(least), metavar="N")
 
 
 def at_least(least: int) -> Callable[[str], int]:
@@ -76,7 +133,7 @@ def names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
-def file_ending_in(*suffixes: str) -> Callable[[str], Path]:
+def _file_ending_in(*suffixes: str) -> Callable[[str], Path]:
     """What argparse reads the path of a file to be written with."""
 
     def read(text: str) -> Path:
@@ -97,80 +154,22 @@ def _with_default(help: str, default: Any) -> str:
     return f"{help} (default {text})"
 
 
-# ---- options that several commands share -------------------------------------------------
-
-
-def seed_option(parser: argparse.ArgumentParser, what: str) -> None:
-    option(parser, "--seed", 0, f"of {what}", type=read_seed, metavar="N")
-
-
-def backend_option(parser: argparse.ArgumentParser) -> None:
-    option(parser, "--backend", "auto", "see 'tinyae doctor'", metavar="NAME")
-
-
-def json_option(
-    parser: argparse.ArgumentParser, help: str = "print one JSON object at the end"
-) -> None:
-    parser.add_argument("--json", action="store_true", help=help)
-
-
-def data_options(parser: argparse.ArgumentParser, default: str = "ball") -> None:
-    group = parser.add_argument_group("data")
-    for name, metavar, kind, help in (
-        ("--data", "DATA", str, f"{DATA_HELP} (default: {default})"),
-        ("--test-fraction", "F", float, "held out where the data have no test part (default 0.1)"),
-        ("--label", "COLUMN", _column, "name or index of a .csv's label column"),
-        ("--size", "WIDTHxHEIGHT", _size, "resize a folder's images"),
-    ):
-        dest = {"dest": "source"} if name == "--data" else {}
-        group.add_argument(
-            name, metavar=metavar, type=kind, help=help, default=argparse.SUPPRESS, **dest
-        )
-
-
 def data_given(given: argparse.Namespace) -> dict[str, Any]:
     """What the options of ``data_options`` were given; raises UsageError without --data."""
     names = ("source", "test_fraction", "label", "size")
     data = {name: getattr(given, name) for name in names if hasattr(given, name)}
     if data and "source" not in data and hasattr(given, "run_has_data"):
-        raise UsageError(f"--{next(iter(data)).replace('_', '-')} needs --data")
+        raise UsageError(f"{_dashed(next(iter(data)))} needs --data")
     return data
-
-
-def run_options(parser: argparse.ArgumentParser, part: str | None = None) -> None:
-    """A trained run, and the data that it is used on; ``part`` is the default of --part."""
-    parser.add_argument("run", metavar="RUN", help="a run folder")
-    data_options(parser, default="the data that the run was trained on")
-    parser.set_defaults(run_has_data=True)
-    if part is not None:
-        option(parser, "--part", part, "which samples", choices=("train", "test", "all"))
-    backend_option(parser)
-
-
-def model_options(
-    parser: argparse.ArgumentParser,
-    recipe: Mapping[str, Any] = MappingProxyType({}),
-    leave_out: Sequence[str] = (),
-) -> None:
-    """The arguments of ``Autoencoder``. ``recipe``: the command's own defaults, for the help."""
-    group = parser.add_argument_group("model and training")
-    for name, argument in ARGUMENTS.items():
-        if name in leave_out or not argument.on_command_line:
-            continue
-        help = _with_default(argument.help, {**DEFAULTS, **recipe}.get(name, argument.default))
-        how: dict[str, Any] = {"help": help, "default": argparse.SUPPRESS}
-        if argument.kind is FLAG:
-            how["action"] = argparse.BooleanOptionalAction
-        else:
-            how["type"], how["metavar"] = argument.kind.read, argument.kind.metavar
-            how["choices"] = argument.kind.choices
-        shorter = (SHORTER[name],) if name in SHORTER else ()
-        group.add_argument("--" + name.replace("_", "-"), *shorter, dest=name, **how)
 
 
 def model_given(given: argparse.Namespace) -> dict[str, Any]:
     """The arguments of ``Autoencoder`` that were given: only these may overrule a saved run's."""
     return {name: getattr(given, name) for name in ARGUMENTS if hasattr(given, name)}
+
+
+def _dashed(name: str) -> str:
+    return "--" + name.replace("_", "-")
 
 
 def _column(text: str) -> str | int:

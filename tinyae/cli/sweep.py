@@ -16,17 +16,7 @@ from ..codes.pca import PCA, fit_pca
 from ..data.datasets import Dataset
 from ..estimator import Autoencoder
 from ..plot.curves import plot_sweep
-from .options import (
-    command,
-    count,
-    data_given,
-    data_options,
-    integers,
-    json_option,
-    model_given,
-    model_options,
-    option,
-)
+from .options import command, data_given, integers, model_given
 from .output import can_draw, table, write_csv, write_json
 from .run_folder import RunFolder, expect_same, open_data, run_config, trained_run
 
@@ -49,16 +39,16 @@ def add_commands(commands: Any) -> None:
         commands, "sweep", _sweep,
         "train one net per code size: squared error and k-NN accuracy beside PCA's",
     )  # fmt: skip
-    option(parser, "--codes", CODES, "code sizes", type=_codes, metavar="N,N,...")
+    parser.option("--codes", CODES, "code sizes", type=_codes, metavar="N,N,...")
     parser.add_argument(
         "--out", metavar="DIR",
         help="folder of a run folder per size and of sweep.json, .csv and .png; what is trained "
         "there already is not trained again (default: runs/sweep-NAME)",
     )  # fmt: skip
-    count(parser, "--neighbours", 5, "of k-NN, where the data have labels")
-    json_option(parser)
-    data_options(parser)
-    model_options(parser, RECIPE, leave_out=("code",))
+    parser.count("--neighbours", 5, "of k-NN, where the data have labels")
+    parser.json_option()
+    parser.data_options()
+    parser.model_options(RECIPE, leave_out=("code",))
 
 
 def _codes(text: str) -> list[int]:

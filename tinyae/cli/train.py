@@ -15,16 +15,7 @@ from ..codes.pca import fit_pca, plane
 from ..data.datasets import Dataset
 from ..estimator import Autoencoder
 from ..plot import codes, curves, grids
-from .options import (
-    UsageError,
-    command,
-    data_given,
-    data_options,
-    json_option,
-    model_given,
-    model_options,
-    run_options,
-)
+from .options import UsageError, command, data_given, model_given
 from .output import can_draw, table
 from .run_folder import RunFolder, fit_run, open_data, opened, run_config
 
@@ -38,14 +29,14 @@ def add_commands(commands: Any) -> None:
         "--resume", metavar="RUN", nargs="?", const="",
         help="go on with an interrupted run: --resume RUN, or --out RUN --resume",
     )  # fmt: skip
-    json_option(parser)
-    data_options(parser)
-    model_options(parser)
+    parser.json_option()
+    parser.data_options()
+    parser.model_options()
     parser = command(
         commands, "evaluate", _evaluate, "squared error on training and test data, beside PCA"
     )
-    run_options(parser)
-    json_option(parser, "print squared_error, pca_squared_error, code and samples of the test part")
+    parser.run_options()
+    parser.json_option("print squared_error, pca_squared_error, code and samples of the test part")
 
 
 def _train(given: argparse.Namespace) -> None:

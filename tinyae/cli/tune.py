@@ -24,7 +24,7 @@ from ..kernels.cuda.dense import DenseKernels
 from ..kernels.cuda.plan import ENOUGH_BLOCKS, MOST_SPLITS, TILES, Plan, Problem, choose
 from ..kernels.cuda.runner import Runner
 from ..kernels.grids import blocks
-from .options import command, count, integers, option
+from .options import command, integers
 from .output import table, write_text
 
 Work = Callable[[], None]
@@ -55,16 +55,16 @@ examples:
 def add_commands(commands: Any) -> None:
     parser = command(commands, "tune", _tune, "measure how this GPU multiplies a net's shapes best",
                      epilog=EPILOG)  # fmt: skip
-    count(parser, "--features", 784, "of a sample")
+    parser.count("--features", 784, "of a sample")
     for name, default, help in (
         ("--hidden", (1000, 500, 250), "the encoder's hidden layers; '' for none"),
         ("--batch-size", (128, 256, 1024), "samples per update"),
         ("--square", None, "N x N matrices instead of a net's layers"),
     ):
         kind = _integers_or_none if name == "--hidden" else integers
-        option(parser, name, default, help, type=kind, metavar="N,N,...")
-    count(parser, "--code", 30, "code units")
-    option(parser, "--matmul", "fp32", "as for 'tinyae train'", choices=MATMULS)
+        parser.option(name, default, help, type=kind, metavar="N,N,...")
+    parser.count("--code", 30, "code units")
+    parser.option("--matmul", "fp32", "as for 'tinyae train'", choices=MATMULS)
 
 
 def _integers_or_none(text: str) -> tuple[int, ...]:

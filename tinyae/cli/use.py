@@ -17,17 +17,7 @@ from ..data.formats import read_csv, read_npy
 from ..data.rows import Rows
 from ..files import write_atomically
 from ..plot.grids import plot_grid, plot_reconstructions
-from .options import (
-    UsageError,
-    backend_option,
-    command,
-    count,
-    file_ending_in,
-    json_option,
-    option,
-    run_options,
-    seed_option,
-)
+from .options import UsageError, command
 from .output import can_draw, table, write_array
 from .run_folder import RunFolder, opened
 
@@ -39,47 +29,39 @@ SHOWN_CLASSES, SHOWN_PAIRS = 10, 6  # in that of new samples
 
 def add_commands(commands: Any) -> None:
     parser = command(commands, "encode", _encode, "write the codes of samples")
-    run_options(parser, part="all")
-    _out_option(parser, ".npy or .csv of the codes", ".npy", ".csv")
+    parser.run_options(part="all")
+    parser.file_option("--out", ".npy or .csv of the codes", ".npy", ".csv", required=True)
 
     parser = command(commands, "decode", _decode, "write the samples that codes stand for")
     parser.add_argument("run", metavar="RUN", help="a run folder")
     parser.add_argument("--codes", required=True, metavar="FILE", help=".npy or .csv of codes")
-    _out_option(parser, ".npy or .csv", ".npy", ".csv")
-    backend_option(parser)
+    parser.file_option("--out", ".npy or .csv", ".npy", ".csv", required=True)
+    parser.backend_option()
 
     parser = command(
         commands, "reconstruct", _reconstruct, "write samples after encoding and decoding"
     )
-    run_options(parser, part="test")
-    _out_option(
-        parser, ".npy or .csv of all samples, or .png with the first ten under their originals",
-        ".npy", ".csv", ".png",
-    )  # fmt: skip
+    parser.run_options(part="test")
+    parser.file_option("--out", ".npy or .csv of all samples, or .png with the first ten under "
+                       "their originals", ".npy", ".csv", ".png", required=True)  # fmt: skip
 
     parser = command(commands, "info", _info, "what a run folder holds: layers, settings, training")
     parser.add_argument("run", metavar="RUN", help="a run folder")
-    json_option(parser, "print one JSON object")
+    parser.json_option("print one JSON object")
 
     parser = command(
         commands, "augment", _augment, "write new labelled samples, made between codes of a class"
     )
-    run_options(parser, part="train")
-    count(parser, "--per-class", 20, "new samples of each class")
-    option(parser, "--method", "interpolate", "interpolate: between a code and a near one of its "
-           "class; noise: added to a code", choices=("interpolate", "noise"))  # fmt: skip
-    count(parser, "--neighbours", 5, "interpolate: between so many near codes")
-    option(parser, "--scale", 0.5, "noise: in the class's standard deviations", type=float,
-           metavar="X")  # fmt: skip
-    seed_option(parser, "all choices")
-    _out_option(
-        parser, ".npz of x and y, which --data reads; a .png beside it shows some of them", ".npz"
-    )
-
-
-def _out_option(parser: argparse.ArgumentParser, help: str, *suffixes: str) -> None:
-    kind = file_ending_in(*suffixes)
-    parser.add_argument("--out", required=True, metavar="FILE", type=kind, help=help)
+    parser.run_options(part="train")
+    parser.count("--per-class", 20, "new samples of each class")
+    parser.option("--method", "interpolate", "interpolate: between a code and a near one of its "
+                  "class; noise: added to a code", choices=("interpolate", "noise"))  # fmt: skip
+    parser.count("--neighbours", 5, "interpolate: between so many near codes")
+    parser.option("--scale", 0.5, "noise: in the class's standard deviations", type=float,
+                  metavar="X")  # fmt: skip
+    parser.seed_option("all choices")
+    parser.file_option("--out", ".npz of x and y, which --data reads; a .png beside it shows some "
+                       "of them", ".npz", required=True)  # fmt: skip
 
 
 def _encode(given: argparse.Namespace) -> None:
