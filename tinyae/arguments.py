@@ -48,9 +48,6 @@ class Argument:
     on_command_line: bool = True
 
 
-# ---- kinds -------------------------------------------------------------------------------
-
-
 def _integer(least: int) -> Kind:
     return Kind(lambda name, value: checks.integer(name, value, least), int, "N")
 
@@ -102,7 +99,11 @@ def _check_seed(name: str, value: Any) -> None:
         )
 
 
-def read_integers(text: str) -> list[int]:
+def _check_nothing(name: str, value: Any) -> None:
+    """Any value counts as true or false; names of backends are known to ``get_backend``."""
+
+
+def _read_integers(text: str) -> list[int]:
     return [int(part) for part in text.split(",")] if text.strip() else []
 
 
@@ -116,8 +117,7 @@ def _read_noise(text: str) -> float | list[float]:
 
 
 def _read_options(text: str) -> dict[str, float]:
-    pairs = (part.split("=") for part in text.split(","))
-    return {name: float(value) for name, value in pairs}
+    return {name: float(value) for name, value in (part.split("=") for part in text.split(","))}
 
 
 def read_seed(text: str) -> int:
@@ -126,27 +126,20 @@ def read_seed(text: str) -> int:
 
 
 # argparse words its complaint about a bad value with these names
-read_integers.__name__ = "list of integers"
+_read_integers.__name__ = "list of integers"
 _read_numbers.__name__ = "list of numbers"
 _read_noise.__name__ = "number or pair of numbers"
 _read_options.__name__ = "list of NAME=number"
 read_seed.__name__ = "integer in [0, 2^64)"
 
-
-def _anything(name: str, value: Any) -> None:
-    """Flags are taken as Python takes them; names of backends are known to ``get_backend``."""
-
-
-WIDTHS = Kind(_check_widths, read_integers, "N,N,...")
+WIDTHS = Kind(_check_widths, _read_integers, "N,N,...")
 BETAS = Kind(_check_betas, _read_numbers, "B1,B2")
 NOISE = Kind(_check_noise, _read_noise, "S or S,E")
-IMAGE_SHAPE = Kind(_check_image_shape, read_integers, "H,W[,C]")
-OPTIONS = Kind(_anything, _read_options, "NAME=X,...")  # checked with the schedule, below
+IMAGE_SHAPE = Kind(_check_image_shape, _read_integers, "H,W[,C]")
+OPTIONS = Kind(_check_nothing, _read_options, "NAME=X,...")  # checked beside the schedule
 SEED = Kind(_check_seed, read_seed, "N")
-FLAG = Kind(_anything, bool, "")
-NAME = Kind(_anything, str, "NAME")
-
-# ---- the table ---------------------------------------------------------------------------
+FLAG = Kind(_check_nothing, bool, "")
+NAME = Kind(_check_nothing, str, "NAME")
 
 TABLE = (
     Argument("hidden", WIDTHS, (512, 256), "widths of the encoder's hidden layers; none at all "
@@ -215,9 +208,6 @@ def described(arguments: Mapping[str, Argument]) -> str:
         lines.append(f"{a.name} : default {a.default!r}")
         lines += textwrap.wrap(a.help, 96, initial_indent="    ", subsequent_indent="    ")
     return "\n".join(lines)
-
-
-# ---- checks ------------------------------------------------------------------------------
 
 
 def check(params: Mapping[str, Any]) -> None:

@@ -23,6 +23,8 @@ from tinyae.cli.main import main
 from tinyae.kernels.cuda import measured_plans
 from tinyae.kernels.cuda_host.host import CompilerMissing, find_compiler
 
+Output = pytest.CaptureFixture[str]
+
 DRIVER = """
 #include <stddef.h>
 #include <string.h>
@@ -303,7 +305,7 @@ def test_extras(bare: None, wheels: Callable[..., Path], monkeypatch: pytest.Mon
 
 
 def test_nothing_is_raised(
-    bare: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    bare: None, monkeypatch: pytest.MonkeyPatch, capsys: Output,
     wheels: Callable[..., Path],
 ) -> None:  # fmt: skip
     def broken() -> Any:
@@ -324,7 +326,7 @@ def test_nothing_is_raised(
 
 
 def test_layout(
-    bare: None, driver: Fake, wheels: Callable[..., Path], capsys: pytest.CaptureFixture[str],
+    bare: None, driver: Fake, wheels: Callable[..., Path], capsys: Output,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     driver()
@@ -341,9 +343,7 @@ def test_layout(
     assert remedy.index("->") == above.index("cupy-cuda12x") and above.startswith("  cupy ")
 
 
-def test_json(
-    bare: None, driver: Fake, wheels: Callable[..., Path], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_json(bare: None, driver: Fake, wheels: Callable[..., Path], capsys: Output) -> None:
     driver(cuda=12080)
     wheels(cupy_cuda13x="14.2.0")
     assert main(["doctor", "--json"]) == 0

@@ -15,10 +15,13 @@ import numpy as np
 import pytest
 
 from tinyae import Autoencoder
+from tinyae.arguments import TABLE
 from tinyae.cli.main import main
 from tinyae.data.datasets import load_dataset
 from tinyae.kernels import columns
 from tinyae.kernels.backend import Backend
+
+Output = pytest.CaptureFixture[str]
 
 SMALL = ["--hidden", "24", "--code", "3", "--epochs", "3"]
 
@@ -38,15 +41,13 @@ def data(here: Path) -> Path:
 
 
 @pytest.fixture
-def run(data: Path, capsys: pytest.CaptureFixture[str]) -> Path:
+def run(data: Path, capsys: Output) -> Path:
     assert main(["train", "--data", "data.npy", *SMALL, "--out", "run"]) == 0
     capsys.readouterr()
     return Path("run")
 
 
-def test_train_without_arguments_learns_the_ball(
-    here: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_train_without_arguments_learns_the_ball(here: Path, capsys: Output) -> None:
     pytest.importorskip("matplotlib", reason="the pictures need matplotlib")
     assert main(["train", "--epochs", "3"]) == 0
     out, err = capsys.readouterr()
@@ -61,7 +62,7 @@ def test_train_without_arguments_learns_the_ball(
     assert Path("runs/ball-2/model.npz").exists()  # a second run takes a folder of its own
 
 
-def test_history_and_json(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_history_and_json(data: Path, capsys: Output) -> None:
     argv = ["train", "--data", "data.npy", *SMALL, "--out", "run", "--json", "--seed", "7"]
     assert main([*argv, "--validation-fraction", "0.2"]) == 0
     summary = json.loads(capsys.readouterr().out)
@@ -76,7 +77,7 @@ def test_history_and_json(data: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert summary["test"]["squared_error"] == pytest.approx(-model.score(test), rel=1e-12)
 
 
-def test_evaluate(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_evaluate(run: Path, capsys: Output) -> None:
     assert main(["evaluate", "run", "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
     assert list(result) == ["squared_error", "pca_squared_error", "code", "samples"]
@@ -93,7 +94,7 @@ def test_evaluate(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "PCA 3" in capsys.readouterr().out
 
 
-def test_encode_decode_reconstruct(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_encode_decode_reconstruct(run: Path, capsys: Output) -> None:
     assert main(["encode", "run", "--part", "test", "--out", "z.npy"]) == 0
     assert main(["decode", "run", "--codes", "z.npy", "--out", "x.npy"]) == 0
     assert main(["reconstruct", "run", "--out", "r.csv"]) == 0
@@ -113,7 +114,7 @@ def test_reconstruct_draws_a_picture(run: Path) -> None:
     assert Path("r.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_info(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_info(run: Path, capsys: Output) -> None:
     assert main(["info", "run"]) == 0
     out = capsys.readouterr().out
     assert "encoder.0" in out and "sigmoid" in out and "trained for 3 epochs" in out
@@ -122,7 +123,7 @@ def test_info(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert result["shapes"]["encoder.0.weight"] == [12, 24] and result["epochs"] == 3
 
 
-def test_gradcheck_and_doctor(capsys: pytest.CaptureFixture[str]) -> None:
+def test_gradcheck_and_doctor(capsys: Output) -> None:
     assert main(["gradcheck", "--activation", "tanh", "--loss", "mse", "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
     assert result["max_relative_error"] <= 1e-7 and len(result["checks"]) == 3
@@ -154,14 +155,14 @@ def test_gradcheck_and_doctor(capsys: pytest.CaptureFixture[str]) -> None:
     ],
 )
 def test_wrong_arguments_exit_with_2(
-    here: Path, capsys: pytest.CaptureFixture[str], argv: list[str], message: str
+    here: Path, capsys: Output, argv: list[str], message: str
 ) -> None:
     assert main(argv) == 2
     assert message in capsys.readouterr().err
     assert not any(here.iterdir())  # nothing was made
 
 
-def test_failing_work_exits_with_1(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_failing_work_exits_with_1(run: Path, capsys: Output) -> None:
     wild = ["train", "--data", "data.npy", "--optimizer", "sgd", "--learning-rate", "1e30"]
     assert main([*wild, "--loss", "mse", "--output", "identity", "--out", "wild"]) == 1
     assert "What usually helps: a smaller learning_rate" in capsys.readouterr().err
@@ -175,7 +176,7 @@ def test_failing_work_exits_with_1(run: Path, capsys: pytest.CaptureFixture[str]
 
 
 def test_a_backend_that_cannot_run_here_makes_no_run(
-    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    here: Path, capsys: Output, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def loader() -> Backend:
         raise columns.BackendUnavailable("abacus", "no beads: buy some")
@@ -186,9 +187,7 @@ def test_a_backend_that_cannot_run_here_makes_no_run(
     assert not any(here.iterdir())
 
 
-def test_the_whole_loop_on_every_backend(
-    backend: Backend, data: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_whole_loop_on_every_backend(backend: Backend, data: Path, capsys: Output) -> None:
     argv = ["train", "--data", "data.npy", *SMALL, "--out", "b", "--backend", backend.name]
     assert main([*argv, "--json"]) == 0
     summary = json.loads(capsys.readouterr().out)
@@ -198,7 +197,7 @@ def test_the_whole_loop_on_every_backend(
     assert evaluated == pytest.approx(summary["test"]["squared_error"], rel=1e-4)
 
 
-def test_a_run_is_never_overwritten(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_is_never_overwritten(run: Path, capsys: Output) -> None:
     before = Path("run/model.npz").read_bytes()
     assert main(["train", "--data", "data.npy", *SMALL, "--out", "run"]) == 2
     assert "holds a run already" in capsys.readouterr().err
@@ -240,12 +239,33 @@ def test_interrupt_and_resume_end_with_the_same_weights(data: Path, number: int)
 
 
 def test_resume_starts_what_was_killed_before_its_first_checkpoint(
-    data: Path, capsys: pytest.CaptureFixture[str]
+    data: Path, capsys: Output
 ) -> None:
     argv = ["train", "--data", "data.npy", *SMALL, "--out", "new", "--resume"]
     assert main(argv) == 0
     assert "nothing to resume in new: starting from the beginning" in capsys.readouterr().err
     assert Path("new/model.npz").exists()
+
+
+def test_train_takes_every_argument_by_its_name(data: Path) -> None:
+    given = {
+        "hidden": "24", "code": "3", "decoder_hidden": "5,6", "activation": "tanh",
+        "code_activation": "tanh", "output": "sigmoid", "loss": "bce", "initializer": "lecun",
+        "optimizer": "adamw", "learning_rate": "0.02", "momentum": "0.5", "betas": "0.8,0.9",
+        "eps": "1e-7", "weight_decay": "0.1", "clip_norm": "3.0", "schedule": "step",
+        "schedule_options": "every=0.5,factor=0.2", "warmup": "0.2", "batch_size": "7",
+        "epochs": "1", "code_noise": "0.1,0.2", "target_blur": "0.5", "image_shape": "3,4",
+        "validation_fraction": "0.3", "patience": "2", "backend": "numpy", "matmul": "fp32",
+        "dtype": "float64", "random_state": "5",
+    }  # fmt: skip
+    named = [f"--{name.replace('_', '-')}={value}" for name, value in given.items()]
+    assert main(["train", "--data", "data.npy", "--out", "run", *named, "--no-shuffle"]) == 0
+    model = json.loads(Path("run/config.json").read_text())["model"]
+    assert {*given, "shuffle", "threads"} == {a.name for a in TABLE if a.on_command_line}
+    assert set(model) == {a.name for a in TABLE} and model["shuffle"] is False
+    for name, text in given.items():
+        kind = next(a.kind for a in TABLE if a.name == name)
+        assert model[name] == kind.read(text), name
 
 
 def test_python_m_and_help() -> None:

@@ -18,6 +18,8 @@ from tinyae.codes.pca import fit_pca
 from tinyae.data.datasets import load_dataset
 from tinyae.plot.curves import plot_sweep
 
+Output = pytest.CaptureFixture[str]
+
 SWEEP = ["sweep", "--data", "data.npz", "--hidden", "16", "--epochs", "3", "--out", "out"]
 WITHOUT_LABELS = [*SWEEP[:2], "data.npy", *SWEEP[3:]]
 
@@ -37,7 +39,7 @@ def weights(code: int) -> dict[str, np.ndarray]:
     return Autoencoder.load(f"out/code-{code}/model.npz").parameters()
 
 
-def test_the_numbers(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_numbers(capsys: Output) -> None:
     assert main([*SWEEP, "--codes", "4,2", "--neighbours", "3", "--json"]) == 0
     out, err = capsys.readouterr()
     summary = json.loads(out)
@@ -64,7 +66,7 @@ def test_the_numbers(capsys: pytest.CaptureFixture[str]) -> None:
     ]
 
 
-def test_the_table_and_the_picture(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_table_and_the_picture(capsys: Output) -> None:
     pytest.importorskip("matplotlib", reason="the picture needs matplotlib")
     assert main([*SWEEP, "--codes", "2"]) == 0
     out = capsys.readouterr().out
@@ -73,14 +75,14 @@ def test_the_table_and_the_picture(capsys: pytest.CaptureFixture[str]) -> None:
     assert Path("out/sweep.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_without_labels(capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_labels(capsys: Output) -> None:
     assert main([*WITHOUT_LABELS, "--codes", "2"]) == 0
     out = capsys.readouterr().out
     assert "the data have no labels, so there is no k-NN accuracy" in out and "5-NN" not in out
     assert json.loads(Path("out/sweep.json").read_text())["codes"][0]["knn_accuracy"] is None
 
 
-def test_what_is_trained_is_not_trained_again(capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_trained_is_not_trained_again(capsys: Output) -> None:
     assert main([*SWEEP, "--codes", "2"]) == 0
     model = Path("out/code-2/model.npz")
     before = model.stat().st_mtime_ns
@@ -94,7 +96,7 @@ def test_what_is_trained_is_not_trained_again(capsys: pytest.CaptureFixture[str]
 
 
 def test_interrupted_it_goes_on_to_the_same_weights(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    capsys: Output, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert main([*SWEEP, "--codes", "2,3"]) == 0
     expected = weights(3)
@@ -119,7 +121,7 @@ def test_interrupted_it_goes_on_to_the_same_weights(
         np.testing.assert_array_equal(value, expected[name])
 
 
-def test_its_own_defaults(capsys: pytest.CaptureFixture[str]) -> None:
+def test_its_own_defaults(capsys: Output) -> None:
     assert main([*SWEEP[:3], "--codes", "2", "--epochs", "0"]) == 0
     model = json.loads(Path("runs/sweep-data/sweep.json").read_text())["model"]
     assert model["activation"] == "silu" and model["hidden"] == [512, 256, 128]
@@ -145,15 +147,13 @@ def test_its_own_defaults(capsys: pytest.CaptureFixture[str]) -> None:
         ([*SWEEP, "--code", "2"], "--code"),
     ],
 )
-def test_bad_arguments(
-    here: Path, capsys: pytest.CaptureFixture[str], argv: list[str], message: str
-) -> None:
+def test_bad_arguments(here: Path, capsys: Output, argv: list[str], message: str) -> None:
     assert main(argv) == 2
     assert message in capsys.readouterr().err
     assert {path.name for path in here.iterdir()} == {"data.npz", "data.npy"}  # nothing was made
 
 
-def test_another_sweep_in_the_same_folder(capsys: pytest.CaptureFixture[str]) -> None:
+def test_another_sweep_in_the_same_folder(capsys: Output) -> None:
     assert main([*SWEEP, "--codes", "2"]) == 0
     model = Path("out/code-2/model.npz").read_bytes()
     assert main([*SWEEP, "--codes", "1,2", "--epochs", "4"]) == 2

@@ -26,6 +26,8 @@ from tinyae.kernels.cuda.driver import missing_gpu
 from tinyae.kernels.cuda.plan import TILES, Plan, Problem, choose
 from tinyae.kernels.cuda_host.host import HostRunner
 
+Output = pytest.CaptureFixture[str]
+
 FORWARD = Problem("fp32", "float32", "dense_forward", 40, 50, 130)
 KERNELS = ("dense_forward", "dense_backward_input", "dense_backward_weights")
 
@@ -190,9 +192,7 @@ def test_launches_are_timed_in_a_graph(monkeypatch: pytest.MonkeyPatch) -> None:
 # ---- the command
 
 
-def test_the_command(
-    host: Backend, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_command(host: Backend, monkeypatch: pytest.MonkeyPatch, capsys: Output) -> None:
     module = ModuleType("tinyae.kernels.cuda.device")
     runner = Runner()
     module.DeviceRunner = lambda: runner  # type: ignore[attr-defined]
@@ -215,13 +215,13 @@ def test_the_command(
     assert len(measured_plans.load(runner.device_name)) == 5 + 3
 
 
-def test_no_numbers(capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_numbers(capsys: Output) -> None:
     for option in ("--batch-size", "--square"):
         assert main(["tune", option, ""]) == 2
         assert f"{option}: invalid list of integers value: ''" in capsys.readouterr().err
 
 
-def test_wrong_numbers(capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_numbers(capsys: Output) -> None:
     for option, value, what in (
         ("--code", "0", "an integer"), ("--features", "0", "an integer"),
         ("--hidden", "4,0", "integers"), ("--batch-size", "0", "integers"),
@@ -232,6 +232,6 @@ def test_wrong_numbers(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.skipif(not missing_gpu(), reason="there is a GPU")
-def test_without_a_gpu_it_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_gpu_it_says_so(capsys: Output) -> None:
     assert main(["tune"]) == 1
     assert missing_gpu() in capsys.readouterr().err

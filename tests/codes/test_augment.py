@@ -17,6 +17,8 @@ from tinyae.codes.classifiers import fit_softmax, knn_predict
 from tinyae.codes.few_labels import Samples, accuracies, augmented, labelled
 from tinyae.data.datasets import load_dataset
 
+Output = pytest.CaptureFixture[str]
+
 LABELS = np.array([5, 9, 5, 5, 9, 5, 9, 5, 5, 9, 5])  # seven of class 5, four of class 9
 
 
@@ -173,9 +175,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize("method", ["interpolate", "noise"])
-def test_augment_writes_what_the_library_reads(
-    here: Path, capsys: pytest.CaptureFixture[str], method: str
-) -> None:
+def test_augment_writes_what_the_library_reads(here: Path, capsys: Output, method: str) -> None:
     argv = ["augment", "run", "--per-class", "11", "--method", method, "--seed", "3"]
     assert main([*argv, "--out", "new.npz"]) == 0
     assert "new.npz: 22 new samples, 11 of each of 2 classes" in capsys.readouterr().out
@@ -201,7 +201,7 @@ def test_augment_keeps_words_as_labels_and_takes_any_part(here: Path) -> None:
             assert written["y"].tolist() == ["even"] * 5 + ["odd"] * 5
 
 
-def test_augment_draws_pairs(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_augment_draws_pairs(here: Path, capsys: Output) -> None:
     pytest.importorskip("matplotlib", reason="the picture needs matplotlib")
     for part in ("train", "all"):
         assert main(["augment", "run", "--part", part, "--per-class", "3", "--out", "n.npz"]) == 0
@@ -224,7 +224,7 @@ def test_augment_draws_pairs(here: Path, capsys: pytest.CaptureFixture[str]) -> 
     ],
 )
 def test_augment_with_bad_input(
-    here: Path, capsys: pytest.CaptureFixture[str], argv: list[str], code: int, message: str
+    here: Path, capsys: Output, argv: list[str], code: int, message: str
 ) -> None:
     np.savez("wide.npz", x=np.load("wide.npy"), y=np.arange(80) % 2)
     lone = np.zeros(80, np.int64)
@@ -246,7 +246,7 @@ def load_positions() -> np.ndarray:
 DEMO = ["demo", "augment", "--data", "data.npz", "--per-class", "6", "--new", "9", "--seeds", "2"]
 
 
-def test_the_demo_measures_what_it_says(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_demo_measures_what_it_says(here: Path, capsys: Output) -> None:
     assert main([*DEMO, "--run", "run", "--out", "demo", "--json"]) == 0
     summary = json.loads(capsys.readouterr().out)
     assert summary == json.loads(Path("demo/augment.json").read_text())
@@ -282,7 +282,7 @@ def test_the_demo_measures_what_it_says(here: Path, capsys: pytest.CaptureFixtur
     assert a["gain_std"] == pytest.approx(gains.std(ddof=1))
 
 
-def test_the_demo_trains_once(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_demo_trains_once(here: Path, capsys: Output) -> None:
     pytest.importorskip("matplotlib", reason="the picture needs matplotlib")
     for trained in (False, True):
         assert main([*DEMO, "--out", "demo", "--seeds", "1"]) == 0
@@ -307,7 +307,7 @@ def test_the_demo_trains_once(here: Path, capsys: pytest.CaptureFixture[str]) ->
     ],
 )
 def test_the_demo_with_bad_input(
-    here: Path, capsys: pytest.CaptureFixture[str], argv: list[str], code: int, message: str
+    here: Path, capsys: Output, argv: list[str], code: int, message: str
 ) -> None:
     np.savez("wide.npz", x=np.load("wide.npy"), y=np.arange(80) % 2)
     capsys.readouterr()

@@ -38,18 +38,11 @@ def test_npy_of_objects_is_refused(tmp_path):
         read_npy(path)
 
 
-@pytest.mark.parametrize("content", [b"", b"no array at all", b"\x93NUMPY\x01\x00"])
+@pytest.mark.parametrize("content", [b"", b"no array", b"\x93NUMPY\x01\x00", "truncated"])
 def test_npy_that_is_none(tmp_path, content):
     path = tmp_path / "a.npy"
-    path.write_bytes(content)
-    with raises(path, "cannot be read as .npy file"):
-        read_npy(path)
-
-
-def test_npy_truncated(tmp_path):
-    path = tmp_path / "a.npy"
     np.save(path, np.zeros((100, 10)))
-    path.write_bytes(path.read_bytes()[:-1])
+    path.write_bytes(path.read_bytes()[:-1] if content == "truncated" else content)
     with raises(path, "cannot be read as .npy file"):
         read_npy(path)
 
@@ -456,22 +449,19 @@ def test_bad_size(tmp_path, pil, size):
         read_images(tmp_path, size)
 
 
-def test_no_pictures(tmp_path, pil):
+@pytest.mark.parametrize(
+    ("pictures", "words"),
+    [
+        ([], ["no pictures (.bmp, "]),
+        (["a.png", "cat/b.png"], ["a.png", "b.png", "got both"]),
+        (["train/cat/a.png"], ["a.png lies too deep"]),
+    ],
+)
+def test_pictures_that_are_not_there_or_misplaced(tmp_path, pil, pictures, words):
     (tmp_path / "notes.txt").write_text("no picture")
-    with raises(tmp_path, "no pictures (.bmp, "):
-        read_images(tmp_path)
-
-
-def test_pictures_beside_sub_folders(tmp_path, pil):
-    save(grey(pil, 9), tmp_path / "a.png")
-    save(grey(pil, 9), tmp_path / "cat" / "b.png")
-    with raises(tmp_path, "a.png", "b.png", "got both"):
-        read_images(tmp_path)
-
-
-def test_pictures_too_deep(tmp_path, pil):
-    save(grey(pil, 9), tmp_path / "train" / "cat" / "a.png")
-    with raises("a.png lies too deep"):
+    for name in pictures:
+        save(grey(pil, 9), tmp_path / name)
+    with raises(tmp_path, *words):
         read_images(tmp_path)
 
 

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..codes.few_labels import CLASSIFIERS, Augmentation, Samples, accuracies, augmented, labelled
 from ..data.datasets import Dataset
+from ..data.rows import Array
 from ..estimator import Autoencoder
 from ..plot.grids import plot_grid
 from .options import command, data_given
@@ -23,8 +23,6 @@ from .output import can_draw, table, write_json
 from .run_folder import RunFolder, open_data, run_config, trained_run
 from .sweep import RECIPE
 from .use import labels_of
-
-Array = NDArray[Any]
 
 MODEL = {**RECIPE, "code": 16}
 SHOWN_CLASSES = 10  # in the picture

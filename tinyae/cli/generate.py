@@ -11,16 +11,13 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..codes import densities, generate
-from ..data.rows import Rows, value_range
+from ..data.rows import Array, Rows, value_range
 from ..plot.grids import plot_grid
 from .options import Command, UsageError, at_least, command
 from .output import can_draw, write_array
 from .run_folder import opened
-
-Array = NDArray[Any]
 
 DENSITIES = ("gaussian", "mixture", "kernel")
 JUDGED = 1000  # test codes that a density is judged by

@@ -50,16 +50,11 @@ class Command(argparse.ArgumentParser):
 
     def data_options(self, default: str = "ball") -> None:
         group = self.add_argument_group("data")
-        for name, metavar, kind, help in (
-            ("source", "DATA", str, f"{DATA_HELP} (default: {default})"),
-            (
-                "test_fraction",
-                "F",
-                float,
-                "held out where the data have no test part (default 0.1)",
-            ),
-            ("label", "COLUMN", _column, "name or index of a .csv's label column"),
-            ("size", "WIDTHxHEIGHT", _size, "resize a folder's images"),
+        for name, kind, metavar, help in (
+            ("source", str, "DATA", f"{DATA_HELP} (default: {default})"),
+            ("test_fraction", float, "F", "held out where data have no test part (default 0.1)"),
+            ("label", _column, "COLUMN", "name or index of a .csv's label column"),
+            ("size", _size, "WIDTHxHEIGHT", "resize a folder's images"),
         ):
             group.add_argument(_dashed("data" if name == "source" else name), dest=name, type=kind,
                                metavar=metavar, help=help, default=argparse.SUPPRESS)  # fmt: skip
@@ -74,9 +69,7 @@ class Command(argparse.ArgumentParser):
         self.backend_option()
 
     def model_options(
-        self,
-        recipe: Mapping[str, Any] = MappingProxyType({}),
-        leave_out: Sequence[str] = (),
+        self, recipe: Mapping[str, Any] = MappingProxyType({}), leave_out: Sequence[str] = ()
     ) -> None:
         """Arguments of ``Autoencoder``. ``recipe``: the command's own defaults, for the help."""
         group = self.add_argument_group("model and training")

@@ -9,19 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..codes.augment import NewSamples, add_noise, interpolate
 from ..data.datasets import Dataset, Labels
 from ..data.formats import read_csv, read_npy
-from ..data.rows import Rows
+from ..data.rows import Array, Rows
 from ..files import write_atomically
 from ..plot.grids import plot_grid, plot_reconstructions
 from .options import UsageError, command
 from .output import can_draw, table, write_array
 from .run_folder import RunFolder, opened
-
-Array = NDArray[Any]
 
 SHOWN = 10  # samples in the picture of reconstructions
 SHOWN_CLASSES, SHOWN_PAIRS = 10, 6  # in that of new samples
