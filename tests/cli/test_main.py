@@ -202,7 +202,7 @@ def test_a_run_is_never_overwritten(run: Path, capsys: Output) -> None:
     assert main(["train", "--data", "data.npy", *SMALL, "--out", "run"]) == 2
     assert "holds a run already" in capsys.readouterr().err
     assert main(["train", "--resume", "run", "--epochs", "9"]) == 2
-    assert "it was started with 3" in capsys.readouterr().err
+    assert "run was started with epochs=3, not 9: another --out keeps it" in capsys.readouterr().err
     assert main(["train", "--resume", "run"]) == 0  # nothing is left to train
     after = np.load("run/model.npz")
     assert Path("run/model.npz").read_bytes() == before or all(

@@ -217,8 +217,7 @@ def test_every_different_code_can_have_a_component() -> None:
 
 
 @pytest.mark.parametrize(
-    ("bandwidth", "h"),
-    [("scott", 50 ** (-1 / 6)), ("silverman", 50 ** (-1 / 6)), (0.25, 0.25)],
+    ("bandwidth", "h"), [("scott", 50 ** (-1 / 6)), ("silverman", 50 ** (-1 / 6)), (0.25, 0.25)]
 )
 def test_kernel_bandwidth(bandwidth: str | float, h: float) -> None:
     codes = clusters(50)  # for two units the two rules agree

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.data.raising import raises
 from tinyae.data import datasets
 from tinyae.data.ball import ball_centres, ball_images
 from tinyae.data.datasets import load_dataset, split_positions
 from tinyae.data.rows import Rows
-
-
-def raises(*words, error=ValueError):
-    return pytest.raises(error, match="(?s)" + ".*".join(re.escape(str(w)) for w in words))
 
 
 def numbered(n, *shape, dtype=np.float64):

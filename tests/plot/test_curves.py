@@ -50,8 +50,7 @@ def test_loss_without_validation_or_squared_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "loss",
-    [[np.nan, np.nan], [1.0, np.inf, np.nan], [0.0, -100.0], [1e-12, 1e12], [2.0] * 300],
+    "loss", [[np.nan, np.nan], [1.0, np.inf, np.nan], [0.0, -100.0], [1e-12, 1e12], [2.0] * 300]
 )
 def test_loss_draws_whatever_a_training_gave(loss: list[float], tmp_path: Path) -> None:
     plot_loss({"loss": loss, "val_loss": []}, tmp_path / "loss.png")

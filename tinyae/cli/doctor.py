@@ -143,7 +143,10 @@ def report(found: dict[str, Any], failed: dict[str, str]) -> dict[str, list[Row]
             *rows("python", lambda version: [Row("python", f"{version}, {found['executable']}")]),
             *(row for what in ("system", "numpy", "blas", "threads") for row in plain(what)),
         ],
-        "backends, in the order in which auto tries them": rows("backends", _backend_rows),
+        "backends, in the order in which auto tries them": rows(
+            "backends",
+            lambda backends: [Row(n, missing or "works") for n, missing in backends.items()],
+        ),
         "what the GPU needs": [
             *rows("driver", _driver_rows),
             *rows("cupy", lambda wheels: [_cupy_row(wheels, driver)]),
@@ -159,15 +162,11 @@ def _why(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def _backend_rows(backends: dict[str, str]) -> list[Row]:
-    return [Row(name, missing or "works") for name, missing in backends.items()]
-
-
 def _driver_rows(driver: nvidia.Driver | None) -> list[Row]:
     if driver is None:
         return [Row("driver", "no NVIDIA driver", DRIVER_REMEDIES.get(sys.platform, ""))]
     state = f"NVIDIA {driver.version}".strip() + ", runs CUDA up to {}.{}".format(*driver.cuda)
-    if _too_old(driver):
+    if driver.cuda[0] < min(OLDEST_DRIVER):
         oldest = min(OLDEST_DRIVER.values())
         return [Row("driver", f"{state}: too old", f"update the driver to {oldest} or newer")]
     if driver.error:
@@ -183,12 +182,8 @@ def _device_row(ordinal: int, device: nvidia.Device) -> Row:
     return Row(f"gpu {ordinal}", f"{device.name}, compute capability {capability}, {memory}{plans}")
 
 
-def _too_old(driver: nvidia.Driver) -> bool:
-    return driver.cuda[0] < min(OLDEST_DRIVER)
-
-
 def _without_use(driver: nvidia.Driver | None) -> bool:
-    return driver is None or not driver.devices or _too_old(driver)
+    return driver is None or not driver.devices or driver.cuda[0] < min(OLDEST_DRIVER)
 
 
 def _cupy_row(wheels: dict[str, str], driver: nvidia.Driver | None) -> Row:

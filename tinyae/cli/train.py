@@ -17,7 +17,7 @@ from ..estimator import Autoencoder
 from ..plot import codes, curves, grids
 from .options import UsageError, command, data_given, model_given
 from .output import can_draw, table
-from .run_folder import RunFolder, fit_run, open_data, opened, run_config
+from .run_folder import RunFolder, expect_same, fit_run, open_data, opened, run_config
 
 
 def add_commands(commands: Any) -> None:
@@ -117,15 +117,8 @@ def _choose_run(
             run.read_config()  # raises: there is nothing that could be meant
         print(f"nothing to resume in {run.path}: starting from the beginning", file=sys.stderr)
         return run, fresh
+    expect_same(run, {"data": data, "model": {name: fresh["model"][name] for name in model}})
     saved = run.read_config()
-    plain_model = {k: v for k, v in fresh["model"].items() if k in model}
-    for section, asked in (("data", data), ("model", plain_model)):
-        for name, value in asked.items():
-            if saved[section].get(name) != value:
-                raise UsageError(
-                    f"cannot resume {run.path} with {name}={value!r}: it was started with "
-                    f"{saved[section].get(name)!r}"
-                )
     return run, run_config(saved["data"], saved["model"])
 
 

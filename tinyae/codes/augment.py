@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..checks import integer, number
-from ..data.rows import Rows, as_rows, value_range
+from ..data.rows import Rows
 from ..kernels.reference.random import random_normal, random_permutation, random_uniform
 from ..net import streams
-from .classifiers import nearest
+from .classifiers import labelled_points, nearest
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -35,11 +35,7 @@ class NewSamples:
 
 
 def interpolate(
-    points: ArrayLike | Rows,
-    labels: ArrayLike,
-    per_class: int,
-    seed: int = 0,
-    neighbours: int = 5,
+    points: ArrayLike | Rows, labels: ArrayLike, per_class: int, seed: int = 0, neighbours: int = 5
 ) -> NewSamples:
     """Somewhere on the way from a sample to one of its nearest neighbours of the same class.
 
@@ -68,11 +64,7 @@ def interpolate(
 
 
 def add_noise(
-    points: ArrayLike | Rows,
-    labels: ArrayLike,
-    per_class: int,
-    seed: int = 0,
-    scale: float = 0.5,
+    points: ArrayLike | Rows, labels: ArrayLike, per_class: int, seed: int = 0, scale: float = 0.5
 ) -> NewSamples:
     """base + scale std g: g standard normal, std each feature's standard deviation in the class.
 
@@ -165,14 +157,10 @@ def _checked(points: ArrayLike | Rows, labels: ArrayLike, per_class: int, seed: 
     """The points in float64."""
     integer("per_class", per_class, 1)
     integer("seed", seed, 0)
-    rows = as_rows(points, "points")
-    value_range(rows, "points")
-    values = np.asarray(labels)
-    if values.shape != (len(rows),):
-        raise ValueError(f"labels must have shape ({len(rows)},), got {values.shape}")
-    kinds, counts = np.unique(values, return_counts=True)
+    x, kinds, which = labelled_points("points", points, labels)
+    counts = np.bincount(which)
     if counts.min() < 2:
         raise ValueError(
             f"class {kinds[counts.argmin()]} has a single sample: new ones are made from at least 2"
         )
-    return np.asarray(rows, np.float64)
+    return x

@@ -33,7 +33,7 @@ def knn_predict(
     values that are not finite and a k that is no integer >= 1.
     """
     integer("k", k, 1)
-    x, kinds, which = _checked(train, labels)
+    x, kinds, which = labelled_points("train", train, labels)
     rows = as_rows(queries, "queries")
     if rows.shape[1] != x.shape[1]:
         raise ValueError(f"queries must have shape (m, {x.shape[1]}), got {rows.shape}")
@@ -125,7 +125,7 @@ def fit_softmax(
     number("penalty", penalty, above=0)
     number("tolerance", tolerance, above=0)
     integer("max_iterations", max_iterations, 1)
-    x, kinds, which = _checked(train, labels)
+    x, kinds, which = labelled_points("train", train, labels)
     mean = x.mean(axis=0)
     x = x - mean  # the ones are then orthogonal to it: a smaller L
     step = 1 / (0.5 * max(_largest_eigenvalue(x) / len(x), 1.0) + penalty)
@@ -178,10 +178,12 @@ def _largest_eigenvalue(x: Floats) -> float:
     return float(np.linalg.eigvalsh(gram)[-1])
 
 
-def _checked(train: ArrayLike | Rows, labels: ArrayLike) -> tuple[Floats, NDArray[Any], Integers]:
-    """Samples (n, features), the different labels in order, and each sample's place in those."""
-    rows = as_rows(train, "train")
-    value_range(rows, "train")
+def labelled_points(
+    name: str, points: ArrayLike | Rows, labels: ArrayLike
+) -> tuple[Floats, NDArray[Any], Integers]:
+    """Points (n, features), the different labels in order, and each point's place in those."""
+    rows = as_rows(points, name)
+    value_range(rows, name)
     values = np.asarray(labels)
     if values.shape != (len(rows),):
         raise ValueError(f"labels must have shape ({len(rows)},), got {values.shape}")

@@ -171,13 +171,7 @@ def _assemble(
             f"{test.samples.shape[1:]}"
         )
     return Dataset(
-        name,
-        train_rows,
-        test_rows,
-        train_labels,
-        test_labels,
-        _image_shape(shape),
-        label_names,
+        name, train_rows, test_rows, train_labels, test_labels, _image_shape(shape), label_names
     )
 
 

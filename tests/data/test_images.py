@@ -1,0 +1,162 @@
+"""Folders of pictures: formats, modes, labels, and an error for each thing that is wrong."""
+
+from __future__ import annotations
+
+import io
+import sys
+
+import numpy as np
+import pytest
+
+from tests.data.raising import raises
+from tinyae.data.images import read_images
+
+
+@pytest.fixture
+def pil():
+    return pytest.importorskip("PIL.Image", reason="reading images needs Pillow")
+
+
+def grey(pil, value, size=(4, 3)):
+    return pil.new("L", size, value)
+
+
+def save(image, path, **options):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image.save(path, **options)
+
+
+def test_images_in_one_folder_are_sorted(tmp_path, pil):
+    for name, value in [("b.png", 20), ("a.bmp", 10), ("c.PGM", 30), ("d.tif", 40)]:
+        save(grey(pil, value), tmp_path / name)
+    (tmp_path / "notes.txt").write_text("no picture")
+    (tmp_path / ".hidden.png").write_text("no picture")
+    (tmp_path / ".cache").mkdir()
+    part = read_images(tmp_path)
+    assert part.samples.dtype == np.uint8 and part.samples.shape == (4, 3, 4)
+    assert part.samples[:, 0, 0].tolist() == [10, 20, 30, 40]
+    assert part.labels is None
+
+
+def test_images_keep_their_orientation(tmp_path, pil):
+    array = np.arange(12, dtype=np.uint8).reshape(3, 4)
+    save(pil.fromarray(array), tmp_path / "a.png")
+    np.testing.assert_array_equal(read_images(tmp_path).samples, array[None])
+
+
+def test_images_of_every_ending(tmp_path, pil):
+    endings = ["png", "jpg", "jpeg", "bmp", "gif", "tif", "tiff", "webp", "pgm", "ppm"]
+    for ending in endings:
+        save(pil.new("RGB", (4, 3), (200, 100, 50)), tmp_path / f"a.{ending}")
+    samples = read_images(tmp_path).samples
+    assert samples.shape == (len(endings), 3, 4, 3)
+    spread = np.abs(samples.astype(int) - [200, 100, 50]).max(axis=(1, 2, 3))
+    assert spread.max() < 30  # jpg, webp and gif lose a little
+
+
+def test_sub_folders_are_labels(tmp_path, pil):
+    for name in ("dog/1.png", "cat/2.png", "cat/1.png"):
+        save(grey(pil, 9), tmp_path / name)
+    (tmp_path / "readme.txt").write_text("cats and dogs")
+    assert read_images(tmp_path).labels.tolist() == ["cat", "cat", "dog"]
+
+
+def test_one_picture_in_colour_makes_all_rgb(tmp_path, pil):
+    save(grey(pil, 9), tmp_path / "a.png")
+    save(pil.new("RGB", (4, 3), (1, 2, 3)), tmp_path / "b.png")
+    samples = read_images(tmp_path).samples
+    assert samples.shape == (2, 3, 4, 3)
+    assert samples[:, 0, 0].tolist() == [[9, 9, 9], [1, 2, 3]]
+
+
+@pytest.mark.parametrize(
+    ("mode", "colour", "expected"),
+    [
+        ("1", 1, 255),
+        ("L", 7, 7),
+        ("LA", (7, 0), 7),
+        ("RGB", (1, 2, 3), [1, 2, 3]),
+        ("RGBA", (1, 2, 3, 0), [1, 2, 3]),
+    ],
+)
+def test_modes(tmp_path, pil, mode, colour, expected):
+    save(pil.new(mode, (4, 3), colour), tmp_path / "a.png")
+    assert read_images(tmp_path).samples[0, 0, 0].tolist() == expected
+
+
+@pytest.mark.parametrize("transparency", [None, 0, b"\x00\x80"])
+@pytest.mark.parametrize(
+    ("palette", "expected"), [([7, 7, 7, 9, 9, 9], 7), ([1, 2, 3, 4, 5, 6], [1, 2, 3])]
+)
+def test_palettes(tmp_path, pil, palette, expected, transparency):
+    image = pil.new("P", (4, 3), 0)
+    image.putpalette(palette)
+    image.putpixel((3, 2), 1)
+    options = {} if transparency is None else {"transparency": transparency}
+    save(image, tmp_path / "a.png", **options)
+    assert read_images(tmp_path).samples[0, 0, 0].tolist() == expected
+
+
+def test_of_several_frames_the_first_is_read(tmp_path, pil):
+    frames = [grey(pil, 10), grey(pil, 200)]
+    save(frames[0], tmp_path / "a.gif", save_all=True, append_images=frames[1:])
+    samples = read_images(tmp_path).samples
+    assert samples.shape == (1, 3, 4) and samples.max() == 10
+
+
+def test_different_sizes_are_an_error_that_size_resolves(tmp_path, pil):
+    save(grey(pil, 9), tmp_path / "a.png")
+    save(grey(pil, 9), tmp_path / "b.png")
+    save(grey(pil, 9, (5, 3)), tmp_path / "c.png")
+    with raises(tmp_path / "a.png", "4x3", tmp_path / "c.png", "5x3", "--size WIDTHxHEIGHT"):
+        read_images(tmp_path)
+    samples = read_images(tmp_path, (6, 2)).samples
+    assert samples.shape == (3, 2, 6) and (samples == 9).all()
+
+
+@pytest.mark.parametrize("size", [(0, 3), (3, -1), (3,), (1, 2, 3)])
+def test_bad_size(tmp_path, pil, size):
+    with raises("size must be (width, height)", size):
+        read_images(tmp_path, size)
+
+
+@pytest.mark.parametrize(
+    ("pictures", "words"),
+    [
+        ([], ["no pictures (.bmp, "]),
+        (["a.png", "cat/b.png"], ["a.png", "b.png", "got both"]),
+        (["train/cat/a.png"], ["a.png lies too deep"]),
+    ],
+)
+def test_pictures_that_are_not_there_or_misplaced(tmp_path, pil, pictures, words):
+    (tmp_path / "notes.txt").write_text("no picture")
+    for name in pictures:
+        save(grey(pil, 9), tmp_path / name)
+    with raises(tmp_path, *words):
+        read_images(tmp_path)
+
+
+@pytest.mark.parametrize("cut", [0, 5, 100])
+@pytest.mark.parametrize("ending", ["png", "jpg", "gif"])
+def test_damaged_pictures(tmp_path, pil, ending, cut):
+    noise = np.random.default_rng(0).integers(0, 256, (30, 30, 3), np.uint8)
+    whole = io.BytesIO()
+    pil.fromarray(noise).save(whole, {"jpg": "jpeg"}.get(ending, ending))
+    path = tmp_path / f"a.{ending}"
+    path.write_bytes(whole.getvalue()[:cut])
+    with raises(path, "cannot be read as a picture"):
+        read_images(tmp_path)
+
+
+@pytest.mark.parametrize(("mode", "ending"), [("I;16", "png"), ("F", "tif")])
+def test_more_than_8_bits_are_refused(tmp_path, pil, mode, ending):
+    path = tmp_path / f"a.{ending}"
+    save(pil.new(mode, (4, 3)), path)
+    with raises(path, "8 bits per channel", "mode " + mode[0]):
+        read_images(tmp_path)
+
+
+def test_without_pillow(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    with pytest.raises(ImportError, match=r'needs Pillow: pip install "tinyae\[images\]"'):
+        read_images(tmp_path)
