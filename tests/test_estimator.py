@@ -1,9 +1,8 @@
-"""The public face: names, results, files, errors."""
+"""The public face: results, files, errors."""
 
 from __future__ import annotations
 
 import copy
-import inspect
 import pickle
 import zipfile
 from pathlib import Path
@@ -13,7 +12,6 @@ import numpy as np
 import pytest
 
 from tinyae import Autoencoder, DivergenceError, FileError, NotFittedError
-from tinyae.arguments import TABLE
 from tinyae.kernels.conventions import ACTIVATIONS
 
 X = np.random.default_rng(0).random((40, 6))
@@ -23,52 +21,7 @@ def make(**options: Any) -> Autoencoder:
     return Autoencoder(**{"hidden": (8,), "code": 3, "epochs": 3, "random_state": 0, **options})
 
 
-def test_the_signature_is_the_table_of_arguments() -> None:
-    signature = inspect.signature(Autoencoder).parameters
-    assert [(name, p.default) for name, p in signature.items()] == [
-        (a.name, a.default) for a in TABLE
-    ]
-    assert make(code=5).get_params() == {name: p.default for name, p in signature.items()} | {
-        "hidden": (8,), "code": 5, "epochs": 3, "random_state": 0
-    }  # fmt: skip
-    for a in TABLE:
-        assert a.help and f"\n{a.name} : default {a.default!r}\n" in (Autoencoder.__doc__ or "")
-        a.kind.check(a.name, a.default) if a.default is not None else None
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "error", "message"),
-    [
-        ("hidden", 8, TypeError, r"a tuple of layer widths such as \(512, 256\), got 8"),
-        ("hidden", (8, 0), ValueError, "an integer >= 1, got 0"),
-        ("code", True, TypeError, "an integer >= 1, got True"),
-        ("activation", "swish", ValueError, "one of 'identity', .*'gelu', got 'swish'"),
-        ("betas", 0.9, ValueError, r"two numbers in \[0, 1\), got 0.9"),
-        ("momentum", 1.0, ValueError, "a number >= 0 and < 1, got 1.0"),
-        ("eps", float("nan"), ValueError, "a number > 0, got nan"),
-        ("clip_norm", "1", TypeError, "a number > 0, got '1'"),
-        ("code_noise", (0.1, -1), ValueError, "a number >= 0, got -1"),
-        ("image_shape", (3,), ValueError, r"\(height, width\) or .*, got \(3,\)"),
-        ("schedule_options", {"every": 0.5}, ValueError, "a dict with some of end, got {'every'"),
-        ("random_state", -1, ValueError, r"None, an integer in \[0, 2\^64\), .* got -1"),
-    ],
-)
-def test_a_wrong_argument_is_named(
-    name: str, value: Any, error: type[Exception], message: str
-) -> None:
-    with pytest.raises(error, match=f"{name}.* must be {message}"):
-        make(**{name: value}).fit(X)
-
-
-def test_the_fixed_names_and_defaults() -> None:
-    defaults = {k: p.default for k, p in inspect.signature(Autoencoder).parameters.items()}
-    fixed = {
-        "hidden": (512, 256), "code": 32, "activation": "relu", "code_activation": "identity",
-        "output": "auto", "loss": "auto", "optimizer": "adam", "learning_rate": 1e-3,
-        "schedule": "cosine", "warmup": 0.05, "batch_size": 256, "epochs": 20, "shuffle": True,
-        "backend": "auto", "dtype": "float32", "random_state": None, "verbose": False,
-    }  # fmt: skip
-    assert {name: defaults[name] for name in fixed} == fixed
+def test_the_names_of_parameters() -> None:
     names = list(make(hidden=(5, 4)).initialize(6).parameters())
     assert names == [
         f"{part}.{i}.{kind}" for part in ("encoder", "decoder") for i in range(3)

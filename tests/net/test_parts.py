@@ -1,9 +1,8 @@
-"""Schedules, initial weights, what "auto" means, and wrong arguments."""
+"""Schedules, initial weights, and what "auto" means."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 import pytest
@@ -101,22 +100,3 @@ def test_data_that_the_output_cannot_reach_warn_before_training(output: str, X: 
     ae = Autoencoder(hidden=(), code=1, output=output, loss="mse", epochs=0)
     with pytest.warns(UserWarning, match=f"output='{output}' reaches only"):
         ae.fit(np.array([[0.0, X]]))
-
-
-WRONG: list[tuple[str, Any]] = [
-    ("hidden", 512), ("hidden", (512, 0)), ("hidden", (2.5,)), ("code", 0), ("code", "x"),
-    ("code", True), ("decoder_hidden", (-1,)), ("activation", "RELU"), ("code_activation", None),
-    ("output", "softmax"), ("loss", "mae"), ("initializer", "zeros"), ("optimizer", "lion"),
-    ("learning_rate", 0), ("learning_rate", float("nan")), ("learning_rate", "fast"),
-    ("momentum", 1.0), ("betas", (0.9,)), ("betas", (0.9, 1.0)), ("eps", 0.0),
-    ("weight_decay", -0.1), ("clip_norm", 0), ("schedule", "linear"), ("warmup", 1.0),
-    ("schedule_options", {"speed": 1}), ("batch_size", 0), ("batch_size", 2.0), ("epochs", -1),
-    ("validation_fraction", 1.0), ("patience", 0), ("patience", 3), ("backend", "tpu"),
-    ("dtype", "float16"), ("random_state", -1), ("random_state", "seed"),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("name", "value"), WRONG)
-def test_a_wrong_argument_is_named(name: str, value: Any) -> None:
-    with pytest.raises((ValueError, TypeError), match=name):
-        Autoencoder(**{name: value}).fit(np.random.default_rng(0).random((20, 4)))
