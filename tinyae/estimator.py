@@ -44,76 +44,41 @@ class Autoencoder(EstimatorMixin):
         trained, features, and what "auto" and None came to.
     """
 
+    # fmt: off
     def __init__(
-        self,
-        *,
-        hidden: Sequence[int] = (512, 256),
-        code: int = 32,
+        self, *,
+        hidden: Sequence[int] = (512, 256), code: int = 32,
         decoder_hidden: Sequence[int] | None = None,
-        activation: str = "relu",
-        code_activation: str = "identity",
-        output: str = "auto",
-        loss: str = "auto",
-        initializer: str = "auto",
-        optimizer: str = "adam",
-        learning_rate: float = 1e-3,
-        momentum: float = 0.9,
-        betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-8,
-        weight_decay: float = 0.0,
-        clip_norm: float | None = None,
-        schedule: str = "cosine",
-        schedule_options: Mapping[str, float] | None = None,
+        activation: str = "relu", code_activation: str = "identity", output: str = "auto",
+        loss: str = "auto", initializer: str = "auto",
+        optimizer: str = "adam", learning_rate: float = 1e-3, momentum: float = 0.9,
+        betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8,
+        weight_decay: float = 0.0, clip_norm: float | None = None,
+        schedule: str = "cosine", schedule_options: Mapping[str, float] | None = None,
         warmup: float = 0.05,
-        batch_size: int = 256,
-        epochs: int = 20,
-        shuffle: bool = True,
+        batch_size: int = 256, epochs: int = 20, shuffle: bool = True,
         code_noise: float | tuple[float, float] = 0.0,
-        target_blur: float = 0.0,
-        image_shape: tuple[int, ...] | None = None,
-        validation_fraction: float = 0.0,
-        patience: int | None = None,
-        warm_start: bool = False,
-        backend: str = "auto",
-        matmul: str = "fp32",
-        threads: int | None = None,
-        dtype: str = "float32",
-        random_state: Any = None,
-        verbose: bool = False,
+        target_blur: float = 0.0, image_shape: tuple[int, ...] | None = None,
+        validation_fraction: float = 0.0, patience: int | None = None, warm_start: bool = False,
+        backend: str = "auto", matmul: str = "fp32", threads: int | None = None,
+        dtype: str = "float32", random_state: Any = None, verbose: bool = False,
     ) -> None:
-        self.hidden = hidden
-        self.code = code
-        self.decoder_hidden = decoder_hidden
-        self.activation = activation
-        self.code_activation = code_activation
-        self.output = output
-        self.loss = loss
-        self.initializer = initializer
-        self.optimizer = optimizer
-        self.learning_rate = learning_rate
-        self.momentum = momentum
-        self.betas = betas
-        self.eps = eps
-        self.weight_decay = weight_decay
-        self.clip_norm = clip_norm
-        self.schedule = schedule
-        self.schedule_options = schedule_options
+        self.hidden, self.code, self.decoder_hidden = hidden, code, decoder_hidden
+        self.activation, self.code_activation, self.output = activation, code_activation, output
+        self.loss, self.initializer = loss, initializer
+        self.optimizer, self.learning_rate, self.momentum = optimizer, learning_rate, momentum
+        self.betas, self.eps = betas, eps
+        self.weight_decay, self.clip_norm = weight_decay, clip_norm
+        self.schedule, self.schedule_options = schedule, schedule_options
         self.warmup = warmup
-        self.batch_size = batch_size
-        self.epochs = epochs
-        self.shuffle = shuffle
+        self.batch_size, self.epochs, self.shuffle = batch_size, epochs, shuffle
         self.code_noise = code_noise
-        self.target_blur = target_blur
-        self.image_shape = image_shape
-        self.validation_fraction = validation_fraction
-        self.patience = patience
+        self.target_blur, self.image_shape = target_blur, image_shape
+        self.validation_fraction, self.patience = validation_fraction, patience
         self.warm_start = warm_start
-        self.backend = backend
-        self.matmul = matmul
-        self.threads = threads
-        self.dtype = dtype
-        self.random_state = random_state
-        self.verbose = verbose
+        self.backend, self.matmul, self.threads = backend, matmul, threads
+        self.dtype, self.random_state, self.verbose = dtype, random_state, verbose
+    # fmt: on
 
     # ---- making and training -------------------------------------------------------------
 
