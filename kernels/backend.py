@@ -161,6 +161,7 @@ class StepPlan:
     moments: tuple[Array, ...]  # of the optimiser, in the order of its arguments
     n_weights: int
     capacity: int  # the largest batch
+    extras: tuple[str, ...] = ()  # what the step does beside layers, loss and update, by name
 
 
 class Step(Protocol):
@@ -173,10 +174,12 @@ class Step(Protocol):
 
 
 class MakeStep(Protocol):
-    def __call__(self, plan: StepPlan) -> Step: ...
+    """None where the column's step lacks something of the plan."""
+
+    def __call__(self, plan: StepPlan) -> Step | None: ...
 
 
-class Record(Protocol):
+class RecordLaunches(Protocol):
     """Notes the launches that ``work`` makes, without running them. Calling the result runs them in
     their order, on what then lies in the same arrays. ``work`` must have been run before."""
 
@@ -204,7 +207,7 @@ class Recorder:
     """How a device replays a training step: recorded once, and its place in the epoch is kept in
     device memory, so that the host sends nothing but the word to go on."""
 
-    record: Record
+    record: RecordLaunches
     # in a recording dw and db are there after the next join, not before: they are made beside dx
     join: Callable[[], None]
     begin_step: BeginStep
@@ -271,6 +274,16 @@ def checked(column: Backend, kind: type) -> Backend:
     """The column with each operation behind its namesake in ``checks``; kind is its array type."""
     ops: dict[str, Any] = {
         field.name: _behind(getattr(checks, field.name), kind, getattr(column, field.name))
+        for field in fields(column)
+        if field.name not in UNCHECKED
+    }
+    return replace(column, **ops)
+
+
+def unchecked(column: Backend) -> Backend:
+    """The operations of a checked column without their checks, for arguments that passed them."""
+    ops = {
+        field.name: getattr(getattr(column, field.name), "__wrapped__", getattr(column, field.name))
         for field in fields(column)
         if field.name not in UNCHECKED
     }

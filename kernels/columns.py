@@ -96,7 +96,7 @@ def _numba() -> Backend:
         add_normal=random.add_normal,
         random_bernoulli=random.random_bernoulli,
         random_permutation=random.random_permutation,
-        make_step=step.NumbaStep,
+        make_step=step.make_step,
         limit_threads=threads.limited,
     )
     return checked(column, np.ndarray)

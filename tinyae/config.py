@@ -14,9 +14,9 @@ import numpy as np
 from .kernels.conventions import ACTIVATIONS, LOSSES, MATMULS
 from .net.initializers import INITIALIZERS
 from .net.losses import resolve
-from .train.curriculum import MOST_BLURRED
 from .train.optimizers import MOMENTS
 from .train.schedules import SCHEDULES
+from .train.target_blur import MOST_BLURRED
 
 DTYPES = ("float32", "float64")
 

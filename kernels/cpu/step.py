@@ -44,6 +44,11 @@ PART_OF_DW = 49_152  # numbers of a gradient made at a time: they stay in the se
 SMALL_NET = 600_000  # parameters up to which every thread may have a gradient of its own
 
 
+def make_step(plan: StepPlan) -> NumbaStep | None:
+    """None where something is done between the layers, or to the gradients, that it lacks."""
+    return None if plan.extras else NumbaStep(plan)
+
+
 class NumbaStep:
     """The compiled step with the memory that it needs."""
 

@@ -182,7 +182,7 @@ def test_a_step_needs_nothing_of_the_host(monkeypatch: pytest.MonkeyPatch) -> No
     model.fit(pixels, callback=lambda p: steps.append(len(log)))
     assert len(steps) == 7
     for before, after in itertools.pairwise(steps[:-1]):  # the last one ends the epoch
-        assert log[before:after] == ["gather", f"write {len(HYPER)}"]
+        assert log[before:after] == [f"write {len(HYPER)}", "gather"]
 
 
 def test_data_that_do_not_fit_stay_on_the_host(monkeypatch: pytest.MonkeyPatch) -> None:

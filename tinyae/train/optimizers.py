@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..kernels.backend import Array
+from ..kernels.backend import Array, Backend, unchecked
 from ..kernels.conventions import HYPER
 from ..net.parameters import Parameters
 
@@ -44,27 +44,24 @@ class Optimizer:
         backend = parameters.backend
         zeros = np.zeros(parameters.size, parameters.dtype)
         self.moments: dict[str, Array] = {m: backend.to_device(zeros) for m in MOMENTS[name]}
-        self._op = getattr(backend, name)
         self._host = np.zeros(len(HYPER))
         self._device = backend.to_device(self._host)
+        self._write = unchecked(backend).write
         self._norm = backend.empty((1,), "float64")
 
-    def update(self, learning_rate: float, guard: Array) -> None:
-        """One step downhill, unless guard[0] (the loss) is not finite."""
-        self.apply(self.next_numbers(learning_rate), guard)
-
-    def apply(self, hyper: Array, guard: Array) -> None:
-        """The update itself, with these numbers."""
+    def apply(self, ops: Backend, hyper: Array, guard: Array) -> None:
+        """One step downhill with these numbers, unless guard[0] (the loss) is not finite."""
         p, max_norm = self.parameters, self.hyper.clip_norm
         if max_norm is not None:
-            p.backend.clip_by_norm(p.gradients, max_norm, self._norm)
-        self._op(p.values, p.gradients, *self.moments.values(), hyper, p.n_weights, guard)
+            ops.clip_by_norm(p.gradients, max_norm, self._norm)
+        update = getattr(ops, self.name)
+        update(p.values, p.gradients, *self.moments.values(), hyper, p.n_weights, guard)
 
     def next_numbers(self, learning_rate: float) -> Array:
         """``conventions.HYPER`` of the next update, which counts from now on as done."""
         self.updates += 1
         self._host[:] = self.numbers(self.updates, learning_rate)
-        self.parameters.backend.write(self._host, self._device)
+        self._write(self._host, self._device)
         return self._device
 
     def numbers(self, t: int, learning_rate: float) -> tuple[float, ...]:
