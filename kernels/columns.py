@@ -1,7 +1,8 @@
 """The columns of the grid, and which of them work here.
 
 A loader imports its column's modules only when it is asked for: ``import tinyae`` needs NumPy
-alone. A new column is a loader and an entry in ``_LOADERS``.
+alone. The operations are found in these by their names. A new column is a loader and an entry in
+``_LOADERS``.
 """
 
 from __future__ import annotations
@@ -9,11 +10,10 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 
 import numpy as np
 
-from .backend import Backend, Recorder, checked
+from .backend import Backend, Recorder, assembled, checked
 from .conventions import MATMULS
 from .cuda.plan import Plan, Problem
 from .cuda.runner import Runner
@@ -22,35 +22,8 @@ from .cuda.runner import Runner
 def _numpy() -> Backend:
     from .reference import activation, dense, gather, loss, memory, random, update
 
-    column = Backend(
-        name="numpy",
-        host=True,
-        empty=memory.empty,
-        to_device=memory.to_device,
-        to_host=memory.to_host,
-        write=memory.write,
-        synchronize=memory.synchronize,
-        gather=gather.gather,
-        dense_forward=dense.dense_forward,
-        dense_backward_input=dense.dense_backward_input,
-        dense_backward_weights=dense.dense_backward_weights,
-        activation_forward=activation.activation_forward,
-        activation_backward=activation.activation_backward,
-        loss=loss.loss,
-        sgd=update.sgd,
-        momentum=update.momentum,
-        nesterov=update.nesterov,
-        adam=update.adam,
-        adamw=update.adamw,
-        clip_by_norm=update.clip_by_norm,
-        random_bits=random.random_bits,
-        random_uniform=random.random_uniform,
-        random_normal=random.random_normal,
-        add_normal=random.add_normal,
-        random_bernoulli=random.random_bernoulli,
-        random_permutation=random.random_permutation,
-    )
-    return checked(column, np.ndarray)
+    modules = (activation, dense, gather, loss, memory, random, update)
+    return checked(assembled("numpy", True, *modules), np.ndarray)
 
 
 def _numba() -> Backend:
@@ -69,37 +42,9 @@ def _numba() -> Backend:
             "called from two Python threads: install libgomp (Debian: apt install libgomp1), or "
             "pip install tbb",
         )
-    column = Backend(
-        name="numba",
-        host=True,
-        empty=memory.empty,
-        to_device=memory.to_device,
-        to_host=memory.to_host,
-        write=memory.write,
-        synchronize=memory.synchronize,
-        gather=gather.gather,
-        dense_forward=dense.dense_forward,
-        dense_backward_input=dense.dense_backward_input,
-        dense_backward_weights=dense.dense_backward_weights,
-        activation_forward=activation.activation_forward,
-        activation_backward=activation.activation_backward,
-        loss=loss.loss,
-        sgd=update.sgd,
-        momentum=update.momentum,
-        nesterov=update.nesterov,
-        adam=update.adam,
-        adamw=update.adamw,
-        clip_by_norm=update.clip_by_norm,
-        random_bits=random.random_bits,
-        random_uniform=random.random_uniform,
-        random_normal=random.random_normal,
-        add_normal=random.add_normal,
-        random_bernoulli=random.random_bernoulli,
-        random_permutation=random.random_permutation,
-        make_step=step.NumbaStep,
-        limit_threads=threads.limited,
-    )
-    return checked(column, np.ndarray)
+    modules = (activation, dense, gather, loss, memory, random, update)
+    beyond = {"make_step": step.NumbaStep, "limit_threads": threads.limited}
+    return checked(assembled("numba", True, *modules, **beyond), np.ndarray)
 
 
 def _cupy(matmul: str = "fp32") -> Backend:
@@ -113,15 +58,7 @@ def _cupy(matmul: str = "fp32") -> Backend:
         from .cuda.device import DeviceRunner
 
         runner = DeviceRunner()
-        column = replace(
-            cuda_c(runner, matmul, measured_plans.load(runner.device_name)),
-            host=False,
-            empty=memory.empty,
-            to_device=memory.to_device,
-            to_host=memory.to_host,
-            write=memory.write,
-            synchronize=memory.synchronize,
-        )
+        column = cuda_c(runner, matmul, measured_plans.load(runner.device_name), memory)
         _expect_an_answer(column)
     except ImportError as error:
         raise BackendUnavailable(
@@ -130,10 +67,7 @@ def _cupy(matmul: str = "fp32") -> Backend:
             "where the driver is older than CUDA 13",
         ) from error
     except Exception as error:  # CuPy's, the driver's and NVRTC's have no common base
-        raise BackendUnavailable(
-            "cupy",
-            f"the GPU does not answer ({_last_line(error)}): 'tinyae doctor' tells more",
-        ) from error
+        raise BackendUnavailable("cupy", _no_answer(error)) from error
     if matmul != "fp32" and runner.compute_capability < 80:
         raise BackendUnavailable(
             "cupy",
@@ -141,21 +75,6 @@ def _cupy(matmul: str = "fp32") -> Backend:
             f"GPU has {runner.compute_capability / 10}: use matmul='fp32'",
         )
     return checked(column, DeviceRunner.array_type)
-
-
-def _expect_an_answer(column: Backend) -> None:
-    """Compiles a kernel, launches it and reads its result: then the rest will work too."""
-    x = column.to_device(np.full((1, 1), -1, np.float32))
-    column.activation_forward(x, "leaky_relu", x)
-    answer = float(column.to_host(x)[0, 0])
-    if not -0.0101 < answer < -0.0099:
-        raise RuntimeError(f"leaky_relu(-1) came out as {answer}")
-
-
-def _last_line(error: BaseException) -> str:
-    """The end of an error's text: CuPy's fill a screen."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip(" =:")]
-    return lines[-1] if lines else type(error).__name__
 
 
 def _cuda_host(matmul: str = "fp32") -> Backend:
@@ -169,9 +88,12 @@ def _cuda_host(matmul: str = "fp32") -> Backend:
 
 
 def cuda_c(
-    runner: Runner, matmul: str = "fp32", plans: Mapping[Problem, Plan] | None = None
+    runner: Runner,
+    matmul: str = "fp32",
+    plans: Mapping[Problem, Plan] | None = None,
+    memory: object | None = None,
 ) -> Backend:
-    """The CUDA C column on a runner, its arrays in host memory."""
+    """The CUDA C column on a runner; its arrays lie in host memory, or in that of the module."""
     from .cuda.activation import ActivationKernels
     from .cuda.cursor import CursorKernels
     from .cuda.dense import DenseKernels
@@ -179,46 +101,22 @@ def cuda_c(
     from .cuda.loss import LossKernels
     from .cuda.random import RandomKernels
     from .cuda.update import UpdateKernels
-    from .reference import memory
+    from .reference import memory as host_memory
 
-    dense = DenseKernels(runner, matmul=matmul, plans=plans)
-    activation = ActivationKernels(runner)
-    update, random = UpdateKernels(runner), RandomKernels(runner)
+    kinds = (ActivationKernels, GatherKernels, LossKernels, RandomKernels, UpdateKernels)
+    launchers = [
+        DenseKernels(runner, matmul=matmul, plans=plans),
+        *(kind(runner) for kind in kinds),
+    ]
     cursor = CursorKernels(runner)
-    return Backend(
-        name=runner.name,
-        host=True,
-        empty=memory.empty,
-        to_device=memory.to_device,
-        to_host=memory.to_host,
-        write=memory.write,
-        synchronize=memory.synchronize,
-        gather=GatherKernels(runner).gather,
-        dense_forward=dense.dense_forward,
-        dense_backward_input=dense.dense_backward_input,
-        dense_backward_weights=dense.dense_backward_weights,
-        activation_forward=activation.activation_forward,
-        activation_backward=activation.activation_backward,
-        loss=LossKernels(runner).loss,
-        sgd=update.sgd,
-        momentum=update.momentum,
-        nesterov=update.nesterov,
-        adam=update.adam,
-        adamw=update.adamw,
-        clip_by_norm=update.clip_by_norm,
-        random_bits=random.random_bits,
-        random_uniform=random.random_uniform,
-        random_normal=random.random_normal,
-        add_normal=random.add_normal,
-        random_bernoulli=random.random_bernoulli,
-        random_permutation=random.random_permutation,
-        recorder=Recorder(
-            record=runner.record,
-            join=runner.join,
-            begin_step=cursor.begin_step,
-            end_step=cursor.end_step,
-        ),
+    recorder = Recorder(
+        record=runner.record,
+        join=runner.join,
+        begin_step=cursor.begin_step,
+        end_step=cursor.end_step,
     )
+    places = (*launchers, memory or host_memory)
+    return assembled(runner.name, memory is None, *places, recorder=recorder)
 
 
 def _numba_cuda() -> Backend:
@@ -236,42 +134,12 @@ def _numba_cuda() -> Backend:
             f'numba-cuda does not load ({_last_line(error)}): pip install "tinyae[numba-cuda13]", '
             "or [numba-cuda12] where the driver is older than CUDA 13",
         ) from error
-    products = dense.DenseKernels()
-    column = Backend(
-        name="numba-cuda",
-        host=False,
-        empty=memory.empty,
-        to_device=memory.to_device,
-        to_host=memory.to_host,
-        write=memory.write,
-        synchronize=memory.synchronize,
-        gather=gather.gather,
-        dense_forward=products.dense_forward,
-        dense_backward_input=products.dense_backward_input,
-        dense_backward_weights=products.dense_backward_weights,
-        activation_forward=activation.activation_forward,
-        activation_backward=activation.activation_backward,
-        loss=loss.loss,
-        sgd=update.sgd,
-        momentum=update.momentum,
-        nesterov=update.nesterov,
-        adam=update.adam,
-        adamw=update.adamw,
-        clip_by_norm=update.clip_by_norm,
-        random_bits=random.random_bits,
-        random_uniform=random.random_uniform,
-        random_normal=random.random_normal,
-        add_normal=random.add_normal,
-        random_bernoulli=random.random_bernoulli,
-        random_permutation=random.random_permutation,
-    )
+    places = (activation, dense.DenseKernels(), gather, loss, memory, random, update)
+    column = assembled("numba-cuda", False, *places)
     try:
         _expect_an_answer(column)
     except Exception as error:  # Numba's, the driver's and the linker's have no common base
-        raise BackendUnavailable(
-            "numba-cuda",
-            f"the GPU does not answer ({_last_line(error)}): 'tinyae doctor' tells more",
-        ) from error
+        raise BackendUnavailable("numba-cuda", _no_answer(error)) from error
     if target.SIMULATED:
         print(
             "tinyae: numba-cuda runs in Numba's simulator (NUMBA_ENABLE_CUDASIM is set): for tests "
@@ -279,6 +147,25 @@ def _numba_cuda() -> Backend:
             file=sys.stderr,
         )
     return checked(column, target.CudaArray)
+
+
+def _expect_an_answer(column: Backend) -> None:
+    """Compiles a kernel, launches it and reads its result: then the rest will work too."""
+    x = column.to_device(np.full((1, 1), -1, np.float32))
+    column.activation_forward(x, "leaky_relu", x)
+    answer = float(column.to_host(x)[0, 0])
+    if not -0.0101 < answer < -0.0099:
+        raise RuntimeError(f"leaky_relu(-1) came out as {answer}")
+
+
+def _last_line(error: BaseException) -> str:
+    """The end of an error's text: CuPy's fill a screen."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip(" =:")]
+    return lines[-1] if lines else type(error).__name__
+
+
+def _no_answer(error: BaseException) -> str:
+    return f"the GPU does not answer ({_last_line(error)}): 'tinyae doctor' tells more"
 
 
 # Name -> loader, the fastest first: "auto" takes the first that loads, and numpy always does: what

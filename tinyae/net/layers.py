@@ -20,7 +20,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..kernels.backend import Array, Backend
-from ..kernels.conventions import NEEDS_INPUT
+from ..kernels.conventions import ACTIVATION_FACTS
 
 
 @dataclass(frozen=True)
@@ -69,4 +69,4 @@ class Dense:
 
     @property
     def needs_input(self) -> bool:
-        return self.activation in NEEDS_INPUT
+        return ACTIVATION_FACTS[self.activation].needs_input

@@ -9,17 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..kernels.backend import Array
-from ..kernels.conventions import HYPER
+from ..kernels.conventions import HYPER, MOMENTS
 from ..net.parameters import Parameters
-
-# The flat arrays that each optimiser keeps beside the parameters.
-MOMENTS = {
-    "sgd": (),
-    "momentum": ("v",),
-    "nesterov": ("v",),
-    "adam": ("m", "v"),
-    "adamw": ("m", "v"),
-}
 
 
 @dataclass(frozen=True)
@@ -44,7 +35,6 @@ class Optimizer:
         backend = parameters.backend
         zeros = np.zeros(parameters.size, parameters.dtype)
         self.moments: dict[str, Array] = {m: backend.to_device(zeros) for m in MOMENTS[name]}
-        self._op = getattr(backend, name)
         self._host = np.zeros(len(HYPER))
         self._device = backend.to_device(self._host)
         self._norm = backend.empty((1,), "float64")
@@ -58,7 +48,8 @@ class Optimizer:
         p, max_norm = self.parameters, self.hyper.clip_norm
         if max_norm is not None:
             p.backend.clip_by_norm(p.gradients, max_norm, self._norm)
-        self._op(p.values, p.gradients, *self.moments.values(), hyper, p.n_weights, guard)
+        moments = tuple(self.moments.values())
+        p.backend.update(self.name, p.values, p.gradients, moments, hyper, p.n_weights, guard)
 
     def next_numbers(self, learning_rate: float) -> Array:
         """``conventions.HYPER`` of the next update, which counts from now on as done."""
