@@ -9,7 +9,7 @@ weight decay acts on the first ``n_decayed`` elements only.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -116,8 +116,10 @@ def clip_by_norm(grad: Array, max_norm: float, norm: Array) -> None:
         grad *= max_norm / float(norm[0])
 
 
-def _parts(n: int, n_decayed: int, decay: float) -> Iterator[tuple[slice, float]]:
+def _parts(n: int, n_decayed: int, decay: float) -> list[tuple[slice, float]]:
     """Slices of at most BLOCK elements that cover [0, n), each with its weight decay."""
-    for first, last, lam in ((0, n_decayed, decay), (n_decayed, n, 0.0)):
-        for start in range(first, last, BLOCK):
-            yield slice(start, min(start + BLOCK, last)), lam
+    return [
+        (slice(start, min(start + BLOCK, last)), lam)
+        for first, last, lam in ((0, n_decayed, decay), (n_decayed, n, 0.0))
+        for start in range(first, last, BLOCK)
+    ]

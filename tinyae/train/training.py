@@ -7,7 +7,8 @@ for each epoch: for each minibatch x:
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data.rows import Rows
-from ..kernels.backend import Step, StepPlan
+from ..kernels.backend import Backend, Step, StepPlan
 from ..net.network import Network
 from ..net.noise import CodeNoise
 from .batches import Feeder, Order
@@ -74,6 +75,7 @@ class Training:
         self.batch_size = min(settings.batch_size, self.n)
         self.steps = -(-self.n // self.batch_size)
         backend, dtype = network.backend, network.dtype
+        self._checked = backend
         first, last = settings.code_noise
         self._noise = CodeNoise(backend, settings.seed, first, last) if first or last else None
         self._blur = (
@@ -105,7 +107,7 @@ class Training:
         state, settings = self.state, self.settings
         parameters = self.network.parameters
         # overflow is met with a diagnosis, not with NumPy's warnings
-        with np.errstate(all="ignore"), DeferredInterrupt() as interrupt:
+        with np.errstate(all="ignore"), DeferredInterrupt() as interrupt, self._checks_in_the_end():
             good = parameters.backend.to_host(parameters.values)
             while state.epoch < settings.epochs and not self._patience_is_over():
                 # good once a finite loss has been seen with them
@@ -187,6 +189,21 @@ class Training:
         records = self._workspace.records(stop - start)
         self.network.loss_and_gradient(x, target, records, totals, self._noise)
         self.optimizer.update(self._learning_rate(step), guard=totals)
+        if self.network.backend is self._checked:  # all further steps have the same arrays
+            self._use(self._checked.unchecked)
+
+    def _use(self, ops: Backend) -> None:
+        """The operations of the steps that follow."""
+        self.network.backend = self.network.parameters.backend = ops
+        for layer in self.network.layers:
+            layer.ops = ops
+
+    @contextmanager
+    def _checks_in_the_end(self) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            self._use(self._checked)
 
     def _make_step(self) -> Step | None:
         """The backend's own training step, where it has one and nothing is done between layers."""
