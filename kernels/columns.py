@@ -88,35 +88,26 @@ def _cuda_host(matmul: str = "fp32") -> Backend:
 
 
 def cuda_c(
-    runner: Runner,
-    matmul: str = "fp32",
-    plans: Mapping[Problem, Plan] | None = None,
+    runner: Runner, matmul: str = "fp32", plans: Mapping[Problem, Plan] | None = None,
     memory: object | None = None,
-) -> Backend:
+) -> Backend:  # fmt: skip
     """The CUDA C column on a runner; its arrays lie in host memory, or in that of the module."""
-    from .cuda.activation import ActivationKernels
-    from .cuda.cursor import CursorKernels
-    from .cuda.dense import DenseKernels
-    from .cuda.gather import GatherKernels
-    from .cuda.loss import LossKernels
-    from .cuda.random import RandomKernels
-    from .cuda.update import UpdateKernels
+    from .cuda import activation, cursor, dense, gather, loss, random, update
     from .reference import memory as host_memory
 
-    kinds = (ActivationKernels, GatherKernels, LossKernels, RandomKernels, UpdateKernels)
-    launchers = [
-        DenseKernels(runner, matmul=matmul, plans=plans),
-        *(kind(runner) for kind in kinds),
-    ]
-    cursor = CursorKernels(runner)
-    recorder = Recorder(
-        record=runner.record,
-        join=runner.join,
-        begin_step=cursor.begin_step,
-        end_step=cursor.end_step,
+    launchers = (
+        activation.ActivationKernels(runner),
+        dense.DenseKernels(runner, matmul=matmul, plans=plans),
+        gather.GatherKernels(runner),
+        loss.LossKernels(runner),
+        random.RandomKernels(runner),
+        update.UpdateKernels(runner),
     )
-    places = (*launchers, memory or host_memory)
-    return assembled(runner.name, memory is None, *places, recorder=recorder)
+    place = cursor.CursorKernels(runner)
+    recorder = Recorder(record=runner.record, join=runner.join, begin_step=place.begin_step,
+                        end_step=place.end_step)  # fmt: skip
+    on_host = memory is None
+    return assembled(runner.name, on_host, *launchers, memory or host_memory, recorder=recorder)
 
 
 def _numba_cuda() -> Backend:
@@ -201,8 +192,7 @@ def get_backend(name: str = "auto", matmul: str = "fp32") -> Backend:
     if matmul not in MATMULS:
         raise ValueError(f"matmul must be one of {', '.join(map(repr, MATMULS))}, got {matmul!r}")
     if name == "auto":
-        found = next(filter(None, map(_load_if_possible, _LOADERS)))
-        return found if matmul == "fp32" else get_backend(found.name, matmul)
+        name = next(name for name in _LOADERS if not _what_is_missing(name))
     if name not in _LOADERS:
         raise ValueError(
             f"backend must be 'auto' or one of {', '.join(map(repr, _LOADERS))}, got {name!r}"
@@ -220,23 +210,17 @@ def get_backend(name: str = "auto", matmul: str = "fp32") -> Backend:
 
 def backend_report() -> dict[str, str]:
     """Every backend, in the order in which auto tries them: "" where it works, else the remedy."""
-    report = {}
-    for name in _LOADERS:
-        try:
-            get_backend(name)
-            report[name] = ""
-        except BackendUnavailable as error:
-            report[name] = error.reason
-    return report
+    return {name: _what_is_missing(name) for name in _LOADERS}
 
 
 def available_backends() -> list[str]:
     """The names of the backends that work here, in the order in which auto tries them."""
-    return [name for name in _LOADERS if _load_if_possible(name)]
+    return [name for name in _LOADERS if not _what_is_missing(name)]
 
 
-def _load_if_possible(name: str) -> Backend | None:
+def _what_is_missing(name: str) -> str:
     try:
-        return get_backend(name)
-    except BackendUnavailable:
-        return None
+        get_backend(name)
+    except BackendUnavailable as error:
+        return error.reason
+    return ""

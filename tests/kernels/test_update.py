@@ -192,6 +192,13 @@ def test_a_loss_that_is_not_finite_changes_nothing(
         assert value.tobytes() == arrays[name].tobytes(), name
 
 
+def test_moments_are_given_in_the_order_of_the_table(backend: Backend) -> None:
+    w, grad, m, v, guard = (backend.to_device(np.full(2, x)) for x in (1.0, 3.0, 0.0, 0.0, 0.0))
+    backend.update("adam", w, grad, (m, v), backend.to_device(hyper(1)), 0, guard)
+    assert_within(backend.to_host(m), np.full(2, (1 - BETA1) * 3), 4 * eps("float64"))
+    assert_within(backend.to_host(v), np.full(2, (1 - BETA2) * 9), 4 * eps("float64"))
+
+
 # ---- clipping
 
 
