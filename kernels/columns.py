@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -53,21 +54,13 @@ def _cupy(matmul: str = "fp32") -> Backend:
 
     if missing_gpu():
         raise BackendUnavailable("cupy", missing_gpu())
-    try:
+    with _what_fails("cupy", "CuPy", "cuda"):
         from .cuda import measured_plans, memory
         from .cuda.device import DeviceRunner
 
         runner = DeviceRunner()
         column = cuda_c(runner, matmul, measured_plans.load(runner.device_name), memory)
         _expect_an_answer(column)
-    except ImportError as error:
-        raise BackendUnavailable(
-            "cupy",
-            f'CuPy does not load ({_last_line(error)}): pip install "tinyae[cuda13]", or [cuda12] '
-            "where the driver is older than CUDA 13",
-        ) from error
-    except Exception as error:  # CuPy's, the driver's and NVRTC's have no common base
-        raise BackendUnavailable("cupy", _no_answer(error)) from error
     if matmul != "fp32" and runner.compute_capability < 80:
         raise BackendUnavailable(
             "cupy",
@@ -117,20 +110,12 @@ def _numba_cuda() -> Backend:
     simulated = os.environ.get("NUMBA_ENABLE_CUDASIM", "0") not in ("", "0")
     if missing_gpu() and not simulated:
         raise BackendUnavailable("numba-cuda", missing_gpu())
-    try:
+    with _what_fails("numba-cuda", "numba-cuda", "numba-cuda"):
         from .cuda_python import activation, dense, gather, loss, memory, random, target, update
-    except ImportError as error:
-        raise BackendUnavailable(
-            "numba-cuda",
-            f'numba-cuda does not load ({_last_line(error)}): pip install "tinyae[numba-cuda13]", '
-            "or [numba-cuda12] where the driver is older than CUDA 13",
-        ) from error
-    places = (activation, dense.DenseKernels(), gather, loss, memory, random, update)
-    column = assembled("numba-cuda", False, *places)
-    try:
+
+        places = (activation, dense.DenseKernels(), gather, loss, memory, random, update)
+        column = assembled("numba-cuda", False, *places)
         _expect_an_answer(column)
-    except Exception as error:  # Numba's, the driver's and the linker's have no common base
-        raise BackendUnavailable("numba-cuda", _no_answer(error)) from error
     if target.SIMULATED:
         print(
             "tinyae: numba-cuda runs in Numba's simulator (NUMBA_ENABLE_CUDASIM is set): for tests "
@@ -138,6 +123,23 @@ def _numba_cuda() -> Backend:
             file=sys.stderr,
         )
     return checked(column, target.CudaArray)
+
+
+@contextmanager
+def _what_fails(name: str, package: str, extra: str) -> Iterator[None]:
+    """While a GPU's column is loaded: what is missing, and the remedy."""
+    try:
+        yield
+    except ImportError as error:
+        raise BackendUnavailable(
+            name,
+            f'{package} does not load ({_last_line(error)}): pip install "tinyae[{extra}13]", or '
+            f"[{extra}12] where the driver is older than CUDA 13",
+        ) from error
+    except Exception as error:  # CuPy's, Numba's, the driver's and NVRTC's have no common base
+        raise BackendUnavailable(
+            name, f"the GPU does not answer ({_last_line(error)}): 'tinyae doctor' tells more"
+        ) from error
 
 
 def _expect_an_answer(column: Backend) -> None:
@@ -155,14 +157,10 @@ def _last_line(error: BaseException) -> str:
     return lines[-1] if lines else type(error).__name__
 
 
-def _no_answer(error: BaseException) -> str:
-    return f"the GPU does not answer ({_last_line(error)}): 'tinyae doctor' tells more"
-
-
 # Name -> loader, the fastest first: "auto" takes the first that loads, and numpy always does: what
 # stands behind it runs only where it is asked for. A loader raises BackendUnavailable, with the
 # remedy, where its column cannot run on this machine.
-_LOADERS: dict[str, Callable[[], Backend]] = {
+_LOADERS: dict[str, Callable[..., Backend]] = {
     "cupy": _cupy,
     "numba": _numba,
     "numpy": _numpy,
@@ -170,7 +168,7 @@ _LOADERS: dict[str, Callable[[], Backend]] = {
     "cuda-host": _cuda_host,
 }
 # Those that can multiply on tensor cores; cuda-host works out what these would.
-_ON_TENSOR_CORES: dict[str, Callable[[str], Backend]] = {"cupy": _cupy, "cuda-host": _cuda_host}
+_ON_TENSOR_CORES = ("cupy", "cuda-host")
 
 _loaded: dict[str, Backend] = {}  # by name, and by matmul where that is not "fp32"
 
@@ -202,9 +200,10 @@ def get_backend(name: str = "auto", matmul: str = "fp32") -> Backend:
             f"matmul={matmul!r} is for tensor cores, backend='cupy', and this is {name!r}: use "
             "matmul='fp32'"
         )
-    key = name if matmul == "fp32" else f"{name} {matmul}"
+    how = () if matmul == "fp32" else (matmul,)
+    key = " ".join((name, *how))
     if key not in _loaded:
-        _loaded[key] = _LOADERS[name]() if matmul == "fp32" else _ON_TENSOR_CORES[name](matmul)
+        _loaded[key] = _LOADERS[name](*how)
     return _loaded[key]
 
 
