@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .net.initializers import initial_weights
-from .net.layers import DenseSpec, NoiseSpec
+from .net.layers import DenseSpec, NoiseSpec, Spec
 from .net.losses import head
 from .net.network import Architecture, Network
 from .train.code_noise import CodeNoise
@@ -28,7 +28,7 @@ def architecture(
     hidden, code, decoder = tuple(params["hidden"]), params["code"], params["decoder_hidden"]
     decoder = hidden[::-1] if decoder is None else tuple(decoder)
     act, (last, link) = params["activation"], head(output, loss)
-    layers = [
+    layers: list[Spec] = [
         *_dense("encoder", (n_features, *hidden, code), act, params["code_activation"]),
         NoiseSpec("code_noise"),
         *_dense("decoder", (code, *decoder, n_features), act, last),

@@ -11,10 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from .kernels.conventions import ACTIVATIONS, LOSSES, MATMULS
+from .kernels.conventions import ACTIVATIONS, LOSSES, MATMULS, OPTIMIZERS
 from .net.initializers import INITIALIZERS
 from .net.losses import resolve
-from .train.optimizers import MOMENTS
 from .train.schedules import SCHEDULES
 from .train.target_blur import MOST_BLURRED
 
@@ -33,7 +32,7 @@ def check(config: Mapping[str, Any]) -> None:
     _choice("loss", config["loss"], ("auto", *LOSSES))
     resolve(config["output"], config["loss"], -math.inf, math.inf)  # do the two fit?
     _choice("initializer", config["initializer"], ("auto", *INITIALIZERS))
-    _choice("optimizer", config["optimizer"], tuple(MOMENTS))
+    _choice("optimizer", config["optimizer"], OPTIMIZERS)
     _choice("schedule", config["schedule"], tuple(SCHEDULES))
     _choice("dtype", config["dtype"], DTYPES)
     _choice("matmul", config["matmul"], MATMULS)

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .estimator import Autoencoder
 from .kernels.columns import get_backend
-from .kernels.conventions import ACTIVATIONS, HUBER_DELTA, LOSSES
+from .kernels.conventions import ACTIVATION_FACTS, ACTIVATIONS, HUBER_DELTA, LOSSES
 from .kernels.reference.random import random_normal, random_uniform
 from .net import streams
 from .net.network import Network
@@ -21,9 +21,6 @@ from .train.objective import Objective
 # eps f / h from rounding (Abramowitz and Stegun 25.3.6): in float64 h = 1e-3 balances the two.
 STENCIL = ((-2, 1 / 12), (-1, -8 / 12), (1, 8 / 12), (2, -1 / 12))
 STEP = 1e-3
-
-# Activations whose derivative, or its derivative, jumps at zero: a stencil must not straddle it.
-KINKED = ("relu", "leaky_relu", "elu")
 
 
 @dataclass(frozen=True)
@@ -92,7 +89,9 @@ class _Loss:
         backend.write(values, self.network.parameters.values)
         self.objective.loss(backend, self.x, self.x, self.records, self.totals)
         sides = [
-            backend.to_host(record.y) > 0 for record in self.records if record.activation in KINKED
+            backend.to_host(record.y) > 0
+            for record in self.records
+            if ACTIVATION_FACTS[record.activation].kinked  # a stencil must not straddle it
         ]
         name = self.network.architecture.loss
         if name in ("l1", "huber"):

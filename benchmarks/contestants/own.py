@@ -14,10 +14,12 @@ from benchmarks.cases.net_cases import check_step
 from benchmarks.contestants.contestants import CONTESTANTS
 from benchmarks.contestants.loaded import Loaded, StepRun
 from benchmarks.timing import Call
+from tests.reference import operation
 from tinyae import Autoencoder, assemble
 from tinyae.data.rows import Rows
 from tinyae.kernels.backend import RecordLaunches
 from tinyae.kernels.columns import get_backend
+from tinyae.kernels.conventions import MOMENTS
 from tinyae.net.network import Network
 from tinyae.train.objective import Objective
 from tinyae.train.training import Training
@@ -63,8 +65,8 @@ class Own(Loaded):
         return captured(self.cuda)
 
     def op(self, name: str) -> Callable[..., Any]:
-        if hasattr(self.backend, name):
-            return getattr(self.backend, name)
+        if name in MOMENTS or hasattr(self.backend, name):
+            return operation(self.backend, name)
         if self.name == "numba":  # a rung of the ladder
             from tinyae.kernels.cpu.ladder import RUNGS
 
@@ -114,6 +116,7 @@ class Own(Loaded):
     def part(self, op: str, net: str, batch: int) -> tuple[Call, Call]:
         """The very calls of this operation in a step, on the step's own arrays."""
         calls: list[tuple[Any, ...]] = []
+        op = "update" if op in MOMENTS else op
         original = getattr(self.backend, op)
 
         def recorded(*arguments: Any) -> None:

@@ -21,7 +21,7 @@ from numba import prange
 from numpy.typing import NDArray
 
 from ..backend import StepPlan
-from ..conventions import ACTIVATIONS, LOSSES, NEEDS_INPUT
+from ..conventions import ACTIVATIONS, LOSSES, NEEDS_INPUT, OPTIMIZERS
 from . import activation as activations
 from .activation import IDENTITY
 from .compiling import jit
@@ -29,7 +29,7 @@ from .dense import backward_input_part, bias_part, forward_part, weights_part
 from .loss import CHUNK, loss_part
 from .matmul import link, room_size, share
 from .threads import available, launch, threads_for
-from .update import OPTIMIZERS, scale, sum_of_squares, update_part
+from .update import moments_of, scale, sum_of_squares, update_part
 
 Array = NDArray[Any]
 
@@ -56,8 +56,7 @@ class NumbaStep:
         self._loss = LOSSES.index(plan.loss)
         self._optimizer = OPTIMIZERS.index(plan.optimizer)
         self._values = values = plan.values
-        m, v = (values[:0], values[:0], *plan.moments)[-2:]
-        self._moments = m, v
+        self._moments = moments_of(values, plan.moments)
         self._n_weights = plan.n_weights
         self._max_norm = math.inf if plan.clip_norm is None else plan.clip_norm
 

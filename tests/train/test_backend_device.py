@@ -58,7 +58,10 @@ def on_device(op: Any) -> Any:
 
     def wrapped(*args: Any, **kwargs: Any) -> None:
         assert not any(isinstance(a, np.ndarray) for a in (*args, *kwargs.values()))
-        unwrap = lambda a: a.memory if isinstance(a, DeviceArray) else a  # noqa: E731
+
+        def unwrap(a: Any) -> Any:
+            return tuple(map(unwrap, a)) if isinstance(a, tuple) else getattr(a, "memory", a)
+
         op(*map(unwrap, args), **{k: unwrap(v) for k, v in kwargs.items()})
 
     return wrapped

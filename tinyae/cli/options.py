@@ -9,9 +9,8 @@ from types import MappingProxyType
 from typing import Any
 
 from ..estimator import Autoencoder
-from ..kernels.conventions import ACTIVATIONS, LOSSES, MATMULS
+from ..kernels.conventions import ACTIVATIONS, LOSSES, MATMULS, OPTIMIZERS
 from ..net.initializers import INITIALIZERS
-from ..train.optimizers import MOMENTS
 from ..train.schedules import SCHEDULES
 from .run_folder import UsageError
 
@@ -66,7 +65,7 @@ MODEL_HELP: dict[str, tuple[Any, str, str]] = {
     "output": (("auto", *ACTIVATIONS), "NAME", "of the output; auto: sigmoid for data in [0, 1]"),
     "loss": (("auto", *LOSSES), "NAME", "auto, " + ", ".join(LOSSES)),
     "initializer": (("auto", *INITIALIZERS), "NAME", "auto, " + ", ".join(INITIALIZERS)),
-    "optimizer": (tuple(MOMENTS), "NAME", ", ".join(MOMENTS)),
+    "optimizer": (OPTIMIZERS, "NAME", ", ".join(OPTIMIZERS)),
     "learning_rate": (float, "X", "its peak"),
     "momentum": (float, "X", "of momentum and nesterov"),
     "betas": ("floats", "B1,B2", "of adam and adamw"),

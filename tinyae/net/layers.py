@@ -26,7 +26,7 @@ from typing import Protocol
 import numpy as np
 
 from ..kernels.backend import Array, Backend
-from ..kernels.conventions import NEEDS_INPUT
+from ..kernels.conventions import ACTIVATION_FACTS
 from .parameters import Parameters
 
 
@@ -107,7 +107,7 @@ class Dense:
         self.w, self.b = parameters.value(weight), parameters.value(bias)
         self.dw, self.db = parameters.gradient(weight), parameters.gradient(bias)
         self.parameters = {"weights": self.w, "biases": self.b}
-        self._needs_input = spec.activation in NEEDS_INPUT
+        self._needs_input = ACTIVATION_FACTS[spec.activation].needs_input
 
     def record(self, ops: Backend, capacity: int, training: bool, below: Record | None) -> Record:
         shape, dtype = (capacity, self.b.size), self.w.dtype.name

@@ -16,28 +16,31 @@ from .code_noise import CodeNoise
 
 
 class Term:
-    """A change to the target, or something added to the loss and to its gradient.
+    """A change to the target, or something that is added to the loss and to its gradient.
 
-    Each method is called once in a step, in the order in which they stand here; a term overrides
+    A step calls ``target``, ``value``, ``visit`` and ``gradient``, in this order; a term overrides
     those that it needs. ``ops`` are the operations of the backend.
     """
 
-    target_only = False  # True where no method below ``target`` is overridden
-    mode: Hashable = None  # a step that was recorded in one mode is replayed in no other
-    visit: Visit | None = None  # in the backward pass: may add to a layer's dz
+    target_only = False  # True where it overrides none of the three after ``target``
+    visit: Visit | None = None  # a method of this type may add to a layer's dz
 
     def prepare(self, progress: float) -> None:
         """Before an epoch, with the part ``progress`` of training done."""
 
+    def mode(self) -> Hashable:
+        """A step that was recorded in one mode is replayed in that mode only."""
+        return None
+
     def target(self, ops: Backend, x: Array) -> Array:
-        """What is to be reconstructed, (batch, n_features)."""
+        """What is to be reconstructed, (batch, n_features), where x would be without the term."""
         return x
 
     def value(self, ops: Backend, records: Sequence[Record], totals: Array) -> None:
         """Adds its value, summed over the batch, to totals[0]."""
 
     def gradient(self, ops: Backend, parameters: Parameters) -> None:
-        """Adds to the gradients of weights."""
+        """Adds to the gradients of the parameters."""
 
 
 class Objective:

@@ -8,18 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..kernels.backend import Array, Backend, unchecked
-from ..kernels.conventions import HYPER
+from ..kernels.backend import Array, Backend
+from ..kernels.conventions import HYPER, MOMENTS
 from ..net.parameters import Parameters
-
-# The flat arrays that each optimiser keeps beside the parameters.
-MOMENTS = {
-    "sgd": (),
-    "momentum": ("v",),
-    "nesterov": ("v",),
-    "adam": ("m", "v"),
-    "adamw": ("m", "v"),
-}
 
 
 @dataclass(frozen=True)
@@ -46,7 +37,7 @@ class Optimizer:
         self.moments: dict[str, Array] = {m: backend.to_device(zeros) for m in MOMENTS[name]}
         self._host = np.zeros(len(HYPER))
         self._device = backend.to_device(self._host)
-        self._write = unchecked(backend).write
+        self._write = backend.unchecked.write
         self._norm = backend.empty((1,), "float64")
 
     def apply(self, ops: Backend, hyper: Array, guard: Array) -> None:
@@ -54,8 +45,8 @@ class Optimizer:
         p, max_norm = self.parameters, self.hyper.clip_norm
         if max_norm is not None:
             ops.clip_by_norm(p.gradients, max_norm, self._norm)
-        update = getattr(ops, self.name)
-        update(p.values, p.gradients, *self.moments.values(), hyper, p.n_weights, guard)
+        moments = tuple(self.moments.values())
+        ops.update(self.name, p.values, p.gradients, moments, hyper, p.n_weights, guard)
 
     def next_numbers(self, learning_rate: float) -> Array:
         """``conventions.HYPER`` of the next update, which counts from now on as done."""

@@ -57,7 +57,7 @@ class RecordedSteps:
 
     def step(self, n: int) -> None:
         """The next step, of n samples: run as it is for the first time, recorded for the second."""
-        key = (n, *(term.mode for term in self.work.objective.terms))
+        key = (n, *(term.mode() for term in self.work.objective.terms))
         if key not in self._replays:
             self._launch(n)
             self._replays[key] = None

@@ -70,7 +70,6 @@ class TargetBlur(Term):
         ops.dense_forward(x, self._matrix, self._zero, "identity", blurred, None)
         return blurred
 
-    @property
     def mode(self) -> bool:
         return self.now > 0
 

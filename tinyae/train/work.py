@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..kernels.backend import Array, Backend, Step, StepPlan, unchecked
+from ..kernels.backend import Array, Backend, Step, StepPlan
 from .batches import Feeder
 from .objective import Objective
 from .optimizers import Optimizer
@@ -24,7 +24,7 @@ class Work:
         self.network = network = objective.network
         self.workspace = network.workspace(capacity, training=True)
         self.totals = network.backend.to_device(np.zeros(2))  # of a step, where nothing else is
-        self._bare = unchecked(network.backend)
+        self._bare = network.backend.unchecked
         self._planned: set[int] = set()
         self._fused = self._fused_step() if fused else None
 
