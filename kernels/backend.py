@@ -154,7 +154,7 @@ class StepPlan:
     moments: tuple[Array, ...]  # as in ``update``
     n_weights: int
     capacity: int  # the largest batch
-    extras: tuple[str, ...] = ()  # what the step does beside layers, loss and update, by name
+    plain: bool = True  # nothing is done between layers or to gradients but clipping
 
 
 class Step(Protocol):

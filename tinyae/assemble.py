@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -12,13 +13,13 @@ from .net.layers import DenseSpec, NoiseSpec, Spec
 from .net.losses import head
 from .net.network import Architecture, Network
 from .train.code_noise import CodeNoise
-from .train.objective import Objective
-from .train.optimizers import Hyper, Optimizer
+from .train.objective import Objective, Term
+from .train.optimizers import Optimizer
 from .train.target_blur import TargetBlur
 from .train.training import Settings
 
-# The terms that arguments can ask for: each makes itself from them, or None.
-TERMS = (TargetBlur,)
+# By the argument that asks for it where it is not 0; made of (params, network, capacity).
+TERMS: dict[str, Callable[[Mapping[str, Any], Network, int], Term]] = {"target_blur": TargetBlur}
 
 
 def architecture(
@@ -53,36 +54,22 @@ def initialize(network: Network, initializer: str, seed: int) -> None:
 
 
 def optimizer(params: Mapping[str, Any], network: Network) -> Optimizer:
-    beta1, beta2 = params["betas"]
-    hyper = Hyper(
-        momentum=params["momentum"],
-        betas=(beta1, beta2),
-        eps=params["eps"],
-        weight_decay=params["weight_decay"],
-        clip_norm=params["clip_norm"],
-    )
-    return Optimizer(params["optimizer"], network.parameters, hyper)
+    names = ("momentum", "betas", "eps", "weight_decay", "clip_norm")
+    given = {name: params[name] for name in names}
+    return Optimizer(network.parameters, params["optimizer"], **given)
 
 
 def settings(params: Mapping[str, Any], seed: int) -> Settings:
-    return Settings(
-        epochs=params["epochs"],
-        shuffle=params["shuffle"],
-        learning_rate=params["learning_rate"],
-        schedule=params["schedule"],
-        schedule_options=dict(params["schedule_options"] or {}),
-        warmup=params["warmup"],
-        patience=params["patience"],
-        seed=seed,
-    )
+    names = [field.name for field in fields(Settings) if field.name != "seed"]
+    return Settings(**{name: params[name] for name in names}, seed=seed)
 
 
 def objective(params: Mapping[str, Any], network: Network, seed: int, capacity: int) -> Objective:
     """The loss with its noise and terms, for batches of up to ``capacity`` samples."""
     first, last = noise_range(params["code_noise"])
     noise = CodeNoise(network, seed, first, last) if first or last else None
-    terms = [term.make(params, network, capacity) for term in TERMS]
-    return Objective(network, noise, [term for term in terms if term is not None])
+    terms = [make(params, network, capacity) for name, make in TERMS.items() if params[name]]
+    return Objective(network, noise, terms)
 
 
 def noise_range(code_noise: float | Sequence[float]) -> tuple[float, float]:

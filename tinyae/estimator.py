@@ -23,6 +23,7 @@ from .sklearn_api import EstimatorMixin
 from .train.batches import Feeder, split
 from .train.checkpoint import checkpoint_seed, restore_checkpoint, save_checkpoint
 from .train.divergence import DivergenceError, diagnose
+from .train.objective import Objective
 from .train.optimizers import Optimizer
 from .train.progress import Callback, print_epochs
 from .train.training import Training
@@ -424,8 +425,12 @@ class Autoencoder(EstimatorMixin):
         self, params: Mapping[str, Any], seed: int, capacity: int, fused: bool = False
     ) -> Work:
         """What a step on up to ``capacity`` samples does."""
-        objective = assemble.objective(params, self._network, seed, capacity)
+        objective = self._objective(params, seed, capacity)
         return Work(objective, self._optimizer, capacity, fused)
+
+    def _objective(self, params: Mapping[str, Any], seed: int, capacity: int) -> Objective:
+        """What is minimised: here a family of models adds its terms."""
+        return assemble.objective(params, self._network, seed, capacity)
 
     def _settle(self, low: float, high: float) -> None:
         """After ``initialize``: the first data decide what "auto" means, with the same weights."""

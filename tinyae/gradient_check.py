@@ -14,7 +14,7 @@ from .kernels.columns import get_backend
 from .kernels.conventions import ACTIVATION_FACTS, ACTIVATIONS, HUBER_DELTA, LOSSES
 from .kernels.reference.random import random_normal, random_uniform
 from .net import streams
-from .net.network import Network
+from .net.network import Network, Workspace
 from .train.objective import Objective
 
 # The stencil (f(-2h) - 8 f(-h) + 8 f(h) - f(2h)) / 12 h errs by h^4 f'''''/30 and by about
@@ -75,7 +75,7 @@ class _Loss:
         self.network, self.n = network, len(x)
         self.objective = Objective(network)
         self.host_x, self.x = x, backend.to_device(x)
-        self.records = network.workspace(self.n, training=True).records(self.n)
+        self.records = Workspace(network, self.n, training=True).records(self.n)
         self.totals = backend.to_device(np.zeros(2))
         self.start = backend.to_host(network.parameters.values)
 

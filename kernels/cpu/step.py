@@ -45,8 +45,8 @@ SMALL_NET = 600_000  # parameters up to which every thread may have a gradient o
 
 
 def make_step(plan: StepPlan) -> NumbaStep | None:
-    """None where something is done between the layers, or to the gradients, that it lacks."""
-    return None if plan.extras else NumbaStep(plan)
+    """None where more is done than this step knows."""
+    return NumbaStep(plan) if plan.plain else None
 
 
 class NumbaStep:

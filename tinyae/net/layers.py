@@ -51,46 +51,40 @@ class Layer(Protocol):
 
     name: str
     training_only: bool  # inference leaves it out
-    parameters: dict[str, Array]  # its own, by what they are called in messages
+    parameters: dict[str, Array]  # its own, by what messages call them
 
     def record(self, ops: Backend, capacity: int, training: bool, below: Record | None) -> Record:
         """Memory for up to ``capacity`` samples; with ``training`` also for the gradient."""
-        ...
 
     def forward(self, ops: Backend, x: Array, record: Record) -> Array:
         """x (batch, n_in) -> y (batch, n_out), kept in ``record``."""
-        ...
 
     def backward(self, ops: Backend, x: Array, dz: Array, below: Record | None) -> None:
         """Fills its gradients, and ``below.dz`` unless this is the first layer."""
-        ...
-
-
-class Spec(Protocol):
-    """Describes a layer; immutable, and equal where layers are alike."""
-
-    @property
-    def name(self) -> str: ...
-
-    def shapes(self) -> dict[str, tuple[int, ...]]:
-        """The shape of every parameter by its full name."""
-        ...
-
-    def layer(self, parameters: Parameters) -> Layer: ...
 
 
 @dataclass(frozen=True)
-class DenseSpec:
+class Spec:
+    """Describes a layer, and makes it."""
+
     name: str
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shape of each of its parameters by full name."""
+        return {}
+
+    def layer(self, parameters: Parameters) -> Layer:
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class DenseSpec(Spec):
     n_in: int
     n_out: int
     activation: str
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        return {
-            f"{self.name}.weight": (self.n_in, self.n_out),
-            f"{self.name}.bias": (self.n_out,),
-        }
+        return {f"{self.name}.weight": (self.n_in, self.n_out), f"{self.name}.bias": (self.n_out,)}
 
     def layer(self, parameters: Parameters) -> Dense:
         return Dense(self, parameters)
@@ -127,13 +121,7 @@ class Dense:
             ops.dense_backward_input(dz, self.w, below.activation, below.saved, below.dz)
 
 
-@dataclass(frozen=True)
-class NoiseSpec:
-    name: str
-
-    def shapes(self) -> dict[str, tuple[int, ...]]:
-        return {}
-
+class NoiseSpec(Spec):
     def layer(self, parameters: Parameters) -> Noise:
         return Noise(self, parameters.backend)
 

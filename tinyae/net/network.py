@@ -56,7 +56,7 @@ class Workspace:
     A smaller batch uses the first rows of the same arrays; nothing is allocated twice.
     """
 
-    def __init__(self, network: Network, capacity: int, training: bool) -> None:
+    def __init__(self, network: Network, capacity: int, training: bool = False) -> None:
         ops = network.backend
         self.capacity = capacity
         self.input = ops.empty((capacity, network.n_features), network.dtype)
@@ -67,15 +67,12 @@ class Workspace:
                 self._all.append(layer.record(ops, capacity, training, below))
         self._records: dict[tuple[int, bool], list[Record]] = {}
 
-    def records(self, n: int, training: bool = False) -> list[Record]:
-        """One record per layer, for a batch of n samples; those for inference leave out noise."""
-        key = n, training
+    def records(self, n: int, noisy: bool = False) -> list[Record]:
+        """One record per layer, for a batch of n samples; noise is left out unless ``noisy``."""
+        key = n, noisy
         if key not in self._records:
-            self._records[key] = [
-                record.first(n)
-                for record in self._all
-                if training or not record.layer.training_only
-            ]
+            layers = [r for r in self._all if noisy or not r.layer.training_only]
+            self._records[key] = [record.first(n) for record in layers]
         return self._records[key]
 
 
@@ -90,9 +87,6 @@ class Network:
         shapes = {k: v for spec in architecture.layers for k, v in spec.shapes().items()}
         self.parameters = Parameters(backend, shapes, dtype)
         self.layers = [spec.layer(self.parameters) for spec in architecture.layers]
-
-    def workspace(self, capacity: int, training: bool) -> Workspace:
-        return Workspace(self, capacity, training)
 
     def encode(self, x: Array, records: Sequence[Record]) -> Array:
         """x (batch, n_features) -> z (batch, code)"""

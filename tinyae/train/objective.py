@@ -1,7 +1,6 @@
 """What training minimises: the loss of the output against its target, and terms beside it.
 
-A term is a subclass of ``Term`` in a file of its own, and an entry in ``assemble.TERMS``, which
-makes it where the arguments ask for it.
+A term is a subclass of ``Term`` in a file of its own, and an entry in ``assemble.TERMS``.
 """
 
 from __future__ import annotations
@@ -58,6 +57,9 @@ class Objective:
         self.noise = noise  # None leaves its layer out
         self.terms = terms
         self.visits = [*(term.visit for term in terms if term.visit is not None), *visits]
+        # Is there more to a step than layers, loss and update?
+        targets_only = all(term.target_only for term in terms)
+        self.plain = noise is None and targets_only and not self.visits
 
     def target(self, ops: Backend, x: Array) -> Array:
         for term in self.terms:
@@ -87,11 +89,3 @@ class Objective:
         backward(ops, x, records, self.visits)
         for term in self.terms:
             term.gradient(ops, self.network.parameters)
-
-    @property
-    def extras(self) -> tuple[str, ...]:
-        """What a step does beside the layers, the loss and the update."""
-        terms = tuple(type(term).__name__ for term in self.terms if not term.target_only)
-        noise = ("noise",) if self.noise is not None else ()
-        visit = ("visit",) if self.visits else ()
-        return noise + terms + visit

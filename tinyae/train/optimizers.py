@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,24 +13,18 @@ from ..kernels.conventions import HYPER, MOMENTS
 from ..net.parameters import Parameters
 
 
-@dataclass(frozen=True)
-class Hyper:
-    """What stays the same during training; formulas: ``kernels/reference/update.py``."""
-
-    momentum: float
-    betas: tuple[float, float]
-    eps: float
-    weight_decay: float
-    clip_norm: float | None
-
-
 class Optimizer:
-    """One update of all parameters from their gradients."""
+    """Updates all parameters from their gradients; formulas: ``kernels/reference/update.py``."""
 
-    def __init__(self, name: str, parameters: Parameters, hyper: Hyper) -> None:
-        self.name = name
+    def __init__(
+        self, parameters: Parameters, name: str, *, momentum: float = 0.9,
+        betas: Sequence[float] = (0.9, 0.999), eps: float = 1e-8, weight_decay: float = 0.0,
+        clip_norm: float | None = None,
+    ) -> None:  # fmt: skip
         self.parameters = parameters
-        self.hyper = hyper
+        self.name = name
+        self.momentum, self.betas, self.eps = momentum, betas, eps
+        self.weight_decay, self.clip_norm = weight_decay, clip_norm
         self.updates = 0
         backend = parameters.backend
         zeros = np.zeros(parameters.size, parameters.dtype)
@@ -42,9 +36,9 @@ class Optimizer:
 
     def apply(self, ops: Backend, hyper: Array, guard: Array) -> None:
         """One step downhill with these numbers, unless guard[0] (the loss) is not finite."""
-        p, max_norm = self.parameters, self.hyper.clip_norm
-        if max_norm is not None:
-            ops.clip_by_norm(p.gradients, max_norm, self._norm)
+        p = self.parameters
+        if self.clip_norm is not None:
+            ops.clip_by_norm(p.gradients, self.clip_norm, self._norm)
         moments = tuple(self.moments.values())
         ops.update(self.name, p.values, p.gradients, moments, hyper, p.n_weights, guard)
 
@@ -57,10 +51,9 @@ class Optimizer:
 
     def numbers(self, t: int, learning_rate: float) -> tuple[float, ...]:
         """``conventions.HYPER`` of update t = 1, 2, ..."""
-        h = self.hyper
-        beta1, beta2 = h.betas
+        beta1, beta2 = self.betas
         return (
-            learning_rate, h.weight_decay, h.momentum, beta1, beta2, h.eps,
+            learning_rate, self.weight_decay, self.momentum, beta1, beta2, self.eps,
             1 - beta1**t, 1 - beta2**t,
         )  # fmt: skip
 

@@ -33,25 +33,14 @@ class TargetBlur(Term):
 
     target_only = True
 
-    def __init__(
-        self, backend: Backend, image_shape: Sequence[int], sigma: float, capacity: int, dtype: str
-    ) -> None:
-        self.backend = backend
-        self.image_shape = tuple(image_shape)
-        self.sigma = sigma
+    def __init__(self, params: Mapping[str, Any], network: Network, capacity: int) -> None:
+        self.backend = backend = network.backend
+        self.image_shape, self.sigma = params["image_shape"], params["target_blur"]
         self.now = 0.0  # pixels; 0 where targets are sharp
-        n = int(np.prod(self.image_shape))
+        n, dtype = network.n_features, network.dtype
         self._matrix = backend.empty((n, n), dtype)
         self._zero = backend.to_device(np.zeros(n, dtype))
         self._blurred = backend.empty((capacity, n), dtype)
-
-    @classmethod
-    def make(cls, params: Mapping[str, Any], network: Network, capacity: int) -> TargetBlur | None:
-        if not params["target_blur"]:
-            return None
-        return cls(
-            network.backend, params["image_shape"], params["target_blur"], capacity, network.dtype
-        )
 
     def prepare(self, progress: float) -> None:
         sigma = self.sigma * (1 - progress / BLUR_ENDS)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,13 +22,13 @@ from .work import Work
 
 @dataclass(frozen=True)
 class Settings:
-    """What a training run does with network and data."""
+    """What a training run does with network and data: the estimator's arguments of these names."""
 
     epochs: int
     shuffle: bool
     learning_rate: float
     schedule: str
-    schedule_options: dict[str, float]
+    schedule_options: Mapping[str, float] | None
     warmup: float
     patience: int | None  # epochs without a better validation loss before it stops
     seed: int
@@ -60,12 +60,12 @@ class Training:
         self.batch_size = work.workspace.capacity
         self.steps = -(-self.n // self.batch_size)
         backend, dtype = network.backend, network.dtype
-        # per step: [sum of losses, sum of squared errors]
-        self._totals = backend.to_device(np.zeros((self.steps, 2)))
+        # of the epoch, per step: [sum of losses, sum of squared errors]
+        self.totals = backend.to_device(np.zeros((self.steps, 2)))
         self._feeder = Feeder(backend, rows, self.batch_size, dtype, resident=True)
         # steps to be replayed, where the backend can and nothing of a step comes from the host
         self._recorded = (
-            RecordedSteps(backend.recorder, work, self._feeder, self._totals)
+            RecordedSteps(backend.recorder, work, self._feeder, self.totals)
             if backend.recorder is not None and self._feeder.resident
             else None
         )
@@ -131,7 +131,7 @@ class Training:
                 save()
                 raise KeyboardInterrupt
         self._check_finite(0, self.steps, order)
-        totals = backend.to_host(self._totals).sum(axis=0) / self.n
+        totals = backend.to_host(self.totals).sum(axis=0) / self.n
         metrics = {"loss": float(totals[0]), "squared_error": float(totals[1])}
         if self._validation is not None:
             metrics["val_loss"], metrics["val_squared_error"] = self._validate(self._validation)
@@ -157,7 +157,7 @@ class Training:
             noise.prepare(self._position(step)[0], self._progress_at(step))
         numbers = self.optimizer.next_numbers(self._learning_rate(step))
         positions = order.positions(start, stop)
-        self.work.run(self._feeder, positions, stop - start, numbers, self._totals[step])
+        self.work.run(self._feeder, positions, stop - start, numbers, self.totals[step])
 
     def _progress_at(self, step: int) -> float:
         """The part of training that is done before this step of the epoch."""
@@ -172,12 +172,12 @@ class Training:
         s = self.settings
         update, updates = self._position(step)
         return s.learning_rate * learning_rate_factor(
-            s.schedule, update, updates, s.warmup, s.schedule_options
+            s.schedule, update, updates, s.warmup, s.schedule_options or {}
         )
 
     def _check_finite(self, first: int, last: int, order: Order) -> None:
         """Raises DivergenceError for the first of these steps whose loss is not finite."""
-        totals = self.network.backend.to_host(self._totals[first:last])
+        totals = self.network.backend.to_host(self.totals[first:last])
         finite = np.isfinite(totals[:, 0])
         if finite.all():
             return
@@ -231,10 +231,3 @@ class Training:
             seconds_left=left * per_step,
             metrics=metrics,
         )
-
-    def totals_to_host(self) -> NDArray[np.float64]:
-        """The epoch's totals so far, for a checkpoint within it."""
-        return self.network.backend.to_host(self._totals)
-
-    def restore_totals(self, totals: NDArray[np.float64]) -> None:
-        self.network.backend.write(totals, self._totals)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..kernels.backend import Array, Backend, Step, StepPlan
+from ..net.network import Workspace
 from .batches import Feeder
 from .objective import Objective
 from .optimizers import Optimizer
@@ -22,7 +23,7 @@ class Work:
     ) -> None:
         self.objective, self.optimizer = objective, optimizer
         self.network = network = objective.network
-        self.workspace = network.workspace(capacity, training=True)
+        self.workspace = Workspace(network, capacity, training=True)
         self.totals = network.backend.to_device(np.zeros(2))  # of a step, where nothing else is
         self._bare = network.backend.unchecked
         self._planned: set[int] = set()
@@ -44,7 +45,7 @@ class Work:
         if self._fused is not None:
             self._fused(x, target, hyper, totals)
             return
-        records = self.workspace.records(n, training=self.objective.noise is not None)
+        records = self.workspace.records(n, noisy=self.objective.noise is not None)
         self.objective.gradient(ops, x, target, records, totals)
         self.optimizer.apply(ops, hyper, guard=totals)
 
@@ -68,11 +69,11 @@ class Work:
             layers=tuple((spec.n_in, spec.n_out, spec.activation) for spec in architecture.dense),
             loss=architecture.loss,
             optimizer=self.optimizer.name,
-            clip_norm=self.optimizer.hyper.clip_norm,
+            clip_norm=self.optimizer.clip_norm,
             values=parameters.values,
             moments=tuple(self.optimizer.moments.values()),
             n_weights=parameters.n_weights,
             capacity=self.workspace.capacity,
-            extras=self.objective.extras,
+            plain=self.objective.plain,
         )
         return make_step(plan)
