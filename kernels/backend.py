@@ -5,12 +5,14 @@ operation writes into the arrays that it is given (the last arguments) and alloc
 arrays are C-contiguous and lie in the backend's own memory; dtypes are float32 or float64
 throughout one call. What a column lacks it refuses with an error: no silent fallback.
 
-A new operation is a Protocol and a field here, a check of the same name in ``checks.py`` and one
-line per column in ``columns.py``; mypy and the constructor both report a hole.
+A new operation is a Protocol and a field here, a check of the same name in ``checks.py`` and a
+function of the same name in a module of each column, where ``assembled`` finds it; the constructor
+reports a hole.
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, fields, replace
@@ -97,22 +99,13 @@ class Loss(Protocol):
     ) -> None: ...
 
 
-class UpdateSgd(Protocol):
+class Update(Protocol):
+    """One step of the optimiser ``name``; ``moments`` are those of ``conventions.MOMENTS``"""
+
     def __call__(
-        self, w: Array, grad: Array, hyper: Array, n_decayed: int, guard: Array
-    ) -> None: ...
-
-
-class UpdateWithVelocity(Protocol):
-    def __call__(
-        self, w: Array, grad: Array, v: Array, hyper: Array, n_decayed: int, guard: Array
-    ) -> None: ...
-
-
-class UpdateWithMoments(Protocol):
-    def __call__(
-        self, w: Array, grad: Array, m: Array, v: Array, hyper: Array, n_decayed: int, guard: Array
-    ) -> None: ...
+        self, name: str, w: Array, grad: Array, moments: tuple[Array, ...], hyper: Array,
+        n_decayed: int, guard: Array,
+    ) -> None: ...  # fmt: skip
 
 
 class ClipByNorm(Protocol):
@@ -158,9 +151,10 @@ class StepPlan:
     optimizer: str
     clip_norm: float | None
     values: Array  # all weights, layer by layer, then all biases
-    moments: tuple[Array, ...]  # of the optimiser, in the order of its arguments
+    moments: tuple[Array, ...]  # as in ``update``
     n_weights: int
     capacity: int  # the largest batch
+    plain: bool = True  # nothing is done between layers or to gradients but clipping
 
 
 class Step(Protocol):
@@ -173,10 +167,12 @@ class Step(Protocol):
 
 
 class MakeStep(Protocol):
-    def __call__(self, plan: StepPlan) -> Step: ...
+    """None where the column's step lacks something of the plan."""
+
+    def __call__(self, plan: StepPlan) -> Step | None: ...
 
 
-class Record(Protocol):
+class RecordLaunches(Protocol):
     """Notes the launches that ``work`` makes, without running them. Calling the result runs them in
     their order, on what then lies in the same arrays. ``work`` must have been run before."""
 
@@ -204,7 +200,7 @@ class Recorder:
     """How a device replays a training step: recorded once, and its place in the epoch is kept in
     device memory, so that the host sends nothing but the word to go on."""
 
-    record: Record
+    record: RecordLaunches
     # in a recording dw and db are there after the next join, not before: they are made beside dx
     join: Callable[[], None]
     begin_step: BeginStep
@@ -219,7 +215,11 @@ class LimitThreads(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Backend:
-    """One column of the grid. Shapes and dtypes of every argument stand in ``checks.py``."""
+    """One column of the grid. Shapes and dtypes of every argument stand in ``checks.py``.
+
+    Operations check their arguments. Where a step runs again and again on the same arrays, its
+    first run does, and the others may call the operations of ``unchecked``.
+    """
 
     name: str
     host: bool  # its arrays are NumPy arrays: data need not be copied to be gathered
@@ -238,11 +238,7 @@ class Backend:
     activation_forward: ActivationForward
     activation_backward: ActivationBackward
     loss: Loss
-    sgd: UpdateSgd
-    momentum: UpdateWithVelocity
-    nesterov: UpdateWithVelocity
-    adam: UpdateWithMoments
-    adamw: UpdateWithMoments
+    update: Update
     clip_by_norm: ClipByNorm
     # random numbers
     random_bits: RandomBits
@@ -257,6 +253,13 @@ class Backend:
     recorder: Recorder | None = None
     limit_threads: LimitThreads | None = None
 
+    @property
+    def unchecked(self) -> Backend:
+        """The same column, its operations without the checks that ``checked`` put before them."""
+        names = [field.name for field in fields(self) if field.name not in UNCHECKED]
+        ops: dict[str, Any] = {name: inspect.unwrap(getattr(self, name)) for name in names}
+        return replace(self, **ops)
+
 
 P = ParamSpec("P")
 
@@ -265,6 +268,21 @@ UNCHECKED = (
     "name", "host", "empty", "to_device", "to_host", "synchronize", "make_step", "recorder",
     "limit_threads",
 )  # fmt: skip
+
+
+def assembled(name: str, host: bool, *places: object, **own: Any) -> Backend:
+    """The column whose operations are found by their names in ``places``, modules or launchers.
+
+    ``own``: fields that stand nowhere under their own name. Raises TypeError, with their names,
+    for operations that stand in no place.
+    """
+    found = {
+        field.name: getattr(place, field.name)
+        for field in fields(Backend)
+        for place in places
+        if hasattr(place, field.name)
+    }
+    return Backend(**{**found, **own, "name": name, "host": host})
 
 
 def checked(column: Backend, kind: type) -> Backend:

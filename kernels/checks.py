@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .conventions import ACTIVATIONS, HYPER, LOSSES, NEEDS_INPUT
+from .conventions import ACTIVATIONS, HYPER, LOSSES, MOMENTS, NEEDS_INPUT, OPTIMIZERS
 
 Array = Any
 
@@ -145,42 +145,21 @@ def loss(
     _name("loss", name, LOSSES)
 
 
-def sgd(kind: type, w: Array, grad: Array, hyper: Array, n_decayed: int, guard: Array) -> None:
-    _update(kind, w, grad, {}, hyper, n_decayed, guard)
-
-
-def momentum(
-    kind: type, w: Array, grad: Array, v: Array, hyper: Array, n_decayed: int, guard: Array
-) -> None:
-    _update(kind, w, grad, {"v": v}, hyper, n_decayed, guard)
-
-
-nesterov = momentum
-
-
-def adam(
-    kind: type,
-    w: Array,
-    grad: Array,
-    m: Array,
-    v: Array,
-    hyper: Array,
-    n_decayed: int,
-    guard: Array,
-) -> None:
-    _update(kind, w, grad, {"m": m, "v": v}, hyper, n_decayed, guard)
-
-
-adamw = adam
-
-
-def _update(
-    kind: type, w: Array, grad: Array, moments: dict[str, Array], hyper: Array, n_decayed: int,
-    guard: Array,
+def update(
+    kind: type, name: str, w: Array, grad: Array, moments: tuple[Array, ...], hyper: Array,
+    n_decayed: int, guard: Array,
 ) -> None:  # fmt: skip
+    _name("optimizer", name, OPTIMIZERS)
     dtype = _floating("w", w, 1)
-    for name, value in {"w": w, "grad": grad, **moments}.items():
-        array(kind, name, value, w.shape, dtype)
+    array(kind, "w", w, w.shape, dtype)
+    array(kind, "grad", grad, w.shape, dtype)
+    if len(moments) != len(MOMENTS[name]):
+        raise ValueError(
+            f"moments must be the arrays ({', '.join(MOMENTS[name])}) of optimizer {name!r}, "
+            f"got {len(moments)} arrays"
+        )
+    for moment, value in zip(MOMENTS[name], moments, strict=True):
+        array(kind, moment, value, w.shape, dtype)
     array(kind, "hyper", hyper, (len(HYPER),), "float64")
     array(kind, "guard", guard, (2,), "float64")
     if not 0 <= n_decayed <= w.size:

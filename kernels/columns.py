@@ -1,19 +1,20 @@
 """The columns of the grid, and which of them work here.
 
 A loader imports its column's modules only when it is asked for: ``import tinyae`` needs NumPy
-alone. A new column is a loader and an entry in ``_LOADERS``.
+alone. The operations are found in these by their names. A new column is a loader and an entry in
+``_LOADERS``.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 
 import numpy as np
 
-from .backend import Backend, Recorder, checked
+from .backend import Backend, Recorder, assembled, checked
 from .conventions import MATMULS
 from .cuda.plan import Plan, Problem
 from .cuda.runner import Runner
@@ -22,35 +23,8 @@ from .cuda.runner import Runner
 def _numpy() -> Backend:
     from .reference import activation, dense, gather, loss, memory, random, update
 
-    column = Backend(
-        name="numpy",
-        host=True,
-        empty=memory.empty,
-        to_device=memory.to_device,
-        to_host=memory.to_host,
-        write=memory.write,
-        synchronize=memory.synchronize,
-        gather=gather.gather,
-        dense_forward=dense.dense_forward,
-        dense_backward_input=dense.dense_backward_input,
-        dense_backward_weights=dense.dense_backward_weights,
-        activation_forward=activation.activation_forward,
-        activation_backward=activation.activation_backward,
-        loss=loss.loss,
-        sgd=update.sgd,
-        momentum=update.momentum,
-        nesterov=update.nesterov,
-        adam=update.adam,
-        adamw=update.adamw,
-        clip_by_norm=update.clip_by_norm,
-        random_bits=random.random_bits,
-        random_uniform=random.random_uniform,
-        random_normal=random.random_normal,
-        add_normal=random.add_normal,
-        random_bernoulli=random.random_bernoulli,
-        random_permutation=random.random_permutation,
-    )
-    return checked(column, np.ndarray)
+    modules = (activation, dense, gather, loss, memory, random, update)
+    return checked(assembled("numpy", True, *modules), np.ndarray)
 
 
 def _numba() -> Backend:
@@ -69,37 +43,9 @@ def _numba() -> Backend:
             "called from two Python threads: install libgomp (Debian: apt install libgomp1), or "
             "pip install tbb",
         )
-    column = Backend(
-        name="numba",
-        host=True,
-        empty=memory.empty,
-        to_device=memory.to_device,
-        to_host=memory.to_host,
-        write=memory.write,
-        synchronize=memory.synchronize,
-        gather=gather.gather,
-        dense_forward=dense.dense_forward,
-        dense_backward_input=dense.dense_backward_input,
-        dense_backward_weights=dense.dense_backward_weights,
-        activation_forward=activation.activation_forward,
-        activation_backward=activation.activation_backward,
-        loss=loss.loss,
-        sgd=update.sgd,
-        momentum=update.momentum,
-        nesterov=update.nesterov,
-        adam=update.adam,
-        adamw=update.adamw,
-        clip_by_norm=update.clip_by_norm,
-        random_bits=random.random_bits,
-        random_uniform=random.random_uniform,
-        random_normal=random.random_normal,
-        add_normal=random.add_normal,
-        random_bernoulli=random.random_bernoulli,
-        random_permutation=random.random_permutation,
-        make_step=step.NumbaStep,
-        limit_threads=threads.limited,
-    )
-    return checked(column, np.ndarray)
+    modules = (activation, dense, gather, loss, memory, random, update)
+    beyond = {"make_step": step.make_step, "limit_threads": threads.limited}
+    return checked(assembled("numba", True, *modules, **beyond), np.ndarray)
 
 
 def _cupy(matmul: str = "fp32") -> Backend:
@@ -108,32 +54,13 @@ def _cupy(matmul: str = "fp32") -> Backend:
 
     if missing_gpu():
         raise BackendUnavailable("cupy", missing_gpu())
-    try:
+    with _what_fails("cupy", "CuPy", "cuda"):
         from .cuda import measured_plans, memory
         from .cuda.device import DeviceRunner
 
         runner = DeviceRunner()
-        column = replace(
-            cuda_c(runner, matmul, measured_plans.load(runner.device_name)),
-            host=False,
-            empty=memory.empty,
-            to_device=memory.to_device,
-            to_host=memory.to_host,
-            write=memory.write,
-            synchronize=memory.synchronize,
-        )
+        column = cuda_c(runner, matmul, measured_plans.load(runner.device_name), memory)
         _expect_an_answer(column)
-    except ImportError as error:
-        raise BackendUnavailable(
-            "cupy",
-            f'CuPy does not load ({_last_line(error)}): pip install "tinyae[cuda13]", or [cuda12] '
-            "where the driver is older than CUDA 13",
-        ) from error
-    except Exception as error:  # CuPy's, the driver's and NVRTC's have no common base
-        raise BackendUnavailable(
-            "cupy",
-            f"the GPU does not answer ({_last_line(error)}): 'tinyae doctor' tells more",
-        ) from error
     if matmul != "fp32" and runner.compute_capability < 80:
         raise BackendUnavailable(
             "cupy",
@@ -141,6 +68,78 @@ def _cupy(matmul: str = "fp32") -> Backend:
             f"GPU has {runner.compute_capability / 10}: use matmul='fp32'",
         )
     return checked(column, DeviceRunner.array_type)
+
+
+def _cuda_host(matmul: str = "fp32") -> Backend:
+    """The same CUDA C executed on the CPU: to test, debug and learn; never fast."""
+    from .cuda_host.host import CompilerMissing, HostRunner
+
+    try:
+        return checked(cuda_c(HostRunner(), matmul), np.ndarray)
+    except CompilerMissing as error:
+        raise BackendUnavailable("cuda-host", str(error)) from error
+
+
+def cuda_c(
+    runner: Runner, matmul: str = "fp32", plans: Mapping[Problem, Plan] | None = None,
+    memory: object | None = None,
+) -> Backend:  # fmt: skip
+    """The CUDA C column on a runner; its arrays lie in host memory, or in that of the module."""
+    from .cuda import activation, cursor, dense, gather, loss, random, update
+    from .reference import memory as host_memory
+
+    launchers = (
+        activation.ActivationKernels(runner),
+        dense.DenseKernels(runner, matmul=matmul, plans=plans),
+        gather.GatherKernels(runner),
+        loss.LossKernels(runner),
+        random.RandomKernels(runner),
+        update.UpdateKernels(runner),
+    )
+    place = cursor.CursorKernels(runner)
+    recorder = Recorder(record=runner.record, join=runner.join, begin_step=place.begin_step,
+                        end_step=place.end_step)  # fmt: skip
+    on_host = memory is None
+    return assembled(runner.name, on_host, *launchers, memory or host_memory, recorder=recorder)
+
+
+def _numba_cuda() -> Backend:
+    """CUDA kernels written in Python, on the GPU or, where Numba is told so, in its simulator."""
+    from .cuda.driver import missing_gpu
+
+    simulated = os.environ.get("NUMBA_ENABLE_CUDASIM", "0") not in ("", "0")
+    if missing_gpu() and not simulated:
+        raise BackendUnavailable("numba-cuda", missing_gpu())
+    with _what_fails("numba-cuda", "numba-cuda", "numba-cuda"):
+        from .cuda_python import activation, dense, gather, loss, memory, random, target, update
+
+        places = (activation, dense.DenseKernels(), gather, loss, memory, random, update)
+        column = assembled("numba-cuda", False, *places)
+        _expect_an_answer(column)
+    if target.SIMULATED:
+        print(
+            "tinyae: numba-cuda runs in Numba's simulator (NUMBA_ENABLE_CUDASIM is set): for tests "
+            "and debugging, never fast",
+            file=sys.stderr,
+        )
+    return checked(column, target.CudaArray)
+
+
+@contextmanager
+def _what_fails(name: str, package: str, extra: str) -> Iterator[None]:
+    """While a GPU's column is loaded: what is missing, and the remedy."""
+    try:
+        yield
+    except ImportError as error:
+        raise BackendUnavailable(
+            name,
+            f'{package} does not load ({_last_line(error)}): pip install "tinyae[{extra}13]", or '
+            f"[{extra}12] where the driver is older than CUDA 13",
+        ) from error
+    except Exception as error:  # CuPy's, Numba's, the driver's and NVRTC's have no common base
+        raise BackendUnavailable(
+            name, f"the GPU does not answer ({_last_line(error)}): 'tinyae doctor' tells more"
+        ) from error
 
 
 def _expect_an_answer(column: Backend) -> None:
@@ -158,133 +157,10 @@ def _last_line(error: BaseException) -> str:
     return lines[-1] if lines else type(error).__name__
 
 
-def _cuda_host(matmul: str = "fp32") -> Backend:
-    """The same CUDA C executed on the CPU: to test, debug and learn; never fast."""
-    from .cuda_host.host import CompilerMissing, HostRunner
-
-    try:
-        return checked(cuda_c(HostRunner(), matmul), np.ndarray)
-    except CompilerMissing as error:
-        raise BackendUnavailable("cuda-host", str(error)) from error
-
-
-def cuda_c(
-    runner: Runner, matmul: str = "fp32", plans: Mapping[Problem, Plan] | None = None
-) -> Backend:
-    """The CUDA C column on a runner, its arrays in host memory."""
-    from .cuda.activation import ActivationKernels
-    from .cuda.cursor import CursorKernels
-    from .cuda.dense import DenseKernels
-    from .cuda.gather import GatherKernels
-    from .cuda.loss import LossKernels
-    from .cuda.random import RandomKernels
-    from .cuda.update import UpdateKernels
-    from .reference import memory
-
-    dense = DenseKernels(runner, matmul=matmul, plans=plans)
-    activation = ActivationKernels(runner)
-    update, random = UpdateKernels(runner), RandomKernels(runner)
-    cursor = CursorKernels(runner)
-    return Backend(
-        name=runner.name,
-        host=True,
-        empty=memory.empty,
-        to_device=memory.to_device,
-        to_host=memory.to_host,
-        write=memory.write,
-        synchronize=memory.synchronize,
-        gather=GatherKernels(runner).gather,
-        dense_forward=dense.dense_forward,
-        dense_backward_input=dense.dense_backward_input,
-        dense_backward_weights=dense.dense_backward_weights,
-        activation_forward=activation.activation_forward,
-        activation_backward=activation.activation_backward,
-        loss=LossKernels(runner).loss,
-        sgd=update.sgd,
-        momentum=update.momentum,
-        nesterov=update.nesterov,
-        adam=update.adam,
-        adamw=update.adamw,
-        clip_by_norm=update.clip_by_norm,
-        random_bits=random.random_bits,
-        random_uniform=random.random_uniform,
-        random_normal=random.random_normal,
-        add_normal=random.add_normal,
-        random_bernoulli=random.random_bernoulli,
-        random_permutation=random.random_permutation,
-        recorder=Recorder(
-            record=runner.record,
-            join=runner.join,
-            begin_step=cursor.begin_step,
-            end_step=cursor.end_step,
-        ),
-    )
-
-
-def _numba_cuda() -> Backend:
-    """CUDA kernels written in Python, on the GPU or, where Numba is told so, in its simulator."""
-    from .cuda.driver import missing_gpu
-
-    simulated = os.environ.get("NUMBA_ENABLE_CUDASIM", "0") not in ("", "0")
-    if missing_gpu() and not simulated:
-        raise BackendUnavailable("numba-cuda", missing_gpu())
-    try:
-        from .cuda_python import activation, dense, gather, loss, memory, random, target, update
-    except ImportError as error:
-        raise BackendUnavailable(
-            "numba-cuda",
-            f'numba-cuda does not load ({_last_line(error)}): pip install "tinyae[numba-cuda13]", '
-            "or [numba-cuda12] where the driver is older than CUDA 13",
-        ) from error
-    products = dense.DenseKernels()
-    column = Backend(
-        name="numba-cuda",
-        host=False,
-        empty=memory.empty,
-        to_device=memory.to_device,
-        to_host=memory.to_host,
-        write=memory.write,
-        synchronize=memory.synchronize,
-        gather=gather.gather,
-        dense_forward=products.dense_forward,
-        dense_backward_input=products.dense_backward_input,
-        dense_backward_weights=products.dense_backward_weights,
-        activation_forward=activation.activation_forward,
-        activation_backward=activation.activation_backward,
-        loss=loss.loss,
-        sgd=update.sgd,
-        momentum=update.momentum,
-        nesterov=update.nesterov,
-        adam=update.adam,
-        adamw=update.adamw,
-        clip_by_norm=update.clip_by_norm,
-        random_bits=random.random_bits,
-        random_uniform=random.random_uniform,
-        random_normal=random.random_normal,
-        add_normal=random.add_normal,
-        random_bernoulli=random.random_bernoulli,
-        random_permutation=random.random_permutation,
-    )
-    try:
-        _expect_an_answer(column)
-    except Exception as error:  # Numba's, the driver's and the linker's have no common base
-        raise BackendUnavailable(
-            "numba-cuda",
-            f"the GPU does not answer ({_last_line(error)}): 'tinyae doctor' tells more",
-        ) from error
-    if target.SIMULATED:
-        print(
-            "tinyae: numba-cuda runs in Numba's simulator (NUMBA_ENABLE_CUDASIM is set): for tests "
-            "and debugging, never fast",
-            file=sys.stderr,
-        )
-    return checked(column, target.CudaArray)
-
-
 # Name -> loader, the fastest first: "auto" takes the first that loads, and numpy always does: what
 # stands behind it runs only where it is asked for. A loader raises BackendUnavailable, with the
 # remedy, where its column cannot run on this machine.
-_LOADERS: dict[str, Callable[[], Backend]] = {
+_LOADERS: dict[str, Callable[..., Backend]] = {
     "cupy": _cupy,
     "numba": _numba,
     "numpy": _numpy,
@@ -292,7 +168,7 @@ _LOADERS: dict[str, Callable[[], Backend]] = {
     "cuda-host": _cuda_host,
 }
 # Those that can multiply on tensor cores; cuda-host works out what these would.
-_ON_TENSOR_CORES: dict[str, Callable[[str], Backend]] = {"cupy": _cupy, "cuda-host": _cuda_host}
+_ON_TENSOR_CORES = ("cupy", "cuda-host")
 
 _loaded: dict[str, Backend] = {}  # by name, and by matmul where that is not "fp32"
 
@@ -314,8 +190,7 @@ def get_backend(name: str = "auto", matmul: str = "fp32") -> Backend:
     if matmul not in MATMULS:
         raise ValueError(f"matmul must be one of {', '.join(map(repr, MATMULS))}, got {matmul!r}")
     if name == "auto":
-        found = next(filter(None, map(_load_if_possible, _LOADERS)))
-        return found if matmul == "fp32" else get_backend(found.name, matmul)
+        name = next(name for name in _LOADERS if not _what_is_missing(name))
     if name not in _LOADERS:
         raise ValueError(
             f"backend must be 'auto' or one of {', '.join(map(repr, _LOADERS))}, got {name!r}"
@@ -325,31 +200,26 @@ def get_backend(name: str = "auto", matmul: str = "fp32") -> Backend:
             f"matmul={matmul!r} is for tensor cores, backend='cupy', and this is {name!r}: use "
             "matmul='fp32'"
         )
-    key = name if matmul == "fp32" else f"{name} {matmul}"
+    how = () if matmul == "fp32" else (matmul,)
+    key = " ".join((name, *how))
     if key not in _loaded:
-        _loaded[key] = _LOADERS[name]() if matmul == "fp32" else _ON_TENSOR_CORES[name](matmul)
+        _loaded[key] = _LOADERS[name](*how)
     return _loaded[key]
 
 
 def backend_report() -> dict[str, str]:
     """Every backend, in the order in which auto tries them: "" where it works, else the remedy."""
-    report = {}
-    for name in _LOADERS:
-        try:
-            get_backend(name)
-            report[name] = ""
-        except BackendUnavailable as error:
-            report[name] = error.reason
-    return report
+    return {name: _what_is_missing(name) for name in _LOADERS}
 
 
 def available_backends() -> list[str]:
     """The names of the backends that work here, in the order in which auto tries them."""
-    return [name for name in _LOADERS if _load_if_possible(name)]
+    return [name for name in _LOADERS if not _what_is_missing(name)]
 
 
-def _load_if_possible(name: str) -> Backend | None:
+def _what_is_missing(name: str) -> str:
     try:
-        return get_backend(name)
-    except BackendUnavailable:
-        return None
+        get_backend(name)
+    except BackendUnavailable as error:
+        return error.reason
+    return ""

@@ -1,11 +1,34 @@
 """Names and numbers that every column shares."""
 
-ACTIVATIONS = (
-    "identity", "relu", "leaky_relu", "elu", "sigmoid", "tanh", "softplus", "silu", "gelu",
-)  # fmt: skip
+from __future__ import annotations
 
-# Activations whose derivative cannot be had from their output: backward takes their input.
-NEEDS_INPUT = ("silu", "gelu")
+from math import inf
+from typing import NamedTuple
+
+
+class ActivationFacts(NamedTuple):
+    """What the rest of tinyae has to know of an activation; its formula stands in the columns."""
+
+    low: float = -inf  # the least and the largest output
+    high: float = inf
+    initializer: str = "glorot"  # that "auto" takes for a layer with this activation
+    needs_input: bool = False  # the derivative cannot be had from the output
+    kinked: bool = False  # at 0, in the function or in its derivative
+
+
+ACTIVATION_FACTS = {
+    "identity": ActivationFacts(),
+    "relu": ActivationFacts(low=0, initializer="he", kinked=True),
+    "leaky_relu": ActivationFacts(initializer="he", kinked=True),
+    "elu": ActivationFacts(low=-1, initializer="he", kinked=True),
+    "sigmoid": ActivationFacts(low=0, high=1),
+    "tanh": ActivationFacts(low=-1, high=1),
+    "softplus": ActivationFacts(low=0, initializer="he"),
+    "silu": ActivationFacts(low=-0.27846454276107374, initializer="he", needs_input=True),
+    "gelu": ActivationFacts(low=-0.17004075057125403, initializer="he", needs_input=True),
+}
+ACTIVATIONS = tuple(ACTIVATION_FACTS)
+NEEDS_INPUT = tuple(name for name, facts in ACTIVATION_FACTS.items() if facts.needs_input)
 
 LEAKY_SLOPE = 0.01
 GELU_SCALE = 0.7978845608028654  # sqrt(2 / pi)
@@ -20,12 +43,31 @@ HUBER_DELTA = 1.0
 # does not.
 MATMULS = ("fp32", "3xtf32", "tf32")
 
-# The layout of the optimisers' float64 array of numbers for one step.
-HYPER = (
-    "learning_rate", "weight_decay", "momentum", "beta1", "beta2", "eps",
-    "correction1",  # 1 - beta1^t, t = 1 at the first update
-    "correction2",  # 1 - beta2^t
-)  # fmt: skip
+# The optimisers, and the moments that each keeps: arrays like that of the parameters, 0 at first.
+MOMENTS: dict[str, tuple[str, ...]] = {
+    "sgd": (),
+    "momentum": ("v",),
+    "nesterov": ("v",),
+    "adam": ("m", "v"),
+    "adamw": ("m", "v"),
+}
+OPTIMIZERS = tuple(MOMENTS)
+
+
+class Hyper(NamedTuple):
+    """The optimisers' numbers for one step; a float64 array in this order takes them to kernels."""
+
+    learning_rate: float
+    weight_decay: float
+    momentum: float
+    beta1: float
+    beta2: float
+    eps: float
+    correction1: float  # 1 - beta1^t, t = 1 at the first update
+    correction2: float  # 1 - beta2^t
+
+
+HYPER = Hyper._fields
 
 # What data may be made of: gather turns them into the net's dtype.
 DATA = (

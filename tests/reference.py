@@ -13,12 +13,13 @@ allowed where results may be flushed to zero.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
 from tinyae.kernels.backend import Backend
+from tinyae.kernels.conventions import MOMENTS
 
 Array = np.ndarray[Any, Any]
 
@@ -50,6 +51,20 @@ def poisoned(shape: tuple[int, ...], dtype: str) -> Array:
     return np.full(shape, fill, dtype)
 
 
+def operation(owner: Any, op: str) -> Callable[..., None]:
+    """The operation of a column or launcher; an optimiser's name is ``update`` with that name and
+    its moments as arguments of their own."""
+    if op not in MOMENTS:
+        function: Callable[..., None] = getattr(owner, op)
+        return function
+
+    def update(**named: Any) -> None:
+        moments = tuple(named.pop(moment) for moment in MOMENTS[op])
+        owner.update(name=op, moments=moments, **named)
+
+    return update
+
+
 def call(
     backend: Backend, op: str, outputs: tuple[str, ...], **arguments: Any
 ) -> tuple[Array, ...]:
@@ -61,7 +76,7 @@ def call(
         name: backend.to_device(value) if isinstance(value, np.ndarray) else value
         for name, value in arguments.items()
     }
-    getattr(backend, op)(**moved)
+    operation(backend, op)(**moved)
     for name, value in arguments.items():
         if isinstance(value, np.ndarray) and name not in outputs:
             after = backend.to_host(moved[name])

@@ -17,12 +17,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import checks
-from .kernels.conventions import ACTIVATIONS, LOSSES, MATMULS
+from .kernels.conventions import ACTIVATIONS, LOSSES, MATMULS, OPTIMIZERS
 from .net.initializers import INITIALIZERS
 from .net.losses import resolve
-from .train.curriculum import MOST_BLURRED
-from .train.optimizers import MOMENTS
 from .train.schedules import SCHEDULES
+from .train.target_blur import MOST_BLURRED
 
 DTYPES = ("float32", "float64")
 
@@ -156,7 +155,7 @@ TABLE = (
              "and averaged over samples; auto: bce for a sigmoid output, else mse"),
     Argument("initializer", _choice("auto", *INITIALIZERS), "auto", ", ".join(INITIALIZERS)
              + "; auto: he before rectifiers, else glorot"),
-    Argument("optimizer", _choice(*MOMENTS), "adam", ", ".join(MOMENTS)),
+    Argument("optimizer", _choice(*OPTIMIZERS), "adam", ", ".join(OPTIMIZERS)),
     Argument("learning_rate", _number(above=0), 1e-3, "the highest one of the schedule"),
     Argument("momentum", _number(least=0, below=1), 0.9, "of momentum and nesterov"),
     Argument("betas", BETAS, (0.9, 0.999), "decay of the two moments of adam and adamw"),

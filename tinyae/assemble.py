@@ -1,70 +1,75 @@
-"""From the arguments of ``Autoencoder`` to the parts that train: network, optimiser, settings."""
+"""From the arguments of ``Autoencoder`` to the parts that train: layers, objective, optimiser."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
 
 from .net.initializers import initial_weights
+from .net.layers import DenseSpec, NoiseSpec, Spec
+from .net.losses import head
 from .net.network import Architecture, Network
-from .train.optimizers import Hyper, Optimizer
+from .train.code_noise import CodeNoise
+from .train.objective import Objective, Term
+from .train.optimizers import Optimizer
+from .train.target_blur import TargetBlur
 from .train.training import Settings
+
+# By the argument that asks for it where it is not 0; made of (params, network, capacity).
+TERMS: dict[str, Callable[[Mapping[str, Any], Network, int], Term]] = {"target_blur": TargetBlur}
 
 
 def architecture(
     params: Mapping[str, Any], n_features: int, output: str, loss: str
 ) -> Architecture:
-    """Layer widths and activations, with "auto" already resolved into ``output`` and ``loss``."""
-    hidden, decoder = tuple(params["hidden"]), params["decoder_hidden"]
-    return Architecture(
-        n_features=n_features,
-        encoder=(*hidden, params["code"]),
-        decoder=hidden[::-1] if decoder is None else tuple(decoder),
-        activation=params["activation"],
-        code_activation=params["code_activation"],
-        output=output,
-        loss=loss,
-    )
+    """All layers, with "auto" already resolved into ``output`` and ``loss``."""
+    hidden, code, decoder = tuple(params["hidden"]), params["code"], params["decoder_hidden"]
+    decoder = hidden[::-1] if decoder is None else tuple(decoder)
+    act, (last, link) = params["activation"], head(output, loss)
+    layers: list[Spec] = [
+        *_dense("encoder", (n_features, *hidden, code), act, params["code_activation"]),
+        NoiseSpec("code_noise"),
+        *_dense("decoder", (code, *decoder, n_features), act, last),
+    ]
+    return Architecture(tuple(layers), len(hidden) + 1, loss, link)
+
+
+def _dense(part: str, widths: Sequence[int], activation: str, last: str) -> list[DenseSpec]:
+    """Layers from each width to the next; ``last`` is the activation of the last one."""
+    activations = [activation] * (len(widths) - 2) + [last]
+    sizes = zip(widths, widths[1:], activations, strict=False)
+    return [DenseSpec(f"{part}.{i}", *size) for i, size in enumerate(sizes)]
 
 
 def initialize(network: Network, initializer: str, seed: int) -> None:
     """Draws the initial weights of all layers; biases are zero."""
     parameters = network.parameters
     values = {name: np.zeros(s, network.dtype) for name, s in parameters.shapes.items()}
-    for i, (name, _, _, activation) in enumerate(network.architecture.layers()):
-        initial_weights(initializer, activation, values[f"{name}.weight"], seed, i)
+    for i, spec in enumerate(network.architecture.dense):
+        initial_weights(initializer, spec.activation, values[f"{spec.name}.weight"], seed, i)
     parameters.set(values)
 
 
 def optimizer(params: Mapping[str, Any], network: Network) -> Optimizer:
-    beta1, beta2 = params["betas"]
-    hyper = Hyper(
-        momentum=params["momentum"],
-        betas=(beta1, beta2),
-        eps=params["eps"],
-        weight_decay=params["weight_decay"],
-        clip_norm=params["clip_norm"],
-    )
-    return Optimizer(params["optimizer"], network.parameters, hyper)
+    names = ("momentum", "betas", "eps", "weight_decay", "clip_norm")
+    given = {name: params[name] for name in names}
+    return Optimizer(network.parameters, params["optimizer"], **given)
 
 
 def settings(params: Mapping[str, Any], seed: int) -> Settings:
-    return Settings(
-        epochs=params["epochs"],
-        batch_size=params["batch_size"],
-        shuffle=params["shuffle"],
-        learning_rate=params["learning_rate"],
-        schedule=params["schedule"],
-        schedule_options=dict(params["schedule_options"] or {}),
-        warmup=params["warmup"],
-        patience=params["patience"],
-        code_noise=noise_range(params["code_noise"]),
-        target_blur=params["target_blur"],
-        image_shape=tuple(params["image_shape"] or ()),
-        seed=seed,
-    )
+    names = [field.name for field in fields(Settings) if field.name != "seed"]
+    return Settings(**{name: params[name] for name in names}, seed=seed)
+
+
+def objective(params: Mapping[str, Any], network: Network, seed: int, capacity: int) -> Objective:
+    """The loss with its noise and terms, for batches of up to ``capacity`` samples."""
+    first, last = noise_range(params["code_noise"])
+    noise = CodeNoise(network, seed, first, last) if first or last else None
+    terms = [make(params, network, capacity) for name, make in TERMS.items() if params[name]]
+    return Objective(network, noise, terms)
 
 
 def noise_range(code_noise: float | Sequence[float]) -> tuple[float, float]:
@@ -77,8 +82,5 @@ def noise_range(code_noise: float | Sequence[float]) -> tuple[float, float]:
 
 def expected_arrays(plan: Architecture, dtype: str) -> dict[str, tuple[tuple[int, ...], str]]:
     """Shape and dtype of every parameter by name, for a file that should hold them."""
-    expected: dict[str, tuple[tuple[int, ...], str]] = {}
-    for name, n_in, n_out, _ in plan.layers():
-        expected[f"{name}.weight"] = ((n_in, n_out), dtype)
-        expected[f"{name}.bias"] = ((n_out,), dtype)
-    return expected
+    shapes = [shape for spec in plan.layers for shape in spec.shapes().items()]
+    return {name: (shape, dtype) for name, shape in shapes}

@@ -14,19 +14,19 @@ from . import arguments, assemble
 from .checks import integer
 from .data.rows import Rows, as_rows, value_range
 from .inference import run, squared_errors
-from .kernels.backend import Array
 from .kernels.columns import get_backend
 from .model_file import as_json, load_model, plain_state, restore_state, save_model
 from .net import losses
-from .net.network import Network, Workspace
-from .net.noise import CodeNoise
+from .net.network import Network
 from .sklearn_api import EstimatorMixin
 from .train.batches import Feeder, split
 from .train.checkpoint import checkpoint_seed, restore_checkpoint, save_checkpoint
 from .train.divergence import DivergenceError, diagnose
+from .train.objective import Objective
 from .train.optimizers import Optimizer
 from .train.progress import Callback, print_epochs
 from .train.training import Training
+from .train.work import Work
 
 
 class NotFittedError(ValueError, AttributeError):
@@ -137,14 +137,16 @@ class Autoencoder(EstimatorMixin):
             self._expect_width(rows, self.n_features_in_, "X")
             self._settle(low, high)
             self._optimizer = assemble.optimizer(self.get_params(), self._network)
+            self._minibatch = None
         else:
             self._make(rows.shape[1], low, high, seed)
         losses.warn_if_out_of_reach(self.output_, low, high)
 
-        settings = assemble.settings(self.get_params(), seed)
-        training = Training(self._network, self._optimizer, settings, rows, held_out)
+        params = self.get_params()
+        work = self._work(params, seed, min(self.batch_size, len(rows)), fused=True)
+        training = Training(work, assemble.settings(params, seed), rows, held_out)
         described = as_json(
-            {**self.get_params(), "output": self.output_, "loss": self.loss_name_,
+            {**params, "output": self.output_, "loss": self.loss_name_,
              "random_state": seed, "verbose": None, "threads": None, "backend": self.backend_}
         )  # fmt: skip
         if resume and checkpoint is not None:
@@ -180,21 +182,20 @@ class Autoencoder(EstimatorMixin):
         self._expect_width(rows, self.n_features_in_, "X")
         self._settle(low, high)
         network, backend, n = self._network, self._network.backend, len(rows)
-        first, _ = assemble.noise_range(self._built_params["code_noise"])
-        noise = CodeNoise(backend, self.seed_, first, first) if first else None
-        if noise is not None:
-            noise.prepare(self._optimizer.updates, 0.0)
-        if self._minibatch is None or self._minibatch.capacity < n:
-            self._minibatch = network.workspace(n, training=True, code_noise=noise is not None)
-            self._minibatch_totals = backend.to_device(np.zeros(2))
-        x, records = self._minibatch.input[:n], self._minibatch.records(n)
-        Feeder(backend, rows, n, network.dtype).fill(np.arange(n), x)
+        if self._minibatch is None or self._minibatch.workspace.capacity < n:
+            first, _ = assemble.noise_range(self._built_params["code_noise"])
+            params = {**self._built_params, "code_noise": first, "target_blur": 0.0}
+            self._minibatch = self._work(params, self.seed_, n)
+        work, workspace = self._minibatch, self._minibatch.workspace
         with np.errstate(all="ignore"), self._limited_threads():
-            network.loss_and_gradient(x, x, records, self._minibatch_totals, noise)
-            self._optimizer.update(self.learning_rate, guard=self._minibatch_totals)
-            loss = float(backend.to_host(self._minibatch_totals)[0]) / n
+            if work.objective.noise is not None:
+                work.objective.noise.prepare(self._optimizer.updates, 0.0)
+            numbers = self._optimizer.next_numbers(self.learning_rate)
+            feeder = Feeder(backend, rows, n, network.dtype)
+            work.run(feeder, np.arange(n), n, numbers, work.totals)
+            loss = float(backend.to_host(work.totals)[0]) / n
             if not np.isfinite(loss):
-                where = diagnose(network, x, records)
+                where = diagnose(network, workspace.input[:n], workspace.records(n))
                 step = self._optimizer.updates
                 raise DivergenceError(loss, 1, step, where, self.learning_rate)
         self.loss_ = loss
@@ -265,8 +266,7 @@ class Autoencoder(EstimatorMixin):
 
     _network: Network
     _optimizer: Optimizer
-    _minibatch: Workspace | None
-    _minibatch_totals: Array
+    _minibatch: Work | None  # of ``partial_fit``
 
     def _make(self, n_features: int, low: float, high: float, seed: int) -> None:
         """New network with initial weights, for data in [low, high]."""
@@ -291,6 +291,17 @@ class Autoencoder(EstimatorMixin):
         self.output_, self.loss_name_ = output, loss
         self.seed_ = seed
         self.backend_ = backend.name
+
+    def _work(
+        self, params: Mapping[str, Any], seed: int, capacity: int, fused: bool = False
+    ) -> Work:
+        """What a step on up to ``capacity`` samples does."""
+        objective = self._objective(params, seed, capacity)
+        return Work(objective, self._optimizer, capacity, fused)
+
+    def _objective(self, params: Mapping[str, Any], seed: int, capacity: int) -> Objective:
+        """What is minimised: here a family of models adds its terms."""
+        return assemble.objective(params, self._network, seed, capacity)
 
     def _settle(self, low: float, high: float) -> None:
         """After ``initialize``: the first data decide what "auto" means, with the same weights."""

@@ -11,18 +11,16 @@ from numpy.typing import ArrayLike, NDArray
 
 from .estimator import Autoencoder
 from .kernels.columns import get_backend
-from .kernels.conventions import ACTIVATIONS, HUBER_DELTA, LOSSES
+from .kernels.conventions import ACTIVATION_FACTS, ACTIVATIONS, HUBER_DELTA, LOSSES
 from .kernels.reference.random import random_normal, random_uniform
 from .net import streams
-from .net.network import Network
+from .net.network import Network, Workspace
+from .train.objective import Objective
 
 # The stencil (f(-2h) - 8 f(-h) + 8 f(h) - f(2h)) / 12 h errs by h^4 f'''''/30 and by about
 # eps f / h from rounding (Abramowitz and Stegun 25.3.6): in float64 h = 1e-3 balances the two.
 STENCIL = ((-2, 1 / 12), (-1, -8 / 12), (1, 8 / 12), (2, -1 / 12))
 STEP = 1e-3
-
-# Activations whose derivative, or its derivative, jumps at zero: a stencil must not straddle it.
-KINKED = ("relu", "leaky_relu", "elu")
 
 
 @dataclass(frozen=True)
@@ -75,22 +73,25 @@ class _Loss:
     def __init__(self, network: Network, x: NDArray[np.float64]) -> None:
         backend = network.backend
         self.network, self.n = network, len(x)
+        self.objective = Objective(network)
         self.host_x, self.x = x, backend.to_device(x)
-        self.records = network.workspace(self.n, training=True).records(self.n)
+        self.records = Workspace(network, self.n, training=True).records(self.n)
         self.totals = backend.to_device(np.zeros(2))
         self.start = backend.to_host(network.parameters.values)
 
     def gradient(self) -> NDArray[np.float64]:
-        self.network.loss_and_gradient(self.x, self.x, self.records, self.totals)
+        self.objective.gradient(self.network.backend, self.x, self.x, self.records, self.totals)
         return self.network.backend.to_host(self.network.parameters.gradients)
 
     def at(self, values: NDArray[np.float64]) -> tuple[float, bytes]:
         """(mean loss, which side of every kink each unit is on)"""
         backend = self.network.backend
         backend.write(values, self.network.parameters.values)
-        self.network.loss(self.x, self.x, self.records, self.totals)
+        self.objective.loss(backend, self.x, self.x, self.records, self.totals)
         sides = [
-            backend.to_host(record.y) > 0 for record in self.records if record.activation in KINKED
+            backend.to_host(record.y) > 0
+            for record in self.records
+            if ACTIVATION_FACTS[record.activation].kinked  # a stencil must not straddle it
         ]
         name = self.network.architecture.loss
         if name in ("l1", "huber"):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from .data.rows import Rows
 from .kernels.backend import Array
 from .net.layers import Record
-from .net.network import Network
+from .net.network import Network, Workspace
 from .train.batches import Feeder
 
 BATCH = 512
@@ -44,7 +44,7 @@ def _batches(network: Network, stretch: Stretch, rows: Rows) -> Any:
     """(first position, input on the backend, result on the host) of each batch."""
     backend, (n, n_in) = network.backend, rows.shape
     capacity = min(BATCH, n)
-    workspace = network.workspace(capacity, training=False)
+    workspace = Workspace(network, capacity)
     feeder = Feeder(backend, rows, capacity, network.dtype)
     inputs = backend.empty((capacity, n_in), network.dtype)
     with np.errstate(all="ignore"):

@@ -68,7 +68,7 @@ def load_model(path: str | os.PathLike[str], kind: type[Model], backend: str, ma
 
 # ---- copies and pickles: plain values and NumPy arrays, nothing of the backend -----------
 
-INSIDE = ("_network", "_optimizer", "_minibatch", "_minibatch_totals")
+INSIDE = ("_network", "_optimizer", "_minibatch")
 
 
 def plain_state(model: Autoencoder) -> dict[str, Any]:

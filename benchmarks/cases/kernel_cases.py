@@ -17,7 +17,7 @@ from benchmarks.cases.random_cases import random
 from benchmarks.cases.reference_updates import updated
 from tests import reference
 from tests.reference import assert_within, eps, poisoned
-from tinyae.kernels.conventions import ACTIVATIONS, HYPER, LOSSES
+from tinyae.kernels.conventions import ACTIVATIONS, HYPER, LOSSES, MOMENTS
 
 EPS = eps(DTYPE)
 
@@ -113,8 +113,6 @@ def check_loss(given: Arguments, result: Arguments) -> None:
 
 # ---- updates
 
-MOMENTS = {"sgd": (), "momentum": ("v",), "nesterov": ("v",), "adam": ("m", "v"),
-           "adamw": ("m", "v")}  # fmt: skip
 UPDATES_DONE = 100
 
 

@@ -14,13 +14,16 @@ from benchmarks.cases.net_cases import check_step
 from benchmarks.contestants.contestants import CONTESTANTS
 from benchmarks.contestants.loaded import Loaded, StepRun
 from benchmarks.timing import Call
+from tests.reference import operation
 from tinyae import Autoencoder, assemble
 from tinyae.data.rows import Rows
-from tinyae.kernels.backend import Record, StepPlan
+from tinyae.kernels.backend import RecordLaunches
 from tinyae.kernels.columns import get_backend
-from tinyae.net.network import Architecture, Network
-from tinyae.train.optimizers import Hyper, Optimizer
+from tinyae.kernels.conventions import MOMENTS
+from tinyae.net.network import Network
+from tinyae.train.objective import Objective
 from tinyae.train.training import Training
+from tinyae.train.work import Work
 
 
 def load(name: str) -> Own:
@@ -62,8 +65,8 @@ class Own(Loaded):
         return captured(self.cuda)
 
     def op(self, name: str) -> Callable[..., Any]:
-        if hasattr(self.backend, name):
-            return getattr(self.backend, name)
+        if name in MOMENTS or hasattr(self.backend, name):
+            return operation(self.backend, name)
         if self.name == "numba":  # a rung of the ladder
             from tinyae.kernels.cpu.ladder import RUNGS
 
@@ -81,68 +84,39 @@ class Own(Loaded):
     # ---- a step
 
     def step(self, net: str, batch: int) -> StepRun:
-        x, network, optimizer = self._made(net, batch, self.backend)
-        totals = self.backend.to_device(np.zeros(2))
-        whole = self._whole(network, optimizer, batch)
-        records = network.workspace(batch, training=True).records(batch) if not whole else []
+        work = self._work(net, batch, self.backend)
+        numbers = work.optimizer.next_numbers
 
         def run() -> None:
-            if whole is not None:
-                whole(x, x, optimizer.next_numbers(nets.LEARNING_RATE), totals)
-            else:
-                network.loss_and_gradient(x, x, records, totals)
-                optimizer.update(nets.LEARNING_RATE, guard=totals)
+            work.step(batch, numbers(nets.LEARNING_RATE), work.totals)
 
-        def work() -> None:
-            network.loss_and_gradient(x, x, records, totals)
-            optimizer.apply(numbers, guard=totals)
+        if self.backend.recorder is not None:
+            first = numbers(nets.LEARNING_RATE)
+            record = self.backend.recorder.record
+            run = replayed(record, lambda: work.step(batch, first, work.totals))
+        return StepRun(run, lambda: self._results(work, batch))
 
-        if self.backend.recorder is not None and whole is None:
-            numbers = optimizer.next_numbers(nets.LEARNING_RATE)
-            run = replayed(self.backend.recorder.record, work)
-        return StepRun(run, lambda: self._results(network, optimizer, totals, batch))
-
-    def _results(
-        self, network: Network, optimizer: Optimizer, totals: Any, batch: int
-    ) -> tuple[float, list[tuple[Any, Any]]]:
-        loss = float(self.backend.to_host(totals)[0]) / batch
-        m = network.parameters.split(self.backend.to_host(optimizer.moments["m"]))
-        names = [layer.name for layer in network.layers]
+    def _results(self, work: Work, batch: int) -> tuple[float, list[tuple[Any, Any]]]:
+        loss = float(self.backend.to_host(work.totals)[0]) / batch
+        m = work.network.parameters.split(self.backend.to_host(work.optimizer.moments["m"]))
+        names = [spec.name for spec in work.network.architecture.dense]
         return loss, [(m[f"{name}.weight"], m[f"{name}.bias"]) for name in names]
 
-    def _whole(self, network: Network, optimizer: Optimizer, batch: int) -> Any:
-        """As ``Training`` makes it."""
-        if self.backend.make_step is None:
-            return None
-        return self.backend.make_step(StepPlan(
-            layers=tuple(layer[1:] for layer in network.architecture.layers()),
-            loss="bce", optimizer="adam", clip_norm=None, values=network.parameters.values,
-            moments=tuple(optimizer.moments.values()), n_weights=network.parameters.n_weights,
-            capacity=batch,
-        ))  # fmt: skip
-
-    def _made(self, net: str, batch: int, backend: Any) -> tuple[Any, Network, Optimizer]:
+    def _work(self, net: str, batch: int, backend: Any) -> Work:
+        """As ``Training`` has it, with the batch to train on in place."""
         *hidden, code = nets.NETS[net]
-        architecture = Architecture(
-            n_features=nets.N_FEATURES, encoder=(*hidden, code), decoder=tuple(hidden[::-1]),
-            activation="relu", code_activation="identity", output="sigmoid", loss="bce",
-        )  # fmt: skip
-        network = Network(backend, architecture, "float32")
-        values = {}
-        for layer, (w, b) in zip(network.layers, nets.weights(net), strict=True):
-            values[f"{layer.name}.weight"], values[f"{layer.name}.bias"] = w, b
-        network.parameters.set(values)
-        hyper = Hyper(momentum=0.9, betas=nets.BETAS, eps=nets.EPS, weight_decay=0.0,
-                      clip_norm=None)  # fmt: skip
-        return (
-            backend.to_device(nets.batch_of(batch)),
-            network,
-            Optimizer("adam", network.parameters, hyper),
-        )
+        params = Autoencoder(hidden=hidden, code=code, betas=nets.BETAS, eps=nets.EPS).get_params()
+        plan = assemble.architecture(params, nets.N_FEATURES, "sigmoid", "bce")
+        network = Network(backend, plan, "float32")
+        network.parameters.set(_first_weights(net, network))
+        work = Work(Objective(network), assemble.optimizer(params, network), batch, fused=True)
+        backend.write(nets.batch_of(batch), work.workspace.input)
+        return work
 
     def part(self, op: str, net: str, batch: int) -> tuple[Call, Call]:
         """The very calls of this operation in a step, on the step's own arrays."""
         calls: list[tuple[Any, ...]] = []
+        op = "update" if op in MOMENTS else op
         original = getattr(self.backend, op)
 
         def recorded(*arguments: Any) -> None:
@@ -150,23 +124,25 @@ class Own(Loaded):
             original(*arguments)
 
         watched = replace(self.backend, make_step=None, **{op: recorded})
-        x, network, optimizer = self._made(net, batch, watched)
-        totals = self.backend.to_device(np.zeros(2))
-        records = network.workspace(batch, training=True).records(batch)
-        network.loss_and_gradient(x, x, records, totals)
-        optimizer.update(nets.LEARNING_RATE, guard=totals)
+        work = self._work(net, batch, watched)
+        work.step(batch, work.optimizer.next_numbers(nets.LEARNING_RATE), work.totals)
 
         def part() -> None:
             for arguments in calls:
                 original(*arguments)
 
-        results = self._results(network, optimizer, totals, batch)
+        results = self._results(work, batch)
         return part, lambda: check_step(net, batch, *results, self.matmul)
 
     # ---- an epoch
 
     def epoch(self, op: str, net: str, batch: int, quick: bool) -> Callable[[], float]:
         return own_epoch(self.name, op, net, nets.pixels(batch, quick), batch, matmul=self.matmul)
+
+
+def _first_weights(net: str, network: Network) -> dict[str, Any]:
+    values = [array for layer in nets.weights(net) for array in layer]
+    return dict(zip(network.parameters.shapes, values, strict=True))
 
 
 def _tuned(matmul: str) -> int:
@@ -178,7 +154,7 @@ def _tuned(matmul: str) -> int:
     return sum(problem.matmul == matmul for problem in plans)
 
 
-def replayed(record: Record, work: Call) -> Call:
+def replayed(record: RecordLaunches, work: Call) -> Call:
     """As ``Training`` does it: once as it is, and from then on as it was recorded."""
     replay: list[Call] = []
 
@@ -204,13 +180,10 @@ def own_epoch(
     ae = Autoencoder(hidden=hidden, code=code, batch_size=batch, schedule="constant", warmup=0.0,
                      learning_rate=nets.LEARNING_RATE, betas=nets.BETAS, epochs=0, random_state=0,
                      dtype=dtype, backend=backend, matmul=matmul, **options).fit(X)  # fmt: skip
-    names = [layer.name for layer in ae._network.layers]
-    values = {}
-    for name, (w, b) in zip(names, nets.weights(net), strict=True):
-        values |= {f"{name}.weight": w, f"{name}.bias": b}
-    ae.set_parameters(values)
-    settings = assemble.settings({**ae.get_params(), "epochs": 1}, seed=0)
-    training = Training(ae._network, ae._optimizer, settings, Rows(X), None)
+    ae.set_parameters(_first_weights(net, ae._network))
+    params = {**ae.get_params(), "epochs": 1}
+    settings = assemble.settings(params, seed=0)
+    training = Training(ae._work(params, 0, batch, fused=True), settings, Rows(X), None)
 
     def epoch() -> float:
         training.settings = dataclasses.replace(settings, epochs=training.state.epoch + 1)

@@ -21,7 +21,7 @@ from numba import prange
 from numpy.typing import NDArray
 
 from ..backend import StepPlan
-from ..conventions import ACTIVATIONS, LOSSES, NEEDS_INPUT
+from ..conventions import ACTIVATIONS, LOSSES, NEEDS_INPUT, OPTIMIZERS
 from . import activation as activations
 from .activation import IDENTITY
 from .compiling import jit
@@ -29,7 +29,7 @@ from .dense import backward_input_part, bias_part, forward_part, weights_part
 from .loss import CHUNK, loss_part
 from .matmul import link, room_size, share
 from .threads import available, launch, threads_for
-from .update import OPTIMIZERS, scale, sum_of_squares, update_part
+from .update import moments_of, scale, sum_of_squares, update_part
 
 Array = NDArray[Any]
 
@@ -44,6 +44,11 @@ PART_OF_DW = 49_152  # numbers of a gradient made at a time: they stay in the se
 SMALL_NET = 600_000  # parameters up to which every thread may have a gradient of its own
 
 
+def make_step(plan: StepPlan) -> NumbaStep | None:
+    """None where more is done than this step knows."""
+    return NumbaStep(plan) if plan.plain else None
+
+
 class NumbaStep:
     """The compiled step with the memory that it needs."""
 
@@ -51,8 +56,7 @@ class NumbaStep:
         self._loss = LOSSES.index(plan.loss)
         self._optimizer = OPTIMIZERS.index(plan.optimizer)
         self._values = values = plan.values
-        m, v = (values[:0], values[:0], *plan.moments)[-2:]
-        self._moments = m, v
+        self._moments = moments_of(values, plan.moments)
         self._n_weights = plan.n_weights
         self._max_norm = math.inf if plan.clip_norm is None else plan.clip_norm
 

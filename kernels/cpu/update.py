@@ -12,48 +12,33 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
+from ..conventions import OPTIMIZERS
 from ..scratch import borrow
 from .compiling import jit
 from .threads import launch, threads_for
 
 Array = NDArray[Any]
 
-OPTIMIZERS = ("sgd", "momentum", "nesterov", "adam", "adamw")
 SGD, MOMENTUM, NESTEROV, ADAM, ADAMW = range(len(OPTIMIZERS))
 COST = 16  # of a parameter, in multiply-adds
 
 
-def sgd(w: Array, grad: Array, hyper: Array, n_decayed: int, guard: Array) -> None:
-    """w -= lr g"""
-    _launch(SGD, w, grad, w[:0], w[:0], hyper, n_decayed, guard)
+def update(
+    name: str, w: Array, grad: Array, moments: tuple[Array, ...], hyper: Array, n_decayed: int,
+    guard: Array,
+) -> None:  # fmt: skip
+    """One step of the optimiser ``name``; the formulas stand in ``_rule``."""
+    m, v = moments_of(w, moments)
+    launch(
+        _update, OPTIMIZERS.index(name), w, grad, m, v, hyper, n_decayed, guard,
+        threads=threads_for(COST * w.size),
+    )  # fmt: skip
 
 
-def momentum(w: Array, grad: Array, v: Array, hyper: Array, n_decayed: int, guard: Array) -> None:
-    """v = mu v + g, w -= lr v (Polyak 1964, as PyTorch writes it)"""
-    _launch(MOMENTUM, w, grad, w[:0], v, hyper, n_decayed, guard)
-
-
-def nesterov(w: Array, grad: Array, v: Array, hyper: Array, n_decayed: int, guard: Array) -> None:
-    """v = mu v + g, w -= lr (g + mu v) (Sutskever et al. 2013, as PyTorch writes it)"""
-    _launch(NESTEROV, w, grad, w[:0], v, hyper, n_decayed, guard)
-
-
-def adam(
-    w: Array, grad: Array, m: Array, v: Array, hyper: Array, n_decayed: int, guard: Array
-) -> None:
-    """m, v = moving means of g and g^2; w -= lr m^ / (sqrt(v^) + eps) (Kingma and Ba 2015)"""
-    _launch(ADAM, w, grad, m, v, hyper, n_decayed, guard)
-
-
-def adamw(
-    w: Array, grad: Array, m: Array, v: Array, hyper: Array, n_decayed: int, guard: Array
-) -> None:
-    """w *= 1 - lr decay, then adam without decay in g (Loshchilov and Hutter 2019)"""
-    _launch(ADAMW, w, grad, m, v, hyper, n_decayed, guard)
-
-
-def _launch(code: int, w: Array, *arguments: Any) -> None:
-    launch(_update, code, w, *arguments, threads=threads_for(COST * w.size))
+def moments_of(w: Array, moments: tuple[Array, ...]) -> tuple[Array, Array]:
+    """(m, v), empty where the optimiser has none."""
+    m, v = (w[:0], w[:0], *moments)[-2:]
+    return m, v
 
 
 @jit(parallel=True)

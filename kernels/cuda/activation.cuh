@@ -1,5 +1,7 @@
 // The activations and their derivatives, one element at a time (see reference/activation.py).
 
+static_assert(ACTIVATION_COUNT == 9, "an activation of conventions.py is missing here");
+
 __device__ inline REAL sigmoid_of(REAL x) {
     REAL e = exp(-fabs(x));  // never overflows
     return (x >= 0 ? (REAL)1 : e) / (1 + e);

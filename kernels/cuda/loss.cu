@@ -6,6 +6,8 @@
 #include "elementwise.cuh"
 #include "reduce.cuh"
 
+static_assert(LOSS_COUNT == 4, "a loss of conventions.py is missing here");
+
 struct Pair {
     REAL output, target;
 };

@@ -35,7 +35,7 @@ def defines(dtype: str) -> str:
     }  # fmt: skip
     for prefix, names in numbered.items():
         lines += [f"#define {prefix}_{name.upper()} {i}" for i, name in enumerate(names)]
-    lines.append(f"#define HYPER_COUNT {len(c.HYPER)}")
+        lines.append(f"#define {prefix}_COUNT {len(names)}")
     for name in ("LEAKY_SLOPE", "GELU_SCALE", "GELU_CUBIC", "HUBER_DELTA"):
         lines.append(f"#define {name} ((REAL){getattr(c, name)!r})")
     for i in (0, 1):

@@ -25,28 +25,12 @@ LEARNING_RATE, WEIGHT_DECAY, MOMENTUM, BETA1, BETA2, EPS, CORRECTION1, CORRECTIO
 )
 
 
-def sgd(w: Array, grad: Array, hyper: Array, n_decayed: int, guard: Array) -> None:
-    launch(sgd_kernel, grid_for(w.size), THREADS, w, grad, hyper, n_decayed, guard)
-
-
-def momentum(w: Array, grad: Array, v: Array, hyper: Array, n_decayed: int, guard: Array) -> None:
-    launch(momentum_kernel, grid_for(w.size), THREADS, w, grad, v, hyper, n_decayed, guard)
-
-
-def nesterov(w: Array, grad: Array, v: Array, hyper: Array, n_decayed: int, guard: Array) -> None:
-    launch(nesterov_kernel, grid_for(w.size), THREADS, w, grad, v, hyper, n_decayed, guard)
-
-
-def adam(
-    w: Array, grad: Array, m: Array, v: Array, hyper: Array, n_decayed: int, guard: Array
-) -> None:
-    launch(adam_kernel, grid_for(w.size), THREADS, w, grad, m, v, hyper, n_decayed, guard)
-
-
-def adamw(
-    w: Array, grad: Array, m: Array, v: Array, hyper: Array, n_decayed: int, guard: Array
-) -> None:
-    launch(adamw_kernel, grid_for(w.size), THREADS, w, grad, m, v, hyper, n_decayed, guard)
+def update(
+    name: str, w: Array, grad: Array, moments: tuple[Array, ...], hyper: Array, n_decayed: int,
+    guard: Array,
+) -> None:  # fmt: skip
+    """One step of the optimiser ``name``"""
+    launch(KERNELS[name], grid_for(w.size), THREADS, w, grad, *moments, hyper, n_decayed, guard)
 
 
 def clip_by_norm(grad: Array, max_norm: float, norm: Array) -> None:
@@ -151,6 +135,15 @@ def adamw_kernel(
     for i in range(cuda.grid(1), w.size, cuda.gridsize(1)):
         shrunk = keep * w[i] if i < n_decayed else w[i]
         w[i] = shrunk - move(grad[i], i, m, v, numbers)
+
+
+KERNELS = {
+    "sgd": sgd_kernel,
+    "momentum": momentum_kernel,
+    "nesterov": nesterov_kernel,
+    "adam": adam_kernel,
+    "adamw": adamw_kernel,
+}
 
 
 # ---- clipping by the norm of the whole gradient: two stages for the norm, one for the scale

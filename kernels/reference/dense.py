@@ -38,4 +38,4 @@ def dense_backward_input(dz: Array, w: Array, activation: str, saved: Array, dx:
 def dense_backward_weights(x: Array, dz: Array, dw: Array, db: Array) -> None:
     """dw = x.T @ dz and db = dz summed over the batch; both are overwritten."""
     np.matmul(x.T, dz, out=dw)
-    np.sum(dz, axis=0, out=db)
+    dz.sum(axis=0, out=db)

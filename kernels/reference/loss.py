@@ -67,4 +67,4 @@ def loss(name: str, output: Array, target: Array, gradient: Array, totals: Array
 
 
 def _sum(values: Array) -> float:
-    return float(np.sum(values, dtype=np.float64))
+    return float(values.sum(dtype=np.float64))

@@ -362,15 +362,13 @@ def test_a_recorded_step_is_the_step() -> None:
     host, device = Own("numpy"), Own("cuda-host")
     assert device.backend.recorder is not None
     run = device.step("small", 4)
-    x, network, optimizer = host._made("small", 4, host.backend)
-    totals, records = np.zeros(2), network.workspace(4, training=True).records(4)
-    numbers = optimizer.next_numbers(nets.LEARNING_RATE)
+    work = host._work("small", 4, host.backend)
+    numbers = work.optimizer.next_numbers(nets.LEARNING_RATE)
     for _ in range(3):
         run.run()
-        network.loss_and_gradient(x, x, records, totals)
-        optimizer.apply(numbers, guard=totals)
+        work.step(4, numbers, work.totals)
         loss, moments = run.results()
-        right, expected = host._results(network, optimizer, totals, 4)
+        right, expected = host._results(work, 4)
         assert loss == pytest.approx(right, rel=1e-5)
         for ours, theirs in zip(moments, expected, strict=True):
             np.testing.assert_allclose(ours[0], theirs[0], rtol=0, atol=1e-5)

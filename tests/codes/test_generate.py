@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinyae.codes.generate import REACH, blend, code_grid, code_range, traversal, within_reach
-from tinyae.kernels.conventions import ACTIVATIONS
+from tinyae.codes.generate import blend, code_grid, code_range, traversal, within_reach
+from tinyae.kernels.conventions import ACTIVATION_FACTS, ACTIVATIONS
 from tinyae.kernels.reference.activation import activation_forward
 
 
@@ -24,7 +24,7 @@ def test_reach_is_what_the_activation_gives(activation: str) -> None:
     y = np.empty_like(x)
     activation_forward(x, activation, y)
     np.testing.assert_array_equal(within_reach(y, activation), y)
-    low, high = REACH.get(activation, (-np.inf, np.inf))
+    low, high, *_ = ACTIVATION_FACTS[activation]
     ends = within_reach([-1e9, 1e9], activation)
     np.testing.assert_array_equal(ends, [max(low, -1e9), min(high, 1e9)])
     # it comes near to each end, or goes on

@@ -12,8 +12,7 @@ from tests.reference import poisoned
 from tinyae import Autoencoder
 from tinyae.kernels.backend import Backend, Step, StepPlan
 from tinyae.kernels.columns import available_backends, get_backend
-from tinyae.kernels.conventions import ACTIVATIONS, LOSSES
-from tinyae.train.optimizers import MOMENTS
+from tinyae.kernels.conventions import ACTIVATIONS, LOSSES, OPTIMIZERS
 
 needs_numba = pytest.mark.skipif("numba" not in available_backends(), reason="no numba")
 
@@ -51,7 +50,7 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None
 
 CASES = [
     (optimizer, loss, ACTIVATIONS[i % 9], (None, 0.5)[i % 2], ("float32", "float64")[i % 3 > 0])
-    for i, (optimizer, loss) in enumerate(itertools.product(MOMENTS, LOSSES))
+    for i, (optimizer, loss) in enumerate(itertools.product(OPTIMIZERS, LOSSES))
 ]
 
 

@@ -10,11 +10,10 @@ import pytest
 
 from tests.reference import assert_within, call, eps
 from tinyae.kernels.backend import Backend
-from tinyae.kernels.conventions import HYPER
+from tinyae.kernels.conventions import HYPER, MOMENTS
 from tinyae.kernels.reference.update import BLOCK
 
-STATE = {"sgd": (), "momentum": ("v",), "nesterov": ("v",), "adam": ("m", "v"), "adamw": ("m", "v")}
-every_optimizer = pytest.mark.parametrize("optimizer", STATE)
+every_optimizer = pytest.mark.parametrize("optimizer", MOMENTS)
 
 RATE, DECAY, MU, BETA1, BETA2, EPS = 0.05, 0.1, 0.9, 0.8, 0.95, 1e-8
 PERIOD = 7  # of the test data: no divisor of any block, so that few weights stand for all
@@ -85,7 +84,7 @@ def run(backend: Backend, optimizer: str, n: int, n_decayed: int, updates: int, 
     moment carries the errors of t updates. As nothing cancels (``gradients``), that makes
     t eps |w| and (12 + 2 t) eps of the way gone.
     """
-    state = {name: np.zeros(n, dtype) for name in STATE[optimizer]}
+    state = {name: np.zeros(n, dtype) for name in MOMENTS[optimizer]}
     w = tiled(START, n, dtype)
     kinds = {
         decay: [Weight(w=float(np.dtype(dtype).type(start)), decay=decay) for start in START]
@@ -141,7 +140,7 @@ def test_gradients_that_change_sign(backend: Backend, optimizer: str) -> None:
     grads = rng.uniform(-2, 2, (20, PERIOD))
     w = np.array(START)
     weights = [Weight(w=start, decay=DECAY) for start in START]
-    state = {name: np.zeros(PERIOD) for name in STATE[optimizer]}
+    state = {name: np.zeros(PERIOD) for name in MOMENTS[optimizer]}
     for t, grad in enumerate(grads, 1):
         w, *moments = call(
             backend, optimizer, ("w", *state),
@@ -158,9 +157,9 @@ def test_a_gradient_of_zero(backend: Backend, optimizer: str, dtype: str) -> Non
     """Nothing is divided by zero, and only the decayed weights move."""
     w = np.array([1.0, -2.0, 3.0], dtype)
     after, *_ = call(
-        backend, optimizer, ("w", *STATE[optimizer]),
+        backend, optimizer, ("w", *MOMENTS[optimizer]),
         w=w, grad=np.zeros_like(w), hyper=hyper(1), n_decayed=2, guard=np.zeros(2),
-        **{name: np.zeros_like(w) for name in STATE[optimizer]},
+        **{name: np.zeros_like(w) for name in MOMENTS[optimizer]},
     )  # fmt: skip
     assert after[2] == w[2]
     assert (np.abs(after[:2]) < np.abs(w[:2])).all()
@@ -183,7 +182,7 @@ def test_a_loss_that_is_not_finite_changes_nothing(
     backend: Backend, optimizer: str, bad: float, dtype: str
 ) -> None:
     n = BLOCK + 1
-    arrays = {name: tiled(START, n, dtype) for name in ("w", *STATE[optimizer])}
+    arrays = {name: tiled(START, n, dtype) for name in ("w", *MOMENTS[optimizer])}
     after = call(
         backend, optimizer, tuple(arrays), **arrays,
         grad=np.full(n, np.nan, dtype), hyper=hyper(1), n_decayed=n // 2,
@@ -191,6 +190,13 @@ def test_a_loss_that_is_not_finite_changes_nothing(
     )  # fmt: skip
     for name, value in zip(arrays, after, strict=True):
         assert value.tobytes() == arrays[name].tobytes(), name
+
+
+def test_moments_are_given_in_the_order_of_the_table(backend: Backend) -> None:
+    w, grad, m, v, guard = (backend.to_device(np.full(2, x)) for x in (1.0, 3.0, 0.0, 0.0, 0.0))
+    backend.update("adam", w, grad, (m, v), backend.to_device(hyper(1)), 0, guard)
+    assert_within(backend.to_host(m), np.full(2, (1 - BETA1) * 3), 4 * eps("float64"))
+    assert_within(backend.to_host(v), np.full(2, (1 - BETA2) * 9), 4 * eps("float64"))
 
 
 # ---- clipping

@@ -10,8 +10,7 @@ import pytest
 
 from tinyae import Autoencoder
 from tinyae.kernels.backend import Backend
-from tinyae.kernels.conventions import ACTIVATIONS, LOSSES
-from tinyae.train.optimizers import MOMENTS
+from tinyae.kernels.conventions import ACTIVATIONS, LOSSES, OPTIMIZERS
 
 X = np.random.default_rng(0).random((96, 20))
 BATCH = 24
@@ -39,7 +38,7 @@ def curve(model: Autoencoder, steps: int) -> np.ndarray:
     return np.array(losses)
 
 
-@pytest.mark.parametrize("optimizer", MOMENTS)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("loss", LOSSES)
 def test_loss_curve(backend: Backend, loss: str, optimizer: str, dtype: str) -> None:
     options = {"loss": loss, "output": "sigmoid", "optimizer": optimizer, "dtype": dtype,

@@ -102,13 +102,12 @@ def _info(given: argparse.Namespace) -> None:
                   "shapes": shapes, "last": last}  # fmt: skip
         print(json.dumps(result))
         return
-    layers = ae._network.architecture.layers()
+    layers = ae._network.architecture.dense
+    activations = [*(s.activation for s in layers[:-1]), ae.output_]
     rows = [
-        (name, n_in, n_out, activation, (n_in + 1) * n_out)
-        for name, n_in, n_out, activation in layers[:-1]
+        (s.name, s.n_in, s.n_out, activation, (s.n_in + 1) * s.n_out)
+        for s, activation in zip(layers, activations, strict=True)
     ]
-    name, n_in, n_out, _ = layers[-1]
-    rows.append((name, n_in, n_out, ae.output_, (n_in + 1) * n_out))
     print(f"{run.path}: {ae!r}\n")
     print(table(("layer", "inputs", "outputs", "activation", "parameters"), rows))
     print(f"\n{sum(p.size for p in parameters.values()):,} parameters, loss {ae.loss_name_}")

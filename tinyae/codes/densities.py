@@ -22,14 +22,13 @@ from numpy.typing import ArrayLike, NDArray
 from ..checks import integer
 from ..data.rows import as_rows, value_range
 from ..kernels.reference.random import random_normal, random_uniform
-from ..net.streams import state
+from ..net import streams
 
 Floats = NDArray[np.float64]
 
 FLOOR = 1e-4  # a hundredth of a standard deviation, squared
 MAX_ROUNDS = 500
 CHUNK = 1 << 20  # numbers: codes times components at a time
-DRAW_STREAM, START_STREAM = 0xDE1, 0xDE2  # apart from those in streams.py
 
 
 @dataclass(frozen=True)
@@ -54,8 +53,8 @@ class Mixture:
         """n codes, float64 (n, k); the first ones do not depend on n. seed in [0, 2^64)."""
         integer("n", n, 0)
         place, noise = np.empty(n), np.empty((n, self.means.shape[1]))
-        random_uniform(state(seed, DRAW_STREAM, 0), 0.0, 1.0, place)
-        random_normal(state(seed, DRAW_STREAM, 1), 0.0, 1.0, noise)
+        random_uniform(streams.state(seed, streams.DRAW, 0), 0.0, 1.0, place)
+        random_normal(streams.state(seed, streams.DRAW, 1), 0.0, 1.0, noise)
         which = _pick(self.weights, place)
         codes: Floats = self.means[which]
         for j, root in enumerate(self.roots):
@@ -224,7 +223,7 @@ def _spread_centres(u: Floats, count: int, seed: int) -> Floats:
     """Rows of u far from each other: each is drawn in proportion to its squared distance from
     those before it (k-means++: Arthur and Vassilvitskii 2007)."""
     place = np.empty(count)
-    random_uniform(state(seed, START_STREAM), 0.0, 1.0, place)
+    random_uniform(streams.state(seed, streams.START), 0.0, 1.0, place)
     distance = np.ones(len(u))
     centres = np.empty((count, u.shape[1]))
     for i in range(count):

@@ -11,22 +11,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..checks import choice, integer
+from ..kernels.conventions import ACTIVATION_FACTS
 
 Array = NDArray[Any]
 
 TAIL = 0.01  # of the codes on either side lies outside of ``code_range``
 SPACINGS = ("quantiles", "even")
-
-# Least and largest output of the activations that cannot give every number.
-REACH = {
-    "relu": (0.0, np.inf),
-    "elu": (-1.0, np.inf),
-    "sigmoid": (0.0, 1.0),
-    "tanh": (-1.0, 1.0),
-    "softplus": (0.0, np.inf),
-    "silu": (-0.27846454276107374, np.inf),
-    "gelu": (-0.17004075057125403, np.inf),
-}
 
 
 def within_reach(codes: ArrayLike, activation: str) -> Array:
@@ -35,8 +25,8 @@ def within_reach(codes: ArrayLike, activation: str) -> Array:
     The decoder was never trained beyond that. Clipping suits densities of such codes: where they
     reach over the edge, many codes lie on it (the zeros of relu, the saturated ends of tanh).
     """
-    low, high = REACH.get(activation, (-np.inf, np.inf))
-    return np.clip(codes, low, high)
+    reach = ACTIVATION_FACTS[activation]
+    return np.clip(codes, reach.low, reach.high)
 
 
 def code_range(codes: ArrayLike) -> tuple[Array, Array]:

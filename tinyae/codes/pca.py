@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..checks import integer
 from ..data.rows import Rows, as_rows
 from ..kernels.reference.random import random_normal
-from ..net.streams import state
+from ..net import streams
 
 Floats = NDArray[np.float64]
 
@@ -24,7 +24,6 @@ DIRECT_SIZE = 1 << 20  # numbers; up to here the data themselves are decomposed,
 EXACT_LIMIT = 4096  # a full decomposition takes O(min(samples, features)^3)
 OVERSAMPLING = 20  # directions more than are asked for, they sharpen the last ones
 POWER_ITERATIONS = 8
-SKETCH_STREAM = 0x9CA  # apart from those in streams.py
 
 
 @dataclass(frozen=True)
@@ -179,7 +178,7 @@ def _by_sketch(rows: Rows, mean: Floats, k: int, seed: int) -> tuple[Floats, Flo
     """The same, approximately, from X'X seen only through its products with a few vectors."""
     width = min(k + OVERSAMPLING, *rows.shape)
     basis = np.empty((mean.size, width))
-    random_normal(state(seed, SKETCH_STREAM), 0.0, 1.0, basis)
+    random_normal(streams.state(seed, streams.SKETCH), 0.0, 1.0, basis)
     basis = np.linalg.qr(basis)[0]
     for _ in range(POWER_ITERATIONS):
         product = np.zeros_like(basis)

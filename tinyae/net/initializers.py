@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..kernels.conventions import ACTIVATION_FACTS
 from ..kernels.reference.random import random_normal, random_permutation, random_uniform
 from . import streams
 
@@ -64,11 +65,9 @@ INITIALIZERS: dict[str, Callable[[Array, int, int], None]] = {
     "sparse": sparse,
 }
 
-RECTIFIERS = ("relu", "leaky_relu", "elu", "silu", "gelu", "softplus")
-
 
 def initial_weights(initializer: str, activation: str, w: Array, seed: int, layer: int) -> None:
     """Fills w (n_in, n_out); "auto" is he before a rectifier and glorot elsewhere."""
     if initializer == "auto":
-        initializer = "he" if activation in RECTIFIERS else "glorot"
+        initializer = ACTIVATION_FACTS[activation].initializer
     INITIALIZERS[initializer](w, seed, layer)

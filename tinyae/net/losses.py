@@ -4,18 +4,7 @@ from __future__ import annotations
 
 import warnings
 
-# The range of values that each output activation can produce.
-REACH = {
-    "identity": (-float("inf"), float("inf")),
-    "leaky_relu": (-float("inf"), float("inf")),
-    "relu": (0.0, float("inf")),
-    "softplus": (0.0, float("inf")),
-    "sigmoid": (0.0, 1.0),
-    "tanh": (-1.0, 1.0),
-    "elu": (-1.0, float("inf")),
-    "silu": (-0.2785, float("inf")),
-    "gelu": (-0.1701, float("inf")),
-}
+from ..kernels.conventions import ACTIVATION_FACTS
 
 
 def resolve(output: str, loss: str, low: float, high: float) -> tuple[str, str]:
@@ -39,11 +28,11 @@ def resolve(output: str, loss: str, low: float, high: float) -> tuple[str, str]:
 
 def warn_if_out_of_reach(output: str, low: float, high: float) -> None:
     """Warns when the data lie where the output can never get."""
-    reach_low, reach_high = REACH[output]
-    if low < reach_low or high > reach_high:
+    reach = ACTIVATION_FACTS[output]
+    if low < reach.low or high > reach.high:
         warnings.warn(
             f"X ranges over [{low:g}, {high:g}], but output={output!r} reaches only "
-            f"[{reach_low:g}, {reach_high:g}]: the rest cannot be reconstructed. Scale X into that "
+            f"[{reach.low:g}, {reach.high:g}]: the rest cannot be reconstructed. Scale X into that "
             "range, or use output='identity'",
             UserWarning,
             stacklevel=4,

@@ -1,172 +1,104 @@
-"""The net: encoder layers, code, decoder layers; the whole way forward and back.
+"""The network: a list of layers over one set of parameters, all the way forward and back.
 
 x -> encoder.0 -> encoder.1 -> ... -> z (the code) -> decoder.0 -> ... -> x'
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ..kernels.backend import Array, Backend
-from .layers import Dense, Record
-from .losses import head
-from .noise import CodeNoise
+from .layers import DenseSpec, Layer, Record, Spec
 from .parameters import Parameters
+
+# Called with (layer, its input x, its dz) on the way back, before the layer uses them.
+Visit = Callable[[Layer, Array, Array], None]
+
+
+def forward(ops: Backend, x: Array, records: Sequence[Record]) -> Array:
+    """x (batch, n_in) through the layers of the records; returns the last one's output."""
+    for record in records:
+        x = record.layer.forward(ops, x, record)
+    return x
+
+
+def backward(ops: Backend, x: Array, records: Sequence[Record], visits: Sequence[Visit]) -> None:
+    """All gradients, from the last record's dz down to the first layer, whose input x was."""
+    for i in reversed(range(len(records))):
+        layer, dz = records[i].layer, records[i].dz
+        below = records[i - 1] if i > 0 else None
+        x_i = x if below is None else below.y
+        for visit in visits:
+            visit(layer, x_i, dz)
+        layer.backward(ops, x_i, dz, below)
+    if ops.recorder is not None:  # dw may be made beside dx
+        ops.recorder.join()
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """Widths and activations: everything about a net but its weights."""
+    """Everything about a network but its weights."""
 
-    n_features: int
-    encoder: tuple[int, ...]  # widths of the encoder's layers, the code's last
-    decoder: tuple[int, ...]  # widths of the decoder's hidden layers
-    activation: str
-    code_activation: str
-    output: str
+    layers: tuple[Spec, ...]
+    code: int  # the place of the code: layers[:code] make it
     loss: str
+    link: str  # the activation that makes a reconstruction of the last layer's output
 
-    def layers(self) -> list[tuple[str, int, int, str]]:
-        """(name, n_in, n_out, activation) of each layer; the last one's as it is trained."""
-        widths = [self.n_features, *self.encoder, *self.decoder, self.n_features]
-        activations = [self.activation] * (len(widths) - 1)
-        activations[len(self.encoder) - 1] = self.code_activation
-        activations[-1], _ = head(self.output, self.loss)
-        names = [f"encoder.{i}" for i in range(len(self.encoder))]
-        names += [f"decoder.{i}" for i in range(len(self.decoder) + 1)]
-        return list(zip(names, widths, widths[1:], activations, strict=False))
+    @property
+    def dense(self) -> list[DenseSpec]:
+        return [spec for spec in self.layers if isinstance(spec, DenseSpec)]
 
 
 class Workspace:
-    """Room for the activations (and gradients) of up to ``capacity`` samples.
+    """The records of up to ``capacity`` samples, and room for as many inputs.
 
     A smaller batch uses the first rows of the same arrays; nothing is allocated twice.
     """
 
-    def __init__(
-        self, backend: Backend, layers: Sequence[Dense], n_features: int, capacity: int,
-        dtype: str, training: bool, noisy: int | None,
-    ) -> None:  # fmt: skip
+    def __init__(self, network: Network, capacity: int, training: bool = False) -> None:
+        ops = network.backend
         self.capacity = capacity
-        self.input = backend.empty((capacity, n_features), dtype)
-        self._layers = layers
-        shapes = [(capacity, layer.w.shape[1]) for layer in layers]
-        self._y = [backend.empty(shape, dtype) for shape in shapes]
-        self._pre = [
-            backend.empty(shape, dtype) if layer.needs_input else None
-            for layer, shape in zip(layers, shapes, strict=True)
-        ]
-        self._dz = [backend.empty(shape, dtype) if training else None for shape in shapes]
-        self._noisy = [
-            backend.empty(shape, dtype) if i == noisy else None for i, shape in enumerate(shapes)
-        ]
-        self._records: dict[int, list[Record]] = {}
+        self.input = ops.empty((capacity, network.n_features), network.dtype)
+        self._all: list[Record] = []
+        for layer in network.layers:
+            if training or not layer.training_only:
+                below = self._all[-1] if self._all else None
+                self._all.append(layer.record(ops, capacity, training, below))
+        self._records: dict[tuple[int, bool], list[Record]] = {}
 
-    def records(self, n: int) -> list[Record]:
-        """One record per layer, for a batch of n samples."""
-        if n not in self._records:
-            self._records[n] = [
-                Record(
-                    layer.activation,
-                    y[:n],
-                    None if pre is None else pre[:n],
-                    None if dz is None else dz[:n],
-                    None if noisy is None else noisy[:n],
-                )
-                for layer, y, pre, dz, noisy in zip(
-                    self._layers, self._y, self._pre, self._dz, self._noisy, strict=True
-                )
-            ]
-        return self._records[n]
+    def records(self, n: int, noisy: bool = False) -> list[Record]:
+        """One record per layer, for a batch of n samples; noise is left out unless ``noisy``."""
+        key = n, noisy
+        if key not in self._records:
+            layers = [r for r in self._all if noisy or not r.layer.training_only]
+            self._records[key] = [record.first(n) for record in layers]
+        return self._records[key]
 
 
 class Network:
-    """The layers over one set of flat parameters, on one backend."""
+    """The layers that ``architecture`` describes, over one set of flat parameters."""
 
     def __init__(self, backend: Backend, architecture: Architecture, dtype: str) -> None:
         self.backend = backend
         self.architecture = architecture
         self.dtype = dtype
-        plan = architecture.layers()
-        shapes: dict[str, tuple[int, ...]] = {}
-        for name, n_in, n_out, _ in plan:
-            shapes[f"{name}.weight"] = (n_in, n_out)
-            shapes[f"{name}.bias"] = (n_out,)
-        self.parameters = p = Parameters(backend, shapes, dtype)
-        self.layers = [
-            Dense(
-                backend, name, activation,
-                p.value(f"{name}.weight"), p.value(f"{name}.bias"),
-                p.gradient(f"{name}.weight"), p.gradient(f"{name}.bias"),
-            )
-            for name, _, _, activation in plan
-        ]  # fmt: skip
-        self.n_encoder = len(architecture.encoder)
-        _, self.link = head(architecture.output, architecture.loss)
-
-    def workspace(self, capacity: int, training: bool, code_noise: bool = False) -> Workspace:
-        """Room for ``capacity`` samples; with ``code_noise`` also for codes with noise on them."""
-        n_features = self.architecture.n_features
-        return Workspace(
-            self.backend, self.layers, n_features, capacity, self.dtype, training,
-            self.n_encoder - 1 if code_noise else None,
-        )  # fmt: skip
-
-    def forward(self, x: Array, records: Sequence[Record], noise: CodeNoise | None = None) -> Array:
-        """x (batch, n_features) through all layers; returns what the loss works on."""
-        z = self.encode(x, records)
-        if noise is not None:
-            noise.add(z, records[self.n_encoder - 1].noisy)
-            z = records[self.n_encoder - 1].noisy
-        return self._run(z, records, self.n_encoder, len(self.layers))
-
-    def backward(self, x: Array, records: Sequence[Record]) -> None:
-        """All gradients, from the last record's dz down to the first layer."""
-        for i in reversed(range(len(self.layers))):
-            below = records[i - 1] if i > 0 else None
-            self.layers[i].backward(x if below is None else below.passed_on, records[i].dz, below)
-        if self.backend.recorder is not None:  # dw may be made beside dx
-            self.backend.recorder.join()
-
-    def loss(
-        self, x: Array, target: Array, records: Sequence[Record], totals: Array,
-        noise: CodeNoise | None = None,
-    ) -> None:  # fmt: skip
-        """Forward, and the loss against ``target``: totals = [losses, squared errors] summed.
-
-        Leaves d(mean loss)/d(last layer's output) in the last record's dz.
-        """
-        output = self.forward(x, records, noise)
-        self.backend.loss(self.architecture.loss, output, target, records[-1].dz, totals)
-
-    def loss_and_gradient(
-        self, x: Array, target: Array, records: Sequence[Record], totals: Array,
-        noise: CodeNoise | None = None,
-    ) -> None:  # fmt: skip
-        """``loss``, and the gradient of the mean loss in ``parameters.gradients``."""
-        self.loss(x, target, records, totals, noise)
-        last = records[-1]
-        if last.activation != "identity":
-            self.backend.activation_backward(last.dz, last.activation, last.saved, last.dz)
-        self.backward(x, records)
+        self.n_features = architecture.dense[0].n_in
+        shapes = {k: v for spec in architecture.layers for k, v in spec.shapes().items()}
+        self.parameters = Parameters(backend, shapes, dtype)
+        self.layers = [spec.layer(self.parameters) for spec in architecture.layers]
 
     def encode(self, x: Array, records: Sequence[Record]) -> Array:
         """x (batch, n_features) -> z (batch, code)"""
-        return self._run(x, records, 0, self.n_encoder)
+        return forward(self.backend, x, records[: self.architecture.code])
 
     def decode(self, z: Array, records: Sequence[Record]) -> Array:
         """z (batch, code) -> reconstruction (batch, n_features)"""
-        output = self._run(z, records, self.n_encoder, len(self.layers))
-        if self.link != "identity":
-            self.backend.activation_forward(output, self.link, output)
+        output = forward(self.backend, z, records[self.architecture.code :])
+        if self.architecture.link != "identity":
+            self.backend.activation_forward(output, self.architecture.link, output)
         return output
 
     def reconstruct(self, x: Array, records: Sequence[Record]) -> Array:
         """x -> decode(encode(x)), (batch, n_features)"""
         return self.decode(self.encode(x, records), records)
-
-    def _run(self, x: Array, records: Sequence[Record], first: int, last: int) -> Array:
-        for layer, record in zip(self.layers[first:last], records[first:last], strict=True):
-            x = layer.forward(x, record)
-        return x

@@ -49,9 +49,6 @@ class Parameters:
         """Copies of all parameters by name."""
         return self.split(self.backend.to_host(self.values))
 
-    def gradients_to_host(self) -> dict[str, NDArray[Any]]:
-        return self.split(self.backend.to_host(self.gradients))
-
     def split(self, flat: NDArray[Any]) -> dict[str, NDArray[Any]]:
         return {name: flat[self._slices[name]].reshape(s) for name, s in self.shapes.items()}
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -70,7 +68,7 @@ class Feeder:
             self._staging = np.empty((capacity, rows.shape[1]), dtype)
         # data and positions are the library's own, the same kind at every step: the operation
         # without its argument check, which takes longer than gathering a small batch
-        self._gather = inspect.unwrap(backend.gather)
+        self._gather = backend.unchecked.gather
 
     @property
     def resident(self) -> bool:

@@ -27,7 +27,7 @@ def save_checkpoint(
     state, parameters = training.state, training.network.parameters
     arrays = {f"parameter/{name}": value for name, value in parameters.to_host().items()}
     arrays |= {f"moment/{name}": value for name, value in training.optimizer.state().items()}
-    arrays["totals"] = training.totals_to_host()
+    arrays["totals"] = parameters.backend.to_host(training.totals)
     if state.best_values is not None:
         arrays["best"] = state.best_values
     meta = {
@@ -66,7 +66,7 @@ def restore_checkpoint(
     parameters.set({name: arrays[f"parameter/{name}"] for name in parameters.shapes})
     moments = {name: arrays[f"moment/{name}"] for name in optimizer.moments}
     optimizer.restore(int(meta["updates"]), moments)
-    training.restore_totals(arrays["totals"])
+    parameters.backend.write(arrays["totals"], training.totals)
     training.state = State(
         epoch=int(meta["epoch"]),
         step=int(meta["step"]),

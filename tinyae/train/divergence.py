@@ -33,11 +33,12 @@ class DivergenceError(ArithmeticError):
 def diagnose(network: Network, x: Array, records: Sequence[Record]) -> tuple[str, str]:
     """(layer, what was found there) for a batch x whose loss is not finite."""
     to_host = network.backend.to_host
-    for layer, record in zip(network.layers, records, strict=True):
-        for what, array in (("weights", layer.w), ("biases", layer.b)):
+    for record in records:
+        layer = record.layer
+        for what, array in layer.parameters.items():
             if not np.isfinite(to_host(array)).all():
                 return layer.name, f"its {what} are not finite"
-        x = layer.forward(x, record)
+        x = layer.forward(network.backend, x, record)
         if not np.isfinite(to_host(x)).all():
             return layer.name, f"its output overflows {network.dtype}"
-    return network.layers[-1].name, f"the loss of its output overflows {network.dtype}"
+    return records[-1].layer.name, f"the loss of its output overflows {network.dtype}"

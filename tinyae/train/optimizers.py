@@ -2,77 +2,58 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..kernels.backend import Array
-from ..kernels.conventions import HYPER
+from ..kernels.backend import Array, Backend
+from ..kernels.conventions import HYPER, MOMENTS
 from ..net.parameters import Parameters
-
-# The flat arrays that each optimiser keeps beside the parameters.
-MOMENTS = {
-    "sgd": (),
-    "momentum": ("v",),
-    "nesterov": ("v",),
-    "adam": ("m", "v"),
-    "adamw": ("m", "v"),
-}
-
-
-@dataclass(frozen=True)
-class Hyper:
-    """What stays the same during training; formulas: ``kernels/reference/update.py``."""
-
-    momentum: float
-    betas: tuple[float, float]
-    eps: float
-    weight_decay: float
-    clip_norm: float | None
 
 
 class Optimizer:
-    """One update of all parameters from their gradients."""
+    """Updates all parameters from their gradients; formulas: ``kernels/reference/update.py``."""
 
-    def __init__(self, name: str, parameters: Parameters, hyper: Hyper) -> None:
-        self.name = name
+    def __init__(
+        self, parameters: Parameters, name: str, *, momentum: float = 0.9,
+        betas: Sequence[float] = (0.9, 0.999), eps: float = 1e-8, weight_decay: float = 0.0,
+        clip_norm: float | None = None,
+    ) -> None:  # fmt: skip
         self.parameters = parameters
-        self.hyper = hyper
+        self.name = name
+        self.momentum, self.betas, self.eps = momentum, betas, eps
+        self.weight_decay, self.clip_norm = weight_decay, clip_norm
         self.updates = 0
         backend = parameters.backend
         zeros = np.zeros(parameters.size, parameters.dtype)
         self.moments: dict[str, Array] = {m: backend.to_device(zeros) for m in MOMENTS[name]}
-        self._op = getattr(backend, name)
         self._host = np.zeros(len(HYPER))
         self._device = backend.to_device(self._host)
+        self._write = backend.unchecked.write
         self._norm = backend.empty((1,), "float64")
 
-    def update(self, learning_rate: float, guard: Array) -> None:
-        """One step downhill, unless guard[0] (the loss) is not finite."""
-        self.apply(self.next_numbers(learning_rate), guard)
-
-    def apply(self, hyper: Array, guard: Array) -> None:
-        """The update itself, with these numbers."""
-        p, max_norm = self.parameters, self.hyper.clip_norm
-        if max_norm is not None:
-            p.backend.clip_by_norm(p.gradients, max_norm, self._norm)
-        self._op(p.values, p.gradients, *self.moments.values(), hyper, p.n_weights, guard)
+    def apply(self, ops: Backend, hyper: Array, guard: Array) -> None:
+        """One step downhill with these numbers, unless guard[0] (the loss) is not finite."""
+        p = self.parameters
+        if self.clip_norm is not None:
+            ops.clip_by_norm(p.gradients, self.clip_norm, self._norm)
+        moments = tuple(self.moments.values())
+        ops.update(self.name, p.values, p.gradients, moments, hyper, p.n_weights, guard)
 
     def next_numbers(self, learning_rate: float) -> Array:
         """``conventions.HYPER`` of the next update, which counts from now on as done."""
         self.updates += 1
         self._host[:] = self.numbers(self.updates, learning_rate)
-        self.parameters.backend.write(self._host, self._device)
+        self._write(self._host, self._device)
         return self._device
 
     def numbers(self, t: int, learning_rate: float) -> tuple[float, ...]:
         """``conventions.HYPER`` of update t = 1, 2, ..."""
-        h = self.hyper
-        beta1, beta2 = h.betas
+        beta1, beta2 = self.betas
         return (
-            learning_rate, h.weight_decay, h.momentum, beta1, beta2, h.eps,
+            learning_rate, self.weight_decay, self.momentum, beta1, beta2, self.eps,
             1 - beta1**t, 1 - beta2**t,
         )  # fmt: skip
 

@@ -8,43 +8,32 @@ device memory too, says which of them are next.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 
 import numpy as np
 
 from ..kernels.backend import Array, Recorder
 from ..kernels.conventions import HYPER
-from ..net import streams
-from ..net.network import Network, Workspace
-from ..net.noise import CodeNoise
 from .batches import Feeder, Order
-from .curriculum import TargetBlur
-from .optimizers import Optimizer
+from .work import Work
 
 
 class RecordedSteps:
     """The steps of an epoch over the samples of ``feeder``, which lie in the backend's memory."""
 
-    def __init__(
-        self, recorder: Recorder, network: Network, optimizer: Optimizer, feeder: Feeder,
-        workspace: Workspace, history: Array, noise: CodeNoise | None, blur: TargetBlur | None,
-    ) -> None:  # fmt: skip
-        self.recorder = recorder
-        self.network, self.optimizer = network, optimizer
-        self.feeder, self.workspace = feeder, workspace
+    def __init__(self, recorder: Recorder, work: Work, feeder: Feeder, history: Array) -> None:
+        self.recorder, self.work, self.feeder = recorder, work, feeder
         self.history = history  # (steps, 2): the totals of each step
-        self.noise, self.blur = noise, blur
-        backend, steps = network.backend, len(history)
+        backend, steps = work.network.backend, len(history)
         self._cursor = backend.to_device(np.zeros(1, np.int64))
         self._order = backend.empty((len(feeder.rows),), "int64")
         self._numbers = backend.empty((steps, len(HYPER) + 2), "float64")
-        self._positions = backend.empty((workspace.capacity,), "int64")
+        self._positions = backend.empty((work.workspace.capacity,), "int64")
         self._hyper = backend.empty((len(HYPER),), "float64")
-        self._totals = backend.empty((2,), "float64")
-        # without noise nobody reads these
+        noise = work.objective.noise  # without it nobody reads these
         self._std = noise.std if noise else backend.empty((1,), "float64")
-        self._state = noise.state if noise else backend.to_device(streams.state(0, streams.NOISE))
-        self._replays: dict[tuple[int, bool], Callable[[], None] | None] = {}
+        self._state = noise.state if noise else backend.to_device(np.zeros(4, np.uint32))
+        self._replays: dict[Hashable, Callable[[], None] | None] = {}
 
     def begin_epoch(
         self, order: Order, epoch: int, step: int, learning_rates: Sequence[float],
@@ -54,12 +43,13 @@ class RecordedSteps:
 
         learning_rates, progress: for each step of the epoch, the latter the part of training done.
         """
-        backend, first = self.network.backend, epoch * len(learning_rates)
+        backend, first = self.work.network.backend, epoch * len(learning_rates)
+        optimizer, noise = self.work.optimizer, self.work.objective.noise
         order.write_all(self._order)
-        before = self.optimizer.updates - step  # updates before this epoch's first
+        before = optimizer.updates - step  # updates before this epoch's first
         rows = [
-            (*self.optimizer.numbers(before + i + 1, rate),
-             self.noise.std_at(done) if self.noise else 0.0, first + i)
+            (*optimizer.numbers(before + i + 1, rate), noise.std_at(done) if noise else 0.0,
+             first + i)
             for i, (rate, done) in enumerate(zip(learning_rates, progress, strict=True))
         ]  # fmt: skip
         backend.write(np.array(rows, np.float64), self._numbers)
@@ -67,27 +57,23 @@ class RecordedSteps:
 
     def step(self, n: int) -> None:
         """The next step, of n samples: run as it is for the first time, recorded for the second."""
-        key = (n, self.blur is not None and self.blur.now > 0)
+        key = (n, *(term.mode() for term in self.work.objective.terms))
         if key not in self._replays:
-            self._work(n)
+            self._launch(n)
             self._replays[key] = None
         else:
             replay = self._replays[key]
             if replay is None:
-                replay = self._replays[key] = self.recorder.record(lambda: self._work(n))
+                replay = self._replays[key] = self.recorder.record(lambda: self._launch(n))
             replay()
-        self.optimizer.updates += 1
+        self.work.optimizer.updates += 1
 
-    def _work(self, n: int) -> None:
+    def _launch(self, n: int) -> None:
         """Everything that a step launches, on arrays that are the same at every step."""
-        positions, x = self._positions[:n], self.workspace.input[:n]
+        work, positions = self.work, self._positions[:n]
         self.recorder.begin_step(
-            self._cursor, self._order, self.workspace.capacity, self._numbers, positions,
+            self._cursor, self._order, work.workspace.capacity, self._numbers, positions,
             self._hyper, self._std, self._state,
         )  # fmt: skip
-        self.feeder.fill(positions, x)
-        target = x if self.blur is None else self.blur.target(x)
-        records = self.workspace.records(n)
-        self.network.loss_and_gradient(x, target, records, self._totals, self.noise)
-        self.optimizer.apply(self._hyper, guard=self._totals)
-        self.recorder.end_step(self._cursor, self._totals, self.history)
+        work.run(self.feeder, positions, n, self._hyper, work.totals)
+        self.recorder.end_step(self._cursor, work.totals, self.history)

@@ -1,13 +1,9 @@
-"""The training loop: epochs of steps, and what is kept so that one can stop and go on.
-
-for each epoch: for each minibatch x:
-    gather x -> forward -> loss and gradient -> backward -> update
-"""
+"""The training loop: epochs of steps (see ``work``), and the state that lets a run go on."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,34 +11,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data.rows import Rows
-from ..kernels.backend import Step, StepPlan
-from ..net.network import Network
-from ..net.noise import CodeNoise
 from .batches import Feeder, Order
-from .curriculum import TargetBlur
 from .divergence import DivergenceError, diagnose
 from .interrupts import DeferredInterrupt
-from .optimizers import Optimizer
 from .progress import Callback, Progress
 from .recording import RecordedSteps
 from .schedules import learning_rate_factor
+from .work import Work
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What a training run does with network and data."""
+    """What a training run does with network and data: the estimator's arguments of these names."""
 
     epochs: int
-    batch_size: int
     shuffle: bool
     learning_rate: float
     schedule: str
-    schedule_options: dict[str, float]
+    schedule_options: Mapping[str, float] | None
     warmup: float
     patience: int | None  # epochs without a better validation loss before it stops
-    code_noise: tuple[float, float]  # standard deviation at the beginning and at the end
-    target_blur: float  # standard deviation in pixels at the beginning
-    image_shape: tuple[int, ...]  # of a sample, where targets are blurred
     seed: int
 
 
@@ -59,36 +47,28 @@ class State:
 
 
 class Training:
-    """One run of ``fit``: the net, the optimiser, the data and the state."""
+    """One run of ``fit``: the work of a step, the data and the state."""
 
-    def __init__(
-        self, network: Network, optimizer: Optimizer, settings: Settings, rows: Rows,
-        validation: Rows | None,
-    ) -> None:  # fmt: skip
-        self.network = network
-        self.optimizer = optimizer
+    def __init__(self, work: Work, settings: Settings, rows: Rows, validation: Rows | None) -> None:
+        self.work = work
+        self.network = network = work.network
+        self.optimizer = work.optimizer
         self.settings = settings
         self.state = State()
         self.rows = rows
         self.n = len(rows)
-        self.batch_size = min(settings.batch_size, self.n)
+        self.batch_size = work.workspace.capacity
         self.steps = -(-self.n // self.batch_size)
         backend, dtype = network.backend, network.dtype
-        first, last = settings.code_noise
-        self._noise = CodeNoise(backend, settings.seed, first, last) if first or last else None
-        self._blur = (
-            TargetBlur(backend, settings.image_shape, settings.target_blur, self.batch_size, dtype)
-            if settings.target_blur
+        # of the epoch, per step: [sum of losses, sum of squared errors]
+        self.totals = backend.to_device(np.zeros((self.steps, 2)))
+        self._feeder = Feeder(backend, rows, self.batch_size, dtype, resident=True)
+        # steps to be replayed, where the backend can and nothing of a step comes from the host
+        self._recorded = (
+            RecordedSteps(backend.recorder, work, self._feeder, self.totals)
+            if backend.recorder is not None and self._feeder.resident
             else None
         )
-        self._workspace = network.workspace(
-            self.batch_size, training=True, code_noise=self._noise is not None
-        )
-        # per step: [sum of losses, sum of squared errors]
-        self._totals = backend.to_device(np.zeros((self.steps, 2)))
-        self._feeder = Feeder(backend, rows, self.batch_size, dtype, resident=True)
-        self._whole_step = self._make_step()
-        self._recorded = self._make_recorded()
         self._validation = (
             Feeder(backend, validation, self.batch_size, dtype, resident=True)
             if validation is not None
@@ -129,8 +109,8 @@ class Training:
     ) -> None:
         state, backend = self.state, self.network.backend
         order = self._feeder.order(self.settings.seed, state.epoch, self.settings.shuffle)
-        if self._blur is not None:
-            self._blur.prepare(state.epoch / self.settings.epochs)
+        for term in self.work.objective.terms:
+            term.prepare(state.epoch / self.settings.epochs)
         started, first_step = time.perf_counter(), state.step
         if self._recorded is not None:
             steps = range(self.steps)
@@ -151,7 +131,7 @@ class Training:
                 save()
                 raise KeyboardInterrupt
         self._check_finite(0, self.steps, order)
-        totals = backend.to_host(self._totals).sum(axis=0) / self.n
+        totals = backend.to_host(self.totals).sum(axis=0) / self.n
         metrics = {"loss": float(totals[0]), "squared_error": float(totals[1])}
         if self._validation is not None:
             metrics["val_loss"], metrics["val_squared_error"] = self._validate(self._validation)
@@ -172,48 +152,12 @@ class Training:
         if self._recorded is not None:
             self._recorded.step(stop - start)
             return
-        x = self._workspace.input[: stop - start]
-        totals = self._totals[step]
-        self._feeder.fill(order.positions(start, stop), x)
-        target = x
-        if self._blur is not None:
-            target = self._blur.target(x)
-        if self._whole_step is not None:
-            numbers = self.optimizer.next_numbers(self._learning_rate(step))
-            self._whole_step(x, target, numbers, totals)
-            return
-        if self._noise is not None:
-            self._noise.prepare(self._position(step)[0], self._progress_at(step))
-        records = self._workspace.records(stop - start)
-        self.network.loss_and_gradient(x, target, records, totals, self._noise)
-        self.optimizer.update(self._learning_rate(step), guard=totals)
-
-    def _make_step(self) -> Step | None:
-        """The backend's own training step, where it has one and nothing is done between layers."""
-        network, optimizer = self.network, self.optimizer
-        if network.backend.make_step is None or self._noise is not None:
-            return None
-        plan = StepPlan(
-            layers=tuple(layer[1:] for layer in network.architecture.layers()),
-            loss=network.architecture.loss,
-            optimizer=optimizer.name,
-            clip_norm=optimizer.hyper.clip_norm,
-            values=network.parameters.values,
-            moments=tuple(optimizer.moments.values()),
-            n_weights=network.parameters.n_weights,
-            capacity=self.batch_size,
-        )
-        return network.backend.make_step(plan)
-
-    def _make_recorded(self) -> RecordedSteps | None:
-        """Steps to be replayed, where the backend can and nothing of a step comes from the host."""
-        recorder = self.network.backend.recorder
-        if recorder is None or not self._feeder.resident:
-            return None
-        return RecordedSteps(
-            recorder, self.network, self.optimizer, self._feeder, self._workspace, self._totals,
-            self._noise, self._blur,
-        )  # fmt: skip
+        noise = self.work.objective.noise
+        if noise is not None:
+            noise.prepare(self._position(step)[0], self._progress_at(step))
+        numbers = self.optimizer.next_numbers(self._learning_rate(step))
+        positions = order.positions(start, stop)
+        self.work.run(self._feeder, positions, stop - start, numbers, self.totals[step])
 
     def _progress_at(self, step: int) -> float:
         """The part of training that is done before this step of the epoch."""
@@ -228,21 +172,21 @@ class Training:
         s = self.settings
         update, updates = self._position(step)
         return s.learning_rate * learning_rate_factor(
-            s.schedule, update, updates, s.warmup, s.schedule_options
+            s.schedule, update, updates, s.warmup, s.schedule_options or {}
         )
 
     def _check_finite(self, first: int, last: int, order: Order) -> None:
         """Raises DivergenceError for the first of these steps whose loss is not finite."""
-        totals = self.network.backend.to_host(self._totals[first:last])
+        totals = self.network.backend.to_host(self.totals[first:last])
         finite = np.isfinite(totals[:, 0])
         if finite.all():
             return
         step = first + int(np.argmin(finite))
         start = step * self.batch_size
         n = min(self.batch_size, self.n - start)
-        x = self._workspace.input[:n]
+        x = self.work.workspace.input[:n]
         self._feeder.fill(order.positions(start, start + n), x)
-        where = diagnose(self.network, x, self._workspace.records(n))
+        where = diagnose(self.network, x, self.work.workspace.records(n))
         loss = float(totals[step - first, 0])
         raise DivergenceError(
             loss, self.state.epoch + 1, step + 1, where, self.settings.learning_rate
@@ -250,15 +194,15 @@ class Training:
 
     def _validate(self, feeder: Feeder) -> tuple[float, float]:
         """(loss, squared error) per sample of the validation data."""
-        network, backend = self.network, self.network.backend
+        backend, workspace = self.network.backend, self.work.workspace
         n = len(feeder.rows)
         order = feeder.order(self.settings.seed, 0, shuffle=False)
         totals = backend.to_device(np.zeros((-(-n // self.batch_size), 2)))
         for i, start in enumerate(range(0, n, self.batch_size)):
             stop = min(start + self.batch_size, n)
-            x = self._workspace.input[: stop - start]
+            x, records = workspace.input[: stop - start], workspace.records(stop - start)
             feeder.fill(order.positions(start, stop), x)
-            network.loss(x, x, self._workspace.records(stop - start), totals[i])
+            self.work.objective.loss(backend, x, x, records, totals[i])
         loss, squared_error = backend.to_host(totals).sum(axis=0) / n
         return float(loss), float(squared_error)
 
@@ -287,10 +231,3 @@ class Training:
             seconds_left=left * per_step,
             metrics=metrics,
         )
-
-    def totals_to_host(self) -> NDArray[np.float64]:
-        """The epoch's totals so far, for a checkpoint within it."""
-        return self.network.backend.to_host(self._totals)
-
-    def restore_totals(self, totals: NDArray[np.float64]) -> None:
-        self.network.backend.write(totals, self._totals)

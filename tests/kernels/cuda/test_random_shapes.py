@@ -26,11 +26,12 @@ from tests.reference import (
     derivative_tolerance,
     eps,
     normals,
+    operation,
     poisoned,
     saved_for_backward,
 )
 from tinyae.kernels.backend import Backend
-from tinyae.kernels.conventions import ACTIVATIONS, DATA, HYPER, LOSSES
+from tinyae.kernels.conventions import ACTIVATIONS, DATA, HYPER, LOSSES, MOMENTS
 from tinyae.kernels.cuda.activation import ActivationKernels
 from tinyae.kernels.cuda.gather import GatherKernels
 from tinyae.kernels.cuda.loss import LossKernels
@@ -96,11 +97,7 @@ def test_gather(cuda_column: Backend) -> None:
         assert_within(out, expected, 2 * eps(dtype) * np.abs(expected), (kind, shape))
 
 
-UPDATES = {"sgd": (), "momentum": ("v",), "nesterov": ("v",), "adam": ("m", "v"),
-           "adamw": ("m", "v")}  # fmt: skip
-
-
-@pytest.mark.parametrize("name", UPDATES)
+@pytest.mark.parametrize("name", MOMENTS)
 def test_update(cuda_column: Backend, name: str) -> None:
     """Against the NumPy column in float64 (kernels/test_update.py has it from the textbook).
 
@@ -109,14 +106,14 @@ def test_update(cuda_column: Backend, name: str) -> None:
     """
     for rng, dtype, shape in shapes(5, 1):
         (n,) = shape
-        state = {m: np.abs(normals(rng, shape, dtype)) for m in UPDATES[name]}
+        state = {m: np.abs(normals(rng, shape, dtype)) for m in MOMENTS[name]}
         w, grad = normals(rng, shape, dtype), normals(rng, shape, dtype)
         hyper = rng.uniform(0.1, 0.9, len(HYPER))
         numbers = {"hyper": hyper, "n_decayed": int(rng.integers(0, n + 1)), "guard": np.zeros(2)}
         results = call(cuda_column, name, ("w", *state), w=w, grad=grad, **state, **numbers)
         exact = {"w": w, "grad": grad, **state}
         wide = {key: value.astype(np.float64) for key, value in exact.items()}
-        getattr(update_numpy, name)(**wide, **numbers)
+        operation(update_numpy, name)(**wide, **numbers)
         terms = (
             np.abs(w) + np.abs(grad) + np.abs(wide["w"]) + sum(np.abs(v) for v in state.values())
         )
@@ -132,7 +129,7 @@ PASSES = {
     "activation_backward": (ActivationKernels, "dx"),
     "gather": (GatherKernels, "out"),
     "loss": (LossKernels, "gradient"),
-    **{name: (UpdateKernels, "w", *state) for name, state in UPDATES.items()},
+    **{name: (UpdateKernels, "w", *state) for name, state in MOMENTS.items()},
 }  # fmt: skip
 
 
@@ -146,7 +143,7 @@ def test_threads_with_several_elements(cuda: Backend, runner: Runner, op: str) -
         for most in (1, 4096):
             moved = {name: cuda.to_device(value) if isinstance(value, np.ndarray) else value
                      for name, value in host.items()}  # fmt: skip
-            getattr(launcher(runner, most), op)(**moved)
+            operation(launcher(runner, most), op)(**moved)
             results.append([cuda.to_host(moved[name]).tobytes() for name in outputs])
         assert results[0] == results[1], (dtype, shape)
 

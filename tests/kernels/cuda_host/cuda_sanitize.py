@@ -31,8 +31,9 @@ import numpy as np
 sys.path.append(str(Path(__file__).parents[3]))
 
 from tests.kernels.test_contract import OPS, arguments
+from tests.reference import operation
 from tinyae.kernels.columns import cuda_c, get_backend
-from tinyae.kernels.conventions import ACTIVATIONS, DATA, HYPER, LOSSES, MATMULS
+from tinyae.kernels.conventions import ACTIVATIONS, DATA, HYPER, LOSSES, MATMULS, MOMENTS
 from tinyae.kernels.cuda import source as cuda_source
 from tinyae.kernels.cuda.activation import ActivationKernels
 from tinyae.kernels.cuda.cursor import CursorKernels
@@ -158,8 +159,8 @@ def implementations(runner: Any, op: str, dtype: str) -> list[Callable[..., None
     if op in STEPS:
         return [getattr(CursorKernels(runner), op)]
     for launcher in ELEMENTWISE:
-        if hasattr(launcher, op):
-            return [getattr(launcher(runner, most), op) for most in (1, 2, MAX_BLOCKS)]
+        if hasattr(launcher, "update" if op in MOMENTS else op):
+            return [operation(launcher(runner, most), op) for most in (1, 2, MAX_BLOCKS)]
     if not op.startswith("dense"):
         return [getattr(cuda_c(runner), op)]
     tensor_cores = dtype == "float32" and getattr(runner, "compute_capability", 80) >= 80
@@ -175,7 +176,7 @@ def reference(op: str) -> Callable[..., None]:
         return lambda a, b, c: np.matmul(a, b, out=c)
     if op in STEPS:
         return {"begin_step": begin_step, "end_step": end_step}[op]
-    return getattr(get_backend("numpy"), op)
+    return operation(get_backend("numpy"), op)
 
 
 def calls(op: str, dtype: str) -> Iterator[dict[str, Any]]:
@@ -244,7 +245,7 @@ def implementations_in_python(op: str) -> list[Callable[..., None]]:
     if op.startswith("dense"):
         choices = [dense_numba_cuda.DenseKernels(tile, n) for tile in TILES for n in (1, 3)]
         return [getattr(choice, op) for choice in choices]
-    return [getattr(get_backend("numba-cuda"), op)]
+    return [operation(get_backend("numba-cuda"), op)]
 
 
 def run(

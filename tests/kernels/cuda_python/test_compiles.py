@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 
 from tinyae.kernels import cuda_python
-from tinyae.kernels.conventions import HYPER, LOSSES
+from tinyae.kernels.conventions import HYPER, LOSSES, MOMENTS
 from tinyae.kernels.cuda.plan import TILES
 
 try:
@@ -113,11 +113,8 @@ def call_all(dtype: str) -> None:
     for data in ("uint8", "float32", "float64"):
         get.gather.gather(array(3, 3, dtype=data), array(3, dtype="int64"), 1.0, x)
     get.loss.loss(LOSSES[0], x, y, v, guard)
-    get.update.sgd(flat, other, hyper, 3, guard)
-    get.update.momentum(flat, other, v.reshape(9), hyper, 3, guard)
-    get.update.nesterov(flat, other, v.reshape(9), hyper, 3, guard)
-    get.update.adam(flat, other, m, v.reshape(9), hyper, 3, guard)
-    get.update.adamw(flat, other, m, v.reshape(9), hyper, 3, guard)
+    for name, moments in MOMENTS.items():
+        get.update.update(name, flat, other, (m, v.reshape(9))[: len(moments)], hyper, 3, guard)
     get.update.clip_by_norm(flat, 1.0, norm)
     get.random.random_uniform(state, 0.0, 1.0, x)
     get.random.random_normal(state, 0.0, 1.0, x)

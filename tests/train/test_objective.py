@@ -10,9 +10,12 @@ import pytest
 
 from tinyae import Autoencoder
 from tinyae.kernels.backend import Backend
-from tinyae.net.network import Architecture, Network
-from tinyae.net.noise import CodeNoise
-from tinyae.train.curriculum import TargetBlur, blur_matrix
+from tinyae.kernels.columns import get_backend
+from tinyae.net.layers import DenseSpec, NoiseSpec
+from tinyae.net.network import Architecture, Network, Workspace, forward
+from tinyae.train.code_noise import CodeNoise
+from tinyae.train.objective import Objective, Term
+from tinyae.train.target_blur import TargetBlur, blur_matrix
 
 X = np.random.default_rng(0).random((60, 12))
 
@@ -43,40 +46,50 @@ def test_blur_is_a_weighted_mean_of_neighbours(shape: tuple[int, ...]) -> None:
 
 
 def test_blur_falls_to_nothing_at_half(backend: Backend) -> None:
-    blur = TargetBlur(backend, (3, 4), 4.0, 60, "float32")
+    params = {"image_shape": (3, 4), "target_blur": 4.0}
+    blur = TargetBlur(params, small_net(backend, dtype="float32"), 60)
     x = backend.to_device(X.astype(np.float32))
     spread = []
     for progress in (0.0, 0.25, 0.45):
         blur.prepare(progress)
-        target = backend.to_host(blur.target(x))
+        target = backend.to_host(blur.target(backend, x))
         sigma = 4.0 * (1 - 2 * progress)
         np.testing.assert_allclose(target, X @ blur_matrix((3, 4), sigma), atol=1e-5)
         spread.append(target.std())
     assert spread == sorted(spread)
     for progress in (0.48, 0.5, 0.9):
         blur.prepare(progress)
-        assert blur.target(x) is x
+        assert blur.target(backend, x) is x
 
 
 # ---- noise
 
 
+def small_net(backend: Backend, code_activation: str = "tanh", dtype: str = "float64") -> Network:
+    """12 -> 7 -> 2, noise, -> 7 -> 12"""
+    layers = (
+        DenseSpec("a", 12, 7, "tanh"), DenseSpec("b", 7, 2, code_activation), NoiseSpec("noise"),
+        DenseSpec("c", 2, 7, "tanh"), DenseSpec("d", 7, 12, "identity"),
+    )  # fmt: skip
+    return Network(backend, Architecture(layers, 2, "bce", "sigmoid"), dtype)
+
+
 def test_noise_goes_from_the_first_width_to_the_last(backend: Backend) -> None:
-    noise = CodeNoise(backend, seed=3, first=0.5, last=0.1)
+    network = small_net(backend)
+    noise = CodeNoise(network, seed=3, first=0.5, last=0.1)
+    records = Workspace(network, 4000, training=True).records(4000, noisy=True)[2:3]
     z = backend.to_device(np.ones((4000, 2)))
-    out = backend.to_device(np.full((4000, 2), np.nan))
     draws = []
     for update, progress in ((0, 0.0), (5, 0.5), (9, 1.0)):
         noise.prepare(update, progress)
-        noise.add(z, out)
-        draws.append(backend.to_host(out) - 1)
+        draws.append(backend.to_host(forward(backend, z, records)) - 1)
         std = 0.5 - 0.4 * progress
         # 8,000 draws: the estimate of std errs by std / sqrt(16,000), here allowed 4 times
         assert draws[-1].std() == pytest.approx(std, rel=4 / np.sqrt(16_000))
     assert abs(np.corrcoef(draws[0].reshape(-1), draws[1].reshape(-1))[0, 1]) < 4 / np.sqrt(8000)
     noise.prepare(5, 0.5)
-    noise.add(z, out)
-    np.testing.assert_array_equal(backend.to_host(out) - 1, draws[1])
+    again = backend.to_host(forward(backend, z, records)) - 1
+    np.testing.assert_array_equal(again, draws[1])
 
 
 @pytest.mark.parametrize("code_activation", ["tanh", "gelu"])
@@ -87,31 +100,66 @@ def test_gradient_with_noise_against_finite_differences(
 
     Central differences: h^2 f''' / 6 is about 1e-10 and 40 eps / h 1e-9, of a gradient of about 1.
     """
-    plan = Architecture(12, (7, 2), (7,), "tanh", code_activation, "sigmoid", "bce")
-    network = Network(backend, plan, "float64")
-    parameters, rng = network.parameters, np.random.default_rng(2)
-    flat = rng.standard_normal(parameters.size) * 0.5
-    records = network.workspace(6, training=True, code_noise=True).records(6)
+    network = small_net(backend, code_activation)
+    objective = Objective(network, CodeNoise(network, 1, 0.3, 0.3))
+    gradient, differences = gradients(objective)
+    np.testing.assert_allclose(gradient, differences, atol=1e-7 * np.abs(gradient).max())
+    without, _ = gradients(Objective(network))
+    assert np.abs(without - gradient).max() > 1e-3  # it matters
+
+
+def gradients(objective: Objective) -> tuple[np.ndarray, np.ndarray]:
+    """The objective's gradient for 6 samples and other targets, and central differences."""
+    network, backend = objective.network, objective.network.backend
+    parameters, totals = network.parameters, backend.to_device(np.zeros(2))
+    flat = np.random.default_rng(2).standard_normal(parameters.size) * 0.5
+    records = Workspace(network, 6, training=True).records(6, noisy=objective.noise is not None)
     x, target = backend.to_device(X[:6]), backend.to_device(X[6:12])
-    totals, noise = backend.to_device(np.zeros(2)), CodeNoise(backend, 1, 0.3, 0.3)
-    noise.prepare(0, 0.0)
 
     def value(flat: np.ndarray) -> float:
         backend.write(flat, parameters.values)
-        network.loss(x, target, records, totals, noise)
+        objective.gradient(backend, x, target, records, totals)
         return float(backend.to_host(totals)[0]) / 6
 
     value(flat)
-    network.loss_and_gradient(x, target, records, totals, noise)
     gradient = backend.to_host(parameters.gradients)
     h, differences = 1e-6, np.empty_like(flat)
     for i in range(len(flat)):
         step = np.zeros_like(flat)
         step[i] = h
         differences[i] = (value(flat + step) - value(flat - step)) / (2 * h)
+    return gradient, differences
+
+
+class Ridge(Term):
+    """0.3 n |w|^2 / 2 over all parameters w, and the code's squares / 2, each as a term can."""
+
+    def __init__(self, network: Network) -> None:
+        self.network = network
+
+    def value(self, ops: Backend, records: Any, totals: Any) -> None:
+        w, self.code = self.network.parameters.values, records[1]
+        totals[0] += 0.3 * len(self.code.y) * (w @ w) / 2 + (self.code.y**2).sum() / 2
+
+    def visit(self, layer: Any, x: Any, dz: Any) -> None:
+        if layer is self.code.layer:
+            dz += self.code.y / len(x) * (1 - self.code.y**2)  # tanh'
+
+    def gradient(self, ops: Backend, parameters: Any) -> None:
+        parameters.gradients += 0.3 * parameters.values
+
+
+@pytest.mark.parametrize("name", ["numpy", "numba"])
+def test_a_term_adds_to_the_value_to_dz_and_to_gradients(name: str) -> None:
+    network = small_net(get_backend(name))
+    seen: list[tuple[Any, ...]] = []
+    visit = lambda layer, x, dz: seen.append((layer.name, x.shape, dz.shape))  # noqa: E731
+    gradient, differences = gradients(Objective(network, None, [Ridge(network)], [visit]))
     np.testing.assert_allclose(gradient, differences, atol=1e-7 * np.abs(gradient).max())
-    network.loss_and_gradient(x, target, network.workspace(6, training=True).records(6), totals)
-    assert np.abs(backend.to_host(parameters.gradients) - gradient).max() > 1e-3  # it matters
+    without, _ = gradients(Objective(network))
+    assert np.abs(without - gradient).max() > 1e-3
+    assert seen[:2] == [("d", (6, 7), (6, 12)), ("c", (6, 2), (6, 7))]
+    assert seen[2:4] == [("b", (6, 7), (6, 2)), ("a", (6, 12), (6, 7))]
 
 
 def test_noise_acts_in_training_only() -> None:

@@ -1,20 +1,21 @@
-"""What training changes on its way: targets that sharpen, and noise on the code (``net.noise``).
+"""Targets that are blurred at first and sharpen during training.
 
 An easy task first and the real one later (Bengio et al., "Curriculum learning", 2009). Blurred
 targets tell of large features only, so that the first codes follow those, and neighbouring codes
 have similar pictures: sharp targets then refine this order instead of making one of their own.
-Noise on the code says the same from the other side: pictures whose codes noise confuses had
-better be alike, and codes spread evenly over the range that they have (bounded by tanh, say).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..kernels.backend import Array, Backend
+from ..net.network import Network
+from .objective import Term
 
 # A blur below this many pixels is none: a neighbour's weight is exp(-1 / (2 0.3^2)) = 0.004.
 LEAST_BLUR = 0.3
@@ -24,26 +25,24 @@ BLUR_ENDS = 0.5  # of training
 MOST_BLURRED = 4096  # features: a blur is a matrix of their square
 
 
-class TargetBlur:
+class TargetBlur(Term):
     """Targets blurred by a Gaussian of ``sigma`` pixels, less and less until half of training.
 
     The blur is a matrix, so that the product that every backend has applies it.
     """
 
-    def __init__(
-        self, backend: Backend, image_shape: Sequence[int], sigma: float, capacity: int, dtype: str
-    ) -> None:
-        self.backend = backend
-        self.image_shape = tuple(image_shape)
-        self.sigma = sigma
+    target_only = True
+
+    def __init__(self, params: Mapping[str, Any], network: Network, capacity: int) -> None:
+        self.backend = backend = network.backend
+        self.image_shape, self.sigma = params["image_shape"], params["target_blur"]
         self.now = 0.0  # pixels; 0 where targets are sharp
-        n = int(np.prod(self.image_shape))
+        n, dtype = network.n_features, network.dtype
         self._matrix = backend.empty((n, n), dtype)
         self._zero = backend.to_device(np.zeros(n, dtype))
         self._blurred = backend.empty((capacity, n), dtype)
 
     def prepare(self, progress: float) -> None:
-        """For the part ``progress`` of training done."""
         sigma = self.sigma * (1 - progress / BLUR_ENDS)
         if sigma == self.now:
             return
@@ -52,13 +51,16 @@ class TargetBlur:
             matrix = blur_matrix(self.image_shape, self.now)
             self.backend.write(matrix.astype(self._zero.dtype), self._matrix)
 
-    def target(self, x: Array) -> Array:
+    def target(self, ops: Backend, x: Array) -> Array:
         """x (batch, n_features), blurred while there is blur."""
         if not self.now:
             return x
         blurred = self._blurred[: len(x)]
-        self.backend.dense_forward(x, self._matrix, self._zero, "identity", blurred, None)
+        ops.dense_forward(x, self._matrix, self._zero, "identity", blurred, None)
         return blurred
+
+    def mode(self) -> bool:
+        return self.now > 0
 
 
 def blur_matrix(image_shape: Sequence[int], sigma: float) -> NDArray[np.float64]:

@@ -1,0 +1,91 @@
+"""What training minimises: the loss of the output against its target, and terms beside it.
+
+A term is a subclass of ``Term`` in a file of its own, and an entry in ``assemble.TERMS``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+
+from ..kernels.backend import Array, Backend
+from ..net.layers import Record
+from ..net.network import Network, Visit, backward, forward
+from ..net.parameters import Parameters
+from .code_noise import CodeNoise
+
+
+class Term:
+    """A change to the target, or something that is added to the loss and to its gradient.
+
+    A step calls ``target``, ``value``, ``visit`` and ``gradient``, in this order; a term overrides
+    those that it needs. ``ops`` are the operations of the backend.
+    """
+
+    target_only = False  # True where it overrides none of the three after ``target``
+    visit: Visit | None = None  # a method of this type may add to a layer's dz
+
+    def prepare(self, progress: float) -> None:
+        """Before an epoch, with the part ``progress`` of training done."""
+
+    def mode(self) -> Hashable:
+        """A step that was recorded in one mode is replayed in that mode only."""
+        return None
+
+    def target(self, ops: Backend, x: Array) -> Array:
+        """What is to be reconstructed, (batch, n_features), where x would be without the term."""
+        return x
+
+    def value(self, ops: Backend, records: Sequence[Record], totals: Array) -> None:
+        """Adds its value, summed over the batch, to totals[0]."""
+
+    def gradient(self, ops: Backend, parameters: Parameters) -> None:
+        """Adds to the gradients of the parameters."""
+
+
+class Objective:
+    """The loss of ``network`` in training, and its gradient.
+
+    Of the arguments of its methods, x and target are (batch, n_features), ``records`` those of
+    the batch, and ``totals`` float64 (2,) receives [losses, squared errors], summed.
+    """
+
+    def __init__(
+        self, network: Network, noise: CodeNoise | None = None, terms: Sequence[Term] = (),
+        visits: Sequence[Visit] = (),
+    ) -> None:  # fmt: skip
+        self.network = network
+        self.noise = noise  # None leaves its layer out
+        self.terms = terms
+        self.visits = [*(term.visit for term in terms if term.visit is not None), *visits]
+        # Is there more to a step than layers, loss and update?
+        targets_only = all(term.target_only for term in terms)
+        self.plain = noise is None and targets_only and not self.visits
+
+    def target(self, ops: Backend, x: Array) -> Array:
+        for term in self.terms:
+            x = term.target(ops, x)
+        return x
+
+    def loss(
+        self, ops: Backend, x: Array, target: Array, records: Sequence[Record], totals: Array
+    ) -> None:
+        """Forward, and the loss without terms.
+
+        Leaves d(mean loss)/d(last layer's output) in the last record's dz.
+        """
+        output = forward(ops, x, records)
+        ops.loss(self.network.architecture.loss, output, target, records[-1].dz, totals)
+
+    def gradient(
+        self, ops: Backend, x: Array, target: Array, records: Sequence[Record], totals: Array
+    ) -> None:
+        """``loss`` with all terms, and its gradient in the parameters' ``gradients``."""
+        self.loss(ops, x, target, records, totals)
+        for term in self.terms:
+            term.value(ops, records, totals)
+        last = records[-1]
+        if last.activation != "identity":
+            ops.activation_backward(last.dz, last.activation, last.saved, last.dz)
+        backward(ops, x, records, self.visits)
+        for term in self.terms:
+            term.gradient(ops, self.network.parameters)

@@ -1,0 +1,79 @@
+"""One training step: everything that is launched for a minibatch, in order."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..kernels.backend import Array, Backend, Step, StepPlan
+from ..net.network import Workspace
+from .batches import Feeder
+from .objective import Objective
+from .optimizers import Optimizer
+
+
+class Work:
+    """gather x -> forward -> loss and gradient -> backward -> update, on the same arrays each time.
+
+    With ``fused`` the backend's own step takes the place of what follows the gathering, where it
+    has one that can do all of this.
+    """
+
+    def __init__(
+        self, objective: Objective, optimizer: Optimizer, capacity: int, fused: bool = False
+    ) -> None:
+        self.objective, self.optimizer = objective, optimizer
+        self.network = network = objective.network
+        self.workspace = Workspace(network, capacity, training=True)
+        self.totals = network.backend.to_device(np.zeros(2))  # of a step, where nothing else is
+        self._bare = network.backend.unchecked
+        self._planned: set[int] = set()
+        self._fused = self._fused_step() if fused else None
+
+    def run(self, feeder: Feeder, positions: Array, n: int, hyper: Array, totals: Array) -> None:
+        """One update from the n samples of ``feeder`` at these positions, see ``step``."""
+        feeder.fill(positions, self.workspace.input[:n])
+        self.step(n, hyper, totals)
+
+    def step(self, n: int, hyper: Array, totals: Array) -> None:
+        """One update from the first n samples of ``workspace.input``.
+
+        ``hyper`` holds the numbers of ``conventions.HYPER``; totals = [losses, squared errors],
+        summed. A loss that is not finite changes no parameter.
+        """
+        ops, x = self._plan(n), self.workspace.input[:n]
+        target = self.objective.target(ops, x)
+        if self._fused is not None:
+            self._fused(x, target, hyper, totals)
+            return
+        records = self.workspace.records(n, noisy=self.objective.noise is not None)
+        self.objective.gradient(ops, x, target, records, totals)
+        self.optimizer.apply(ops, hyper, guard=totals)
+
+    def _plan(self, n: int) -> Backend:
+        """The operations for a step of n samples.
+
+        They check their arguments in the first such step. Later steps have the same arrays, and
+        get the operations alone.
+        """
+        if n in self._planned:
+            return self._bare
+        self._planned.add(n)
+        return self.network.backend
+
+    def _fused_step(self) -> Step | None:
+        make_step, parameters = self.network.backend.make_step, self.network.parameters
+        if make_step is None:
+            return None
+        architecture = self.network.architecture
+        plan = StepPlan(
+            layers=tuple((spec.n_in, spec.n_out, spec.activation) for spec in architecture.dense),
+            loss=architecture.loss,
+            optimizer=self.optimizer.name,
+            clip_norm=self.optimizer.clip_norm,
+            values=parameters.values,
+            moments=tuple(self.optimizer.moments.values()),
+            n_weights=parameters.n_weights,
+            capacity=self.workspace.capacity,
+            plain=self.objective.plain,
+        )
+        return make_step(plan)
