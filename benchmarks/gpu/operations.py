@@ -77,18 +77,17 @@ class Device:
 def products(given: argparse.Namespace) -> Iterator[Row]:
     """The three products of the dense layer at 4096^3, every tile, beside cuBLAS."""
     n = 70 if given.backend != "cupy" else 4096
-    for matmul in ("fp32",) if given.kernels else ("fp32", "3xtf32", "tf32"):
+    for matmul in ("fp32", "3xtf32", "tf32"):
         yield from _products(given, matmul, [(k, n, n, n) for k in KERNELS], True)
 
 
 def shapes(given: argparse.Namespace) -> Iterator[Row]:
     """The products of the nets' own layers: every tile and several splits, beside cuBLAS."""
-    batches = BATCHES if given.backend == "cupy" else (3,)
-    wanted = [p[2:] for net in nets.NETS for p in tuning.problems(nets.layers(net), batches)]
-    if given.backend != "cupy":
-        wanted = wanted[:2]
-    for matmul in ("fp32", "3xtf32"):
-        yield from _products(given, matmul, list(dict.fromkeys(wanted)), False)
+    for batch in BATCHES if given.backend == "cupy" else (3,):
+        wanted = [p[2:] for net in nets.NETS for p in tuning.problems(nets.layers(net), [batch])]
+        for matmul in ("fp32", "3xtf32"):
+            chosen = list(dict.fromkeys(wanted))[: None if given.backend == "cupy" else 2]
+            yield from _products(given, matmul, chosen, False)
 
 
 def _products(
@@ -117,10 +116,10 @@ def _products(
             except tuning.WrongResult as error:
                 yield row | {"plan": list(plan), "wrong": str(error)}
                 continue
-            calls = 3 if square else LAUNCHES
+            calls = 3 if m * n * k > 1e9 else LAUNCHES
             times["x".join(map(str, plan))] = device.seconds(lambda: op(**there), calls=calls)  # noqa: B023
         if not device.tiny and matmul != "3xtf32":
-            row["cublas"] = _cublas(device, kernel, there, matmul, 3 if square else LAUNCHES)
+            row["cublas"] = _cublas(device, kernel, there, matmul, 3 if m * n * k > 1e9 else 50)
         best = min(times, key=times.__getitem__) if times else None
         flops = 2.0 * m * n * k
         yield row | {"times": times, "best": best,

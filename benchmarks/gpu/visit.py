@@ -36,11 +36,11 @@ PARTS = {
     "products": ("operations", "products", 60),
     "steps": ("training", "steps", 60),
     "counters": ("tools", "counters", 60),
-    "torch-steps": ("training", "torch_steps", 90),
+    "torch-steps": ("training", "torch_steps", 100),
     "kernels": ("operations", "kernels", 40),
     "epochs": ("training", "epochs", 40),
     "mnist": ("training", "mnist", 60),
-    "shapes": ("operations", "shapes", 90),
+    "shapes": ("operations", "shapes", 100),
     "sanitizer": ("tools", "sanitizer", 150),
 }
 
