@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -35,21 +36,20 @@ def test_passes_are_merged() -> None:
     assert merged["runs"] == [first["run"], second["run"]]
     assert merged["gflops"] == pytest.approx(10) and merged["gbs"] == pytest.approx(10)
     assert (merged["bound"], merged["share"]) == ("memory", pytest.approx(0.2))
-
-
-def on_gpu(seconds: float | None, matmul: str, **about: Any) -> dict[str, Any]:
-    return row(seconds, device="gpu", matmul=matmul, **about)
+    (merged,), ceilings = merging.merge([first, second])
+    assert ceilings == {} and merged["share"] is None and merged["gflops"] == pytest.approx(10)
 
 
 def test_tensor_cores_have_a_roof_of_their_own() -> None:
     """3xTF32 multiplies three times for one product: a third of TF32's roof is all of it."""
-    gemm, copied = (dict(suite="ceiling", op=op) for op in ("gemm", "copy"))
+    on_gpu = partial(row, device="gpu")
+    gemm = partial(on_gpu, suite="ceiling", op="gemm")
     ceiling = [
-        on_gpu(0.02, "fp32", contestant="cublas", **gemm),  # 50 GFLOP/s
-        on_gpu(0.0025, "tf32", contestant="cublas-tf32", **gemm),  # 400
-        on_gpu(0.001, "fp32", contestant="cublas", **copied),
+        gemm(0.02, contestant="cublas"),  # 50 GFLOP/s
+        gemm(0.0025, contestant="cublas-tf32", matmul="tf32"),  # 400
+        on_gpu(0.001, suite="ceiling", op="copy", contestant="cublas"),
     ]
-    own = [on_gpu(0.01, matmul, contestant=matmul, rms_error=error)  # 100
+    own = [on_gpu(0.01, matmul=matmul, contestant=matmul, rms_error=error)  # 100
            for matmul, error in (("fp32", 1e-8), ("3xtf32", 2e-8), ("tf32", 1e-4))]  # fmt: skip
     rows, limits = merging.merge([*ceiling, *own])
     assert limits["gpu"]["gflops"] == pytest.approx({"float32": 50, "tf32": 400})
@@ -58,7 +58,7 @@ def test_tensor_cores_have_a_roof_of_their_own() -> None:
     assert [r["rms_error"] for r in rows] == [1e-8, 2e-8, 1e-4]
     rows, _ = merging.merge([ceiling[0], ceiling[2], *own])
     assert [r["share"] for r in rows] == [pytest.approx(2), None, None]
-    (failed,), _ = merging.merge([own[1], on_gpu(None, "3xtf32", contestant="3xtf32")])
+    (failed,), _ = merging.merge([own[1], on_gpu(None, contestant="3xtf32")])
     assert failed["rms_error"] is None
 
 
@@ -66,8 +66,3 @@ def test_one_wrong_result_is_enough_for_no_time() -> None:
     (merged,), _ = merging.merge([row(0.1), row(None)])
     assert merged["runs"] == [] and merged["error"] == "wrong result: y"
     assert merged["median"] is merged["spread"] is merged["gflops"] is merged["share"] is None
-
-
-def test_without_ceilings_there_are_no_shares() -> None:
-    (merged,), ceilings = merging.merge([row(0.1), row(0.1)])
-    assert ceilings == {} and merged["share"] is None and merged["gflops"] == pytest.approx(10)
