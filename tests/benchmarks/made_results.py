@@ -5,16 +5,9 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-CONTESTANTS = {  # kind, device, whether it is there
-    "numpy": ("backend", "cpu", True),
-    "numba": ("backend", "cpu", True),
-    "cupy": ("backend", "gpu", False),
-    "blas": ("rival", "cpu", True),
-    "torch-eager": ("rival", "cpu", True),
-    "torch-compile": ("rival", "cpu", True),
-    "jax": ("rival", "cpu", False),
-    "sklearn": ("rival", "cpu", True),
-}
+BACKENDS = ("numpy", "numba", "cupy")
+RIVALS = ("blas", "torch-eager", "torch-compile", "jax", "sklearn")
+ABSENT = ("cupy", "jax")
 PEAK, COPY = 100.0, 20.0  # the ceilings, GFLOP/s and GB/s
 
 
@@ -77,10 +70,12 @@ def made() -> dict[str, Any]:
                     "os": "Linux", "gpu": None},
         "versions": {"tinyae": "1.0", "numpy": "2.4.6", "torch": "2.13.0"},
         "contestants": {
-            name: {"kind": kind, "device": device, "available": there,
-                   "reason": "" if there else f"{name} is not installed",
-                   "threads": 2 if there else None, "note": ""}
-            for name, (kind, device, there) in CONTESTANTS.items()
+            name: {"kind": "backend" if name in BACKENDS else "rival",
+                   "device": "gpu" if name == "cupy" else "cpu",
+                   "available": name not in ABSENT,
+                   "reason": f"{name} is not installed" * (name in ABSENT),
+                   "threads": None if name in ABSENT else 2, "note": ""}
+            for name in (*BACKENDS, *RIVALS)
         },
         "ceilings": {"cpu": {"gflops": {"float32": PEAK}, "gbs": COPY, "note": "GEMM 4096"}},
         "rows": rows,

@@ -137,7 +137,7 @@ def test_a_recorded_step_is_the_step() -> None:
 
 
 class FakeLinalg:
-    """CuPy's switch of TF32, which is the whole process's."""
+    """CuPy's switch of TF32, which is the whole process's; TF32 rounds factors to 11 bits."""
 
     COMPUTE_TYPE_DEFAULT, COMPUTE_TYPE_TF32 = 1, 7
     mode = 7  # as with CUPY_TF32=1
@@ -148,14 +148,9 @@ class FakeLinalg:
 
     def matmul(self, a: Any, b: Any, out: Any) -> None:
         if self.mode == self.COMPUTE_TYPE_TF32:
-            a, b = (in_tf32(factor) for factor in (a, b))
+            parts = (np.frexp(factor) for factor in (a, b))
+            a, b = (np.ldexp(np.round(f * 2**11), e - 11).astype(np.float32) for f, e in parts)
         np.matmul(a, b, out=out)
-
-
-def in_tf32(x: Any) -> Any:
-    """Rounded to 11 bits."""
-    fraction, exponent = np.frexp(x)
-    return np.ldexp(np.round(fraction * 2**11), exponent - 11).astype(np.float32)
 
 
 @pytest.mark.parametrize("capability", ("75", "80"))
