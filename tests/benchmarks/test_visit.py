@@ -30,19 +30,14 @@ def given(out: Path) -> argparse.Namespace:
     return argparse.Namespace(backend="cuda-host", kernels=None, out=out)
 
 
-def test_a_rehearsal(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_rehearsal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Rows of several parts; the next call goes on with what is missing or has failed."""
-    monkeypatch.setenv("PATH", "/usr/bin:/bin")  # without NVIDIA's programs
     (tmp_path / "no-sources").mkdir()
     rows = go(tmp_path, "--only", "products", "--kernels", str(tmp_path / "no-sources"))
     assert [(row["part"], row.get("ended")) for row in rows] == [("machine", None), ("products", 1)]
     assert rows[0]["versions"]["numpy"] == np.__version__ and rows[0]["machine"]["cores"] >= 1
-    rows = go(tmp_path, "--only", "counters,sanitizer,products,kernels")
+    rows = go(tmp_path, "--only", "products,kernels")
     by_part = {part: [row for row in rows if row["part"] == part] for part in visit.PARTS}
-    assert by_part["counters"][0]["absent"] == "ncu is not on the PATH"
-    assert by_part["sanitizer"][0]["absent"] == "compute-sanitizer is not on the PATH"
     products = [row for row in by_part["products"] if "kernel" in row]
     assert {(row["matmul"], row["kernel"]) for row in products} == {
         (matmul, kernel) for matmul in ("fp32", "3xtf32", "tf32") for kernel in operations.KERNELS
@@ -51,10 +46,9 @@ def test_a_rehearsal(
         assert row["times"][row["best"]] == min(row["times"].values()) > 0
     assert {row["op"] for row in by_part["kernels"][:-1]} >= {"adam", "gather", "loss bce"}
     assert not any("error" in row for row in rows)
-    for part in ("counters", "sanitizer", "products", "kernels"):
-        assert by_part[part][-1]["done"] is True
+    assert by_part["products"][-1]["done"] is by_part["kernels"][-1]["done"] is True
     assert "products: done" in capsys.readouterr().out
-    assert go(tmp_path, "--only", "counters,sanitizer,products,kernels") == rows
+    assert go(tmp_path, "--only", "products,kernels") == rows
 
 
 def test_a_visit_that_is_cut_off_goes_on(
@@ -103,6 +97,15 @@ def test_a_wrong_product_gets_no_time(tmp_path: Path, monkeypatch: pytest.Monkey
     *plans, end = operations._products(given(tmp_path), "fp32", [problem], True)
     assert [row["wrong"] for row in plans] == ["off by 1"] * 2
     assert end["times"] == {} and end["best"] is end["tflops"] is None
+
+
+def test_programs_that_are_absent_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tools.shutil, "which", lambda name: None)
+    assert list(tools.counters(given(tmp_path))) == [{"absent": "ncu is not on the PATH"}]
+    (row,) = tools.sanitizer(given(tmp_path))
+    assert row == {"absent": "compute-sanitizer is not on the PATH"}
 
 
 def test_failed_tests_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
