@@ -15,6 +15,7 @@ from .kernels.conventions import ACTIVATION_FACTS, ACTIVATIONS, HUBER_DELTA, LOS
 from .kernels.reference.random import random_normal, random_uniform
 from .net import streams
 from .net.network import Network, Workspace
+from .net.parameters import Parameters
 from .train.objective import Objective
 
 # The stencil (f(-2h) - 8 f(-h) + 8 f(h) - f(2h)) / 12 h errs by h^4 f'''''/30 and by about
@@ -62,9 +63,18 @@ def gradcheck(
     network.parameters.set(model.parameters())
     loss = _Loss(network, x)
     analytic = loss.gradient()
-    if mode == "directional":
-        return _directional(loss, analytic, directions, seed)
-    return _elementwise(loss, network, analytic)
+    errors: dict[str, float] = {}
+    probes, straddled = _directional(analytic, directions, seed), 0
+    if mode == "elementwise":
+        errors = dict.fromkeys(network.parameters.shapes, 0.0)
+        probes = _elementwise(network.parameters, analytic)
+    for name, direction, scale in probes:
+        gap = abs(loss.derivative(direction) - float(analytic @ direction))
+        if np.isnan(gap):
+            straddled += 1
+        else:
+            errors[name] = max(errors.get(name, 0.0), gap / scale)
+    return GradientCheck(errors or {"no direction": float("inf")}, straddled)
 
 
 class _Loss:
@@ -109,45 +119,29 @@ class _Loss:
         return float("nan")
 
 
-def _elementwise(loss: _Loss, network: Network, analytic: NDArray[np.float64]) -> GradientCheck:
-    numeric = np.empty_like(analytic)
+# (name of the error, direction, what the error is relative to)
+Directions = Iterator[tuple[str, NDArray[np.float64], float]]
+
+
+def _elementwise(parameters: Parameters, analytic: NDArray[np.float64]) -> Directions:
+    """Each weight by itself; relative to the steepest one of its parameter."""
     direction = np.zeros_like(analytic)
-    for i in range(analytic.size):
-        direction[i] = 1
-        numeric[i] = loss.derivative(direction)
-        direction[i] = 0
-    straddled = np.isnan(numeric)
-    difference = np.where(straddled, 0, numeric - analytic)
-    parameters = network.parameters
-    errors = {
-        name: _relative(gap, gradient)
-        for (name, gap), gradient in zip(
-            parameters.split(difference).items(), parameters.split(analytic).values(), strict=True
-        )
-    }
-    return GradientCheck(errors, int(straddled.sum()))
+    places = parameters.split(np.arange(analytic.size))
+    for name, gradient in parameters.split(analytic).items():
+        steepest = float(np.abs(gradient).max(initial=0))
+        for i in places[name].reshape(-1):
+            direction[i] = 1
+            yield name, direction, steepest or 1.0
+            direction[i] = 0
 
 
-def _directional(
-    loss: _Loss, analytic: NDArray[np.float64], directions: int, seed: int
-) -> GradientCheck:
-    errors, straddled = {}, 0
+def _directional(analytic: NDArray[np.float64], count: int, seed: int) -> Directions:
+    """Random ones; relative to the steepest direction: along a level line both are nearly zero."""
     direction = np.empty_like(analytic)
-    for i in range(directions):
+    for i in range(count):
         random_normal(streams.state(seed, streams.CHECK, i), 0, 1, direction)
         direction /= np.linalg.norm(direction)
-        numeric, exact = loss.derivative(direction), float(analytic @ direction)
-        if np.isnan(numeric):
-            straddled += 1
-        else:
-            # relative to the steepest direction: along a level line both are nearly zero
-            errors[f"direction {i}"] = abs(numeric - exact) / float(np.linalg.norm(analytic))
-    return GradientCheck(errors or {"no direction": float("inf")}, straddled)
-
-
-def _relative(gap: NDArray[Any], gradient: NDArray[Any]) -> float:
-    largest = float(np.abs(gradient).max(initial=0))
-    return float(np.abs(gap).max(initial=0)) / largest if largest > 0 else float(np.abs(gap).max())
+        yield f"direction {i}", direction, float(np.linalg.norm(analytic))
 
 
 def gradcheck_table(

@@ -64,10 +64,13 @@ def assert_same(a: Autoencoder, b: Autoencoder) -> None:
     assert clockless[0] == clockless[1]
 
 
+PICTURES = {"code_noise": (0.1, 0.02), "target_blur": 3.0, "image_shape": (2, 3)}
+
+
 @pytest.mark.parametrize("optimizer", ["sgd", "momentum", "nesterov", "adam", "adamw"])
-@pytest.mark.parametrize("schedule", ["one-cycle", "step"])
-def test_resume_after_every_epoch(tmp_path: Path, optimizer: str, schedule: str) -> None:
-    options = {"optimizer": optimizer, "schedule": schedule, "weight_decay": 0.01, "clip_norm": 1.0}
+@pytest.mark.parametrize("options", [{"schedule": "one-cycle"}, {"schedule": "step"}, PICTURES])
+def test_resume_after_every_epoch(tmp_path: Path, optimizer: str, options: dict[str, Any]) -> None:
+    options = {"optimizer": optimizer, "weight_decay": 0.01, "clip_norm": 1.0, **options}
     whole = make(**options).fit(X)
     for epoch in range(1, 6):
         file = tmp_path / f"{epoch}.npz"

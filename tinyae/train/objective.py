@@ -57,7 +57,7 @@ class Objective:
         self.noise = noise  # None leaves its layer out
         self.terms = terms
         self.visits = [*(term.visit for term in terms if term.visit is not None), *visits]
-        # Is there more to a step than layers, loss and update?
+        # a step is nothing but layers, loss and update
         targets_only = all(term.target_only for term in terms)
         self.plain = noise is None and targets_only and not self.visits
 
