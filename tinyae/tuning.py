@@ -17,14 +17,21 @@ from .kernels import measured_plans
 from .kernels.backend import Backend
 from .kernels.cuda_runner import Runner, blocks
 from .kernels.dense_cupy import DenseKernels
-from .kernels.dense_plan import ENOUGH_BLOCKS, MOST_SPLITS, TILES, Plan, Problem, choose
+from .kernels.dense_plan import (
+    MOST_SPLITS,
+    MULTIPROCESSORS,
+    SHORTEST_PART,
+    SPLITS,
+    TILES,
+    Plan,
+    Problem,
+    choose,
+)
 
 Work = Callable[[], None]
 Timer = Callable[[Work], float]  # seconds of one call
 
-SPLITS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
-SHORTEST_PART = 32
-MOST_BLOCKS = 8 * ENOUGH_BLOCKS  # more of them only make more parts to be added up
+MOST_BLOCKS = 8 * MULTIPROCESSORS  # more of them only make more parts to be added up
 CLEARLY = 0.98  # of the time without measuring: what gains less may be noise
 LAUNCHES, REPLAYS = 10, 7
 SPOTS = 64  # rows and columns of a result that are compared
@@ -67,7 +74,7 @@ def candidates(problem: Problem) -> Iterator[Plan]:
         for splits in SPLITS:
             worth = k // splits >= SHORTEST_PART and tiles * splits <= MOST_BLOCKS
             plan = Plan(*tile, splits)
-            if (splits == 1 or worth) and splits <= MOST_SPLITS and plan != usual:
+            if (splits == 1 or worth) and plan != usual:
                 yield plan
 
 
