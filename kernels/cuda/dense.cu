@@ -7,7 +7,9 @@
 
 // TM x TN elements of a BM x BN tile for each thread. Up to 16 bytes of them lie side by side, so
 // that a thread reads an operand's in one go; such groups of the 16 x 16 threads fill the tile in
-// turns. A warp has 4 rows of 8 threads: so its lanes read the fewest different elements.
+// turns. A warp has 4 rows of 8 threads, so that its lanes read the fewest different elements. Lanes
+// n and n ^ 1 lie in one column, n and n ^ 2 in one row: two such neighbours that read the same 16
+// bytes share a wavefront of shared memory, so both operands are read in the fewest of them.
 template <int BM_, int BN_, int BK_, int TM_, int TN_, bool TA_, bool TB_> struct Sums {
     static constexpr int BM = BM_, BN = BN_, BK = BK_, TM = TM_, TN = TN_;
     static constexpr bool TA = TA_, TB = TB_;
@@ -29,9 +31,9 @@ template <int BM_, int BN_, int BK_, int TM_, int TN_, bool TA_, bool TB_> struc
     __device__ static int at_b(int p, int j) { return p * PITCH_B + j; }
 
     static constexpr int LANE_ROWS = 4;
-    __device__ static int lane_row() { return (int)threadIdx.x % 32 / 8; }
+    __device__ static int lane_row() { return (int)threadIdx.x % 32 / 16 * 2 + (int)threadIdx.x % 2; }
     __device__ static int lane_column(int j) {
-        return j / GN * 8 * GN + (int)threadIdx.x % 8 * GN + j % GN;
+        return j / GN * 8 * GN + (int)threadIdx.x % 16 / 2 * GN + j % GN;
     }
     __device__ static int row(int i, int r) {
         return i / GM * 16 * GM + ((int)threadIdx.x / 64 * 4 + r) * GM + i % GM;
@@ -67,5 +69,9 @@ template <bool TA, bool TB> using Product32x64 = Product<Sums<32, 64, 16, 2, 4, 
 template <bool TA, bool TB> using Product64x64 = Product<Sums<64, 64, 16, 4, 4, TA, TB>>;
 template <bool TA, bool TB>
 using Product128x128 = Product<Sums<128, 128, REAL_IS_DOUBLE ? 8 : 16, 8, 8, TA, TB>>;
+
+// Two hide each other's waits. Gradients of weights need more registers than two have, and gain
+// nothing from it.
+#define BLOCKS_128 (REAL_IS_DOUBLE ? 1 : 2)
 
 #include "dense_kernels.cuh"

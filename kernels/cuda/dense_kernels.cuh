@@ -8,7 +8,8 @@
 // terms z * per_part .. of each; then a sum_... kernel adds the parts up and does what is left.
 //
 // __launch_bounds__ also says how many blocks a multiprocessor shall have at once, at least: left
-// to itself, the compiler makes room for more and spills registers for it.
+// to itself, the compiler makes room for more and spills registers for it. For the largest tile
+// BLOCKS_128 says so, which the file that includes this one defines.
 //
 // The file that includes this one says how sums are made: Product32x32 and so on, each a
 // Product<...> for tiles of that size and the template flags TA and TB.
@@ -142,7 +143,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 2) dense_backward_weights_
 
 // 128 x 128 tiles: the most arithmetic per byte, for large matrices.
 
-extern "C" __global__ void __launch_bounds__(THREADS, 1) dense_forward_128x128(
+extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS_128) dense_forward_128x128(
     const REAL *x, const REAL *w, const REAL *b, int activation, REAL *y, REAL *pre, int batch,
     int n_in, int n_out, int per_part) {
     using P = Product128x128<false, false>;
@@ -150,7 +151,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) dense_forward_128x128(
     forward<P>(x, w, b, activation, y, pre, batch, n_in, n_out, per_part, shared_a, shared_b);
 }
 
-extern "C" __global__ void __launch_bounds__(THREADS, 1) dense_backward_input_128x128(
+extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS_128) dense_backward_input_128x128(
     const REAL *dz, const REAL *w, int activation, const REAL *saved, REAL *dx, int batch,
     int n_in, int n_out, int per_part) {
     using P = Product128x128<false, true>;

@@ -34,90 +34,126 @@ template <class Sums> struct Product {
     static constexpr int SHARED_A = BUFFERS * Sums::SIZE_A;
     static constexpr int SHARED_B = BUFFERS * Sums::SIZE_B;
 
-    const REAL *a, *b;  // where the tiles of the next step to be copied begin
-    int m, n, width_a, width_b, row0, column0, left;  // left: terms that are not copied yet
-    bool vectors_a, vectors_b;  // may they be copied 16 bytes at a time?
+    // A thread's part in copying an operand's tiles: OUTER rows or columns by BK terms of a matrix
+    // whose rows are ``width`` wide. Neighbouring threads copy neighbours. A thread's copies lie
+    // whole rows apart, so that an address is the one before and a step.
+    template <int OUTER, bool ALONG_K> struct Share {
+        const REAL *from;  // its first copy of the next step
+        int to;            // where in shared memory that goes
+        int width, there;  // rows or columns that the matrix has from the tile's first on
+        bool vectors;      // 16 bytes at a time?
+
+        template <int N> static constexpr int IN_ROW = (ALONG_K ? BK : OUTER) / N;
+        template <int N> static constexpr int ROWS = THREADS / IN_ROW<N>;  // between two copies
+        template <int N> static constexpr int COPIES = OUTER * BK / N;
+        template <int N> __device__ static int row() { return (int)threadIdx.x / IN_ROW<N>; }
+        template <int N> __device__ static int column() {
+            return (int)threadIdx.x % IN_ROW<N> * N;
+        }
+
+        template <class At>
+        __device__ Share(const REAL *tile, int width_, int there_, bool vectors_, At at)
+            : width(width_), there(there_), vectors(vectors_) {
+            int r = vectors ? row<VECTOR>() : row<1>();
+            int c = vectors ? column<VECTOR>() : column<1>();
+            from = tile + ((long long)r * width + c);
+            to = ALONG_K ? at(r, c) : at(c, r);
+        }
+
+        // Begins to copy the tile of a step of which ``left`` terms are there.
+        template <int N, bool WHOLE, class At>
+        __device__ void begin(REAL *tile, int left, At at) const {
+            static_assert(THREADS % IN_ROW<N> == 0, "the threads must copy whole rows");
+            if (COPIES<N> < THREADS && (int)threadIdx.x >= COPIES<N>) return;
+            const REAL *next = from;
+#pragma unroll
+            for (int r = 0; r < COPIES<N> / IN_ROW<N>; r += ROWS<N>) {
+                bool wanted = WHOLE || (row<N>() + r < (ALONG_K ? there : left) &&
+                                        column<N>() < (ALONG_K ? left : there));
+                begin_copy<N>(tile + to + (ALONG_K ? at(r, 0) : at(0, r)), next, wanted);
+                next += (long long)ROWS<N> * width;
+            }
+        }
+
+        template <bool MAY_KEEP, class At> __device__ void copy(REAL *tile, int left, At at) {
+            bool whole = there >= OUTER && left >= BK;
+            if (MAY_KEEP && vectors) {
+                if (whole)
+                    begin<VECTOR, true>(tile, left, at);
+                else
+                    begin<VECTOR, false>(tile, left, at);
+            } else if (whole) {
+                begin<1, true>(tile, left, at);
+            } else {
+                begin<1, false>(tile, left, at);
+            }
+            from += ALONG_K ? BK : (long long)BK * width;
+        }
+    };
+
+    int m, n, row0, column0, terms;  // terms that are not multiplied yet
+    Share<BM, !TA> a;
+    Share<BN, TB> b;
     Sums sums;
     REAL column_sum = 0;  // of B's column threadIdx.x, where it is wanted
 
+    __device__ static int place_a(int i, int p) { return Sums::at_a(i, p); }
+    __device__ static int place_b(int j, int p) { return Sums::at_b(p, j); }
+    __device__ static bool aligned(const REAL *x, int width) {
+        return width % VECTOR == 0 && (size_t)x % 16 == 0;
+    }
+
     // Of the k terms of each sum, those from ``begin`` on and before ``end``.
     __device__ Product(const REAL *a_, const REAL *b_, int m_, int n_, int k, int begin, int end)
-        : m(m_), n(n_), width_a(TA ? m : k), width_b(TB ? k : n), row0((int)blockIdx.y * BM),
-          column0((int)blockIdx.x * BN), left(end - begin) {
-        vectors_a = Sums::KEEPS_A && width_a % VECTOR == 0 && (size_t)a_ % 16 == 0;
-        vectors_b = Sums::KEEPS_B && width_b % VECTOR == 0 && (size_t)b_ % 16 == 0;
-        a = a_ + (TA ? (long long)begin * m + row0 : (long long)row0 * k + begin);
-        b = b_ + (TB ? (long long)column0 * k + begin : (long long)begin * n + column0);
+        : m(m_), n(n_), row0((int)blockIdx.y * BM), column0((int)blockIdx.x * BN),
+          terms(end - begin),
+          a(a_ + (TA ? (long long)begin * m_ + row0 : (long long)row0 * k + begin), TA ? m_ : k,
+            m_ - row0, Sums::KEEPS_A && aligned(a_, TA ? m_ : k), place_a),
+          b(b_ + (TB ? (long long)column0 * k + begin : (long long)begin * n_ + column0),
+            TB ? k : n_, n_ - column0, Sums::KEEPS_B && aligned(b_, TB ? k : n_), place_b) {
 #pragma unroll
         for (int i = 0; i < Sums::TM; i++)
 #pragma unroll
             for (int j = 0; j < Sums::TN; j++) sums.value[i][j] = 0;
     }
 
-    // Begins to copy the tile at ``from``, N elements at a time: OUTER rows or columns, of which
-    // the matrix has ``there``, by BK terms, of which ``left`` are there. ``at(outer, p)`` is an
-    // element's place in shared memory.
-    template <int N, int OUTER, bool ALONG_K, class At>
-    __device__ static void copy(const REAL *from, int width, int there, int left, At at) {
-        constexpr int IN_ROW = (ALONG_K ? BK : OUTER) / N, COPIES = OUTER * BK / N;
-        static_assert(THREADS % IN_ROW == 0, "the threads must copy whole rows");
-        int thread = (int)threadIdx.x, column = thread % IN_ROW * N;
-        if (COPIES < THREADS && thread >= COPIES) return;
-#pragma unroll
-        for (int first = 0; first < COPIES; first += THREADS) {
-            int row = thread / IN_ROW + first / IN_ROW;
-            int outer = ALONG_K ? row : column, p = ALONG_K ? column : row;
-            begin_copy<N>(at(outer, p), from + ((long long)row * width + column),
-                          outer < there && p < left);
-        }
-    }
-
-    // Begins to copy the tiles of the next step.
-    __device__ void copy(REAL *tile_a, REAL *tile_b) {
-        auto at_a = [&](int i, int p) { return tile_a + Sums::at_a(i, p); };
-        auto at_b = [&](int j, int p) { return tile_b + Sums::at_b(p, j); };
-        if (Sums::KEEPS_A && vectors_a)
-            copy<VECTOR, BM, !TA>(a, width_a, m - row0, left, at_a);
-        else
-            copy<1, BM, !TA>(a, width_a, m - row0, left, at_a);
-        if (Sums::KEEPS_B && vectors_b)
-            copy<VECTOR, BN, TB>(b, width_b, n - column0, left, at_b);
-        else
-            copy<1, BN, TB>(b, width_b, n - column0, left, at_b);
-        a += TA ? (long long)BK * width_a : BK;
-        b += TB ? BK : (long long)BK * width_b;
-        left -= BK;
+    // Begins to copy the tiles of the next step, of which ``left`` terms are there.
+    __device__ void copy(REAL *tile_a, REAL *tile_b, int left) {
+        a.template copy<Sums::KEEPS_A>(tile_a, left, place_a);
+        b.template copy<Sums::KEEPS_B>(tile_b, left, place_b);
     }
 
     // Multiplies all terms; ``column_sum`` gathers B's column threadIdx.x if asked.
     __device__ void run(REAL *shared_a, REAL *shared_b, bool sum_columns) {
-        int terms = left;
 #pragma unroll
         for (int i = 0; i < BUFFERS - 1; i++) {
-            if (left > 0) copy(shared_a + i * Sums::SIZE_A, shared_b + i * Sums::SIZE_B);
+            if (terms > i * BK)
+                copy(shared_a + i * Sums::SIZE_A, shared_b + i * Sums::SIZE_B, terms - i * BK);
             close_copies();
         }
-        int full = 0, empty = BUFFERS - 1;
-        for (; terms > 0; terms -= BK) {
+        constexpr int AHEAD = (BUFFERS - 1) * BK;  // terms whose copies have begun
+        for (int full = 0; terms > 0; terms -= BK) {
+            int empty = full > 0 ? full - 1 : BUFFERS - 1;
             wait_for_copies<BUFFERS - 2>();
             __syncthreads();  // the full buffer is there for all, and all have left the empty one
-            if (left > 0) copy(shared_a + empty * Sums::SIZE_A, shared_b + empty * Sums::SIZE_B);
+            if (terms > AHEAD)
+                copy(shared_a + empty * Sums::SIZE_A, shared_b + empty * Sums::SIZE_B,
+                     terms - AHEAD);
             close_copies();
             const REAL *tile_a = shared_a + full * Sums::SIZE_A;
             const REAL *tile_b = shared_b + full * Sums::SIZE_B;
             sums.multiply(tile_a, tile_b);
             if (sum_columns && threadIdx.x < BN)
                 for (int p = 0; p < BK; p++) column_sum += tile_b[Sums::at_b(p, threadIdx.x)];
-            empty = full;
             full = full + 1 < BUFFERS ? full + 1 : 0;
         }
         __syncthreads();  // shared memory is free again
     }
 
-    // Calls f(offset, column, sum) for each element of the block's tile. A row of sums of every
-    // thread at a time goes through shared memory. There the lanes of a warp trade places, so that
-    // neighbours write neighbours; and a loop can index it as it cannot index registers: the
-    // activations are compiled TM times, not TM * TN times.
+    // Calls f(offsets, columns, sums) for the elements of the block's tile, SIDE of a thread's at a
+    // time, and offset -1 for one outside the matrix. A row of sums of every thread goes through
+    // shared memory. There the lanes of a warp trade places, so that neighbours write neighbours.
+    static constexpr int SIDE = Sums::TN < 4 ? Sums::TN : 4;
     template <class F> __device__ void each(REAL *shared, F f) const {
         constexpr int ELEMENTS = 32 * Sums::TN, COLUMNS = ELEMENTS / Sums::LANE_ROWS;  // of a warp
         static_assert(THREADS / 32 * ELEMENTS <= SHARED_A, "a row of every thread must fit");
@@ -128,36 +164,82 @@ template <class Sums> struct Product {
             for (int j = 0; j < Sums::TN; j++)
                 rows[Sums::lane_row() * COLUMNS + Sums::lane_column(j)] = sums.value[i][j];
             __syncwarp();
-#pragma unroll 1
-            for (int e = (int)threadIdx.x % 32; e < ELEMENTS; e += 32) {
-                int row = row0 + Sums::row(i, e / COLUMNS);
-                int column = column0 + Sums::column(e % COLUMNS);
-                if (row < m && column < n) f((long long)row * n + column, column, rows[e]);
+#pragma unroll 1  // or addresses of all elements are worked out at once, and spilled
+            for (int first = 0; first < ELEMENTS; first += 32 * SIDE) {
+                long long at[SIDE];
+                int columns[SIDE];
+                REAL totals[SIDE];
+#pragma unroll
+                for (int u = 0; u < SIDE; u++) {
+                    int e = first + 32 * u + (int)threadIdx.x % 32;
+                    int row = row0 + Sums::row(i, e / COLUMNS);
+                    int column = column0 + Sums::column(e % COLUMNS);
+                    at[u] = row < m && column < n ? (long long)row * n + column : -1;
+                    columns[u] = column;
+                    totals[u] = rows[e];
+                }
+                f(at, columns, totals, rows + first + (int)threadIdx.x % 32);
             }
             __syncwarp();
         }
     }
 
+    // v = op(activation, v). What takes more than a comparison is worked out in a loop, through a
+    // thread's ``own`` places in shared memory, so that it is compiled once and not SIDE times.
+    template <class Op>
+    __device__ static void apply(REAL (&v)[SIDE], int activation, REAL *own, Op op) {
+        if (activation == ACTIVATION_IDENTITY || activation == ACTIVATION_RELU) {
+            bool relu = activation == ACTIVATION_RELU;
+#pragma unroll
+            for (int u = 0; u < SIDE; u++)
+                v[u] = relu ? op(ACTIVATION_RELU, v[u]) : op(ACTIVATION_IDENTITY, v[u]);
+            return;
+        }
+#pragma unroll
+        for (int u = 0; u < SIDE; u++) own[32 * u] = v[u];
+#pragma unroll 1
+        for (int u = 0; u < SIDE; u++) own[32 * u] = op(activation, own[32 * u]);
+#pragma unroll
+        for (int u = 0; u < SIDE; u++) v[u] = own[32 * u];
+    }
+
     // Epilogue: y = act(sum + bias), and the sum itself into pre where it is wanted.
     __device__ void finish_forward(const REAL *bias, int activation, REAL *y, REAL *pre,
                                    REAL *shared) const {
-        each(shared, [&](long long at, int column, REAL total) {
-            REAL z = total + bias[column];
-            if (pre) pre[at] = z;
-            y[at] = activate(activation, z);
+        each(shared, [&](const long long *at, const int *columns, const REAL *totals, REAL *own) {
+            REAL z[SIDE];
+#pragma unroll
+            for (int u = 0; u < SIDE; u++) {
+                z[u] = totals[u] + (at[u] < 0 ? 0 : bias[columns[u]]);
+                if (at[u] >= 0 && pre) pre[at[u]] = z[u];
+            }
+            apply(z, activation, own, [](int which, REAL x) { return activate(which, x); });
+#pragma unroll
+            for (int u = 0; u < SIDE; u++)
+                if (at[u] >= 0) y[at[u]] = z[u];
         });
     }
 
     // Epilogue: dx = sum * act'(saved).
     __device__ void finish_input(int activation, const REAL *saved, REAL *dx, REAL *shared) const {
-        each(shared, [&](long long at, int, REAL total) {
-            dx[at] = total * activation_slope(activation, saved[at]);
+        each(shared, [&](const long long *at, const int *, const REAL *totals, REAL *own) {
+            REAL s[SIDE];
+#pragma unroll
+            for (int u = 0; u < SIDE; u++) s[u] = at[u] < 0 ? 0 : saved[at[u]];
+            apply(s, activation, own, [](int which, REAL x) { return activation_slope(which, x); });
+#pragma unroll
+            for (int u = 0; u < SIDE; u++)
+                if (at[u] >= 0) dx[at[u]] = totals[u] * s[u];
         });
     }
 
     // Epilogue: the sums as they are, of which there may be other parts.
     __device__ void finish_part(REAL *part, REAL *shared) const {
-        each(shared, [&](long long at, int, REAL total) { part[at] = total; });
+        each(shared, [&](const long long *at, const int *, const REAL *totals, REAL *) {
+#pragma unroll
+            for (int u = 0; u < SIDE; u++)
+                if (at[u] >= 0) part[at[u]] = totals[u];
+        });
     }
 
     // Epilogue: the column sums of B, from the first row of blocks.

@@ -22,6 +22,21 @@ Array = Any
 AHEAD = 64  # replays that may be queued twice over
 
 
+@contextmanager
+def current(stream: Any) -> Iterator[None]:
+    """Launches in this ``with`` block go to ``stream``, and those after it where they went before.
+
+    CuPy's own ``with stream`` does not see a stream that somebody made current by ``use()``: after
+    it the default stream is current, and what is launched or read there waits for nothing.
+    """
+    before = cupy.cuda.get_current_stream()
+    stream.use()
+    try:
+        yield
+    finally:
+        before.use()
+
+
 class Replay:
     """A CUDA graph, launched on the current stream at each call.
 
@@ -116,7 +131,7 @@ class DeviceRunner:
         """Captures the launches that ``work`` makes in a CUDA graph; the result launches it."""
         # the default stream cannot be captured
         stream, side = (cupy.cuda.Stream(non_blocking=True) for _ in range(2))
-        with stream:
+        with current(stream):
             stream.begin_capture()
             self._local.branches = Branches(stream, side) if self.branching else None
             try:
@@ -136,7 +151,7 @@ class DeviceRunner:
             yield
             return
         branches.fork()
-        with branches.side:
+        with current(branches.side):
             yield
 
     def join(self) -> None:

@@ -28,7 +28,7 @@ def to_host(array: Array) -> HostArray:
 
 def write(host: HostArray, out: Array) -> None:
     """Queued on the current stream; the driver has read ``host`` when this returns."""
-    out.set(np.ascontiguousarray(host))
+    out.set(np.asarray(host, order="C"))  # ascontiguousarray gives shape () an axis
 
 
 def synchronize() -> None:

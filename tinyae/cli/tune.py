@@ -21,7 +21,16 @@ from ..kernels.backend import Backend
 from ..kernels.conventions import MATMULS
 from ..kernels.cuda import measured_plans
 from ..kernels.cuda.dense import DenseKernels
-from ..kernels.cuda.plan import ENOUGH_BLOCKS, MOST_SPLITS, TILES, Plan, Problem, choose
+from ..kernels.cuda.plan import (
+    MOST_SPLITS,
+    MULTIPROCESSORS,
+    SHORTEST_PART,
+    SPLITS,
+    TILES,
+    Plan,
+    Problem,
+    choose,
+)
 from ..kernels.cuda.runner import Runner
 from ..kernels.grids import blocks
 from .options import command, integers
@@ -30,9 +39,7 @@ from .output import table, write_text
 Work = Callable[[], None]
 Timer = Callable[[Work], float]  # seconds of one call
 
-SPLITS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
-SHORTEST_PART = 32
-MOST_BLOCKS = 8 * ENOUGH_BLOCKS  # more of them only make more parts to be added up
+MOST_BLOCKS = 8 * MULTIPROCESSORS  # more of them only make more parts to be added up
 CLEARLY = 0.98  # of the time without measuring: what gains less may be noise
 LAUNCHES, REPLAYS = 10, 7
 SPOTS = 64  # rows and columns of a result that are compared
@@ -166,7 +173,7 @@ def candidates(problem: Problem) -> Iterator[Plan]:
         for splits in SPLITS:
             worth = k // splits >= SHORTEST_PART and tiles * splits <= MOST_BLOCKS
             plan = Plan(*tile, splits)
-            if (splits == 1 or worth) and splits <= MOST_SPLITS and plan != usual:
+            if (splits == 1 or worth) and plan != usual:
                 yield plan
 
 

@@ -56,7 +56,7 @@ extern "C" __global__ void round_to_tf32(const REAL *x, REAL *y) {
 extern "C" __global__ void cut_off(const REAL *x, REAL *y) {
     unsigned a[4] = {}, one[2] = {to_tf32(1.0f), 0};
     float sum[4] = {};
-    __builtin_memcpy(&a[0], &x[threadIdx.x], 4);  // not rounded
+    a[0] = as_bits(x[threadIdx.x]);  // not rounded
     mma_tf32(sum, a, one);
     y[threadIdx.x] = sum[0];
 }

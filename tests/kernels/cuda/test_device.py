@@ -41,6 +41,7 @@ class StandIn(DeviceArray):
 
     def set(self, host: np.ndarray) -> None:
         assert type(host) is np.ndarray and host.flags.c_contiguous
+        assert host.shape == self.memory.shape
         np.copyto(self.memory, host, casting="no")
 
 
@@ -56,10 +57,9 @@ class RawModule:
         assert kernel in kernel_names(self.code)
 
         def launch(grid: tuple[int, ...], block: tuple[int, ...], args: tuple[Any, ...]) -> None:
-            if Stream.current and Stream.current[-1].captured is not None:
-                Stream.current[-1].captured.append(lambda: launch(grid, block, args))
+            if Stream.current.captured is not None:
+                Stream.current.captured.append(lambda: launch(grid, block, args))
                 return
-            assert not Stream.current, "a stream that is not captured"
             assert len(grid) == len(block) == 3
             assert all(isinstance(a, (StandIn, np.generic)) for a in args), args
             file = self.code.split('.cu"')[0].rsplit("/", 1)[1] + ".cu"
@@ -88,13 +88,13 @@ class Event:
 
 
 class Stream:
-    """A stream that can be captured: launches in its ``with`` block become a graph.
+    """A stream that can be captured: launches while it is the current one become a graph.
 
     One that waits for a captured stream is captured too. Its launches run as late as they may: when
     the first stream waits for it in turn.
     """
 
-    current: list[Stream] = []
+    current: Stream
     joins = 0
 
     def __init__(self, non_blocking: bool) -> None:
@@ -102,14 +102,13 @@ class Stream:
         self.captured: list[Any] | None = None
         self.first: Stream | None = None  # whose capture this one has joined
 
-    def __enter__(self) -> None:
-        Stream.current.append(self)
+    def use(self) -> None:
+        Stream.current = self
 
-    def __exit__(self, *_: Any) -> None:
-        assert Stream.current.pop() is self
+    def synchronize(self) -> None: ...
 
     def begin_capture(self) -> None:
-        assert Stream.current == [self] and self.captured is None
+        assert Stream.current is self and self.captured is None
         self.captured = []
 
     def record(self, event: Event) -> Event:
@@ -144,7 +143,8 @@ def cupy(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     runtime = types.SimpleNamespace(
         getDevice=lambda: 0, getDeviceProperties=lambda device: {"name": b"Stand-In"}
     )
-    stream = types.SimpleNamespace(synchronize=lambda: None)
+    default = Stream(non_blocking=True)
+    default.use()
     module: Any = types.ModuleType("cupy")
     module.ndarray = StandIn
     module.RawModule = RawModule
@@ -153,7 +153,7 @@ def cupy(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     module.asarray = lambda host: StandIn(np.array(host))
     module.asnumpy = lambda array: array.memory.copy()
     module.cuda = types.SimpleNamespace(
-        runtime=runtime, get_current_stream=lambda: stream, set_allocator=lambda allocator: None,
+        runtime=runtime, get_current_stream=lambda: Stream.current, set_allocator=lambda allocator: None,
         Stream=Stream, Event=Event, Device=lambda: types.SimpleNamespace(compute_capability="90"),
     )  # fmt: skip
     monkeypatch.setitem(sys.modules, "cupy", module)
@@ -195,7 +195,28 @@ def test_steps_are_replayed_as_a_graph(cupy: Any) -> None:
     device = Autoencoder(**options, backend="cupy").fit(X)
     for name, value in host.parameters().items():
         np.testing.assert_array_equal(device.parameters()[name], value, err_msg=name)
-    assert not Stream.current and Stream.joins > 0
+    assert Stream.joins > 0
+
+
+def test_a_stream_that_was_in_use_is_so_after_recording(cupy: Any) -> None:
+    """CuPy's own ``with stream`` would leave the default stream current."""
+    from tinyae.kernels.cuda_device import DeviceRunner
+
+    mine = Stream(non_blocking=True)
+    mine.use()
+    runner = DeviceRunner()
+    x = cupy.array(np.full((1, 1), -1.0), order="C")
+    backend = columns.cuda_c(runner)
+
+    def work() -> None:
+        with runner.aside():
+            backend.activation_forward(x, "relu", x)
+        assert Stream.current.captured is not None  # the stream that is recorded
+
+    replay = runner.record(work)
+    assert Stream.current is mine and x.memory[0, 0] == -1
+    replay()
+    assert x.memory[0, 0] == 0
 
 
 def test_an_error_while_recording_is_the_one_that_is_seen(cupy: Any) -> None:
@@ -213,7 +234,6 @@ def test_an_error_while_recording_is_the_one_that_is_seen(cupy: Any) -> None:
 
     with pytest.raises(ZeroDivisionError):
         runner.record(work)
-    assert not Stream.current
     backend.activation_forward(x, "relu", x)  # at once: nothing is recorded any more
     assert x.memory[0, 0] == 0
 
