@@ -19,6 +19,8 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -92,11 +94,13 @@ def visit(given: argparse.Namespace) -> None:
         started = time.monotonic()
         with (given.out / "log.txt").open("a") as log:
             print(f"== {part}", file=log, flush=True)
-            process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
+            process = subprocess.Popen(
+                command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+            )
             try:
                 code: int | str = process.wait(left)
             except subprocess.TimeoutExpired:
-                process.kill()
+                os.killpg(process.pid, signal.SIGKILL)  # and what it has started
                 code = f"cut off after {left:.0f} s"
         took = round(time.monotonic() - started, 1)
         _write(path, {"part": part, "done": code == 0, "ended": code, "seconds": took})

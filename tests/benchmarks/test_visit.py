@@ -14,7 +14,7 @@ import pytest
 
 from benchmarks.cases import nets
 from benchmarks.gpu import mnist_race, operations, tools, training, visit
-from tinyae.cli.tuning import WrongResult
+from tinyae.cli.tune import WrongResult
 from tinyae.data.datasets import Dataset
 from tinyae.data.rows import Rows
 
@@ -59,16 +59,16 @@ def test_a_visit_that_is_cut_off_goes_on(
     class Process:
         def __init__(self, command: list[str], **options: Any) -> None:
             self.part = command[command.index("--part") + 1]
+            self.pid = self.part
+            assert options["start_new_session"]  # so that what it starts ends with it
 
         def wait(self, seconds: float) -> int:
             if self.part == "products" and not killed:
                 raise subprocess.TimeoutExpired(self.part, seconds)
             return 0
 
-        def kill(self) -> None:
-            killed.append(self.part)
-
     monkeypatch.setattr(visit.subprocess, "Popen", Process)
+    monkeypatch.setattr(visit.os, "killpg", lambda pid, signal: killed.append(pid))
     rows = go(tmp_path, "--only", "curve,products")
     assert killed == ["products"]
     assert [row["done"] for row in rows[1:]] == [True, False]

@@ -153,8 +153,10 @@ def cupy(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     module.asarray = lambda host: StandIn(np.array(host))
     module.asnumpy = lambda array: array.memory.copy()
     module.cuda = types.SimpleNamespace(
-        runtime=runtime, get_current_stream=lambda: Stream.current, set_allocator=lambda allocator: None,
-        Stream=Stream, Event=Event, Device=lambda: types.SimpleNamespace(compute_capability="90"),
+        runtime=runtime, get_current_stream=lambda: Stream.current,
+        set_allocator=lambda allocator: None,
+        Stream=Stream, Event=Event,
+        Device=lambda: types.SimpleNamespace(compute_capability="90"),
     )  # fmt: skip
     monkeypatch.setitem(sys.modules, "cupy", module)
     monkeypatch.setattr(cuda_driver, "missing_gpu", lambda: "")
