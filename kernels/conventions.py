@@ -18,12 +18,12 @@ class ActivationFacts(NamedTuple):
 
 ACTIVATION_FACTS = {
     "identity": ActivationFacts(),
-    "relu": ActivationFacts(low=0, initializer="he", kinked=True),
+    "relu": ActivationFacts(low=0.0, initializer="he", kinked=True),
     "leaky_relu": ActivationFacts(initializer="he", kinked=True),
-    "elu": ActivationFacts(low=-1, initializer="he", kinked=True),
-    "sigmoid": ActivationFacts(low=0, high=1),
-    "tanh": ActivationFacts(low=-1, high=1),
-    "softplus": ActivationFacts(low=0, initializer="he"),
+    "elu": ActivationFacts(low=-1.0, initializer="he", kinked=True),
+    "sigmoid": ActivationFacts(low=0.0, high=1.0),
+    "tanh": ActivationFacts(low=-1.0, high=1.0),
+    "softplus": ActivationFacts(low=0.0, initializer="he"),
     "silu": ActivationFacts(low=-0.27846454276107374, initializer="he", needs_input=True),
     "gelu": ActivationFacts(low=-0.17004075057125403, initializer="he", needs_input=True),
 }

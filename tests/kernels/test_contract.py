@@ -1,5 +1,5 @@
-"""The contract itself: every field has its tests, every wrong argument is named, nothing is
-allocated, and all columns have the Protocols' signatures."""
+"""The contract itself: every field has its tests, every wrong argument is named, and all columns
+have the Protocols' signatures."""
 
 from __future__ import annotations
 
@@ -7,99 +7,33 @@ import dataclasses
 import inspect
 import subprocess
 import sys
-import tracemalloc
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 import numpy as np
 import pytest
 
+from tests.kernels.calls import (
+    FIELDS,
+    OPS,
+    arguments,
+    array_names,
+    every_array,
+    every_op,
+    on_device,
+)
 from tests.reference import call, operation, poisoned
 from tinyae.kernels import columns
-from tinyae.kernels.backend import UNCHECKED, Backend, Recorder
+from tinyae.kernels.backend import Backend, Recorder
 from tinyae.kernels.columns import available_backends, backend_report, get_backend
-from tinyae.kernels.conventions import (
-    ACTIVATIONS,
-    HYPER,
-    LOSSES,
-    MOMENTS,
-    NEEDS_INPUT,
-    OPTIMIZERS,
-)
+from tinyae.kernels.conventions import NEEDS_INPUT, OPTIMIZERS
 
 TESTS = Path(__file__).parent
 
-# ---- one valid call of every operation, on host arrays
-
-
-def arguments(op: str, dtype: str, batch: int = 4, n_in: int = 3, n_out: int = 5) -> dict[str, Any]:
-    rng = np.random.default_rng(1)
-
-    def real(*shape: int) -> np.ndarray:
-        return rng.random(shape).astype(dtype)
-
-    n = n_in * n_out
-    state = np.array([1, 2, 3, 4], np.uint32)
-    step = {"hyper": np.full(len(HYPER), 0.5), "n_decayed": n // 2, "guard": np.zeros(2)}
-    return {
-        "write": lambda: {"host": real(batch, n_in), "out": real(batch, n_in)},
-        "gather": lambda: {
-            "data": rng.integers(0, 256, (batch + 2, n_in)).astype(np.uint8),
-            "indices": rng.integers(0, batch, batch), "scale": 1 / 255,
-            "out": real(batch, n_in),
-        },
-        "dense_forward": lambda: {
-            "x": real(batch, n_in), "w": real(n_in, n_out), "b": real(n_out),
-            "activation": "gelu", "y": real(batch, n_out), "pre": real(batch, n_out),
-        },
-        "dense_backward_input": lambda: {
-            "dz": real(batch, n_out), "w": real(n_in, n_out),
-            "activation": "gelu", "saved": real(batch, n_in), "dx": real(batch, n_in),
-        },
-        "dense_backward_weights": lambda: {
-            "x": real(batch, n_in), "dz": real(batch, n_out),
-            "dw": real(n_in, n_out), "db": real(n_out),
-        },
-        "activation_forward": lambda: {
-            "x": real(batch, n_in), "activation": "gelu", "y": real(batch, n_in),
-        },
-        "activation_backward": lambda: {
-            "dy": real(batch, n_in), "activation": "gelu", "saved": real(batch, n_in),
-            "dx": real(batch, n_in),
-        },
-        "loss": lambda: {
-            "name": "bce", "output": real(batch, n_in), "target": real(batch, n_in),
-            "gradient": real(batch, n_in), "totals": np.zeros(2),
-        },
-        **{
-            name: lambda moments=moments: {
-                "w": real(n), "grad": real(n), **{m: real(n) for m in moments}, **step,
-            }
-            for name, moments in MOMENTS.items()
-        },
-        "update": lambda: {
-            "name": "adam", "w": real(n), "grad": real(n), "moments": (real(n), real(n)), **step,
-        },
-        "clip_by_norm": lambda: {"grad": real(n), "max_norm": 0.1, "norm": np.zeros(1)},
-        "random_bits": lambda: {"state": state, "out": np.zeros(n, np.uint32)},
-        "random_uniform": lambda: {"state": state, "low": 0.0, "high": 1.0, "out": real(n)},
-        "random_normal": lambda: {"state": state, "mean": 0.0, "std": 1.0, "out": real(n)},
-        "add_normal": lambda: {
-            "state": state, "std": np.full(1, 0.5), "x": real(batch, n_in),
-            "out": real(batch, n_in),
-        },
-        "random_bernoulli": lambda: {"state": state, "probability": 0.5, "out": real(n)},
-        "random_permutation": lambda: {
-            "state": state, "n": 2 * n, "start": 3, "out": np.zeros(n, np.int64),
-        },
-    }[op]()  # fmt: skip
-
-
 # Field of Backend -> the module that tests what it computes.
 TESTED_IN = {
-    "name": "contract", "host": "contract", "empty": "contract", "to_device": "contract",
-    "to_host": "contract", "write": "contract", "synchronize": "contract",
+    "name": "contract", "host": "contract", "empty": "memory", "to_device": "memory",
+    "to_host": "memory", "write": "memory", "synchronize": "memory",
     "gather": "gather",
     "dense_forward": "dense", "dense_backward_input": "dense", "dense_backward_weights": "dense",
     "activation_forward": "activation", "activation_backward": "activation",
@@ -110,22 +44,6 @@ TESTED_IN = {
     "random_bernoulli": "random", "random_permutation": "random",
     "make_step": "step", "recorder": "recording", "limit_threads": "step",
 }  # fmt: skip
-
-FIELDS = tuple(field.name for field in dataclasses.fields(Backend))
-# every operation, and in the place of update every optimiser
-OPS = (*(name for name in FIELDS if name not in (*UNCHECKED, "update")), *OPTIMIZERS)
-RANDOM = tuple(name for name in OPS if name.startswith("random_") or name == "add_normal")
-every_op = pytest.mark.parametrize("op", OPS)
-
-
-def array_names(op: str) -> list[str]:
-    return [name for name, value in arguments(op, "float32").items()
-            if isinstance(value, np.ndarray)]  # fmt: skip
-
-
-every_array = pytest.mark.parametrize(
-    ("op", "name"), [(op, name) for op in OPS for name in array_names(op)]
-)
 
 
 def test_every_field_has_a_test() -> None:
@@ -143,20 +61,6 @@ def test_the_calls_of_this_module_are_valid(backend: Backend, op: str, dtype: st
 
 
 # ---- what is refused
-
-
-def on_device(backend: Backend, op: str, host: dict[str, Any]) -> dict[str, Any]:
-    """The arguments where the op wants them: only write takes a host array."""
-
-    def moved(value: Any) -> Any:
-        if isinstance(value, tuple):
-            return tuple(moved(each) for each in value)
-        return backend.to_device(value) if isinstance(value, np.ndarray) else value
-
-    return {
-        name: value if (op, name) == ("write", "host") else moved(value)
-        for name, value in host.items()
-    }
 
 
 def refuses(
@@ -308,121 +212,6 @@ def test_a_wrong_value_is_refused(
     backend: Backend, op: str, wrong: dict[str, Any], match: str
 ) -> None:
     refuses(backend, op, {**arguments(op, "float32"), **wrong}, ValueError, f"^{match}")
-
-
-# ---- memory
-
-
-@pytest.mark.parametrize("kind", ("float32", "float64", "uint8", "uint32", "int64", "bool"))
-@pytest.mark.parametrize("shape", ((), (0,), (3,), (2, 0), (4, 5), (2, 3, 4)))
-def test_memory_goes_there_and_back(backend: Backend, kind: str, shape: tuple[int, ...]) -> None:
-    host = (np.arange(np.prod(shape, dtype=int)) % 3).astype(kind).reshape(shape)
-    there = backend.to_device(host)
-    assert there.shape == shape
-    assert there.dtype == host.dtype
-    assert there.flags.c_contiguous
-    back = backend.to_host(there)
-    assert type(back) is np.ndarray
-    assert back.dtype == host.dtype
-    np.testing.assert_array_equal(back, host)
-
-    empty = backend.empty(shape, kind)
-    assert empty.shape == shape
-    assert empty.dtype == host.dtype
-    assert empty.flags.c_contiguous
-    backend.write(host, empty)
-    backend.synchronize()
-    np.testing.assert_array_equal(backend.to_host(empty), host)
-
-
-def test_copies_are_independent(backend: Backend) -> None:
-    host = np.arange(6.0).reshape(2, 3)
-    there = backend.to_device(host)
-    host[:] = -1
-    back = backend.to_host(there)
-    assert back[1, 2] == 5
-    back[:] = -2
-    again = backend.to_host(there)
-    assert again[1, 2] == 5
-    backend.write(host, there)
-    host[:] = -3
-    assert (backend.to_host(there) == -1).all()
-    assert again[1, 2] == 5
-
-
-def test_any_host_layout_is_accepted(backend: Backend) -> None:
-    host = np.arange(24.0).reshape(4, 6)
-    there = backend.empty((6, 4), "float64")
-    for view in (host.T, host[::-1].T, np.repeat(host, 2, axis=0)[::2].T):
-        np.testing.assert_array_equal(backend.to_host(backend.to_device(view)), view)
-        backend.write(view, there)
-        np.testing.assert_array_equal(backend.to_host(there), view)
-
-
-# ---- nothing is allocated
-
-
-def peak_of_second_call(function: Callable[[], None]) -> int:
-    """Bytes of host memory beyond what was held before; the first call makes scratch memory."""
-    function()
-    tracemalloc.start()
-    try:
-        before, _ = tracemalloc.get_traced_memory()
-        tracemalloc.reset_peak()
-        function()
-        return tracemalloc.get_traced_memory()[1] - before
-    finally:
-        tracemalloc.stop()
-
-
-def test_allocations_are_seen() -> None:
-    assert peak_of_second_call(lambda: np.zeros(10**6).fill(1)) >= 8 * 10**6
-
-
-def big_call(backend: Backend, op: str, dtype: str, fixed: dict[str, Any]) -> int:
-    """An op's peak on arrays of 512 x 640 or 640 x 640: 1.3 MB at least."""
-    arrays = arguments(op, dtype, batch=512, n_in=640, n_out=640)
-    moved = on_device(backend, op, {**arrays, **fixed})
-    return peak_of_second_call(lambda: operation(backend, op)(**moved))
-
-
-VARIANTS = [
-    *(
-        (op, {"activation": name})
-        for op in ("dense_forward", "dense_backward_input",
-                   "activation_forward", "activation_backward")
-        for name in ACTIVATIONS
-    ),
-    *(("loss", {"name": name}) for name in LOSSES),
-    *((op, {}) for op in OPS if "dense" not in op and "activation" not in op and op != "loss"
-      and op not in RANDOM),
-    ("dense_backward_weights", {}),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("op", "fixed"), VARIANTS, ids=lambda x: "-".join(x.values()) if
-                         isinstance(x, dict) else x)  # fmt: skip
-def test_a_step_allocates_nothing(
-    backend: Backend, op: str, fixed: dict[str, Any], dtype: str
-) -> None:
-    """150 kB covers NumPy's casting buffers (8192 elements, 64 kB, twice in NumPy 2.0: in sums of
-    float32 in float64 and in gathers of uint8) and Python's own small objects; one temporary
-    array is over 1 MB."""
-    assert big_call(backend, op, dtype, fixed) < 150_000
-
-
-@pytest.mark.parametrize("op", RANDOM)
-def test_random_numbers_take_bounded_memory(backend: Backend, op: str, dtype: str) -> None:
-    """A chunk's temporaries, however many numbers: a dozen arrays of 128 kB and a few larger ones.
-
-    A permutation's window is one minibatch; its temporaries are a few times its size.
-    """
-    n = 1_000_000 if op != "random_permutation" else 2048
-    kind = {"random_bits": "uint32", "random_permutation": "int64"}.get(op, dtype)
-    fixed: dict[str, Any] = {} if op == "add_normal" else {"out": poisoned((n,), kind)}
-    if op == "random_permutation":
-        fixed |= {"n": 70_000}
-    assert big_call(backend, op, dtype, fixed) < (4_000_000 if n > 2048 else 200_000)
 
 
 # ---- the record itself

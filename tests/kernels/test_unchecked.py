@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import tinyae
-from tests.kernels.test_contract import OPS, arguments, on_device
+from tests.kernels.calls import OPS, arguments, on_device
 from tests.reference import operation
 from tinyae import Autoencoder
 from tinyae.kernels import checks

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import SIMULATED
-from tests.kernels.test_contract import arguments
+from tests.kernels.calls import arguments
 from tests.reference import (
     activation,
     activation_tolerance,

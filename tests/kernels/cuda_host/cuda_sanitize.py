@@ -30,7 +30,7 @@ import numpy as np
 
 sys.path.append(str(Path(__file__).parents[3]))
 
-from tests.kernels.test_contract import OPS, arguments
+from tests.kernels.calls import OPS, arguments
 from tests.reference import operation
 from tinyae.kernels.columns import cuda_c, get_backend
 from tinyae.kernels.conventions import ACTIVATIONS, DATA, HYPER, LOSSES, MATMULS, MOMENTS

@@ -33,7 +33,7 @@ def simulated(*command: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize(
     ("least", "files"),
     [
-        (1000, ["test_contract.py", "cuda_python/simulated_training.py"]),
+        (1000, ["test_contract.py", "test_memory.py", "cuda_python/simulated_training.py"]),
         (
             20,
             ["cuda/test_random_shapes.py", "cuda/test_dense.py", "cuda_python/simulated_ladder.py"],
