@@ -18,12 +18,11 @@ from typing import Any
 
 import numpy as np
 
-from tinyae.train import batches
-
 sys.path.append(str(Path(__file__).parents[1]))
 
 from benchmarks.cases import nets
 from benchmarks.contestants.own import own_epoch
+from tinyae.train import batches
 
 EPOCHS = 25
 

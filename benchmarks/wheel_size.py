@@ -15,12 +15,12 @@ from pathlib import Path
 BOUNDS = {"with NumPy alone": 200_000, "all": 280_000}  # bytes
 
 
+OPTIONAL = ("cpu", "cuda", "cuda_host", "cuda_python")  # rooms of tinyae/kernels/
+
+
 def is_optional(name: str) -> bool:
     """A file of the Numba, the CUDA C or the Numba CUDA column."""
-    file = Path(name)
-    return file.suffix in (".cu", ".cuh", ".h") or any(
-        mark in file.stem for mark in ("_numba", "_cupy", "cuda_", "numba_", "_plan")
-    )
+    return name.startswith(tuple(f"tinyae/kernels/{room}/" for room in OPTIONAL))
 
 
 def sizes(wheel: Path) -> dict[str, int]:

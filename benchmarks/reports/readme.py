@@ -1,218 +1,123 @@
-"""README's benchmark section, written from the results: no figure in it is typed.
+"""The tables of benchmarks/README.md, made from results: no figure in them is typed.
 
-    python benchmarks/reports/readme.py            # exit code 1 where README is stale
-    python benchmarks/reports/readme.py --write    # writes the section and draws its pictures
+    python benchmarks/reports/readme.py            # exit code 1 where the page is stale
+    python benchmarks/reports/readme.py --write    # writes the tables and draws the pictures
 
-Without RESULTS.json it takes the newest results in benchmarks/results/, one file for the CPU and
-one for the GPU where there is one.
+The text of the page is written by hand. A table stands between two marks. The first names the
+table and the file in benchmarks/results/ from which it is made:
+
+    <!-- table: epochs bench-cpu.json -->
+    <!-- end -->
 """
 
 from __future__ import annotations
 
 import argparse
+import re
 import sys
-import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 sys.path.append(str(Path(__file__).parents[2]))
 
 from benchmarks.reports.plots import draw_all
 from benchmarks.reports.rows import (
-    Key,
     Results,
     Row,
     case_name,
     contestants,
-    day,
     geometric_mean,
     grouped,
     load,
     measured,
     rate,
     rate_unit,
-    rounds_text,
     significant,
-    spread_text,
 )
+from benchmarks.reports.table import absent, errors, head
 from tinyae.files import write_atomically
 
-HERE = Path(__file__).parents[1]
-README = HERE.parent / "README.md"
-RESULTS, PICTURES = HERE / "results", HERE / "pictures"
-BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
-WIDTH = 140
+FOLDER = Path(__file__).parents[1]
+MARKED = re.compile(r"(<!-- table: (\S+) (\S+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 OWN = {"cpu": "numba", "gpu": "cupy"}  # the backend that stands beside the rivals
-PYTORCH = "torch"  # how its modes' names begin
-
-INTRODUCTION = """\
-## Benchmarks
-
-```
-pip install -e ".[bench]"     # in a clone: the suites are not in the wheel
-tinyae bench --quick          # few and small cases: JSON, a table and pictures in runs/bench/
-tinyae bench                  # everything
-tinyae bench --only dense --backends numpy,numba,cupy --sizes 512,1024 --plot out.png
-tinyae bench --out runs/after --compare runs/bench/results.json   # what changed beyond the noise
-```
-"""
-METHOD = """\
-Each contestant runs in a process of its own, one at a time, and each takes its turn twice. What an operation computes is checked against NumPy
-in float64 first; what fails gets no time. Compilation and transfers are not in the times. Flops and bytes are counted from the shapes, the
-ceilings are the largest matrix product and the largest copy of the same run. `python benchmarks/reports/readme.py --write` makes this
-section from the results."""  # noqa: E501
-MKL = "PyTorch's BLAS on a CPU, MKL, is at its best on Intel's processors; this is none."
-NETS = "deep: 784-1000-500-250-30 and back; small: 784-128-32 and back."
-NO_GPU = "There is no figure for a GPU: the suites have not run on one yet."
-ALT = {
-    "roofline": "every kernel's GFLOP/s over its flops per byte, under the measured ceilings",
-    "sizes": "GFLOP/s of matrix products against their size",
-    "ladder": "GFLOP/s of each rung of the ladder of matrix products",
-    "split": "the time of a training step, split by operation",
-    "step": "the speed of a training step beside the fastest rival's",
-    "epoch": "the speed of an epoch beside the fastest rival's",
-}
 
 
-def section(files: dict[str, Path], pictures: Path) -> str:
-    """The text between the marks. files: device -> results; pictures: the folder they lie in."""
-    parts = [INTRODUCTION, _wrapped(METHOD)]
-    parts += [_device(load(path), device, path, pictures) for device, path in files.items()]
-    if "gpu" not in files:
-        parts.append(NO_GPU)
-    return "\n" + "\n\n".join(part.strip() for part in parts) + "\n\n"
+def conditions(results: Results) -> str:
+    """Machine, date, versions, contestants, ceilings; who is absent or has failed, and why."""
+    lines = [f"{name}: {value}" for name, value in head(results)]
+    lines += [f"without a time: {line}" for line in errors(results)]
+    lines += [f"absent: {line}" for line in absent(results)]
+    return "\n".join(f"- {line}" for line in lines)
 
 
-def _device(results: Results, device: str, path: Path, pictures: Path) -> str:
-    rows = _rows(results, device)
-    machine = results["machine"]
-    title = machine["gpu"] if device == "gpu" else f"{machine['cpu']}, {machine['cores']} cores"
-    parts = [
-        f"### {title}",
-        _wrapped(_conditions(results, rows, device, path)),
-        _epochs(results, rows, device),
-        _kernels(results, rows, device),
-        _shown(device, pictures),
-    ]
-    return "\n\n".join(part for part in parts if part)
+def epochs(results: Results) -> str:
+    """Own time of an epoch for each net and batch size, and the rivals' over it."""
+    rows = _rows(results)
+    own = OWN[rows[0]["device"]]
+    torch = _pairs(rows, "epoch", "torch", own)
+    sklearn = _pairs(rows, "epoch_mse", "sklearn", own)
+    batches = sorted({batch for _, batch in torch})
+    lines = [("", *(f"B = {batch}" for batch in batches)), ("---", *["---:"] * len(batches))]
+    for net in dict.fromkeys(net for net, _ in torch):
+        of = [(net, batch) for batch in batches]
+        lines += [
+            (f"{net} net: {own}, ms",
+             *(significant(1e3 * torch[at][0]) if at in torch else "-" for at in of)),
+            (f"PyTorch / {own}", *(_ratio(torch.get(at)) for at in of)),
+            (f"scikit-learn / {own}", *(_ratio(sklearn.get(at)) for at in of)),
+        ]  # fmt: skip
+    mean = geometric_mean([other / mine for mine, other in torch.values()])
+    return f"{_table(lines)}\n\nGeometric mean of PyTorch / {own}: {mean:.2f}."
 
 
-def _rows(results: Results, device: str) -> list[Row]:
-    return [row for row in measured(results["rows"]) if row["device"] == device]
-
-
-def _conditions(results: Results, rows: list[Row], device: str, path: Path) -> str:
-    versions = ", ".join(f"{name} {version}" for name, version in results["versions"].items())
-    notes: dict[str, list[str]] = {}  # what is to be said, of whom
-    for name in contestants(results, rows):
-        notes.setdefault(_facts(results["contestants"][name]), []).append(name)
-    absent = [f"{name} ({fact['reason']})" for name, fact in results["contestants"].items()
-              if not fact["available"] and fact["reason"] and fact["device"] == device]  # fmt: skip
-    failed = dict.fromkeys(f"{row['contestant']} {row['op']}" for row in results["rows"]
-                           if row["error"] and row["device"] == device)  # fmt: skip
-    ceiling = results["ceilings"].get(device, {})
-    peaks = [f"{significant(value)} GFLOP/s in {dtype}"
-             for dtype, value in (ceiling.get("gflops") or {}).items()]  # fmt: skip
-    peaks += [f"{significant(ceiling['gbs'])} GB/s"] if ceiling.get("gbs") else []
-    sentences = [
-        f"{day(results)}; {rounds_text(rows)}{', a quick run' if results['quick'] else ''}",
-        f"Spread: {spread_text(rows)}",
-        versions,
-        "; ".join(f"{', '.join(names)}: {fact}" for fact, names in notes.items() if fact),
-        f"Ceilings: {', '.join(peaks)}" if peaks else "",
-        f"Without a time, as they failed: {', '.join(failed)}" if failed else "",
-        f"Absent: {', '.join(absent)}" if absent else "",
-        f"All figures: [`{path.name}`](benchmarks/results/{path.name})",
-    ]
-    return ". ".join(sentence for sentence in sentences if sentence) + "."
-
-
-def _facts(contestant: dict[str, object]) -> str:
-    threads = contestant["threads"]
-    counted = f"{threads} thread{'' if threads == 1 else 's'}" if threads else ""
-    return ", ".join(str(part) for part in (counted, contestant["note"]) if part)
-
-
-def _epochs(results: Results, rows: list[Row], device: str) -> str:
-    """The table of nets and batches: own time, and that of PyTorch's faster mode over it."""
-    own = OWN[device]
-    cells = _cells(rows, "epoch", own, PYTORCH)
-    if not cells:
-        return ""
-    batches = sorted({batch for _, batch in cells})
-    head = _line("", *(f"B = {batch}" for batch in batches))
-    lines = [head, _line("---", *["---:"] * len(batches))]
-    for net in dict.fromkeys(net for net, _ in cells):
-        of = [cells.get((net, batch)) for batch in batches]
-        times = (significant(1e3 * cell[0]["median"]) if cell else "-" for cell in of)
-        ratios = (f"{_ratio(*cell):.2f}" if cell else "-" for cell in of)
-        lines += [_line(f"{net} net: {own}, ms", *times), _line("PyTorch / " + own, *ratios)]
-    timed = [row for row in rows if row["op"] == "epoch"]
-    modes = [name for name in contestants(results, timed) if name.startswith(PYTORCH)]
-    lengths = dict.fromkeys(mine["case"].partition(",")[0] for mine, _ in cells.values())
-    mean = geometric_mean([_ratio(*cell) for cell in cells.values()])
-    text = f"""Whole epochs ({" or ".join(lengths)}; shuffling, gathering and scaling of uint8
-        pixels included; Adam, float32), beside the faster of PyTorch's modes
-        ({", ".join(modes)}):"""
-    after = [f"Geometric mean of the ratios: {mean:.2f}. {NETS}", _sklearn(rows, own)]
-    if "AMD" in results["machine"]["cpu"] and device == "cpu":
-        after.append(MKL)
-    return "\n\n".join([_wrapped(text), "\n".join(lines), _wrapped(" ".join(after))])
-
-
-def _sklearn(rows: list[Row], own: str) -> str:
-    cells = _cells(rows, "epoch_mse", own, "sklearn")
-    ratios = [f"{_ratio(*cell):.3g} ({net}, B = {batch})" for (net, batch), cell in cells.items()]
-    text = "Epochs of scikit-learn's MLPRegressor (squared error) take so many times as long as "
-    return f"{text}{own}'s: {', '.join(ratios)}." if ratios else ""
-
-
-def _ratio(mine: Row, other: Row) -> float:
-    return float(other["median"] / mine["median"])
-
-
-def _cells(
-    rows: list[Row], op: str, own: str, rival: str
-) -> dict[tuple[str, int], tuple[Row, Row]]:
-    """(net, batch) -> own row and the fastest of a rival's modes, whose names begin with it."""
-    cells = {}
-    for of in grouped(row for row in rows if (row["suite"], row["op"]) == ("epoch", op)).values():
-        modes = [row for name, row in of.items() if name.startswith(rival)]
-        if own in of and modes:
-            fastest = min(modes, key=lambda row: float(row["median"]))
-            cells[of[own]["net"], of[own]["batch"]] = (of[own], fastest)
-    return cells
-
-
-def _kernels(results: Results, rows: list[Row], device: str) -> str:
-    """A line for each op: its largest case, of those that most contestants have."""
-    own = OWN[device]
-    chosen: dict[str, tuple[tuple[int, float], dict[str, Row]]] = {}
-    groups: dict[Key, dict[str, Row]] = grouped(row for row in rows if row["suite"] == "kernel")
-    for of in groups.values():
-        some = next(iter(of.values()))
-        rank = (len(of), float(some["bytes"] or 0))
-        if (
-            own in of
-            and rate(some) is not None
-            and rank > chosen.get(some["op"], ((0, 0.0), {}))[0]
-        ):
-            chosen[some["op"]] = (rank, of)
-    if not chosen:
-        return ""
-    present = contestants(results, [row for _, of in chosen.values() for row in of.values()])
-    names = [own, *(name for name in present if name != own)]
-    lines = [_line("operation", "case", "unit", *names),
-             _line("---", "---", "---", *["---:"] * len(names))]  # fmt: skip
-    for op, (_, of) in chosen.items():
+def operations(results: Results) -> str:
+    """A line for each operation: its largest case, of those that most contestants have."""
+    rows = _rows(results)
+    own = OWN[rows[0]["device"]]
+    chosen: dict[str, dict[str, Row]] = {}
+    for of in grouped(row for row in rows if row["suite"] == "kernel").values():
+        if own in of and rate(of[own]) is not None:
+            op = of[own]["op"]
+            chosen[op] = max(chosen.get(op, {}), of, key=_rank)
+    timed = [row for of in chosen.values() for row in of.values()]
+    names = [own, *(name for name in contestants(results, timed) if name != own)]
+    lines = [("operation", "case", "unit", *names), (*["---"] * 3, *["---:"] * len(names))]
+    for op, of in chosen.items():
         unit = rate_unit(of[own])
         cells = (_rate(of.get(name), unit) for name in names)
-        lines.append(_line(f"`{op}`", case_name(of[own]), unit, *cells))
-    text = (
-        "Operations by themselves, the largest case of each, with the share of the ceiling.\n"
-        "Where it exceeds 100 %, the data stay in a cache, which is faster than the largest copy:"
-    )
-    return text + "\n\n" + "\n".join(lines)
+        lines.append((f"`{op}`", case_name(of[own]), unit, *cells))
+    return _table(lines)
+
+
+TABLES: dict[str, Callable[[Results], str]] = {
+    "conditions": conditions, "epochs": epochs, "operations": operations
+}  # fmt: skip
+
+
+def _rows(results: Results) -> list[Row]:
+    """Those with a time; of a run on a GPU, the GPU's alone."""
+    rows = measured(results["rows"])
+    return [row for row in rows if row["device"] == "gpu"] or rows
+
+
+def _pairs(
+    rows: list[Row], op: str, rival: str, own: str
+) -> dict[tuple[str, int], tuple[float, float]]:
+    """(net, batch) -> seconds of its own and of the rival's fastest mode, named rival..."""
+    pairs = {}
+    for of in grouped(row for row in rows if (row["suite"], row["op"]) == ("epoch", op)).values():
+        modes = [row["median"] for name, row in of.items() if name.startswith(rival)]
+        if own in of and modes:
+            pairs[of[own]["net"], of[own]["batch"]] = of[own]["median"], min(modes)
+    return pairs
+
+
+def _ratio(pair: tuple[float, float] | None) -> str:
+    return f"{pair[1] / pair[0]:.2f}" if pair else "-"
+
+
+def _rank(of: dict[str, Row]) -> tuple[int, float]:
+    return len(of), max((float(row["bytes"] or 0) for row in of.values()), default=0.0)
 
 
 def _rate(row: Row | None, unit: str) -> str:
@@ -223,82 +128,44 @@ def _rate(row: Row | None, unit: str) -> str:
     return significant(value) + share
 
 
-def _shown(device: str, pictures: Path) -> str:
-    """The pictures that are there, in the order of ALT."""
-    files = [(text, f"bench-{name}-{device}.png") for name, text in ALT.items()]
-    return "\n\n".join(f"![{text}](benchmarks/pictures/{file})"
-                       for text, file in files if (pictures / file).is_file())  # fmt: skip
+def _table(lines: Sequence[Sequence[str]]) -> str:
+    return "\n".join(f"| {' | '.join(cells)} |".replace("|  |", "| |") for cells in lines)
 
 
-def _line(*cells: str) -> str:
-    return f"| {' | '.join(cells)} |".replace("|  |", "| |")
+def render(page: str, folder: Path) -> str:
+    """The page with its tables as the results in ``folder`` have them.
 
+    Raises ValueError where a mark names no table of ours, or the results of an interrupted run.
+    """
 
-def _wrapped(text: str) -> str:
-    return textwrap.fill(" ".join(text.split()), WIDTH, break_long_words=False,
-                         break_on_hyphens=False)  # fmt: skip
-
-
-def replaced(readme: str, text: str) -> str:
-    """The README with this text between the marks. Raises ValueError where a mark is missing."""
-    before, begin, rest = readme.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"README must hold {BEGIN} and after it {END}")
-    return before + BEGIN + text + END + after
-
-
-def newest(folder: Path) -> dict[str, Path]:
-    """device -> the newest results for it; a file with a GPU's times counts for the GPU alone, and
-    an interrupted run for nothing."""
-    found: dict[str, tuple[str, Path]] = {}
-    for path in sorted(folder.glob("*.json")):
-        try:
-            results = load(path)
-        except ValueError:
-            continue  # the results of other commands lie there too
+    def made(mark: re.Match[str]) -> str:
+        begin, table, file, _, end = mark.groups()
+        results = load(folder / file)
+        if table not in TABLES:
+            raise ValueError(f"a table must be of {', '.join(TABLES)}, got {table!r}")
         if results.get("interrupted"):
-            continue
-        device = device_of(results)
-        found[device] = max(found.get(device, ("", path)), (str(results["date"]), path))
-    return {device: found[device][1] for device in ("cpu", "gpu") if device in found}
+            raise ValueError(f"{file} must be of a whole run, got one interrupted")
+        return f"{begin}\n{TABLES[table](results)}\n\n{end}"
+
+    return MARKED.sub(made, page)
 
 
-def device_of(results: Results) -> str:
-    return "gpu" if _rows(results, "gpu") else "cpu"
-
-
-def draw(files: dict[str, Path], pictures: Path) -> None:
-    """Draws the pictures of each device anew and removes those that are no longer made."""
-    for device, path in files.items():
-        results = load(path)
-        made = draw_all(results | {"rows": _rows(results, device)}, pictures)
-        for old in set(pictures.glob(f"bench-*-{device}.png")) - set(made):
-            old.unlink()
-
-
-def main(
-    arguments: Sequence[str] | None = None, readme: Path = README, pictures: Path = PICTURES,
-    folder: Path = RESULTS,
-) -> int:  # fmt: skip
+def main(arguments: Sequence[str] | None = None, folder: Path = FOLDER) -> int:
+    """``folder`` holds README.md, results/ and pictures/."""
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
-    parser.add_argument("--write", action="store_true", help="write the section, draw the pictures")
-    parser.add_argument("results", nargs="*", type=Path, metavar="RESULTS.json")
+    parser.add_argument("--write", action="store_true", help="write tables, draw pictures")
     given = parser.parse_args(arguments)
-    files = {device_of(load(path)): path for path in given.results} or newest(folder)
-    if not files:
-        print(f"there are no results in {folder}: run tinyae bench", file=sys.stderr)
-        return 1
+    path = folder / "README.md"
+    old = path.read_text(encoding="utf-8")
+    new = render(old, folder / "results")
     if given.write:
-        draw(files, pictures)
-    old = readme.read_text(encoding="utf-8")
-    new = replaced(old, section(files, pictures))
-    if given.write:
-        write_atomically(readme, lambda file: file.write(new.encode()))
+        for file in dict.fromkeys(mark[3] for mark in MARKED.finditer(old)):
+            results = load(folder / "results" / file)
+            draw_all(results | {"rows": _rows(results)}, folder / "pictures")
+        write_atomically(path, lambda f: f.write(new.encode()))
     elif new != old:
-        print("README is stale: python benchmarks/reports/readme.py --write", file=sys.stderr)
-        return 1
-    return 0
+        print(f"{path} is stale: python benchmarks/reports/readme.py --write", file=sys.stderr)
+    return int(new != old and not given.write)
 
 
 if __name__ == "__main__":

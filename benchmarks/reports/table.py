@@ -33,14 +33,19 @@ caches are faster than the largest copy, and a smaller product may be faster tha
 
 def render(results: Results) -> str:
     """The head, a table for each suite, and what has no time and why."""
-    parts = ["\n".join(_head(results)), LEGEND]
+    parts = ["\n".join(f"{name + ':':14}{value}" for name, value in head(results)), LEGEND]
     for suite, title in SUITES.items():
         for device in ("cpu", "gpu"):
             rows = [row for row in results["rows"] if _place(row) == (suite, device)]
             if rows:
                 name = "CPU" if device == "cpu" else "GPU"
                 parts.append(f"{title} ({name})\n\n{_suite(results, rows)}")
-    parts += [part for part in (_accuracy(results), _errors(results), _absent(results)) if part]
+    parts += ["\n  ".join([title, *lines]) for title, lines in (
+        ("Errors of products against float64, root mean square of |c - c64| / (|a| |b|):",
+         _accuracy(results)),
+        ("Without a time:", errors(results)),
+        ("Absent:", absent(results)),
+    ) if lines]  # fmt: skip
     return "\n\n".join(parts)
 
 
@@ -48,7 +53,8 @@ def _place(row: Row) -> tuple[str, str]:
     return row["suite"], row["device"]
 
 
-def _head(results: Results) -> list[str]:
+def head(results: Results) -> list[tuple[str, str]]:
+    """How the figures were made: (name, value)."""
     machine, present = results["machine"], _present(results)
     hardware = [f"{machine['cpu']}, {machine['cores']} cores"]
     hardware += [f"{machine['memory_gib']:.3g} GiB"] if machine.get("memory_gib") else []
@@ -72,7 +78,7 @@ def _head(results: Results) -> list[str]:
         ("figures", rounds_text(results["rows"])),
         ("spread", spread_text(results["rows"])),
     ]
-    return [f"{name + ':':14}{value}" for name, value in lines]
+    return lines
 
 
 def _present(results: Results) -> dict[str, dict[str, object]]:
@@ -168,28 +174,28 @@ def _aligned(results: Results, names: Sequence[str], lines: list[list[str]]) -> 
     return "\n".join(text)
 
 
-def _accuracy(results: Results) -> str:
+def _accuracy(results: Results) -> list[str]:
     """Of the products by themselves, which not all of the contestants multiply alike."""
     rows = [row for row in measured(results["rows"])
             if row["suite"] == "kernel" and row.get("rms_error") is not None]  # fmt: skip
     lines = []
     for of in grouped(rows).values():
         some = next(iter(of.values()))
-        errors = ", ".join(f"{name} {row['rms_error']:.2g}" for name, row in of.items())
-        lines.append(f"  {some['op']}, {case_name(some)}: {errors}")
-    title = "Errors of products against float64, root mean square of |c - c64| / (|a| |b|):"
-    return "\n".join([title, *lines]) if lines else ""
+        found = ", ".join(f"{name} {row['rms_error']:.2g}" for name, row in of.items())
+        lines.append(f"{some['op']}, {case_name(some)}: {found}")
+    return lines
 
 
-def _errors(results: Results) -> str:
-    failed = [row for row in results["rows"] if row["error"]]
-    lines = [f"  {row['contestant']}: {row['op']}, {case_name(row)}: {row['error']}"
-             for row in failed]  # fmt: skip
-    return "\n".join(["Without a time:", *lines]) if lines else ""
+def errors(results: Results) -> list[str]:
+    """A line for each case that has no time."""
+    return [f"{row['contestant']}: {row['op']}, {case_name(row)}: {row['error']}"
+            for row in results["rows"] if row["error"]]  # fmt: skip
 
 
-def _absent(results: Results) -> str:
-    reasons = {name: facts["reason"] for name, facts in results["contestants"].items()
-               if not facts["available"] and facts["reason"]}  # fmt: skip
-    lines = [f"  {name}: {reason}" for name, reason in reasons.items()]
-    return "\n".join(["Absent:", *lines]) if lines else ""
+def absent(results: Results) -> list[str]:
+    """A line for each reason why contestants could not take part."""
+    who: dict[str, list[str]] = {}
+    for name, facts in results["contestants"].items():
+        if not facts["available"] and facts["reason"]:
+            who.setdefault(facts["reason"], []).append(name)
+    return [f"{', '.join(names)}: {reason}" for reason, names in who.items()]

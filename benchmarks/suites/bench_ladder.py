@@ -2,20 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from benchmarks.suites.bench_kernels import test_kernel as test_rung
 
-from benchmarks.cases.cases import Case, Options, data_rng
-from benchmarks.contestants.contestants import Contestant
-from benchmarks.contestants.loaded import Loaded
-from benchmarks.timing import one_thread
-
+__all__ = ["test_rung"]
 SUITE = "ladder"
-
-
-def test_rung(
-    benchmark: Any, contestant: Contestant, case: Case, loaded: Loaded, options: Options
-) -> None:
-    with one_thread():
-        calls, check = loaded.prepared(case, data_rng())
-        benchmark.extra_info["rms_error"] = check()
-    loaded.measure(benchmark, calls, options.seconds, capture=True)

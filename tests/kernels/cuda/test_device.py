@@ -324,5 +324,5 @@ def test_a_gpu_that_does_not_answer_is_no_backend(
 
 
 def test_what_compute_sanitizer_runs(cupy: Any) -> None:
-    """The script's GPU mode, for benchmarks/gpu/gpu_check.py, as far as it goes without a GPU."""
+    """The script's GPU mode, for benchmarks/gpu/visit.py, as far as it goes without a GPU."""
     run_on_gpu(("gather", "dense_backward_weights", "loss", "adam", "add_normal", "matmul"))

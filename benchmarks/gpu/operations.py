@@ -1,0 +1,199 @@
+"""A visit's measurements of single operations: products, every tile of them, and memory traffic.
+
+Each part is a generator of rows. Times are medians of CUDA events around queued launches.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import time
+from collections.abc import Callable, Iterator
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from benchmarks import gpu_timing
+from benchmarks.cases import nets
+from benchmarks.contestants import own
+from tinyae.cli import tuning
+from tinyae.kernels.columns import get_backend
+from tinyae.kernels.cuda.dense import DenseKernels
+from tinyae.kernels.cuda.plan import TILES, Plan, Problem, choose
+
+Row = dict[str, Any]
+BATCHES = (128, 1024, 8192)
+KERNELS = ("dense_forward", "dense_backward_input", "dense_backward_weights")
+LAUNCHES, REPLAYS = 20, 9
+
+
+class Device:
+    """What runs the kernels, and how launches on it are timed."""
+
+    def __init__(self, backend: str, matmul: str = "fp32") -> None:
+        self.ops = get_backend(backend, matmul)
+        self.tiny = self.ops.host  # a rehearsal
+        if not self.tiny:
+            import cupy
+
+            self.cuda = cupy.cuda
+            self.stream = cupy.cuda.Stream(non_blocking=True)
+            self.stream.use()
+
+    def runner(self) -> Any:
+        if self.tiny:
+            from tinyae.kernels.cuda_host.host import HostRunner
+
+            return HostRunner()
+        from tinyae.kernels.cuda.device import DeviceRunner
+
+        return DeviceRunner()
+
+    def seconds(self, call: Callable[[], None], graph: bool = True, calls: int = LAUNCHES) -> float:
+        """Of one call among many that are queued, the median; with ``graph`` they are replayed."""
+        if self.tiny:
+            started = time.perf_counter()
+            call()
+            return time.perf_counter() - started
+        for _ in range(2):
+            call()
+
+        def many() -> None:
+            for _ in range(calls):
+                call()
+
+        work = gpu_timing.captured(self.cuda)(many) if graph else many
+        times = []
+        for _ in range(REPLAYS + 1):
+            start, stop = self.cuda.Event(), self.cuda.Event()
+            start.record()
+            work()
+            stop.record()
+            stop.synchronize()
+            times.append(self.cuda.get_elapsed_time(start, stop) * 1e-3 / calls)
+        return median(times[1:])
+
+
+def products(given: argparse.Namespace) -> Iterator[Row]:
+    """The three products of the dense layer at 4096^3, every tile, beside cuBLAS."""
+    n = 70 if given.backend != "cupy" else 4096
+    for matmul in ("fp32", "3xtf32", "tf32"):
+        yield from _products(given, matmul, [(k, n, n, n) for k in KERNELS], True)
+
+
+def shapes(given: argparse.Namespace) -> Iterator[Row]:
+    """The products of the nets' own layers: every tile and several splits, beside cuBLAS."""
+    for batch in BATCHES if given.backend == "cupy" else (3,):
+        wanted = [p[2:] for net in nets.NETS for p in tuning.problems(nets.layers(net), [batch])]
+        for matmul in ("fp32", "3xtf32"):
+            chosen = list(dict.fromkeys(wanted))[: None if given.backend == "cupy" else 2]
+            yield from _products(given, matmul, chosen, False)
+
+
+def _products(
+    given: argparse.Namespace, matmul: str, wanted: list[tuple[str, int, int, int]], square: bool
+) -> Iterator[Row]:
+    device = Device(given.backend, matmul)
+    runner = device.runner()
+    for kernel, m, n, k in wanted:
+        problem = Problem(matmul, "float32", kernel, m, n, k)
+        arguments, check = tuning._call(problem, np.random.default_rng(0))
+        there = {name: device.ops.to_device(value) if isinstance(value, np.ndarray) else value
+                 for name, value in arguments.items()}  # fmt: skip
+        usual = choose(m, n, k)
+        plans = [Plan(*tile, 1) for tile in TILES]
+        if not square:
+            plans = list(tuning.candidates(problem))
+        plans = list(dict.fromkeys([usual, *plans]))[: 2 if device.tiny else None]
+        row = {"matmul": matmul, "kernel": kernel, "m": m, "n": n, "k": k, "usual": list(usual)}
+        times = {}
+        for plan in plans:
+            op = getattr(DenseKernels(runner, matmul=matmul, plans={problem: plan}), kernel)
+            op(**there)
+            try:
+                check({name: device.ops.to_host(there[name]) for name in ("y", "dx", "dw")
+                       if name in there})  # fmt: skip
+            except tuning.WrongResult as error:
+                yield row | {"plan": list(plan), "wrong": str(error)}
+                continue
+            calls = 3 if m * n * k > 1e9 else LAUNCHES
+            times["x".join(map(str, plan))] = device.seconds(lambda: op(**there), calls=calls)  # noqa: B023
+        if not device.tiny and matmul != "3xtf32":
+            row["cublas"] = _cublas(device, kernel, there, matmul, 3 if m * n * k > 1e9 else 50)
+        best = min(times, key=times.__getitem__) if times else None
+        flops = 2.0 * m * n * k
+        yield row | {"times": times, "best": best,
+                     "tflops": flops / times[best] / 1e12 if best else None}  # fmt: skip
+
+
+def _cublas(device: Device, kernel: str, there: Row, matmul: str, calls: int) -> float:
+    """The bare product by cuBLAS, as CuPy calls it; in TF32 where ``matmul`` says so."""
+    import cupy
+    from cupy_backends.cuda.libs import cublas
+
+    a, b, out = {
+        "dense_forward": lambda: (there["x"], there["w"], there["y"]),
+        "dense_backward_input": lambda: (there["dz"], there["w"].T, there["dx"]),
+        "dense_backward_weights": lambda: (there["x"].T, there["dz"], there["dw"]),
+    }[kernel]()
+    handle = cupy.cuda.device.get_cublas_handle()
+    before = cublas.getMathMode(handle)
+    cublas.setMathMode(handle, 3 if matmul == "tf32" else 0)  # CUBLAS_TF32_TENSOR_OP_MATH
+    try:
+        return device.seconds(lambda: cupy.matmul(a, b, out=out), graph=False, calls=calls)
+    finally:
+        cublas.setMathMode(handle, before)
+
+
+def kernels(given: argparse.Namespace) -> Iterator[Row]:
+    """Each operation of a step by itself, in bytes a second, beside the largest copy."""
+    adam = own.Own(given.backend).op("adam")
+    device = Device(given.backend)
+    ops = device.ops
+    rng = np.random.default_rng(0)
+    if not device.tiny:
+        import cupy
+
+        big, other = cupy.zeros(1 << 29, np.float32), cupy.empty(1 << 29, np.float32)
+        seconds = device.seconds(lambda: cupy.copyto(other, big), graph=False, calls=3)
+        yield {"op": "copy", "bytes": 2 * big.nbytes, "seconds": seconds,
+               "tb_per_second": 2 * big.nbytes / seconds / 1e12}  # fmt: skip
+        del big, other
+    n_parameters = sum((i + 1) * o for i, o in nets.layers("deep"))
+    hyper = ops.to_device(np.array([1e-3, 0, 0.9, 0.9, 0.999, 1e-8, 0.1, 0.001]))
+    guard = ops.to_device(np.zeros(2))
+    for n in (1 << 12,) if device.tiny else (n_parameters, 1 << 27):
+        w, g, m, v = (ops.to_device(rng.random(n, np.float32)) for _ in range(4))
+        arrays = {"w": w, "grad": g, "m": m, "v": v, "hyper": hyper, "n_decayed": n}
+        took = device.seconds(lambda: adam(**arrays, guard=guard))  # noqa: B023
+        yield {"op": "adam", "n": n, "seconds": took, "tb_per_second": 28 * n / took / 1e12}
+        norm = ops.to_device(np.zeros(1))
+        took = device.seconds(lambda: ops.clip_by_norm(g, 1e9, norm))  # noqa: B023
+        yield {"op": "clip_by_norm", "n": n, "seconds": took, "tb_per_second": 4 * n / took / 1e12}
+    for batch in (3,) if device.tiny else (128, 1024, 8192, 131072):
+        shape = (batch, nets.N_FEATURES)
+        n = math.prod(shape)
+        data = ops.to_device(rng.integers(0, 256, shape, dtype=np.uint8))
+        order = ops.to_device(rng.permutation(batch))
+        x, y, dz = (ops.to_device(rng.random(shape, np.float32)) for _ in range(3))
+        totals = ops.to_device(np.zeros(2))
+        state = ops.to_device(np.array([1, 2, 3, 4], np.uint32))
+        std = ops.to_device(np.full(1, 0.1))
+        words = ops.to_device(np.zeros(shape, np.uint32))
+        for op, size, call in (
+            ("gather", 5 * n, lambda: ops.gather(data, order, 1 / 255, x)),  # noqa: B023
+            ("loss bce", 12 * n, lambda: ops.loss("bce", y, x, dz, totals)),  # noqa: B023
+            ("loss mse", 12 * n, lambda: ops.loss("mse", y, x, dz, totals)),  # noqa: B023
+            ("relu", 8 * n, lambda: ops.activation_forward(y, "relu", dz)),  # noqa: B023
+            ("gelu", 8 * n, lambda: ops.activation_forward(y, "gelu", dz)),  # noqa: B023
+            ("relu backward", 12 * n, lambda: ops.activation_backward(y, "relu", x, dz)),  # noqa: B023
+            ("add_normal", 8 * n, lambda: ops.add_normal(state, std, x, dz)),  # noqa: B023
+            ("random_bits", 4 * n, lambda: ops.random_bits(state, words)),  # noqa: B023
+        ):
+            try:
+                took = device.seconds(call)
+            except Exception as error:
+                yield {"op": op, "batch": batch, "error": str(error)[-300:]}
+                continue
+            yield {"op": op, "batch": batch, "seconds": took, "tb_per_second": size / took / 1e12}

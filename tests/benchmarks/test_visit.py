@@ -1,0 +1,200 @@
+"""The visit of a GPU, rehearsed on cuda-host, and the trainings that it compares."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchmarks.cases import nets
+from benchmarks.gpu import mnist_race, operations, tools, training, visit
+from tinyae.cli.tuning import WrongResult
+from tinyae.data.datasets import Dataset
+from tinyae.data.rows import Rows
+
+
+def go(out: Path, *arguments: str) -> list[dict[str, Any]]:
+    """Calls the command with --backend cuda-host; all rows that are there afterwards."""
+    assert visit.main(["--backend", "cuda-host", "--out", str(out), *arguments]) == 0
+    text = (out / "visit.jsonl").read_text(encoding="utf-8")
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def given(out: Path) -> argparse.Namespace:
+    return argparse.Namespace(backend="cuda-host", kernels=None, out=out)
+
+
+def test_a_rehearsal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Rows of several parts; the next call goes on with what is missing or has failed."""
+    (tmp_path / "no-sources").mkdir()
+    rows = go(tmp_path, "--only", "products", "--kernels", str(tmp_path / "no-sources"))
+    assert [(row["part"], row.get("ended")) for row in rows] == [("machine", None), ("products", 1)]
+    assert rows[0]["versions"]["numpy"] == np.__version__ and rows[0]["machine"]["cores"] >= 1
+    rows = go(tmp_path, "--only", "products,kernels")
+    by_part = {part: [row for row in rows if row["part"] == part] for part in visit.PARTS}
+    products = [row for row in by_part["products"] if "kernel" in row]
+    assert {(row["matmul"], row["kernel"]) for row in products} == {
+        (matmul, kernel) for matmul in ("fp32", "3xtf32", "tf32") for kernel in operations.KERNELS
+    }
+    for row in products:
+        assert row["times"][row["best"]] == min(row["times"].values()) > 0
+    assert {row["op"] for row in by_part["kernels"][:-1]} >= {"adam", "gather", "loss bce"}
+    assert not any("error" in row for row in rows)
+    assert by_part["products"][-1]["done"] is by_part["kernels"][-1]["done"] is True
+    assert "products: done" in capsys.readouterr().out
+    assert go(tmp_path, "--only", "products,kernels") == rows
+
+
+def test_a_visit_that_is_cut_off_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    killed = []
+
+    class Process:
+        def __init__(self, command: list[str], **options: Any) -> None:
+            self.part = command[command.index("--part") + 1]
+
+        def wait(self, seconds: float) -> int:
+            if self.part == "products" and not killed:
+                raise subprocess.TimeoutExpired(self.part, seconds)
+            return 0
+
+        def kill(self) -> None:
+            killed.append(self.part)
+
+    monkeypatch.setattr(visit.subprocess, "Popen", Process)
+    rows = go(tmp_path, "--only", "curve,products")
+    assert killed == ["products"]
+    assert [row["done"] for row in rows[1:]] == [True, False]
+    assert rows[2]["ended"] == "cut off after 60 s"
+    rows = go(tmp_path, "--only", "curve,products,steps", "--minutes", "0")
+    assert len(rows) == 3 and "steps: no time left" in capsys.readouterr().out
+    rows = go(tmp_path, "--only", "curve,products,steps")
+    assert [(row["part"], row["done"]) for row in rows[3:]] == [("products", True), ("steps", True)]
+
+
+def test_an_unknown_part_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        go(tmp_path / "out", "--only", "products,speed")
+    assert "--only must be of correct, curve, " in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_wrong_product_gets_no_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    call = operations.tuning._call
+
+    def wrong(results: dict[str, Any]) -> None:
+        raise WrongResult("off by 1")
+
+    monkeypatch.setattr(operations.tuning, "_call", lambda *a: (call(*a)[0], wrong))
+    problem = ("dense_forward", 40, 40, 40)
+    *plans, end = operations._products(given(tmp_path), "fp32", [problem], True)
+    assert [row["wrong"] for row in plans] == ["off by 1"] * 2
+    assert end["times"] == {} and end["best"] is end["tflops"] is None
+
+
+def test_programs_that_are_absent_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tools.shutil, "which", lambda name: None)
+    assert list(tools.counters(given(tmp_path))) == [{"absent": "ncu is not on the PATH"}]
+    (row,) = tools.sanitizer(given(tmp_path))
+    assert row == {"absent": "compute-sanitizer is not on the PATH"}
+
+
+def test_failed_tests_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(command: list[str], stdout: Any, **options: Any) -> Any:
+        stdout.write("FAILED tests/a.py::b - wrong\n1 failed, 20 passed, 3 skipped in 2 s\n")
+        return subprocess.CompletedProcess(command, 1)
+
+    monkeypatch.setattr(tools.subprocess, "run", run)
+    (row,) = tools.correct(given(tmp_path))
+    assert row == {"clean": False, "failed": 1, "passed": 20, "skipped": 3,
+                   "failures": ["tests/a.py::b"]}  # fmt: skip
+
+
+# ---- training
+
+
+@pytest.fixture
+def tiny(monkeypatch: pytest.MonkeyPatch) -> Dataset:
+    """A small net instead of the deep one, on a few pictures of 784 pixels."""
+    monkeypatch.setattr(nets, "NETS", {"deep": (24, 8)})
+    rng = np.random.default_rng(0)
+    shapes = rng.random((4, 784)) < 0.2
+    train, test = (
+        Rows((shapes[rng.integers(0, 4, n)] * rng.integers(128, 256, (n, 1))).astype(np.uint8))
+        for n in (200, 40)
+    )
+    return Dataset("pictures", train, test, None, None, (28, 28), None)
+
+
+def test_steps_and_epochs(tiny: Dataset, tmp_path: Path) -> None:
+    (step,) = training.steps(given(tmp_path))
+    assert {"fp32", "fp32 without branch", "3xtf32", "3xtf32 without branch"} < set(step)
+    assert training.Device("cuda-host").runner().branching
+    (epoch,) = training.epochs(given(tmp_path))
+    assert epoch["loss"][-1] < epoch["loss"][0] and len(epoch["seconds"]) == 4
+
+
+def test_training_is_checked(tiny: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    """numba passes; a seed of its own for each run, or a loss that is off, does not."""
+    monkeypatch.setattr(nets, "pixels", lambda batch: tiny.train.array)
+    found = training.check("numba")
+    assert found["clean"] and found["same_bits"]
+    assert 0 < found["off_eps_float64"] <= found["allowed_eps"]
+    trained = iter([b"a", b"b"])
+    monkeypatch.setattr(training, "_trained", lambda *_: next(trained))
+    monkeypatch.setattr(training, "curve", lambda model, steps: [float(model.n_off)])
+    make = training.make
+
+    def off(name: str, **options: Any) -> Any:
+        model = make(name, **options)
+        model.n_off = 1 + (name == "numba") * 1e-4
+        return model
+
+    monkeypatch.setattr(training, "make", off)
+    found = training.check("numba")
+    assert not found["clean"] and not found["same_bits"]
+    assert found["off_eps_float32"] > found["allowed_eps"]
+
+
+RECIPE = {**mnist_race.RECIPE, "batch_size": 32, "learning_rate": 0.01}
+# PyTorch is no part of what the tests need
+RACES = {"tinyae": lambda *a: mnist_race.tinyae(a[0], "numpy", "fp32", *a[1:])}
+if importlib.util.find_spec("torch"):
+    RACES["PyTorch"] = lambda *a: mnist_race.pytorch(a[0], False, *a[1:])
+
+
+def test_those_who_race_train_the_same_net(tiny: Dataset) -> None:
+    """With all samples in one minibatch their orders are the same, and so are their errors."""
+    courses = []
+    for name, race in RACES.items():
+        said: list[str] = []
+        run = race(tiny, 20, said.append, {**RECIPE, "batch_size": 200})
+        assert len(said) == 20 and said[-1].startswith("epoch 20 of 20: squared error on test ")
+        assert run["by"].startswith(name)
+        assert len(run["errors"]) == run["epochs"] == 20
+        assert run["errors"][-1] == run["squared_error"] < run["errors"][0] / 2
+        assert run["when"] == sorted(run["when"]) and run["when"][-1] == run["seconds"] > 0
+        courses.append(json.loads(json.dumps(run))["errors"])
+    for course in courses:
+        np.testing.assert_allclose(course, courses[0], rtol=1e-3)
+
+
+def test_a_race_with_a_shorter_last_minibatch(tiny: Dataset) -> None:
+    for race in RACES.values():
+        run = race(tiny, 3, lambda line: None, RECIPE)
+        assert run["squared_error"] < run["errors"][0]
+
+
+def test_seconds_to_the_target() -> None:
+    course = mnist_race._course([9.0, 3.5, 3.6], [1.0, 2.0, 1.0], 3, {})
+    assert (course["seconds_to_target"], course["squared_error"]) == (3.0, 3.6)
+    assert mnist_race._course([9.0], [1.0], 1, {})["seconds_to_target"] is None
