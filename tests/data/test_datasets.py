@@ -144,15 +144,10 @@ def test_uint8_stays_uint8_and_is_scaled_when_read(tmp_path):
 @pytest.mark.parametrize(
     ("shape", "image_shape"),
     [
-        ((5,), None),
-        ((4, 3), (4, 3)),
-        ((4, 3, 1), (4, 3)),
-        ((4, 3, 3), (4, 3, 3)),
-        ((4, 3, 4), (4, 3, 4)),
-        ((3, 8, 8), None),
-        ((2, 2, 2, 2), None),
+        ((5,), None), ((4, 3), (4, 3)), ((4, 3, 1), (4, 3)), ((4, 3, 3), (4, 3, 3)),
+        ((4, 3, 4), (4, 3, 4)), ((3, 8, 8), None), ((2, 2, 2, 2), None),
     ],
-)
+)  # fmt: skip
 def test_samples_are_flattened_and_pictures_remembered(tmp_path, shape, image_shape):
     array = np.arange(6 * np.prod(shape)).reshape(6, *shape)
     data = load_dataset(saved(tmp_path / "a.npy", array))
@@ -265,12 +260,10 @@ def test_bad_fraction(fraction):
 @pytest.mark.parametrize(
     "labels",
     [
-        np.array([3, 1, 2], np.uint8),
-        np.array([3, 1, 2], ">i4"),
-        np.array([3.0, 1.0, 2.0], np.float32),
-        np.array([[3], [1], [2]]),
+        np.array([3, 1, 2], np.uint8), np.array([3, 1, 2], ">i4"),
+        np.array([3.0, 1.0, 2.0], np.float32), np.array([[3], [1], [2]]),
     ],
-)
+)  # fmt: skip
 def test_labels_become_int64(tmp_path, labels):
     np.savez(tmp_path / "a.npz", x_train=numbered(3, 2), y_train=labels, x_test=numbered(2, 2))
     data = load_dataset(tmp_path / "a.npz")

@@ -88,15 +88,10 @@ def test_npz_in_part(tmp_path):
 @pytest.mark.parametrize(
     "keys",
     [
-        ["a", "b"],
-        ["x", "y", "z"],
-        ["x_train", "x"],
-        ["x_train", "y_test"],
-        ["x_test", "y_test"],
-        ["x_train", "x_test", "extra"],
-        ["x", "X"],
+        ["a", "b"], ["x", "y", "z"], ["x_train", "x"], ["x_train", "y_test"],
+        ["x_test", "y_test"], ["x_train", "x_test", "extra"], ["x", "X"],
     ],
-)
+)  # fmt: skip
 def test_npz_of_other_names(tmp_path, keys):
     path = npz(tmp_path, **dict.fromkeys(keys, X))
     with raises(path, "x_train", "found " + ", ".join(keys)):

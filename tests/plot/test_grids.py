@@ -94,17 +94,10 @@ def test_height_is_exact_whatever_it_is(count: int, tmp_path: Path) -> None:
     ("side", "rows", "columns", "expected"),
     [
         (28, 20, 20, 56),  # 60 pixels are the room of each
-        (28, 2, 9, 56),
-        (28, 60, 60, 28),
-        (28, 200, 1, 28),
-        (8, 8, 8, 64),
-        (1, 1, 1, 64),
-        (64, 20, 20, 64),
-        (128, 8, 8, 128),
-        (129, 8, 8, 64),
-        (300, 20, 20, 100),
+        (28, 2, 9, 56), (28, 60, 60, 28), (28, 200, 1, 28), (8, 8, 8, 64), (1, 1, 1, 64),
+        (64, 20, 20, 64), (128, 8, 8, 128), (129, 8, 8, 64), (300, 20, 20, 100),
     ],
-)
+)  # fmt: skip
 def test_sizes(side: int, rows: int, columns: int, expected: int) -> None:
     assert resized(np.zeros((1, side, side, 1)), rows, columns).shape == (1, expected, expected, 1)
 

@@ -156,20 +156,19 @@ def trained_run(run: RunFolder, config: Config, dataset: Dataset) -> Autoencoder
     if run.model_file.exists():
         print(f"{run.path}: trained already", file=sys.stderr)
         return run.load_model(config["model"]["backend"])
-    if not run.exists():
-        run.write_config(config)
-    ae = Autoencoder(**config["model"])
-    fit_run(ae, run, dataset, resume=True, remedy="the same command goes on from here")
-    run.write_history(ae.history_)
-    ae.save(run.model_file)  # last: it says that training has ended
-    return ae
+    return train_run(run, config, dataset, True, "the same command goes on from here")
 
 
-def fit_run(ae: Autoencoder, run: RunFolder, dataset: Dataset, resume: bool, remedy: str) -> None:
-    """``fit`` on the training part, with the folder's checkpoint and a bar or a line per epoch.
+def train_run(
+    run: RunFolder, config: Config, dataset: Dataset, resume: bool, remedy: str
+) -> Autoencoder:
+    """Trains on ``dataset`` with a bar or a line per epoch, and writes the folder's files.
 
     Raises KeyboardInterrupt that says how to go on, ``remedy``, and what ``fit`` raises.
     """
+    ae = Autoencoder(**config["model"])
+    if not run.exists():
+        run.write_config(config)
     if ae.image_shape is None and dataset.image_shape is not None:
         ae.image_shape = dataset.image_shape
     log = sys.stderr
@@ -186,3 +185,6 @@ def fit_run(ae: Autoencoder, run: RunFolder, dataset: Dataset, resume: bool, rem
     finally:
         if bar is not None:
             bar.close()
+    run.write_history(ae.history_)
+    ae.save(run.model_file)  # last: it says that training has ended
+    return ae

@@ -17,7 +17,7 @@ from ..estimator import Autoencoder
 from ..plot import codes, curves, grids
 from .options import UsageError, command, data_given, model_given
 from .output import can_draw, table
-from .run_folder import RunFolder, expect_same, fit_run, open_data, opened, run_config
+from .run_folder import RunFolder, expect_same, open_data, opened, run_config, train_run
 
 
 def add_commands(commands: Any) -> None:
@@ -41,10 +41,7 @@ def add_commands(commands: Any) -> None:
 
 def _train(given: argparse.Namespace) -> None:
     run, config = _choose_run(given, data_given(given), model_given(given))
-    ae = Autoencoder(**config["model"])
     dataset = open_data(config["data"])
-    if not run.exists():
-        run.write_config(config)
     n, n_features = dataset.train.shape
     print(
         f"{dataset.name}: {n:,} training and {len(dataset.test):,} test samples of {n_features} "
@@ -52,11 +49,9 @@ def _train(given: argparse.Namespace) -> None:
         file=sys.stderr,
     )
     started = time.perf_counter()
-    fit_run(ae, run, dataset, resume=given.resume is not None,
-            remedy=f"'tinyae train --resume {run.path}' goes on from here")  # fmt: skip
+    remedy = f"'tinyae train --resume {run.path}' goes on from here"
+    ae = train_run(run, config, dataset, given.resume is not None, remedy)
     seconds = time.perf_counter() - started
-    ae.save(run.model_file)
-    run.write_history(ae.history_)
     errors = _compare(ae, dataset)
     pictures = _draw(ae, dataset, run)
     summary = {
