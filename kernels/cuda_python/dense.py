@@ -40,9 +40,11 @@ class DenseKernels:
         kernels, grid, per_part = self._cut(batch, n_out, n_in)
         parts = grid[2]
         out = y if parts == 1 else scratch((parts * batch, n_out), x.dtype.name, slot=0)
-        launch(kernels.forward, grid, THREADS, x, w, b, code, out, pre, per_part)
+        # Numba launches nothing with None among the arguments
+        keep, pre = int(pre is not None), y if pre is None else pre
+        launch(kernels.forward, grid, THREADS, x, w, b, code, out, pre, keep, per_part)
         if parts > 1:
-            launch(sum_forward, grid_for(y.size), THREADS, out, b, code, y, pre)
+            launch(sum_forward, grid_for(y.size), THREADS, out, b, code, y, pre, keep)
 
     def dense_backward_input(
         self, dz: Array, w: Array, activation: str, saved: Array, dx: Array
@@ -131,8 +133,9 @@ def layer(tile: tuple[int, int]) -> SimpleNamespace:
 
     @device
     def finish_forward(
-        i: int, sums: Array, shared: Array, b: Array, activation: int, y: Array, pre: Any
-    ) -> None:
+        i: int, sums: Array, shared: Array, b: Array, activation: int, y: Array, pre: Array,
+        keep: int,
+    ) -> None:  # fmt: skip
         """Epilogue, row i of the thread's elements: y = act(sum + bias)"""
         set_aside(sums, i, shared)
         row, (batch, n_out) = row_of(i), y.shape
@@ -140,7 +143,7 @@ def layer(tile: tuple[int, int]) -> SimpleNamespace:
             column = column_of(j)
             if row < batch and column < n_out:
                 z = shared[j * N_THREADS + thread()] + b[column]
-                if pre is not None:
+                if keep:
                     pre[row, column] = z
                 y[row, column] = activate(activation, z, y.dtype.type)
 
@@ -148,8 +151,9 @@ def layer(tile: tuple[int, int]) -> SimpleNamespace:
 
     @kernel
     def forward(
-        x: Array, w: Array, b: Array, activation: int, y: Array, pre: Any, per_part: int
-    ) -> None:
+        x: Array, w: Array, b: Array, activation: int, y: Array, pre: Array, keep: int,
+        per_part: int,
+    ) -> None:  # fmt: skip
         """y: (batch, n_out), or all parts of it"""
         shared_a = cuda.shared.array(size_a, x.dtype)
         shared_b = cuda.shared.array(size_b, x.dtype)
@@ -159,7 +163,7 @@ def layer(tile: tuple[int, int]) -> SimpleNamespace:
         first, last = terms(n_in, per_part)
         run_forward(x, w, first, last, shared_a, shared_b, sums, False, ignored)
         if cuda.gridDim.z == 1:
-            finish_forward_rows(sums, shared_a, b, activation, y, pre)
+            finish_forward_rows(sums, shared_a, b, activation, y, pre, keep)
         else:
             finish_part(sums, batch, part() * batch, y)
 
@@ -243,12 +247,12 @@ def sum_of(parts: Array, height: int, row: int, column: int) -> Any:
 
 
 @kernel
-def sum_forward(parts: Array, b: Array, activation: int, y: Array, pre: Any) -> None:
+def sum_forward(parts: Array, b: Array, activation: int, y: Array, pre: Array, keep: int) -> None:
     batch, n_out = y.shape
     for e in range(cuda.grid(1), y.size, cuda.gridsize(1)):
         row, column = e // n_out, e % n_out
         z = sum_of(parts, batch, row, column) + b[column]
-        if pre is not None:
+        if keep:
             pre[row, column] = z
         y[row, column] = activate(activation, z, y.dtype.type)
 

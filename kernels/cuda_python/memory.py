@@ -34,7 +34,7 @@ def to_host(array: Array) -> HostArray:
 def write(host: HostArray, out: Array) -> None:
     """The driver has read ``host`` when this returns."""
     if out.size:
-        adopted(out).copy_to_device(np.ascontiguousarray(host))
+        adopted(out).copy_to_device(np.asarray(host, order="C"))
 
 
 def synchronize() -> None:

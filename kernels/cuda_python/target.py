@@ -138,7 +138,7 @@ _configured: dict[tuple[Any, Dim, Dim], Callable[..., None]] = {}
 def launch(kernel: Any, grid: Dim, block: Dim, *args: Any) -> None:
     """Sends the kernel to the default stream; nothing here waits for it.
 
-    args: few, as each takes time: arrays, which bring their shapes along, Python numbers and None.
+    args: few, as each takes time: arrays, which bring their shapes along, and Python numbers.
     """
     ready = _configured.get((kernel, grid, block))
     if ready is None:

@@ -22,7 +22,7 @@ def test_memory_goes_there_and_back(backend: Backend, kind: str, shape: tuple[in
     there = backend.to_device(host)
     assert there.shape == shape
     assert there.dtype == host.dtype
-    assert there.flags.c_contiguous
+    assert there.flags["C_CONTIGUOUS"]
     back = backend.to_host(there)
     assert type(back) is np.ndarray
     assert back.dtype == host.dtype
@@ -31,7 +31,7 @@ def test_memory_goes_there_and_back(backend: Backend, kind: str, shape: tuple[in
     empty = backend.empty(shape, kind)
     assert empty.shape == shape
     assert empty.dtype == host.dtype
-    assert empty.flags.c_contiguous
+    assert empty.flags["C_CONTIGUOUS"]
     backend.write(host, empty)
     backend.synchronize()
     np.testing.assert_array_equal(backend.to_host(empty), host)

@@ -29,7 +29,7 @@ def test_the_same_without_a_check(
     monkeypatch.setattr(checks, "array", None)  # what all checks call
     operation(backend.unchecked, op)(**raw)
     for name, value in checked.items():
-        if not np.isscalar(value):
+        if not np.isscalar(value) and not (op == "write" and name == "host"):
             assert backend.to_host(raw[name]).tobytes() == backend.to_host(value).tobytes(), name
 
 
