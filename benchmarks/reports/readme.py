@@ -20,6 +20,7 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).parents[2]))
 
+from benchmarks.reports import visit
 from benchmarks.reports.plots import draw_all
 from benchmarks.reports.rows import (
     Results,
@@ -140,9 +141,12 @@ def render(page: str, folder: Path) -> str:
 
     def made(mark: re.Match[str]) -> str:
         begin, table, file, _, end = mark.groups()
+        if table in visit.TABLES:
+            return f"{begin}\n{visit.TABLES[table](visit.load(folder / file))}\n\n{end}"
         results = load(folder / file)
         if table not in TABLES:
-            raise ValueError(f"a table must be of {', '.join(TABLES)}, got {table!r}")
+            known = ", ".join([*TABLES, *visit.TABLES])
+            raise ValueError(f"a table must be of {known}, got {table!r}")
         if results.get("interrupted"):
             raise ValueError(f"{file} must be of a whole run, got one interrupted")
         return f"{begin}\n{TABLES[table](results)}\n\n{end}"
@@ -159,7 +163,8 @@ def main(arguments: Sequence[str] | None = None, folder: Path = FOLDER) -> int:
     old = path.read_text(encoding="utf-8")
     new = render(old, folder / "results")
     if given.write:
-        for file in dict.fromkeys(mark[3] for mark in MARKED.finditer(old)):
+        files = dict.fromkeys(m[3] for m in MARKED.finditer(old) if m[2] in TABLES)
+        for file in files:
             results = load(folder / "results" / file)
             draw_all(results | {"rows": _rows(results)}, folder / "pictures")
         write_atomically(path, lambda f: f.write(new.encode()))

@@ -44,9 +44,9 @@ class Cost(NamedTuple):
     block: float  # to begin and to end
 
 
-# A model of an H200's times: fitted to 3,100 products that were launched on one (the layers of two
-# nets, 128 to 8,192 rows), each with every tile and number of splits. What it chooses takes 0.8 %
-# longer than the fastest of them in the geometric mean, 22 % at most. `tinyae tune` measures.
+# A model of an H200's times, fitted to the rows "shapes" of benchmarks/results/gpu-h200.jsonl: the
+# products of two nets' layers, 128 to 8,192 rows, each with every tile and many splits. A test
+# holds what it chooses against the fastest of them. `tinyae tune` measures instead.
 COSTS = {
     (128, 128): Cost(0.130, 0.106, 3.56),
     (64, 64): Cost(0.0406, 0.0343, 0.892),
