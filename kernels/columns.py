@@ -164,7 +164,7 @@ _LOADERS: dict[str, Callable[..., Backend]] = {
     "cupy": _cupy,
     "numba": _numba,
     "numpy": _numpy,
-    "numba-cuda": _numba_cuda,  # not measured on a GPU yet, and it compiles anew in each process
+    "numba-cuda": _numba_cuda,  # compiled anew in each process; its speed has not been measured
     "cuda-host": _cuda_host,
 }
 # Those that can multiply on tensor cores; cuda-host works out what these would.
