@@ -84,3 +84,8 @@ PHILOX_ROUNDS = 10
 # in counter word 1, where no stream of ordinary words ever comes.
 FEISTEL_ROUNDS = 12
 FEISTEL_STREAM = 0xFE157E1
+
+
+def feistel_bits(n: int) -> int:
+    """Bits of one half of the smallest network (of 3 bits at least) that holds 0 .. n - 1."""
+    return max(3, (max(n - 1, 0).bit_length() + 1) // 2)

@@ -19,8 +19,8 @@ from ..conventions import (
     PHILOX_MULTIPLIERS,
     PHILOX_ROUNDS,
     PHILOX_WEYL,
+    feistel_bits,
 )
-from ..reference.random import feistel_bits
 from ..scratch import borrow
 from .compiling import jit
 from .threads import launch, threads_for

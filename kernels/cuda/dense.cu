@@ -71,7 +71,11 @@ template <bool TA, bool TB>
 using Product128x128 = Product<Sums<128, 128, REAL_IS_DOUBLE ? 8 : 16, 8, 8, TA, TB>>;
 
 // Two hide each other's waits. Gradients of weights need more registers than two have, and gain
-// nothing from it.
-#define BLOCKS_128 (REAL_IS_DOUBLE ? 1 : 2)
+// nothing from it; from sm_120 on the forward pass needs more too.
+#if REAL_IS_DOUBLE || __CUDA_ARCH__ >= 1200
+#define BLOCKS_128 1
+#else
+#define BLOCKS_128 2
+#endif
 
 #include "dense_kernels.cuh"

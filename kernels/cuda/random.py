@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..conventions import feistel_bits
 from ..grids import THREADS, Array, blocks, grid_for
-from ..reference.random import feistel_bits
 from .runner import Runner
 
 

@@ -19,9 +19,9 @@ from ..conventions import (
     PHILOX_MULTIPLIERS,
     PHILOX_ROUNDS,
     PHILOX_WEYL,
+    feistel_bits,
 )
 from ..grids import THREADS, Array, Dim, blocks, grid_for
-from ..reference.random import feistel_bits
 from .target import cuda, device, kernel, launch, mul_rn, sincospi
 
 uint64 = np.uint64

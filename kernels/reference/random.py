@@ -21,6 +21,7 @@ from ..conventions import (
     PHILOX_MULTIPLIERS,
     PHILOX_ROUNDS,
     PHILOX_WEYL,
+    feistel_bits,
 )
 from ..scratch import borrow
 
@@ -146,11 +147,6 @@ def random_permutation(state: Words, n: int, start: int, out: NDArray[np.int64])
         inside = values < np.uint64(n)
         out[walking[inside]] = values[inside]
         walking, values = walking[~inside], values[~inside]
-
-
-def feistel_bits(n: int) -> int:
-    """Bits of one half of the smallest network (of 3 bits at least) that holds 0 .. n - 1."""
-    return max(3, (max(n - 1, 0).bit_length() + 1) // 2)
 
 
 def _feistel(values: NDArray[np.uint64], bits: int, keys: list[int]) -> NDArray[np.uint64]:
