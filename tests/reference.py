@@ -323,11 +323,19 @@ def check_loss(
         name=name, output=output, target=target,
         gradient=poisoned(output.shape, dtype), totals=poisoned((2,), "float64"),
     )  # fmt: skip
+    assert_loss(name, output, target, gradient, totals, dtype)
+
+
+def assert_loss(
+    name: str, output: Array, target: Array, gradient: Array, totals: Array, dtype: str
+) -> None:
+    """These are the loss's, within what it may be off."""
     value, slope = loss(name, output, target)
     value_slack, slope_slack = loss_tolerances(name, output, target, dtype)
     squared = np.square(reconstruction(name, output) - target)
     squared_slack = squared_error_tolerance(name, output, target, dtype)
-    assert_within(totals, [value.sum(), squared.sum()], [value_slack, squared_slack], output.shape)
+    expected, what = [value.sum(), squared.sum()], f"{output.shape}"
+    assert_within(totals, expected, [value_slack, squared_slack], f"totals of {what}")
     batch = max(len(output), 1)
     tolerance = (slope_slack + 2 * eps(dtype) * np.abs(slope)) / batch  # 1 / batch is rounded too
-    assert_within(gradient, slope / batch, tolerance, output.shape)
+    assert_within(gradient, slope / batch, tolerance, f"gradient of {what}")

@@ -202,7 +202,7 @@ def test_steps_are_replayed_as_a_graph(cupy: Any) -> None:
 
 def test_a_stream_that_was_in_use_is_so_after_recording(cupy: Any) -> None:
     """CuPy's own ``with stream`` would leave the default stream current."""
-    from tinyae.kernels.cuda_device import DeviceRunner
+    from tinyae.kernels.cuda.device import DeviceRunner
 
     mine = Stream(non_blocking=True)
     mine.use()
