@@ -315,14 +315,17 @@ def squared_error_tolerance(name: str, output: Array, target: Array, dtype: str)
     return float(each.sum() + e.size * eps("float64") * square.sum())
 
 
-def check_loss(
-    backend: Backend, name: str, output: np.ndarray, target: np.ndarray, dtype: str
-) -> None:
-    gradient, totals = call(
+def call_loss(backend: Backend, name: str, output: Array, target: Array) -> tuple[Array, ...]:
+    """(gradient, totals)"""
+    return call(
         backend, "loss", ("gradient", "totals"),
         name=name, output=output, target=target,
-        gradient=poisoned(output.shape, dtype), totals=poisoned((2,), "float64"),
+        gradient=poisoned(output.shape, output.dtype), totals=poisoned((2,), "float64"),
     )  # fmt: skip
+
+
+def check_loss(backend: Backend, name: str, output: Array, target: Array, dtype: str) -> None:
+    gradient, totals = call_loss(backend, name, output, target)
     assert_loss(name, output, target, gradient, totals, dtype)
 
 
