@@ -30,6 +30,14 @@ ACTIVATIONS: dict[str, Callable[[Any, Any], Any]] = {
 }
 
 
+@torch.no_grad()
+def set_weights(model: Any, weights: list[tuple[Any, Any]]) -> None:
+    linears = [module for module in model if isinstance(module, torch.nn.Linear)]
+    for linear, (w, b) in zip(linears, weights, strict=True):
+        linear.weight.copy_(torch.from_numpy(w.T.copy()))
+        linear.bias.copy_(torch.from_numpy(b))
+
+
 def load(name: str) -> Torch:
     return Torch(name)
 
@@ -130,14 +138,11 @@ class Torch(Loaded):
     ) -> tuple[Any, Any, Callable[[Any], Any]]:
         """(model, optimizer, x -> mean loss), from these weights or the common ones."""
         modules: list[Any] = []
-        start = nets.weights(net) if weights is None else weights
-        for (w, b), name in zip(start, nets.activations(net), strict=True):
-            linear = torch.nn.Linear(*w.shape)
-            with torch.no_grad():
-                linear.weight.copy_(torch.from_numpy(w.T.copy()))
-                linear.bias.copy_(torch.from_numpy(b))
+        for shape, name in zip(nets.layers(net), nets.activations(net), strict=True):
+            linear = torch.nn.Linear(*shape)
             modules += [linear, torch.nn.ReLU()] if name == "relu" else [linear]
         model = torch.nn.Sequential(*modules).to(self._place)
+        set_weights(model, nets.weights(net) if weights is None else weights)
         optimizer = torch.optim.Adam(
             model.parameters(), lr=nets.LEARNING_RATE, betas=nets.BETAS, eps=nets.EPS, fused=True,
             capturable=capturable,
