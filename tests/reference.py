@@ -342,3 +342,24 @@ def assert_loss(
     batch = max(len(output), 1)
     tolerance = (slope_slack + 2 * eps(dtype) * np.abs(slope)) / batch  # 1 / batch is rounded too
     assert_within(gradient, slope / batch, tolerance, f"gradient of {what}")
+
+
+# ---- random numbers, from a stream's words
+
+
+def units(words: Array, dtype: str) -> Array:
+    """The uniforms in [0, 1) that these words stand for: 24 bits of one, or 53 bits of two."""
+    wide = words.astype(np.float64)  # exact, as is everything that follows
+    if dtype == "float32":
+        return np.floor(wide / 2**8) / 2**24
+    return (np.floor(wide[0::2] / 2**5) * 2**26 + np.floor(wide[1::2] / 2**6)) / 2**53
+
+
+def box_muller(words: Array, dtype: str) -> tuple[Array, Array]:
+    """(normals, the radius of each); the sum u + half a bit is rounded to dtype, as defined."""
+    u = units(words, dtype).astype(dtype)
+    half = np.dtype(dtype).type(2.0 ** (-25 if dtype == "float32" else -54))
+    radius = np.sqrt(-2 * np.log((u[0::2] + half).astype(np.float64)))
+    angle = 2 * np.pi * u[1::2].astype(np.float64)
+    g = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1)
+    return g.reshape(-1), np.repeat(radius, 2)

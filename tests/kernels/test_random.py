@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.reference import assert_within, call, eps, poisoned
+from tests.reference import assert_within, box_muller, call, eps, poisoned, units
 from tinyae.kernels.backend import Backend
 from tinyae.kernels.reference.random import CHUNK, _words, philox
 
@@ -99,14 +99,6 @@ def bernoulli(
 
 def permutation(backend: Backend, state: np.ndarray, n: int, start: int, size: int) -> np.ndarray:
     return drawn(backend, "random_permutation", size, "int64", state=state, n=n, start=start)
-
-
-def units(words: np.ndarray, dtype: str) -> np.ndarray:
-    """The uniforms in [0, 1) that these words stand for: 24 bits of one, or 53 bits of two."""
-    wide = words.astype(np.float64)  # exact, as is everything that follows
-    if dtype == "float32":
-        return np.floor(wide / 2**8) / 2**24
-    return (np.floor(wide[0::2] / 2**5) * 2**26 + np.floor(wide[1::2] / 2**6)) / 2**53
 
 
 # ---- bits
@@ -233,14 +225,10 @@ def test_normal_is_box_and_muller(backend: Backend, state: np.ndarray, dtype: st
     n = 5000
     mean, std = 0.25, 1.5
     out = normal(backend, state, n, dtype, mean, std)
-    single = dtype == "float32"
-    u = units(bits(backend, state, n if single else 2 * n), dtype).astype(dtype)
-    shifted = (u[0::2] + np.dtype(dtype).type(2.0 ** (-25 if single else -54))).astype(np.float64)
-    radius = np.sqrt(-2 * np.log(shifted))
-    angle = 2 * np.pi * u[1::2].astype(np.float64)
-    g = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1).reshape(-1)
+    words = bits(backend, state, n if dtype == "float32" else 2 * n)
+    g, radius = box_muller(words, dtype)
     expected = mean + std * g
-    tolerance = 24 * eps(dtype) * std * np.repeat(radius, 2) + 2 * eps(dtype) * np.abs(expected)
+    tolerance = 24 * eps(dtype) * std * radius + 2 * eps(dtype) * np.abs(expected)
     assert_within(out, expected, tolerance)
     assert np.isfinite(out).all()
 
