@@ -9,7 +9,6 @@ graph, and replaying it costs the device little more than the kernels themselves
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -103,13 +102,3 @@ def captured(cuda: Any) -> Callable[[Call], Call]:
         return lambda: graph.launch(stream)
 
     return capture
-
-
-def host_clock_with(synchronize: Call) -> Callable[[], float]:
-    """For libraries with streams of their own: the host's clock, once the device is done."""
-
-    def now() -> float:
-        synchronize()
-        return time.perf_counter()
-
-    return now

@@ -315,19 +315,51 @@ def squared_error_tolerance(name: str, output: Array, target: Array, dtype: str)
     return float(each.sum() + e.size * eps("float64") * square.sum())
 
 
-def check_loss(
-    backend: Backend, name: str, output: np.ndarray, target: np.ndarray, dtype: str
-) -> None:
-    gradient, totals = call(
+def call_loss(backend: Backend, name: str, output: Array, target: Array) -> tuple[Array, ...]:
+    """(gradient, totals)"""
+    return call(
         backend, "loss", ("gradient", "totals"),
         name=name, output=output, target=target,
-        gradient=poisoned(output.shape, dtype), totals=poisoned((2,), "float64"),
+        gradient=poisoned(output.shape, output.dtype), totals=poisoned((2,), "float64"),
     )  # fmt: skip
+
+
+def check_loss(backend: Backend, name: str, output: Array, target: Array, dtype: str) -> None:
+    gradient, totals = call_loss(backend, name, output, target)
+    assert_loss(name, output, target, gradient, totals, dtype)
+
+
+def assert_loss(
+    name: str, output: Array, target: Array, gradient: Array, totals: Array, dtype: str
+) -> None:
+    """These are the loss's, within what it may be off."""
     value, slope = loss(name, output, target)
     value_slack, slope_slack = loss_tolerances(name, output, target, dtype)
     squared = np.square(reconstruction(name, output) - target)
     squared_slack = squared_error_tolerance(name, output, target, dtype)
-    assert_within(totals, [value.sum(), squared.sum()], [value_slack, squared_slack], output.shape)
+    expected, what = [value.sum(), squared.sum()], f"{output.shape}"
+    assert_within(totals, expected, [value_slack, squared_slack], f"totals of {what}")
     batch = max(len(output), 1)
     tolerance = (slope_slack + 2 * eps(dtype) * np.abs(slope)) / batch  # 1 / batch is rounded too
-    assert_within(gradient, slope / batch, tolerance, output.shape)
+    assert_within(gradient, slope / batch, tolerance, f"gradient of {what}")
+
+
+# ---- random numbers, from a stream's words
+
+
+def units(words: Array, dtype: str) -> Array:
+    """The uniforms in [0, 1) that these words stand for: 24 bits of one, or 53 bits of two."""
+    wide = words.astype(np.float64)  # exact, as is everything that follows
+    if dtype == "float32":
+        return np.floor(wide / 2**8) / 2**24
+    return (np.floor(wide[0::2] / 2**5) * 2**26 + np.floor(wide[1::2] / 2**6)) / 2**53
+
+
+def box_muller(words: Array, dtype: str) -> tuple[Array, Array]:
+    """(normals, the radius of each); the sum u + half a bit is rounded to dtype, as defined."""
+    u = units(words, dtype).astype(dtype)
+    half = np.dtype(dtype).type(2.0 ** (-25 if dtype == "float32" else -54))
+    radius = np.sqrt(-2 * np.log((u[0::2] + half).astype(np.float64)))
+    angle = 2 * np.pi * u[1::2].astype(np.float64)
+    g = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1)
+    return g.reshape(-1), np.repeat(radius, 2)

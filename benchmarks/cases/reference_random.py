@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tests.reference import box_muller, eps, units
 from tinyae.kernels.reference import random as random_numpy
 
 Array = NDArray[Any]
@@ -22,34 +23,14 @@ def bits(state: Array, n: int) -> Array:
     return words
 
 
-def units(state: Array, n: int) -> Array:
-    """float64, exact multiples of 2^-24 in [0, 1): what a float32 uniform is made of."""
-    return (bits(state, n) >> np.uint32(8)).astype(np.float64) * 2.0**-24
-
-
 def uniform(state: Array, n: int, low: float, high: float) -> Array:
-    return low + (high - low) * units(state, n)
+    return low + (high - low) * units(bits(state, n), "float32")
 
 
-def _pairs(state: Array, n: int) -> tuple[Array, Array]:
-    """(radius, angle) of each pair of normals (Box and Muller 1958).
-
-    The sum u + half a bit is rounded to float32, as it is defined.
-    """
-    u = units(state, n + n % 2).reshape(-1, 2)
-    shifted = (u[:, 0] + 2.0**-25).astype(np.float32).astype(np.float64)
-    return np.sqrt(-2 * np.log(shifted)), 2 * np.pi * u[:, 1]
-
-
-def normal(state: Array, n: int) -> Array:
-    radius, angle = _pairs(state, n)
-    return np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1).reshape(-1)[:n]
-
-
-def normal_tolerance(state: Array, n: int, eps: float) -> Array:
-    """As tests/kernels/test_random.py derives it: 24 eps of the pair's radius."""
-    radius, _ = _pairs(state, n)
-    return 24 * eps * np.repeat(radius, 2)[:n]
+def normal(state: Array, n: int) -> tuple[Array, Array]:
+    """(normals, their tolerances: 24 eps of the radius, as tests/kernels/test_random.py has it)"""
+    g, radius = box_muller(bits(state, n + n % 2), "float32")
+    return g[:n], 24 * eps("float32") * radius[:n]
 
 
 def bernoulli(state: Array, n: int, probability: float) -> Array:

@@ -159,19 +159,12 @@ def cases_of(contestant: Contestant, options: Options, suite: str) -> list[Case]
     return [replace(case, op=rung) for case in cases for rung in rungs(contestant)]
 
 
+LADDERS = {"numba": "cpu", "cupy": "cuda", "numba-cuda": "cuda_python"}  # rooms of kernels/
+
+
 def rungs(contestant: Contestant) -> tuple[str, ...]:
-    if contestant.name == "numba":
-        from tinyae.kernels.cpu.ladder import RUNGS
-
-        return tuple(RUNGS)
-    if contestant.name == "cupy":
-        from tinyae.kernels.cuda import ladder as matmul_ladder_cupy
-
-        return matmul_ladder_cupy.RUNGS
-    if contestant.name == "numba-cuda":
-        from tinyae.kernels.cuda_python import ladder as matmul_ladder_numba_cuda
-
-        return matmul_ladder_numba_cuda.RUNGS
+    if room := LADDERS.get(contestant.name):
+        return tuple(importlib.import_module(f"tinyae.kernels.{room}.ladder").RUNGS)
     return (contestant.name,)
 
 

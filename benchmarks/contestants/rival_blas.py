@@ -30,15 +30,9 @@ def blas_threads() -> int | None:
 def blas_name() -> str:
     from threadpoolctl import threadpool_info
 
-    return ", ".join(
-        sorted(
-            {
-                f"{pool['internal_api']} {pool['version'] or ''}".strip()
-                for pool in threadpool_info()
-                if pool["user_api"] == "blas"
-            }
-        )
-    )
+    pools = [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
+    names = {f"{pool['internal_api']} {pool['version'] or ''}".strip() for pool in pools}
+    return ", ".join(sorted(names))
 
 
 class Blas(Loaded):

@@ -30,6 +30,14 @@ ACTIVATIONS: dict[str, Callable[[Any, Any], Any]] = {
 }
 
 
+@torch.no_grad()
+def set_weights(model: Any, weights: list[tuple[Any, Any]]) -> None:
+    linears = [module for module in model if isinstance(module, torch.nn.Linear)]
+    for linear, (w, b) in zip(linears, weights, strict=True):
+        linear.weight.copy_(torch.from_numpy(w.T.copy()))
+        linear.bias.copy_(torch.from_numpy(b))
+
+
 def load(name: str) -> Torch:
     return Torch(name)
 
@@ -75,7 +83,7 @@ class Torch(Loaded):
         if self.device == "gpu":
             torch.cuda.synchronize()
 
-    def capture(self) -> Callable[[Call], Call] | None:
+    def capture(self) -> Callable[[Call], Call]:
         def record(call: Call) -> Call:
             graph = torch.cuda.CUDAGraph()
             with torch.cuda.graph(graph, stream=torch.cuda.current_stream()):
@@ -126,21 +134,19 @@ class Torch(Loaded):
     # ---- training
 
     def _model(
-        self, net: str, weights: list[tuple[Any, Any]] | None = None
+        self, net: str, weights: list[tuple[Any, Any]] | None = None, capturable: bool = False
     ) -> tuple[Any, Any, Callable[[Any], Any]]:
         """(model, optimizer, x -> mean loss), from these weights or the common ones."""
         modules: list[Any] = []
-        start = nets.weights(net) if weights is None else weights
-        for (w, b), name in zip(start, nets.activations(net), strict=True):
-            linear = torch.nn.Linear(*w.shape)
-            with torch.no_grad():
-                linear.weight.copy_(torch.from_numpy(w.T.copy()))
-                linear.bias.copy_(torch.from_numpy(b))
+        for shape, name in zip(nets.layers(net), nets.activations(net), strict=True):
+            linear = torch.nn.Linear(*shape)
             modules += [linear, torch.nn.ReLU()] if name == "relu" else [linear]
         model = torch.nn.Sequential(*modules).to(self._place)
+        set_weights(model, nets.weights(net) if weights is None else weights)
         optimizer = torch.optim.Adam(
-            model.parameters(), lr=nets.LEARNING_RATE, betas=nets.BETAS, eps=nets.EPS, fused=True
-        )
+            model.parameters(), lr=nets.LEARNING_RATE, betas=nets.BETAS, eps=nets.EPS, fused=True,
+            capturable=capturable,
+        )  # fmt: skip
 
         def loss_of(x: Any) -> Any:
             cross_entropy = torch.nn.functional.binary_cross_entropy_with_logits
@@ -161,8 +167,8 @@ class Torch(Loaded):
         optimizer.step()
         return loss.detach()
 
-    def step(self, net: str, batch: int) -> StepRun:
-        model, optimizer, loss_of = self._model(net)
+    def step(self, net: str, batch: int, capturable: bool = False) -> StepRun:
+        model, optimizer, loss_of = self._model(net, capturable=capturable)
         x = self.to_device(nets.batch_of(batch))
         last: list[Any] = [None]
 
@@ -171,9 +177,7 @@ class Torch(Loaded):
 
         def results() -> tuple[float, list[tuple[Any, Any]]]:
             m = [self.to_host(optimizer.state[p]["exp_avg"]) for p in model.parameters()]
-            return float(last[0]), [
-                (w.T, b) for w, b in zip(m[::2], m[1::2], strict=True)
-            ]  # fmt: skip
+            return float(last[0]), [(w.T, b) for w, b in zip(m[::2], m[1::2], strict=True)]
 
         return StepRun(run, results)
 

@@ -78,7 +78,7 @@ def pytorch(
     """The same in PyTorch: compiled into CUDA graphs on a GPU, eager on a CPU."""
     import torch
 
-    from benchmarks.contestants.rival_torch import Torch
+    from benchmarks.contestants.rival_torch import Torch, set_weights
 
     rival = Torch("torch-cuda-graphs" if gpu else "torch-eager")
     start = list(_made(epochs=0, **recipe).initialize(nets.N_FEATURES).parameters().values())
@@ -101,11 +101,7 @@ def pytorch(
         for size in (batch, n % batch or batch):
             rival._update(optimizer, loss_of, scaled(train[:size]))
     error()
-    layers = [module for module in model if isinstance(module, torch.nn.Linear)]
-    with torch.no_grad():
-        for layer, (w, b) in zip(layers, weights, strict=True):
-            layer.weight.copy_(torch.from_numpy(w.T.copy()))
-            layer.bias.copy_(torch.from_numpy(b))
+    set_weights(model, weights)
     optimizer.state.clear()
 
     errors, seconds, update = [], [], 0

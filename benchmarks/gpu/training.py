@@ -7,6 +7,7 @@ does and twice to the same bits.
 from __future__ import annotations
 
 import argparse
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -83,62 +84,33 @@ def steps(given: argparse.Namespace) -> Iterator[Row]:
             yield row
 
 
+# mode -> the contestant that steps so
+TORCH = {
+    "eager": "torch-eager-gpu", "whole step captured": "torch-eager-gpu",
+    "reduce-overhead": "torch-cuda-graphs", "default": "torch-compile-gpu",
+}  # fmt: skip
+
+
 def torch_steps(given: argparse.Namespace) -> Iterator[Row]:
     """The same step in PyTorch: eager, a whole step captured by hand, torch.compile."""
-    import torch
+    from benchmarks.contestants.rival_torch import Torch
 
-    torch.backends.cuda.matmul.allow_tf32 = False
-    torch.set_float32_matmul_precision("highest")
-    device = Device("cupy")
-    stream = torch.cuda.ExternalStream(device.stream.ptr)
-    torch.cuda.set_stream(stream)
-
-    def made(net: str, batch: int, **adam: Any) -> tuple[Any, Any, Any]:
-        layers: list[Any] = []
-        for (w, b), name in zip(nets.weights(net), nets.activations(net), strict=True):
-            linear = torch.nn.Linear(*w.shape)
-            with torch.no_grad():
-                linear.weight.copy_(torch.from_numpy(w.T.copy()))
-                linear.bias.copy_(torch.from_numpy(b))
-            layers += [linear, torch.nn.ReLU()] if name == "relu" else [linear]
-        model = torch.nn.Sequential(*layers).cuda()
-        optimizer = torch.optim.Adam(model.parameters(), lr=nets.LEARNING_RATE, fused=True, **adam)
-        return model, optimizer, torch.from_numpy(nets.batch_of(batch)).cuda()
-
-    def loss_of(model: Any, x: Any) -> Any:
-        bce = torch.nn.functional.binary_cross_entropy_with_logits
-        return bce(model(x), x, reduction="sum") / len(x)
-
-    for mode in ("eager", "whole step captured", "reduce-overhead", "default"):
-        for net in nets.NETS:
-            for batch in BATCHES:
-                model, optimizer, x = made(net, batch, capturable="captured" in mode)
-                loss = loss_of
-                if mode in ("reduce-overhead", "default"):
-                    torch._dynamo.reset()
-                    loss = torch.compile(loss_of, dynamic=False, mode=mode)
-
-                def step() -> None:
-                    if mode == "reduce-overhead":  # noqa: B023
-                        torch.compiler.cudagraph_mark_step_begin()
-                    optimizer.zero_grad(set_to_none=True)  # noqa: B023
-                    loss(model, x).backward()  # noqa: B023
-                    optimizer.step()  # noqa: B023
-
-                try:
-                    for _ in range(4):
-                        step()
-                    run = step
-                    if "captured" in mode:
-                        graph = torch.cuda.CUDAGraph()
-                        optimizer.zero_grad(set_to_none=True)
-                        with torch.cuda.graph(graph, stream=stream):
-                            step()
-                        run = graph.replay
-                    yield {"mode": mode, "net": net, "batch": batch,
-                           "seconds": device.seconds(run, graph=False)}  # fmt: skip
-                except Exception as error:
-                    yield {"mode": mode, "net": net, "batch": batch, "error": str(error)[-300:]}
+    device, rivals = Device("cupy"), []
+    for mode, name in TORCH.items():
+        # it makes a stream of its own the current one; kept, as PyTorch's memory belongs to streams
+        rivals.append(rival := Torch(name))
+        captured = mode == "whole step captured"
+        for net, batch in itertools.product(nets.NETS, BATCHES):
+            row: Row = {"mode": mode, "net": net, "batch": batch}
+            try:
+                run = rival.step(net, batch, capturable=captured).run
+                for _ in range(4):
+                    run()
+                if captured:
+                    run = rival.capture()(run)
+                yield row | {"seconds": device.seconds(run, graph=False)}
+            except Exception as error:
+                yield row | {"error": str(error)[-300:]}
 
 
 def epochs(given: argparse.Namespace) -> Iterator[Row]:

@@ -42,17 +42,12 @@ def ladder(results: Results, rows: list[Row], path: Path) -> Path | None:
     hues, ceilings = colours(results), []
     for i, (case, bars) in enumerate(zip(cases, panels, strict=True), 1):
         axes = panel(figure, (len(cases), 1, i), f"{case[2]}, {case[1]}", "GFLOP/s", "")
-        drawn = axes.barh(range(len(bars)), [row["gflops"] for row in bars], height=0.7,
-                          color=[hues[row["contestant"]] for row in bars])  # fmt: skip
-        axes.bar_label(drawn, [significant(row["gflops"]) for row in bars], padding=4, **LETTERS)
-        axes.set_yticks(range(len(bars)), [row["op"] for row in bars])
-        axes.invert_yaxis()
+        _lie(axes, bars, [row["gflops"] for row in bars], "op", hues)
         gflops = results["ceilings"].get(case[0], {}).get("gflops") or {}
         if case[1] in gflops:
             ceilings.append(axes.axvline(gflops[case[1]], color=MUTED, lw=1, ls=":"))
         axes.margins(x=0.1)
         bars_only(axes, "x")
-        axes.tick_params(axis="y", length=0)
     extra = "dotted: largest GEMM of the run" * bool(ceilings)
     return finish(figure, path, results, rungs, legend=_legend(results, rungs), extra=extra)
 
@@ -179,15 +174,20 @@ def times(results: Results, rows: list[Row], path: Path) -> Path | None:
             figure, (lines, columns, i), f"{bars[0]['op']}, {case_name(bars[0])}", unit, ""
         )
         length = [row["median"] / SECONDS[unit] for row in bars]
-        drawn = axes.barh(range(len(bars)), length, height=0.7,
-                          color=[hues[row["contestant"]] for row in bars])  # fmt: skip
-        axes.bar_label(drawn, [significant(value) for value in length], padding=4, **LETTERS)
-        axes.set_yticks(range(len(bars)), [row["contestant"] for row in bars])
-        axes.invert_yaxis()
+        _lie(axes, bars, length, "contestant", hues)
         axes.margins(x=0.14)
         bars_only(axes, "x")
-        axes.tick_params(axis="y", length=0)
     return finish(figure, path, results, [row for bars in groups for row in bars], extra=extra)
+
+
+def _lie(axes: Any, bars: list[Row], length: list[float], named: str, hues: dict[str, str]) -> None:
+    """Bars that lie, the first at the top, each with its length behind it."""
+    drawn = axes.barh(range(len(bars)), length, height=0.7,
+                      color=[hues[row["contestant"]] for row in bars])  # fmt: skip
+    axes.bar_label(drawn, [significant(value) for value in length], padding=4, **LETTERS)
+    axes.set_yticks(range(len(bars)), [row[named] for row in bars])
+    axes.invert_yaxis()
+    axes.tick_params(axis="y", length=0)
 
 
 def _legend(results: Results, rows: Sequence[Row]) -> dict[str, Any]:

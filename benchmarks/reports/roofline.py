@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.reports.rows import Results, Row, contestants, measured, significant
-from benchmarks.reports.style import colours, finish, layout, markers, panel
-from tinyae.plot.style import INK, MUTED, new_figure, save
+from benchmarks.reports.style import colours, finish, markers, panel
+from tinyae.plot.style import INK, MUTED, new_figure
 
 REACHES = (8, 14, 22, 32, 44, 58, 74)  # points between a name and what it names
 WAYS = ((0, 1), (0, -1), (1, 0), (-1, 0), (1, 1), (-1, 1), (1, -1), (-1, -1))
@@ -51,10 +51,8 @@ def roofline(results: Results, rows: list[Row], device: str, path: Path) -> Path
             "above the roof: data that stay in a cache, or products faster than the largest\n"
             + extra
         )
-    layout(figure, results, points, legend=legend, extra=extra)
-    _name_ops(axes, points, intensity, speed)
-    save(figure, path)
-    return path
+    return finish(figure, path, results, points, legend=legend, extra=extra,
+                  last=lambda: _name_ops(axes, points, intensity, speed))  # fmt: skip
 
 
 def _draw_roofs(

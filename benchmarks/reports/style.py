@@ -7,7 +7,7 @@ colour-blind can tell apart; a contestant has the same colour in all pictures of
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -64,21 +64,12 @@ def finish(
     *,
     legend: dict[str, Any] | None = None,
     extra: str = "",
+    last: Callable[[], None] = lambda: None,
 ) -> Path:
-    """Small print at the foot, a legend (label -> handle) over it, the panels over both; saved."""
-    layout(figure, results, rows, legend=legend, extra=extra)
-    save(figure, path)
-    return path
+    """Small print at the foot, a legend (label -> handle) over it, the panels over both; saved.
 
-
-def layout(
-    figure: Any,
-    results: Results,
-    rows: Iterable[Row],
-    *,
-    legend: dict[str, Any] | None = None,
-    extra: str = "",
-) -> None:
+    ``last`` is called before that, when everything has its place.
+    """
     width, height = figure.bbox.width, figure.bbox.height
     print_ = f"{machine_text(results)}; {rounds_text(rows)}{'; quick run' * results['quick']}"
     text = "\n".join([print_, *extra.splitlines()])
@@ -91,6 +82,9 @@ def layout(
                       borderaxespad=0, columnspacing=1.4, **PLAIN)  # fmt: skip
         foot += 19 * lines + 4
     figure.tight_layout(pad=1.0, w_pad=2.2, h_pad=1.6, rect=(0, foot / height, 1, 1))
+    last()
+    save(figure, path)
+    return path
 
 
 def _columns(labels: list[str], room: int) -> tuple[int, int]:

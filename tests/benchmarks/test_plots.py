@@ -11,6 +11,7 @@ import pytest
 from benchmarks.reports import style
 from benchmarks.reports.plots import draw_all, draw_selection
 from tests.benchmarks.made_results import only, with_tf32
+from tests.plot.pictures import shows
 
 NAMES = ("roofline", "sizes", "ladder", "split", "step", "epoch")
 
@@ -24,12 +25,6 @@ def look(path: Path) -> np.ndarray:
     for edge in (pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]):
         assert (edge == 255).all()
     return pixels
-
-
-def shows(pixels: np.ndarray, colour: str) -> int:
-    """How many pixels have just this colour."""
-    rgb = np.frombuffer(bytes.fromhex(colour[1:]), np.uint8)
-    return int((pixels == rgb).all(axis=2).sum())
 
 
 def test_all_pictures_are_drawn_and_show_the_contestants(

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.plot.pictures import read
 from tinyae import Autoencoder
 from tinyae.cli.main import main
 from tinyae.codes.densities import fit_gaussian, fit_kernel, fit_mixture
@@ -55,11 +56,7 @@ def load(run: Path) -> tuple[Autoencoder, Dataset]:
 
 
 def pixels(path: str | Path) -> np.ndarray:
-    from PIL import Image
-
-    assert Path(path).read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
-    with Image.open(path) as image:
-        return np.asarray(image)
+    return read(Path(path))
 
 
 def grey(samples: np.ndarray, dataset: Dataset) -> np.ndarray:

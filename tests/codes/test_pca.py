@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -186,13 +188,12 @@ def test_refuses_what_is_not_finite(bad: float) -> None:
         fit_pca(x, 1)
 
 
-def test_refuses_other_shapes() -> None:
-    pca = fit_pca(make(9, 4), 2)
-    with pytest.raises(ValueError, match=r"x must have shape \(n, 4\), got \(3, 5\)"):
-        pca.encode(np.zeros((3, 5)))
-    with pytest.raises(ValueError, match=r"x must have shape \(n, 4\), got \(3, 5\)"):
-        pca.squared_error(np.zeros((3, 5)))
-    with pytest.raises(ValueError, match=r"z must have shape \(n, 2\), got \(3, 4\)"):
-        pca.decode(np.zeros((3, 4)))
-    with pytest.raises(ValueError, match=r"z must have shape \(n, 2\), got \(2,\)"):
-        pca.decode(np.zeros(2))
+@pytest.mark.parametrize(
+    ("way", "name", "n", "shape"),
+    [("encode", "x", 4, (3, 5)), ("squared_error", "x", 4, (3, 5)), ("decode", "z", 2, (3, 4)),
+     ("decode", "z", 2, (2,))],
+)  # fmt: skip
+def test_refuses_other_shapes(way: str, name: str, n: int, shape: tuple[int, ...]) -> None:
+    message = re.escape(f"{name} must have shape (n, {n}), got {shape}")
+    with pytest.raises(ValueError, match=message):
+        getattr(fit_pca(make(9, 4), 2), way)(np.zeros(shape))

@@ -31,13 +31,23 @@ def backward_tolerance(name: str, x: np.ndarray, dy: np.ndarray, dtype: str) -> 
     return np.abs(dy.astype(np.float64)) * slack
 
 
+def forward(backend: Backend, name: str, x: np.ndarray) -> np.ndarray:
+    y = poisoned(x.shape, x.dtype)
+    return call(backend, "activation_forward", ("y",), x=x, activation=name, y=y)[0]
+
+
+def backward(backend: Backend, name: str, dy: np.ndarray, saved: np.ndarray) -> np.ndarray:
+    dx = poisoned(dy.shape, dy.dtype)
+    given = {"dy": dy, "activation": name, "saved": saved, "dx": dx}
+    return call(backend, "activation_backward", ("dx",), **given)[0]
+
+
 @every_activation
 def test_forward(backend: Backend, name: str, dtype: str) -> None:
     rng = np.random.default_rng(1)
     for shape in awkward_shapes(2):
         x = 4 * normals(rng, shape, dtype)
-        y = poisoned(shape, dtype)
-        (y,) = call(backend, "activation_forward", ("y",), x=x, activation=name, y=y)
+        y = forward(backend, name, x)
         assert_within(y, activation(name, x), activation_tolerance(name, x, dtype), shape)
 
 
@@ -46,18 +56,14 @@ def test_forward_in_place(backend: Backend, name: str, dtype: str) -> None:
     x = 4 * normals(np.random.default_rng(2), (33, 65), dtype)
     y = backend.to_device(x)
     backend.activation_forward(y, name, y)
-    (apart,) = call(
-        backend, "activation_forward", ("y",), x=x, activation=name, y=poisoned(x.shape, dtype)
-    )
-    np.testing.assert_array_equal(backend.to_host(y), apart)
+    np.testing.assert_array_equal(backend.to_host(y), forward(backend, name, x))
 
 
 @every_activation
 def test_forward_of_extreme_inputs(backend: Backend, name: str, dtype: str) -> None:
     """No overflow (a warning is an error here), no NaN, and right to the last digits."""
     x = np.array([EXTREMES], dtype)
-    y = poisoned(x.shape, dtype)
-    (y,) = call(backend, "activation_forward", ("y",), x=x, activation=name, y=y)
+    y = forward(backend, name, x)
     assert_within(y, activation(name, x), activation_tolerance(name, x, dtype), name)
 
 
@@ -66,11 +72,7 @@ def test_backward(backend: Backend, name: str, dtype: str) -> None:
     rng = np.random.default_rng(3)
     for shape in awkward_shapes(2):
         x, dy = 4 * normals(rng, shape, dtype), normals(rng, shape, dtype)
-        (dx,) = call(
-            backend, "activation_backward", ("dx",),
-            dy=dy, activation=name, saved=saved_for_backward(name, x, dtype),
-            dx=poisoned(shape, dtype),
-        )  # fmt: skip
+        dx = backward(backend, name, dy, saved_for_backward(name, x, dtype))
         tolerance = backward_tolerance(name, x, dy, dtype)
         assert_within(dx, dy * derivative(name, x), tolerance, shape)
 
@@ -82,11 +84,7 @@ def test_backward_in_place(backend: Backend, name: str, dtype: str) -> None:
     saved = saved_for_backward(name, x, dtype)
     dx = backend.to_device(dy)
     backend.activation_backward(dx, name, backend.to_device(saved), dx)
-    (apart,) = call(
-        backend, "activation_backward", ("dx",),
-        dy=dy, activation=name, saved=saved, dx=poisoned(x.shape, dtype),
-    )  # fmt: skip
-    np.testing.assert_array_equal(backend.to_host(dx), apart)
+    np.testing.assert_array_equal(backend.to_host(dx), backward(backend, name, dy, saved))
 
 
 @every_activation
@@ -94,11 +92,7 @@ def test_backward_of_extreme_inputs(backend: Backend, name: str, dtype: str) -> 
     """+-0 too: there relu and leaky_relu have the slope of the left side, elu has 1."""
     x = np.array([EXTREMES], dtype)
     dy = np.full(x.shape, -3, dtype)
-    (dx,) = call(
-        backend, "activation_backward", ("dx",),
-        dy=dy, activation=name, saved=saved_for_backward(name, x, dtype),
-        dx=poisoned(x.shape, dtype),
-    )  # fmt: skip
+    dx = backward(backend, name, dy, saved_for_backward(name, x, dtype))
     tolerance = backward_tolerance(name, x, dy, dtype)
     assert_within(dx, dy * derivative(name, x), tolerance, name)
 
@@ -110,17 +104,7 @@ def test_backward_is_the_slope_of_forward(backend: Backend, name: str) -> None:
     rng = np.random.default_rng(5)
     x = rng.uniform(-5, 5, (17, 31))
     x[np.abs(x) < 0.01] = 0.5  # kinks
-    above, at, below = (
-        call(
-            backend, "activation_forward", ("y",),
-            x=point, activation=name, y=poisoned(x.shape, "float64"),
-        )[0]
-        for point in (x + h, x, x - h)
-    )  # fmt: skip
+    above, at, below = (forward(backend, name, point) for point in (x + h, x, x - h))
     dy = rng.standard_normal(x.shape)
-    (dx,) = call(
-        backend, "activation_backward", ("dx",),
-        dy=dy, activation=name, saved=x if name in NEEDS_INPUT else at,
-        dx=poisoned(x.shape, "float64"),
-    )  # fmt: skip
+    dx = backward(backend, name, dy, x if name in NEEDS_INPUT else at)
     assert_within(dx, dy * (above - below) / (2 * h), 1e-9 * np.abs(dy), name)

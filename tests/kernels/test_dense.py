@@ -35,6 +35,20 @@ def forward_tolerance(x: np.ndarray, w: np.ndarray, b: np.ndarray, dtype: str) -
     )
 
 
+def backward_input(
+    backend: Backend, dz: np.ndarray, w: np.ndarray, name: str, saved: np.ndarray
+) -> np.ndarray:
+    given = {"dz": dz, "w": w, "activation": name, "saved": saved}
+    dx = poisoned(saved.shape, saved.dtype)
+    return call(backend, "dense_backward_input", ("dx",), **given, dx=dx)[0]
+
+
+def backward_weights(backend: Backend, x: np.ndarray, dz: np.ndarray) -> tuple[np.ndarray, ...]:
+    n_in, n_out = x.shape[1], dz.shape[1]
+    dw, db = poisoned((n_in, n_out), x.dtype), poisoned((n_out,), x.dtype)
+    return call(backend, "dense_backward_weights", ("dw", "db"), x=x, dz=dz, dw=dw, db=db)
+
+
 @every_activation
 @pytest.mark.parametrize("keep_pre", (False, True))
 def test_forward(backend: Backend, name: str, dtype: str, keep_pre: bool) -> None:
@@ -66,11 +80,7 @@ def test_backward_input(backend: Backend, name: str, dtype: str) -> None:
         dz = normals(rng, (batch, n_out), dtype)
         w = normals(rng, (n_in, n_out), dtype)
         z_below = 2 * normals(rng, (batch, n_in), dtype)
-        (dx,) = call(
-            backend, "dense_backward_input", ("dx",),
-            dz=dz, w=w, activation=name, saved=saved_for_backward(name, z_below, dtype),
-            dx=poisoned((batch, n_in), dtype),
-        )  # fmt: skip
+        dx = backward_input(backend, dz, w, name, saved_for_backward(name, z_below, dtype))
         dy = dense(dz, w.T, np.zeros(n_in))
         slope = derivative(name, z_below)
         tolerance = product_tolerance(dz, w.T, dtype) * STEEPEST + np.abs(dy) * (
@@ -83,10 +93,7 @@ def test_backward_weights(backend: Backend, dtype: str) -> None:
     rng = np.random.default_rng(3)
     for batch, n_in, n_out in awkward_shapes(3):
         x, dz = normals(rng, (batch, n_in), dtype), normals(rng, (batch, n_out), dtype)
-        dw, db = call(
-            backend, "dense_backward_weights", ("dw", "db"),
-            x=x, dz=dz, dw=poisoned((n_in, n_out), dtype), db=poisoned((n_out,), dtype),
-        )  # fmt: skip
+        dw, db = backward_weights(backend, x, dz)
         what = (batch, n_in, n_out)
         assert_within(dw, dense(x.T, dz, np.zeros(n_out)), product_tolerance(x.T, dz, dtype), what)
         ones = np.ones((1, batch))
@@ -138,21 +145,14 @@ def test_backward_input_is_the_slope_of_forward(backend: Backend, name: str) -> 
         y, _ = forward(backend, below(z)[0], w, np.ones(4), "identity")
         return float((c * y).sum())
 
-    (dz,) = call(
-        backend, "dense_backward_input", ("dx",),
-        dz=c, w=w, activation=name, saved=below(z)[1 if name in NEEDS_INPUT else 0],
-        dx=poisoned(z.shape, "float64"),
-    )  # fmt: skip
+    dz = backward_input(backend, c, w, name, below(z)[1 if name in NEEDS_INPUT else 0])
     assert_within(dz, central_differences(value, z), DIFFERENCES_TOLERANCE, name)
 
 
 def test_backward_weights_is_the_slope_of_forward(backend: Backend) -> None:
     rng = np.random.default_rng(5)
     x, w, b, c = (rng.standard_normal(shape) for shape in ((3, 5), (5, 4), (4,), (3, 4)))
-    dw, db = call(
-        backend, "dense_backward_weights", ("dw", "db"),
-        x=x, dz=c, dw=poisoned(w.shape, "float64"), db=poisoned(b.shape, "float64"),
-    )  # fmt: skip
+    dw, db = backward_weights(backend, x, c)
 
     def value(w: np.ndarray, b: np.ndarray) -> float:
         return float((c * forward(backend, x, w, b, "identity")[0]).sum())

@@ -12,6 +12,7 @@ import pytest
 
 from tests.conftest import cuda_runner
 from tests.reference import poisoned
+from tests.train.stopping import Stop, assert_same_weights, stop_at
 from tinyae import Autoencoder, DivergenceError
 from tinyae.kernels import columns
 from tinyae.kernels.backend import Backend, Recorder
@@ -44,8 +45,7 @@ def make(backend: str, **options: Any) -> Autoencoder:
 
 def assert_same(a: Autoencoder, b: Autoencoder) -> None:
     assert a.history_["loss"] == b.history_["loss"]
-    for name, value in a.parameters().items():
-        assert value.tobytes() == b.parameters()[name].tobytes(), name
+    assert_same_weights(a, b)
 
 
 @pytest.mark.parametrize(
@@ -125,15 +125,9 @@ def test_divergence_is_found_at_the_epochs_end(device: Callable[..., str]) -> No
 
 
 def test_an_interrupted_epoch_goes_on(device: Callable[..., str], tmp_path: Any) -> None:
-    whole = make(device()).fit(X)
-
-    def stop(progress: Any) -> None:
-        if (progress.epoch, progress.step) == (2, 4):
-            raise InterruptedError
-
-    part = make(device())
-    with pytest.raises(InterruptedError):
-        part.fit(X, checkpoint=tmp_path / "c.npz", callback=stop)
+    whole, part = make(device()).fit(X), make(device())
+    with pytest.raises(Stop):
+        part.fit(X, checkpoint=tmp_path / "c.npz", callback=stop_at(2, 4))
     assert_same(part.fit(X, checkpoint=tmp_path / "c.npz", resume=True), whole)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from tests.reference import poisoned
+from tests.train.stopping import assert_same_weights
 from tinyae import Autoencoder
 from tinyae.kernels.backend import Backend, Step, StepPlan
 from tinyae.kernels.columns import available_backends, get_backend
@@ -75,8 +76,7 @@ def test_loss_curve_of_numpy(
 def test_two_runs_are_bit_equal(threads: int | None) -> None:
     first, second = (trained("numba", threads=threads, clip_norm=1.0) for _ in range(2))
     assert first.history_["loss"] == second.history_["loss"]
-    for name, value in first.parameters().items():
-        assert value.tobytes() == second.parameters()[name].tobytes()
+    assert_same_weights(first, second)
 
 
 @needs_numba

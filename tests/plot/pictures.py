@@ -22,3 +22,9 @@ def read(path: Path) -> np.ndarray:
 
 def images(n: int, *shape: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).random((n, int(np.prod(shape))))
+
+
+def shows(pixels: np.ndarray, colour: str) -> int:
+    """How many pixels have just this colour."""
+    rgb = np.frombuffer(bytes.fromhex(colour[1:]), np.uint8)
+    return int((pixels == rgb).all(axis=2).sum())

@@ -9,17 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.plot.pictures import NEEDED, images, read
+from tests.plot.pictures import NEEDED, images, read, shows
 from tinyae.plot.codes import plot_code
 from tinyae.plot.curves import plot_loss
 from tinyae.plot.grids import plot_reconstructions
 
 pytest.importorskip("matplotlib", reason=NEEDED)
-
-
-def shows(pixels: np.ndarray, colour: str) -> bool:
-    rgb = np.frombuffer(bytes.fromhex(colour[1:]), np.uint8)
-    return bool((pixels == rgb).all(axis=2).any())
 
 
 HISTORY = {

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.train.stopping import Stop, stop_at
 from tinyae import Autoencoder, DivergenceError
 from tinyae.kernels import backend as contract
 from tinyae.kernels import columns
@@ -139,14 +140,8 @@ def test_uint8_partial_fit_files_and_checkpoints(tmp_path: Path) -> None:
     device.save(tmp_path / "m.npz")
     assert_same(host, Autoencoder.load(tmp_path / "m.npz", backend="fake-device"))
     for model in both():
-        file = tmp_path / f"{model.backend}.npz"
-
-        def crash(p: Any) -> None:
-            if (p.epoch, p.step) == (2, 3):
-                raise InterruptedError
-
-        with pytest.raises(InterruptedError):
-            model.fit(X, checkpoint=file, callback=crash)
+        with pytest.raises(Stop):
+            model.fit(X, checkpoint=tmp_path / f"{model.backend}.npz", callback=stop_at(2, 3))
     resumed = [m.fit(X, checkpoint=tmp_path / f"{m.backend}.npz", resume=True) for m in both()]
     assert_same(*resumed)
 

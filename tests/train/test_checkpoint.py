@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.train.stopping import Stop, stop_at
 from tinyae import Autoencoder, FileError
 from tinyae.train.progress import Progress
 
@@ -26,18 +27,6 @@ def make(**options: Any) -> Autoencoder:
         "learning_rate": 0.01,
     }  # fmt: skip
     return Autoencoder(**{**settings, **options})
-
-
-class Stop(Exception):
-    """Ends a training from its callback, as a crash would."""
-
-
-def stop_at(epoch: int, step: int) -> Any:
-    def callback(p: Progress) -> None:
-        if (p.epoch, p.step) == (epoch, step):
-            raise Stop
-
-    return callback
 
 
 def interrupt_at(epoch: int, step: int) -> Any:

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -148,11 +149,8 @@ def test_two_python_threads_at_once() -> None:
             backend.dense_forward(a, b, np.zeros(250), "identity", y, None)
             results.append(y)
 
-    threads = [threading.Thread(target=work) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(lambda _: work(), range(3)))
     assert len(results) == 60
     for y in results:
         assert y.tobytes() == results[0].tobytes()

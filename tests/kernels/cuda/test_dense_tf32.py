@@ -305,19 +305,8 @@ def test_the_command_line(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     np.save("x.npy", X)
-    train = [
-        "train",
-        "--data",
-        "x.npy",
-        "--hidden",
-        "",
-        "--code",
-        "3",
-        "--epochs",
-        "1",
-        "--out",
-        "r",
-    ]
+    net = ["--hidden", "", "--code", "3", "--epochs", "1"]
+    train = ["train", "--data", "x.npy", *net, "--out", "r"]
     assert main([*train, "--matmul", "tf32", "--backend", "numpy"]) == 2
     assert "matmul='tf32' is for tensor cores" in capsys.readouterr().err
     assert main([*train, "--matmul", "tf32", "--backend", "cuda-host"]) == 0

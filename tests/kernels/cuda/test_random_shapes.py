@@ -16,6 +16,9 @@ import pytest
 
 from tests.conftest import SIMULATED
 from tests.kernels.calls import arguments
+from tests.kernels.test_activation import backward, backward_tolerance, forward
+from tests.kernels.test_gather import gather
+from tests.kernels.test_update import clip
 from tests.reference import (
     activation,
     activation_tolerance,
@@ -23,7 +26,6 @@ from tests.reference import (
     call,
     check_loss,
     derivative,
-    derivative_tolerance,
     eps,
     normals,
     operation,
@@ -59,8 +61,7 @@ def one_of(rng: np.random.Generator, names: tuple[str, ...]) -> str:
 def test_activation_forward(cuda_column: Backend) -> None:
     for rng, dtype, shape in shapes(1, 2):
         name, x = one_of(rng, ACTIVATIONS), 4 * normals(rng, shape, dtype)
-        y = poisoned(shape, dtype)
-        (y,) = call(cuda_column, "activation_forward", ("y",), x=x, activation=name, y=y)
+        y = forward(cuda_column, name, x)
         assert_within(y, activation(name, x), activation_tolerance(name, x, dtype), (name, shape))
 
 
@@ -68,13 +69,9 @@ def test_activation_backward(cuda_column: Backend) -> None:
     for rng, dtype, shape in shapes(2, 2):
         name, x = one_of(rng, ACTIVATIONS), 4 * normals(rng, shape, dtype)
         dy, saved = normals(rng, shape, dtype), saved_for_backward(name, x, dtype)
-        (dx,) = call(
-            cuda_column, "activation_backward", ("dx",),
-            dy=dy, activation=name, saved=saved, dx=poisoned(shape, dtype),
-        )  # fmt: skip
-        slope = derivative(name, x)
-        slack = derivative_tolerance(name, x, dtype) + eps(dtype) * np.abs(slope)
-        assert_within(dx, dy * slope, np.abs(dy.astype(float)) * slack, (name, shape))
+        dx = backward(cuda_column, name, dy, saved)
+        tolerance = backward_tolerance(name, x, dy, dtype)
+        assert_within(dx, dy * derivative(name, x), tolerance, (name, shape))
 
 
 def test_loss(cuda_column: Backend) -> None:
@@ -89,10 +86,7 @@ def test_gather(cuda_column: Backend) -> None:
         n, kind = int(rng.integers(1, 40)), one_of(rng, DATA)
         data = (rng.integers(0, 2**31, (n, shape[1])) >> int(rng.integers(31))).astype(kind)
         indices, scale = rng.integers(0, n, shape[0]), float(rng.normal())
-        (out,) = call(
-            cuda_column, "gather", ("out",),
-            data=data, indices=indices, scale=scale, out=poisoned(shape, dtype),
-        )  # fmt: skip
+        out = gather(cuda_column, data, indices, scale, dtype)
         expected = data[indices].astype(np.float64) * scale
         assert_within(out, expected, 2 * eps(dtype) * np.abs(expected), (kind, shape))
 
@@ -151,13 +145,10 @@ def test_threads_with_several_elements(cuda: Backend, runner: Runner, op: str) -
 def test_clip_by_norm(cuda_column: Backend) -> None:
     for rng, dtype, shape in shapes(6, 1):
         grad, max_norm = normals(rng, shape, dtype), float(rng.uniform(0.1, 60))
-        clipped, norm = call(
-            cuda_column, "clip_by_norm", ("grad", "norm"),
-            grad=grad, max_norm=max_norm, norm=np.full(1, np.nan),
-        )  # fmt: skip
+        clipped, norm = clip(cuda_column, grad, max_norm)
         exact = float(np.sqrt(np.square(grad.astype(np.float64)).sum()))
         slack = (shape[0] + 2) * eps("float64")
-        assert norm[0] == pytest.approx(exact, rel=slack)
+        assert norm == pytest.approx(exact, rel=slack)
         expected = grad.astype(np.float64) * min(1.0, max_norm / exact if exact else 1.0)
         assert_within(clipped, expected, (2 * eps(dtype) + slack) * np.abs(expected), shape)
 
