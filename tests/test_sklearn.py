@@ -6,6 +6,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -46,6 +47,34 @@ def test_estimator_check(estimator: Autoencoder, check: Callable[[Any], None]) -
 
 def test_there_are_as_many_checks_as_scikit_learn_has() -> None:
     assert len(CHECKS) >= 40
+
+
+class Weighted(Autoencoder):
+    """A subclass with an argument of its own."""
+
+    def __init__(self, *, weight: float = 1.0, **rest: Any) -> None:
+        super().__init__(**rest)
+        self.weight = weight
+
+
+class Narrow(Autoencoder):
+    """A subclass that takes fewer arguments."""
+
+    def __init__(self, *, code: int = 2) -> None:
+        super().__init__(hidden=(4,), code=code, epochs=1, random_state=0)
+
+
+def test_a_subclass_has_the_arguments_of_its_own_constructor(tmp_path: Path) -> None:
+    X = np.random.default_rng(0).random((20, 5))
+    ae = Weighted(weight=3.0, hidden=(4,), code=2, epochs=1, random_state=0)
+    assert repr(ae) == "Weighted(hidden=(4,), code=2, epochs=1, random_state=0, weight=3.0)"
+    assert clone(ae).weight == 3.0 and clone(ae).set_params(weight=5.0).weight == 5.0
+    assert set(ae.get_params()) == {*Autoencoder().get_params(), "weight"}
+    ae.fit(X).save(tmp_path / "model.npz")
+    assert Weighted.load(tmp_path / "model.npz").get_params()["weight"] == 3.0
+    narrow = Narrow(code=3)
+    assert clone(narrow).get_params() == {"code": 3}
+    assert narrow.fit(X).encode(X).shape == (20, 3)
 
 
 def test_clone_pipeline_and_grid_search() -> None:

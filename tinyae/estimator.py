@@ -87,7 +87,7 @@ class Autoencoder(EstimatorMixin):
 
         An output or loss of "auto" counts as "identity" and "mse" until the first data come.
         """
-        arguments.check(self.get_params())
+        arguments.check(self._params())
         integer("n_features", n_features, 1)
         self._make(n_features, -np.inf, np.inf, arguments.seed_from(self.random_state))
         return self
@@ -113,7 +113,7 @@ class Autoencoder(EstimatorMixin):
         Raises ValueError or TypeError for wrong arguments or data, DivergenceError when the loss
         is no longer finite (the last good weights stay), KeyboardInterrupt at Ctrl-C.
         """
-        arguments.check(self.get_params())
+        arguments.check(self._params())
         seed = arguments.seed_from(self.random_state)
         resume = resume and checkpoint is not None and os.path.exists(checkpoint)
         if resume and checkpoint is not None and self.random_state is None:
@@ -136,13 +136,13 @@ class Autoencoder(EstimatorMixin):
         if self.warm_start and hasattr(self, "_network"):
             self._expect_width(rows, self.n_features_in_, "X")
             self._settle(low, high)
-            self._optimizer = assemble.optimizer(self.get_params(), self._network)
+            self._optimizer = assemble.optimizer(self._params(), self._network)
             self._minibatch = None
         else:
             self._make(rows.shape[1], low, high, seed)
         losses.warn_if_out_of_reach(self.output_, low, high)
 
-        params = self.get_params()
+        params = self._params()
         work = self._work(params, seed, min(self.batch_size, len(rows)), fused=True)
         training = Training(work, assemble.settings(params, seed), rows, held_out)
         described = as_json(
@@ -174,7 +174,7 @@ class Autoencoder(EstimatorMixin):
         Makes the weights if there are none yet. ``loss_`` is the loss before the update. Raises
         DivergenceError when it is not finite; the weights then stay as they were.
         """
-        arguments.check(self.get_params())
+        arguments.check(self._params())
         rows = as_rows(X)
         low, high = value_range(rows, "X")
         if not hasattr(self, "_network"):
@@ -271,7 +271,7 @@ class Autoencoder(EstimatorMixin):
     def _make(self, n_features: int, low: float, high: float, seed: int) -> None:
         """New network with initial weights, for data in [low, high]."""
         output, loss = losses.resolve(self.output, self.loss, low, high)
-        self._build(n_features, output, loss, seed, self.get_params())
+        self._build(n_features, output, loss, seed, self._params())
         assemble.initialize(self._network, self.initializer, seed)
         self._settled = bool(np.isfinite(low))
 

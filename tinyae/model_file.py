@@ -46,16 +46,16 @@ def load_model(path: str | os.PathLike[str], kind: type[Model], backend: str, ma
     params, fitted = meta.get("params"), meta.get("fitted")
     if not isinstance(params, dict) or not isinstance(fitted, dict):
         raise FileError(f"{path} is no complete {FORMAT} file: it lacks params or fitted")
-    if odd := sorted(set(params) ^ set(kind._arguments)):
+    if odd := sorted(set(params) ^ set(kind._defaults())):
         raise FileError(f"{path}: its params do not fit this version: {', '.join(odd)}")
     try:
         model = kind(**{**params, "backend": backend, "matmul": matmul})
-        arguments.check(model.get_params())
+        arguments.check(model._params())
         n_features, output, loss = fitted["n_features"], fitted["output"], fitted["loss"]
         integer("n_features", n_features, 1)
         plan = assemble.architecture(params, n_features, output, loss)
         expect_arrays(path, arrays, assemble.expected_arrays(plan, model.dtype))
-        model._build(n_features, output, loss, fitted["seed"], model.get_params())
+        model._build(n_features, output, loss, fitted["seed"], model._params())
         model.history_ = {k: [float(v) for v in vs] for k, vs in fitted["history"].items()}
         model.n_iter_ = int(fitted["n_iter"])
     except FileError:

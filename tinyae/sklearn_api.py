@@ -13,7 +13,8 @@ from .data.rows import Rows
 
 
 class EstimatorMixin:
-    """get_params, set_params, repr and tags, from the table of arguments; the ecosystem's names."""
+    """get_params, set_params, repr and tags, from the keyword arguments of ``__init__``, which are
+    the table's and perhaps some that a subclass adds; the ecosystem's names."""
 
     _arguments: ClassVar[Mapping[str, Argument]] = ARGUMENTS
 
@@ -28,17 +29,31 @@ class EstimatorMixin:
         if cls.__doc__ is not None:  # python -OO leaves docstrings out
             cls.__doc__ = f"{inspect.cleandoc(cls.__doc__)}\n\n{described(cls._arguments)}\n"
 
+    @classmethod
+    def _defaults(cls) -> dict[str, Any]:
+        """The constructor's arguments with their defaults: ``**rest`` takes the table's."""
+        named = inspect.signature(cls).parameters.values()
+        own = {p.name: p.default for p in named if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}
+        if any(p.kind is p.VAR_KEYWORD for p in named):
+            return {name: argument.default for name, argument in cls._arguments.items()} | own
+        return own
+
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The constructor's arguments by name."""
-        return {name: getattr(self, name) for name in self._arguments}
+        return {name: getattr(self, name) for name in self._defaults()}
+
+    def _params(self) -> dict[str, Any]:
+        """The table's arguments, which a subclass's constructor may leave out, and its own."""
+        return {name: getattr(self, name) for name in self._arguments} | self.get_params()
 
     def set_params(self, **params: Any) -> Any:
         """Sets constructor arguments; they count from the next ``fit`` or ``initialize``."""
+        known = self._defaults()
         for name, value in params.items():
-            if name not in self._arguments:
+            if name not in known:
                 raise ValueError(
                     f"Invalid parameter {name!r} for estimator {type(self).__name__}(). "
-                    f"Valid parameters are: {[*self._arguments]!r}."
+                    f"Valid parameters are: {[*known]!r}."
                 )
             setattr(self, name, value)
         return self
@@ -56,10 +71,11 @@ class EstimatorMixin:
         return self.decode(Z)
 
     def __repr__(self) -> str:
+        defaults = self._defaults()
         changed = [
             f"{name}={value!r}"
             for name, value in self.get_params().items()
-            if repr(value) != repr(self._arguments[name].default)
+            if repr(value) != repr(defaults[name])
         ]
         return f"{type(self).__name__}({', '.join(changed)})"
 

@@ -212,6 +212,19 @@ def test_a_run_is_never_overwritten(run: Path, capsys: Output) -> None:
     )
 
 
+def test_resuming_takes_an_argument_that_only_fits_others_of_the_run(
+    data: Path, capsys: Output
+) -> None:
+    options = ["--schedule-options", "every=0.5,factor=0.1"]
+    argv = ["train", "--data", "data.npy", *SMALL, "--out", "run", "--schedule", "step", *options]
+    assert main(argv) == 0
+    assert main(["train", "--resume", "run", *options]) == 0
+    capsys.readouterr()
+    other = ["--schedule-options", "every=0.2,factor=0.1"]
+    assert main(["train", "--resume", "run", *other]) == 2
+    assert "run was started with schedule_options=" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupt_and_resume_end_with_the_same_weights(data: Path, number: int) -> None:
     train = [sys.executable, "-m", "tinyae", "train", "--data", "data.npy", "--hidden", "16"]

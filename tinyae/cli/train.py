@@ -89,7 +89,13 @@ def _choose_run(
     given: argparse.Namespace, data: dict[str, Any], model: dict[str, Any]
 ) -> tuple[RunFolder, dict[str, Any]]:
     """The folder and its configuration: what was given over the defaults, or what was saved."""
-    fresh = run_config(data, model)
+    folder = given.resume or given.out
+    if given.resume is not None and folder and RunFolder(folder).exists():
+        # arguments that only make sense beside others of the run, such as schedule_options
+        under = RunFolder(folder).read_config()["model"]
+    else:
+        under = {}
+    fresh = run_config(data, {**under, **model})
     data = {name: fresh["data"][name] for name in data}
     if given.resume is None:
         if given.out is None:
@@ -103,7 +109,6 @@ def _choose_run(
         return run, fresh
     if given.resume and given.out and Path(given.resume) != Path(given.out):
         raise UsageError(f"--resume {given.resume} and --out {given.out} name different folders")
-    folder = given.resume or given.out
     if not folder:
         raise UsageError("--resume needs a run folder: --resume RUN, or --out RUN --resume")
     run = RunFolder(folder)
