@@ -18,6 +18,7 @@ from tinyae.kernels.columns import get_backend
 from tinyae.kernels.cuda import source as cuda_source
 from tinyae.kernels.cuda.ladder import MOST, MOST_BLOCKS_Y, RUNGS, LadderKernels
 from tinyae.kernels.cuda.runner import Runner
+from tinyae.kernels.cuda.source import FOLDER as KERNELS
 from tinyae.kernels.cuda_host.host import CompilerMissing, HostRunner, find_compiler
 
 try:
@@ -147,7 +148,7 @@ for rung in RUNGS[5:]:
 
 def misaligned(folder: Path, old: str = "", new: str = "") -> subprocess.CompletedProcess[str]:
     """Runs MISALIGNED on a copy of the source with ``old`` replaced by ``new``."""
-    text = (cuda_source.FOLDER / FILE).read_text()
+    text = (KERNELS / FILE).read_text()
     assert old in text
     (folder / FILE).write_text(text.replace(old, new))
     script = f"import sys; sys.path.insert(0, {str(Path(__file__).parents[2])!r})\n{MISALIGNED}"
@@ -189,20 +190,15 @@ def without_barrier(text: str, i: int) -> str:
 
 
 @pytest.mark.parametrize("i", [0, 1])
-def test_each_barrier_is_needed(i: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_barrier_is_needed(i: int, sources: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rungs 3 to 7 without one of their barriers multiply what is not there yet, or no more."""
-    (tmp_path / FILE).write_text(without_barrier((cuda_source.FOLDER / FILE).read_text(), i))
+    (sources / FILE).write_text(without_barrier((KERNELS / FILE).read_text(), i))
     rng = np.random.default_rng(i)
-    monkeypatch.setattr(cuda_source, "FOLDER", tmp_path)
-    monkeypatch.setenv("TINYAE_CACHE", str(tmp_path))
-    cuda_source.read_source.cache_clear()
-    try:
-        broken = LadderKernels(HostRunner())
-        for rung in RUNGS[2:]:
-            with pytest.raises(AssertionError):
-                check_product(broken, rung, "float32", (32, 100, 32), (0, 0, 0), rng)
-    finally:
-        cuda_source.read_source.cache_clear()
+    monkeypatch.setenv("TINYAE_CACHE", str(sources))
+    broken = LadderKernels(HostRunner())
+    for rung in RUNGS[2:]:
+        with pytest.raises(AssertionError):
+            check_product(broken, rung, "float32", (32, 100, 32), (0, 0, 0), rng)
 
 
 class Recorder:

@@ -123,13 +123,11 @@ extern "C" __global__ void twice(REAL *y) { y[threadIdx.x] *= 2; }
 
 
 @pytest.fixture
-def planted(nvrtc: Nvrtc, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def planted(nvrtc: Nvrtc, sources: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of kernels of its own, a table of its own, one architecture."""
-    monkeypatch.setattr(cuda_source, "FOLDER", tmp_path)
-    monkeypatch.setattr(resources, "TABLE", tmp_path / "table.txt")
+    monkeypatch.setattr(resources, "TABLE", sources / "table.txt")
     monkeypatch.setattr(resources, "ARCHITECTURES", (80,))
-    cuda_source.read_source.cache_clear()
-    return tmp_path
+    return sources
 
 
 @pytest.mark.parametrize(

@@ -22,9 +22,9 @@ from tinyae import Autoencoder
 from tinyae.cli.main import main
 from tinyae.kernels.backend import Backend
 from tinyae.kernels.columns import get_backend
-from tinyae.kernels.cuda import source as cuda_source
 from tinyae.kernels.cuda.dense import SHORT_SUM, DenseKernels
 from tinyae.kernels.cuda.plan import TILES
+from tinyae.kernels.cuda.source import FOLDER as KERNELS
 
 Array = np.ndarray[Any, Any]
 
@@ -64,12 +64,10 @@ extern "C" __global__ void cut_off(const REAL *x, REAL *y) {
 
 
 @pytest.fixture
-def planted(tensor_cores: Backend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+def planted(tensor_cores: Backend, sources: Path) -> Any:
     """launch(kernel, *arrays) on one warp; the last array is the output."""
-    (tmp_path / "planted.cu").write_text(PLANTED)
-    (tmp_path / "mma.cuh").write_text((cuda_source.FOLDER / "mma.cuh").read_text())
-    monkeypatch.setattr(cuda_source, "FOLDER", tmp_path)
-    cuda_source.read_source.cache_clear()
+    (sources / "planted.cu").write_text(PLANTED)
+    (sources / "mma.cuh").write_text((KERNELS / "mma.cuh").read_text())
     runner = type(cuda_runner(tensor_cores))()
 
     def launch(kernel: str, *inputs: Array) -> Array:
@@ -78,8 +76,7 @@ def planted(tensor_cores: Backend, tmp_path: Path, monkeypatch: pytest.MonkeyPat
         runner.launch("planted.cu", kernel, "float32", (1, 1, 1), (32, 1, 1), args)
         return tensor_cores.to_host(out)
 
-    yield launch
-    cuda_source.read_source.cache_clear()
+    return launch
 
 
 def test_each_lane_holds_what_the_instruction_set_says(planted: Any) -> None:

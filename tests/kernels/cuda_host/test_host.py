@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,10 @@ import pytest
 
 from tinyae.kernels import columns
 from tinyae.kernels.columns import BackendUnavailable, get_backend
-from tinyae.kernels.cuda import source as cuda_source
 from tinyae.kernels.cuda.activation import ActivationKernels
 from tinyae.kernels.cuda.dense import DenseKernels
 from tinyae.kernels.cuda.gather import GatherKernels
+from tinyae.kernels.cuda.source import FOLDER as KERNELS
 from tinyae.kernels.cuda_host import host as cuda_host
 from tinyae.kernels.cuda_host.host import CompilerMissing, HostRunner, find_compiler
 
@@ -31,39 +31,29 @@ def _host(tmp_path_factory: pytest.TempPathFactory) -> Any:
         yield HostRunner()
 
 
-def test_a_missing_barrier_is_reported(
-    host: HostRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_missing_barrier_is_reported(host: HostRunner, sources: Path) -> None:
     """Half of a block never reaches its barrier: an error, neither a hang nor a wrong result."""
-    (tmp_path / "half.cu").write_text(
+    (sources / "half.cu").write_text(
         'extern "C" __global__ void half(REAL *x) {\n'
         "    if (threadIdx.x < 32) __syncthreads();\n"
         "    x[threadIdx.x] = threadIdx.x;\n}\n"
     )
-    monkeypatch.setattr(cuda_source, "FOLDER", tmp_path)
     with pytest.raises(RuntimeError, match="half: a barrier was not reached by all threads"):
         host.launch("half.cu", "half", "float32", (1, 1, 1), (64, 1, 1),
                       (np.zeros(64, np.float32),))  # fmt: skip
 
 
-def test_a_removed_barrier_changes_the_result(
-    host: HostRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_removed_barrier_changes_the_result(sources: Path) -> None:
     """A product without its first __syncthreads() reads shared memory that is still poisoned."""
-    for path in (*cuda_source.FOLDER.glob("*.cu"), *cuda_source.FOLDER.glob("*.cuh")):
-        (tmp_path / path.name).write_text(path.read_text())
-    text = (cuda_source.FOLDER / "dense_product.cuh").read_text()
+    for path in (*KERNELS.glob("*.cu"), *KERNELS.glob("*.cuh")):
+        (sources / path.name).write_text(path.read_text())
+    text = (KERNELS / "dense_product.cuh").read_text()
     assert text.count("__syncthreads();") == 2
-    (tmp_path / "dense_product.cuh").write_text(text.replace("__syncthreads();", "", 1))
-    monkeypatch.setattr(cuda_source, "FOLDER", tmp_path)
-    cuda_source.read_source.cache_clear()
-    try:
-        x, y = np.ones((32, 16), np.float32), np.zeros((32, 32), np.float32)
-        w, b = np.ones((16, 32), np.float32), np.zeros(32, np.float32)
-        DenseKernels(HostRunner(), (32, 32)).dense_forward(x, w, b, "identity", y, None)
-        assert np.isnan(y).any()
-    finally:
-        cuda_source.read_source.cache_clear()
+    (sources / "dense_product.cuh").write_text(text.replace("__syncthreads();", "", 1))
+    x, y = np.ones((32, 16), np.float32), np.zeros((32, 32), np.float32)
+    w, b = np.ones((16, 32), np.float32), np.zeros(32, np.float32)
+    DenseKernels(HostRunner(), (32, 32)).dense_forward(x, w, b, "identity", y, None)
+    assert np.isnan(y).any()
 
 
 COPIES = """\
@@ -82,14 +72,10 @@ extern "C" __global__ void copies(const REAL *from, REAL *to, int n_waits, int s
 """
 
 
-def test_a_copy_is_there_after_its_wait_and_not_before(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "copies.cu").write_text(COPIES)
+def test_a_copy_is_there_after_its_wait_and_not_before(sources: Path) -> None:
+    (sources / "copies.cu").write_text(COPIES)
     for name in ("async_copy.cuh", "vector.cuh"):
-        (tmp_path / name).write_text((cuda_source.FOLDER / name).read_text())
-    monkeypatch.setattr(cuda_source, "FOLDER", tmp_path)
-    cuda_source.read_source.cache_clear()
+        (sources / name).write_text((KERNELS / name).read_text())
     x, host = np.arange(1, 9, dtype=np.float32), HostRunner()
 
     def launch(n_waits: int, shift: int = 0) -> Any:
@@ -98,15 +84,12 @@ def test_a_copy_is_there_after_its_wait_and_not_before(
         host.launch("copies.cu", "copies", "float32", (1, 1, 1), (1, 1, 1), args)
         return out
 
-    try:
-        gone = np.nan
-        assert np.isnan(launch(0)).all()
-        np.testing.assert_array_equal(launch(1), [1, 0, *[gone] * 10])
-        np.testing.assert_array_equal(launch(2), [1, 0, gone, gone, 5, 6, 7, 8, *[gone] * 4])
-        with pytest.raises(RuntimeError, match="copies: a copy of several elements is not aligned"):
-            launch(2, shift=1)
-    finally:
-        cuda_source.read_source.cache_clear()
+    gone = np.nan
+    assert np.isnan(launch(0)).all()
+    np.testing.assert_array_equal(launch(1), [1, 0, *[gone] * 10])
+    np.testing.assert_array_equal(launch(2), [1, 0, gone, gone, 5, 6, 7, 8, *[gone] * 4])
+    with pytest.raises(RuntimeError, match="copies: a copy of several elements is not aligned"):
+        launch(2, shift=1)
 
 
 def test_wrong_arguments_are_refused(host: HostRunner) -> None:
@@ -117,13 +100,10 @@ def test_wrong_arguments_are_refused(host: HostRunner) -> None:
                       (np.int32(1),))  # fmt: skip
 
 
-def test_an_error_of_the_compiler_names_file_and_line(
-    host: HostRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "broken.cu").write_text(
+def test_an_error_of_the_compiler_names_file_and_line(host: HostRunner, sources: Path) -> None:
+    (sources / "broken.cu").write_text(
         'extern "C" __global__ void broken(REAL *x) {\n    x[0] = y;\n}\n'
     )
-    monkeypatch.setattr(cuda_source, "FOLDER", tmp_path)
     with pytest.raises(RuntimeError, match=r"could not compile broken(.|\n)*broken.cu:2"):
         host.launch("broken.cu", "broken", "float32", (1, 1, 1), (1, 1, 1),
                     (np.zeros(1, np.float32),))  # fmt: skip
@@ -182,9 +162,6 @@ def test_threads_may_launch_at_once(host: HostRunner) -> None:
             kernels.dense_forward(x, w, b, "identity", y, None)
             wrong.append(not np.allclose(y, x @ w + b, atol=1e-4))
 
-    threads = [threading.Thread(target=launch) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: launch(), range(4)))
     assert len(wrong) == 200 and not any(wrong)
