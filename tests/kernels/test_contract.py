@@ -121,17 +121,20 @@ def viewable(backend: Backend, host: np.ndarray) -> Any:
     return backend.to_device(host)
 
 
+@pytest.mark.parametrize("kind", ("strided", "transposed"))
 @every_array
-def test_a_view_is_refused(backend: Backend, op: str, name: str, dtype: str) -> None:
-    """One that is strided, or transposed."""
+def test_a_view_is_refused(backend: Backend, op: str, name: str, dtype: str, kind: str) -> None:
     host = arguments(op, dtype)
     array = host[name]
     if (op, name) == ("write", "host") or array.size == 1:
         return  # on the host every layout will do; a single number is contiguous with any strides
-    views = [viewable(backend, np.repeat(array, 2, axis=-1))[..., ::2]]
-    views += [viewable(backend, np.ascontiguousarray(array.T)).T] if array.ndim == 2 else []
-    for view in views:
-        refuses(backend, op, host, ValueError, f"^{name} must be C-contig", {name: view})
+    if kind == "strided":
+        view = viewable(backend, np.repeat(array, 2, axis=-1))[..., ::2]
+    elif array.ndim == 2:
+        view = viewable(backend, np.ascontiguousarray(array.T)).T
+    else:
+        return
+    refuses(backend, op, host, ValueError, f"^{name} must be C-contig", {name: view})
 
 
 @every_array
