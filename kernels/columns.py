@@ -115,7 +115,10 @@ def _numba_cuda() -> Backend:
 
         places = (activation, dense.DenseKernels(), gather, loss, memory, random, update)
         column = assembled("numba-cuda", False, *places)
-        _expect_an_answer(column)
+        try:
+            _expect_an_answer(column)
+        except ImportError as error:  # of the driver's library: the package did load
+            raise RuntimeError(str(error)) from error
     if target.SIMULATED:
         print(
             "tinyae: numba-cuda runs in Numba's simulator (NUMBA_ENABLE_CUDASIM is set): for tests "
