@@ -246,6 +246,7 @@ def split(instruction: str) -> tuple[str, str]:
     return name, rest
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cc", OTHERS, ids=str)
 @pytest.mark.parametrize("launch", LAUNCHES, ids=str)
 def test_for_others(launch: Launch, cc: tuple[int, int]) -> None:
