@@ -35,7 +35,9 @@ def _numba() -> Backend:
             import numba
         if numba.config.DISABLE_JIT:
             raise RuntimeError("it is told to compile nothing")
-        if any(name[0] not in "+-" for name in (numba.config.CPU_FEATURES or "").split(",") if name):
+        if any(
+            name[0] not in "+-" for name in (numba.config.CPU_FEATURES or "").split(",") if name
+        ):
             raise ValueError("a CPU feature is +NAME or -NAME, else LLVM ends the process")
         from .cpu import activation, dense, gather, loss, random, step, threads, update
         from .reference import memory

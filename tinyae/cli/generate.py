@@ -15,6 +15,7 @@ import numpy as np
 from ..codes import densities, generate
 from ..data.rows import Array, Rows, value_range
 from ..plot.grids import plot_grid
+from ..train.progress import Waiting
 from .options import Command, UsageError, at_least, command
 from .output import can_draw, write_array
 from .run_folder import opened
@@ -91,7 +92,8 @@ class _Work:
         self.default = self.run.path / given.picture
 
     def training_codes(self) -> Array:
-        return self.ae.encode(self.dataset.train)
+        with Waiting(f"encoding {self.dataset.name}"):
+            return self.ae.encode(self.dataset.train)
 
     def save(
         self, samples: Array, columns: int, what: str, labels: Sequence[str] = (),
@@ -102,10 +104,11 @@ class _Work:
             write_array(self.array, samples, "samples")
             if self.picture is None and not can_draw():
                 return
-        span = value_range(self.dataset.train, "X")  # one scale for all of a run's pictures
         path = self.picture or self.default
-        plot_grid(samples, columns, self.dataset.image_shape, path, span=span, labels=labels,
-                  marked=marked, gap=gap)  # fmt: skip
+        with Waiting(f"drawing {path}"):
+            span = value_range(self.dataset.train, "X")  # one scale for all of a run's pictures
+            plot_grid(samples, columns, self.dataset.image_shape, path, span=span, labels=labels,
+                      marked=marked, gap=gap)  # fmt: skip
         print(f"{path}: {what}")
 
 
@@ -131,20 +134,23 @@ def _sample(given: argparse.Namespace) -> None:
             raise UsageError(f"--{name} is for --density {density}, got {given.density}")
     work = _Work(given)
     codes = work.training_codes()
-    if given.density == "gaussian":
-        fitted = densities.fit_gaussian(codes)
-    elif given.density == "mixture":
-        fitted = densities.fit_mixture(codes, given.components or 10, given.seed)
-    else:
-        fitted = densities.fit_kernel(
-            codes, "scott" if given.bandwidth is None else given.bandwidth
-        )
+    with Waiting(f"fitting a {given.density} to {len(codes):,} codes", "at most") as report:
+        if given.density == "gaussian":
+            fitted = densities.fit_gaussian(codes)
+        elif given.density == "mixture":
+            fitted = densities.fit_mixture(codes, given.components or 10, given.seed, report=report)
+        else:
+            fitted = densities.fit_kernel(
+                codes, "scott" if given.bandwidth is None else given.bandwidth
+            )
     drawn = generate.within_reach(fitted.sample(given.n, given.seed), work.ae.code_activation)
     test = work.dataset.test
     judged = work.ae.encode(test.select(np.arange(min(JUDGED, len(test)))))
+    with Waiting(f"density of {len(judged):,} test codes"):
+        density = fitted.log_density(judged).mean()
     what = (
         f"{given.n:,} samples of a {given.density} fitted to {len(codes):,} training codes; mean "
-        f"log density of {len(judged):,} test codes {fitted.log_density(judged).mean():.4g}"
+        f"log density of {len(judged):,} test codes {density:.4g}"
     )
     work.save(work.ae.decode(drawn), int(np.ceil(np.sqrt(given.n))), what)
 

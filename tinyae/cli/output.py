@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..files import write_atomically
+from ..train.progress import Waiting
 
 
 def can_draw() -> bool:
@@ -41,13 +42,16 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Iterable[object]
 
 def write_array(path: Path, array: NDArray[Any], what: str) -> None:
     """.npy, or .csv with all digits of the dtype; says what was written."""
-    if path.suffix == ".npy":
-        write_atomically(path, lambda file: np.save(file, array))
-    else:
-        text = io.StringIO()
-        digits = "%.9g" if array.dtype == np.float32 else "%.17g"
-        np.savetxt(text, array, fmt=digits, delimiter=",")
-        write_text(path, text.getvalue())
+    with Waiting(f"writing {path}") as report:
+        if path.suffix == ".npy":
+            write_atomically(path, lambda file: np.save(file, array))
+        else:
+            text = io.StringIO()
+            digits = "%.9g" if array.dtype == np.float32 else "%.17g"
+            for start in range(0, len(array), 1000):
+                np.savetxt(text, array[start : start + 1000], fmt=digits, delimiter=",")
+                report(min(start + 1000, len(array)), len(array))
+            write_text(path, text.getvalue())
     print(f"{path}: {array.shape[0]:,} {what} of {array.shape[1]:,} numbers, {array.dtype}")
 
 

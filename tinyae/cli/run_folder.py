@@ -20,7 +20,7 @@ from ..estimator import Autoencoder
 from ..files import FileError
 from ..kernels.columns import get_backend
 from ..model_file import as_json
-from ..train.progress import Bar, print_epochs
+from ..train.progress import Bar, Lines, Waiting
 from .options import DEFAULTS, UsageError, data_given
 from .output import write_csv, write_json
 
@@ -101,7 +101,8 @@ def open_data(data: Mapping[str, Any]) -> Dataset:
     if "size" in options:
         options["size"] = tuple(options["size"])
     try:
-        return load_dataset(data["source"], **options)
+        with Waiting(f"reading {data['source']}"):
+            return load_dataset(data["source"], **options)
     except FileNotFoundError as error:
         raise UsageError(str(error)) from error
 
@@ -178,7 +179,7 @@ def train_run(
             dataset.train,
             checkpoint=run.checkpoint_file,
             resume=resume,
-            callback=bar or (lambda p: print_epochs(p, log)),
+            callback=bar or Lines(log),
         )
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"interrupted; {remedy}") from None
