@@ -117,7 +117,7 @@ class _Kept(caching.IndexDataCacheFile):  # type: ignore[misc]
 
     def _path(self, key: Any) -> str:
         number = int.from_bytes(_digest(repr(key))[:8], "big")
-        return self._data_path(self._data_name_pattern.format(number=number))
+        return str(self._data_path(self._data_name_pattern.format(number=number)))
 
     def _stamp(self) -> bytes:
         return _digest(repr((self._version, self._source_stamp)))

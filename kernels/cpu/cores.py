@@ -56,15 +56,21 @@ def _quotas(proc: Path) -> Iterator[float]:
         return
     paths = {}
     for line in own:  # number:controllers:path, no controllers in version 2
-        _, controllers, path = line.split(":", 2)
+        controllers, _, path = line.partition(":")[2].partition(":")
         if not controllers or "cpu" in controllers.split(","):
             paths["cgroup" if controllers else "cgroup2"] = path
     for line in mounts:  # ... root, folder, options - type, source, options of the file system
-        fields, _, kind = (part.split() for part in line.partition(" - "))
-        if kind and kind[0] in paths and (kind[0] == "cgroup2" or "cpu" in kind[-1].split(",")):
+        fields, kind = (part.split() for part in line.partition(" - ")[::2])
+        if (
+            kind
+            and kind[0] in paths
+            and fields[4:]
+            and (kind[0] == "cgroup2" or "cpu" in kind[-1].split(","))
+        ):
             folder = Path(re.sub(r"\\(\d{3})", lambda code: chr(int(code[1], 8)), fields[4]))
-            path, root = PurePosixPath(paths[kind[0]]), PurePosixPath(fields[3])
-            below = path.relative_to(root) if path.is_relative_to(root) else PurePosixPath()
+            own_path, root = PurePosixPath(paths[kind[0]]), PurePosixPath(fields[3])
+            mounted = own_path.is_relative_to(root)
+            below = own_path.relative_to(root) if mounted else PurePosixPath()
             for group in (below, *below.parents):
                 yield from _quota(folder / group, *_FILES[kind[0]])
 

@@ -52,14 +52,15 @@ def _augment(given: argparse.Namespace) -> None:
     y_train, y_test = labels_of(dataset, "train")[0], labels_of(dataset, "test")[0]
     with Waiting(f"encoding {dataset.name}"):
         test = Samples(dataset.test, ae.encode(dataset.test), y_test)
+        squared_error = -ae.score(dataset.test)
     how = Augmentation(given.new)
     results: Results = {}
     shown: dict[str, Array] = {}
     for seed in range(given.seeds):
         chosen = labelled(y_train, given.per_class, seed)
-        x = np.asarray(dataset.train.select(chosen), np.float64)
-        known = Samples(x, ae.encode(x), y_train[chosen])
         with Waiting(f"classifying with {given.per_class} labels per class") as report:
+            x = np.asarray(dataset.train.select(chosen), np.float64)
+            known = Samples(x, ae.encode(x), y_train[chosen])
             made, base = augmented(ae, known, how, dataset.image_shape, seed)
             results.setdefault("none", []).append(accuracies(known, test))
             for i, (way, new) in enumerate(made.items(), start=1):
@@ -72,7 +73,7 @@ def _augment(given: argparse.Namespace) -> None:
         print(f"seed {seed}: {seed + 1} of {given.seeds} done", file=sys.stderr, flush=True)
     summary = {
         "data": dataset.name, "run": str(run.path), "code": ae.code,
-        "squared_error": -ae.score(dataset.test), "test_samples": len(dataset.test),
+        "squared_error": squared_error, "test_samples": len(dataset.test),
         "per_class": given.per_class, "new": given.new, "seeds": given.seeds,
         "augmentation": asdict(how), "accuracy": _summed_up(results),
         "seconds": round(time.perf_counter() - started, 1),

@@ -137,19 +137,15 @@ def report(found: dict[str, Any], failed: dict[str, str]) -> dict[str, list[Row]
         except Exception as error:
             return [Row(what, f"unknown: {_why(error)}")]
 
-    def plain(what: str) -> list[Row]:
-        return rows(what, lambda state: [Row(what, state)])
+    def plain(what: str) -> Row:
+        return rows(what, lambda state: [Row(what, state)])[0]
 
     driver = found["driver"]
     return {
         "this machine": [
-            *plain("tinyae"),
+            plain("tinyae"),
             *rows("python", lambda version: [Row("python", f"{version}, {found['executable']}")]),
-            *(
-                row
-                for what in ("system", "numpy", "blas", "threads", "cores")
-                for row in plain(what)
-            ),
+            *(plain(w) for w in ("system", "numpy", "blas", "threads", "cores")),
         ],
         "backends, in the order in which auto tries them": rows(
             "backends",

@@ -145,8 +145,8 @@ def _sample(given: argparse.Namespace) -> None:
             )
     drawn = generate.within_reach(fitted.sample(given.n, given.seed), work.ae.code_activation)
     test = work.dataset.test
-    judged = work.ae.encode(test.select(np.arange(min(JUDGED, len(test)))))
-    with Waiting(f"density of {len(judged):,} test codes"):
+    with Waiting("judging it by test codes"):
+        judged = work.ae.encode(test.select(np.arange(min(JUDGED, len(test)))))
         density = fitted.log_density(judged).mean()
     what = (
         f"{given.n:,} samples of a {given.density} fitted to {len(codes):,} training codes; mean "
