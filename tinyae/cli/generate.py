@@ -95,6 +95,10 @@ class _Work:
         with Waiting(f"encoding {self.dataset.name}"):
             return self.ae.encode(self.dataset.train)
 
+    def decoded(self, codes: Array) -> Array:
+        with Waiting(f"decoding {len(codes):,} codes"):
+            return self.ae.decode(codes)
+
     def save(
         self, samples: Array, columns: int, what: str, labels: Sequence[str] = (),
         marked: Collection[int] = (), gap: int = 4,
@@ -125,7 +129,7 @@ def _manifold(given: argparse.Namespace) -> None:
         f"{given.grid} x {given.grid} samples; code unit 1 from {left:.4g} (left) to {right:.4g}, "
         f"unit 2 from {bottom:.4g} (bottom) to {top:.4g}"
     )
-    work.save(work.ae.decode(grid), given.grid, what, gap=given.gap)
+    work.save(work.decoded(grid), given.grid, what, gap=given.gap)
 
 
 def _sample(given: argparse.Namespace) -> None:
@@ -152,7 +156,7 @@ def _sample(given: argparse.Namespace) -> None:
         f"{given.n:,} samples of a {given.density} fitted to {len(codes):,} training codes; mean "
         f"log density of {len(judged):,} test codes {density:.4g}"
     )
-    work.save(work.ae.decode(drawn), int(np.ceil(np.sqrt(given.n))), what)
+    work.save(work.decoded(drawn), int(np.ceil(np.sqrt(given.n))), what)
 
 
 def _traverse(given: argparse.Namespace) -> None:
@@ -162,7 +166,7 @@ def _traverse(given: argparse.Namespace) -> None:
     codes, own = generate.traversal(code, low, high, given.steps)
     labels = [f"unit {i}" for i in range(1, len(code) + 1)]
     marked = np.arange(len(code)) * given.steps + own
-    samples = work.ae.decode(codes.reshape(-1, len(code)))
+    samples = work.decoded(codes.reshape(-1, len(code)))
     what = (
         f"{given.part} sample {given.sample} (framed), each of its {len(code)} units through "
         f"{given.steps} values"
@@ -176,7 +180,7 @@ def _interpolate(given: argparse.Namespace) -> None:
     b = _chosen(work, given.part, "--to", given.to_)
     pixels = generate.blend(np.asarray(a)[0], np.asarray(b)[0], given.steps)
     path = generate.blend(work.ae.encode(a)[0], work.ae.encode(b)[0], given.steps)
-    decoded = work.ae.decode(path)
+    decoded = work.decoded(path)
     samples = np.concatenate([pixels.astype(decoded.dtype), decoded])
     labels = ["pixel blend" if work.dataset.image_shape else "blend", "code path"]
     what = f"{given.part} samples {given.from_} to {given.to_} in {given.steps} steps"

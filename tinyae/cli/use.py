@@ -83,8 +83,8 @@ def _reconstruct(given: argparse.Namespace) -> None:
     _, ae, dataset = opened(given)
     samples = _part(dataset, given.part)
     if given.out.suffix == ".png":
-        shown = np.asarray(samples[0].select(np.arange(min(SHOWN, len(samples[0])))))
         with Waiting(f"drawing {given.out}"):
+            shown = np.asarray(samples[0].select(np.arange(min(SHOWN, len(samples[0])))))
             plot_reconstructions(shown, ae.reconstruct(shown), dataset.image_shape, given.out)
         print(f"{given.out}: {len(shown)} originals over their reconstructions")
     else:
