@@ -140,7 +140,8 @@ class _Cache(caching.FunctionCache):  # type: ignore[misc]
         try:
             super().save_overload(signature, compiled)
         except OSError as error:
-            _say_once("unkept", f"compiled for this process only: {error}")
+            where = f"{self._cache_path} cannot be written"
+            _say_once("unkept", f"compiled for this process only: {where}: {error}")
 
 
 def _keep_on_disk(compiled: Any, function: Callable[..., Any]) -> None:

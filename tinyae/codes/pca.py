@@ -8,11 +8,11 @@ decomposed depends on its shape, see ``fit_pca``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from ..checks import integer
 from ..data.rows import Rows, as_rows
@@ -21,7 +21,6 @@ from ..net import streams
 from ..train.progress import Report, silent
 
 Floats = NDArray[np.float64]
-Pass = Callable[[], Iterator[tuple[slice, Floats]]]  # over all samples, chunk by chunk
 
 DIRECT_SIZE = 1 << 20  # numbers; up to here the data themselves are decomposed, not X'X
 EXACT_LIMIT = 4096  # a full decomposition takes O(min(samples, features)^3)
@@ -105,7 +104,7 @@ def fit_pca(x: ArrayLike | Rows, n_components: int, seed: int = 0, report: Repor
       from ``seed`` in [0, 2^64) (Halko, Martinsson and Tropp, "Finding structure with
       randomness", SIAM Review 53, 2011, algorithms 4.4 and 5.1); ``approximate`` is then True.
 
-    ``report(done, total)`` is called now and then, of all samples that the passes over x visit.
+    ``report(done, total)`` is called after each chunk, of all that are visited.
     Raises ValueError where x has another shape or holds NaN, infinities or numbers whose squares
     overflow, TypeError or ValueError for an n_components that is no integer >= 1.
     """
@@ -114,14 +113,14 @@ def fit_pca(x: ArrayLike | Rows, n_components: int, seed: int = 0, report: Repor
     integer("n_components", n_components, 1)
     k = min(n_components, n - 1, features)
     approximate = min(n, features) > EXACT_LIMIT
-    chunks = _reporting(rows, 3 + POWER_ITERATIONS if approximate else 3, report)
-    mean, total = _moments(rows, chunks)
+    rows = _Reporting(rows, 3 + POWER_ITERATIONS if approximate else 3, report)
+    mean, total = _moments(rows)
     if approximate:
-        squares, directions = _by_sketch(rows, chunks, mean, k, seed)
+        squares, directions = _by_sketch(rows, mean, k, seed)
     elif n < features or n * features <= DIRECT_SIZE:
-        squares, directions = _by_data(rows, chunks, mean)
+        squares, directions = _by_data(rows, mean)
     else:
-        squares, directions = _by_scatter(chunks, mean)
+        squares, directions = _by_scatter(rows, mean)
     components = _with_fixed_signs(directions[:k])
     return PCA(mean, components, squares[:k] / n, total / n, approximate)
 
@@ -143,29 +142,29 @@ def plane(codes: ArrayLike | Rows) -> tuple[ArrayLike | Rows, list[str]]:
                     for i, share in enumerate(shares[:2], 1)]  # fmt: skip
 
 
-def _reporting(rows: Rows, passes: int, report: Report) -> Pass:
-    """What goes through the samples, so many times in all."""
-    begun = 0
+class _Reporting(Rows):
+    """Rows that are gone through so many times in all."""
 
-    def chunks() -> Iterator[tuple[slice, Floats]]:
-        nonlocal begun
-        before, begun = begun * len(rows), begun + 1
-        for where, part in rows.chunks():
+    def __init__(self, rows: Rows, passes: int, report: Report) -> None:
+        super().__init__(rows.array, rows.indices)
+        self._begun, self._passes, self._report = 0, passes, report
+
+    def chunks(self, dtype: DTypeLike = np.float64) -> Iterator[tuple[slice, Floats]]:
+        before, self._begun = self._begun * len(self), self._begun + 1
+        for where, part in super().chunks(dtype):
             yield where, part
-            report(before + where.stop, passes * len(rows))
-
-    return chunks
+            self._report(before + where.stop, self._passes * len(self))
 
 
-def _moments(rows: Rows, chunks: Pass) -> tuple[Floats, float]:
+def _moments(rows: Rows) -> tuple[Floats, float]:
     """The mean (features,) and the sum of all squared deviations from it, in two passes."""
     mean = np.zeros(rows.shape[1])
     total = 0.0
     with np.errstate(over="ignore", invalid="ignore"):
-        for _, part in chunks():
+        for _, part in rows.chunks():
             mean += part.sum(axis=0)
         mean /= len(rows)
-        for _, part in chunks():
+        for _, part in rows.chunks():
             part -= mean
             total += float(np.vdot(part, part))
     if not np.isfinite(total):
@@ -174,26 +173,26 @@ def _moments(rows: Rows, chunks: Pass) -> tuple[Floats, float]:
     return mean, total
 
 
-def _by_data(rows: Rows, chunks: Pass, mean: Floats) -> tuple[Floats, Floats]:
+def _by_data(rows: Rows, mean: Floats) -> tuple[Floats, Floats]:
     """Squared singular values and right singular vectors (min(n, features), features)."""
     centred = np.empty(rows.shape)
-    for where, part in chunks():
+    for where, part in rows.chunks():
         np.subtract(part, mean, out=centred[where])
     _, s, vt = np.linalg.svd(centred, full_matrices=False)
     return s**2, vt
 
 
-def _by_scatter(chunks: Pass, mean: Floats) -> tuple[Floats, Floats]:
+def _by_scatter(rows: Rows, mean: Floats) -> tuple[Floats, Floats]:
     """The same from X'X = V S^2 V', X the centred data."""
     scatter = np.zeros((mean.size, mean.size))
-    for _, part in chunks():
+    for _, part in rows.chunks():
         part -= mean
         scatter += part.T @ part
     _, squares, vt = np.linalg.svd(scatter, hermitian=True)
     return squares, vt
 
 
-def _by_sketch(rows: Rows, chunks: Pass, mean: Floats, k: int, seed: int) -> tuple[Floats, Floats]:
+def _by_sketch(rows: Rows, mean: Floats, k: int, seed: int) -> tuple[Floats, Floats]:
     """The same, approximately, from X'X seen only through its products with a few vectors."""
     width = min(k + OVERSAMPLING, *rows.shape)
     basis = np.empty((mean.size, width))
@@ -201,12 +200,12 @@ def _by_sketch(rows: Rows, chunks: Pass, mean: Floats, k: int, seed: int) -> tup
     basis = np.linalg.qr(basis)[0]
     for _ in range(POWER_ITERATIONS):
         product = np.zeros_like(basis)
-        for _, part in chunks():
+        for _, part in rows.chunks():
             part -= mean
             product += part.T @ (part @ basis)
         basis = np.linalg.qr(product)[0]  # else all columns turn into the strongest direction
     scatter = np.zeros((width, width))
-    for _, part in chunks():
+    for _, part in rows.chunks():
         part -= mean
         code = part @ basis
         scatter += code.T @ code

@@ -112,10 +112,11 @@ class Waiting:
 
     def _tell(self) -> None:
         terminal, pause = self._file.isatty(), self._first
-        wipe = "\r\x1b[K" if terminal else ""
+        wipe = ""
         while not self._over.wait(pause):
             seconds = time.perf_counter() - self._started
             if terminal:
+                wipe = "\r\x1b[K"
                 width = shutil.get_terminal_size().columns - 1
                 print(wipe + self.line(seconds)[:width], end="", file=self._file, flush=True)
             else:
