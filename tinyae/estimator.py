@@ -18,7 +18,7 @@ from .kernels.columns import get_backend
 from .model_file import as_json, load_model, plain_state, restore_state, save_model
 from .net import losses
 from .net.network import Network
-from .sklearn_api import EstimatorMixin
+from .sklearn_api import EstimatorMixin, NotFittedError
 from .train.batches import Feeder, split
 from .train.checkpoint import blas_threads, checkpoint_seed, restore_checkpoint, save_checkpoint
 from .train.divergence import DivergenceError, diagnose
@@ -355,7 +355,10 @@ class Autoencoder(EstimatorMixin):
 
     def _fitted(self) -> Network:
         if not hasattr(self, "_network"):
-            raise self._not_fitted()
+            raise NotFittedError(
+                f"This {type(self).__name__} instance is not fitted yet: call fit, partial_fit or "
+                "initialize first"
+            )
         return self._network
 
     def _expect_features(self, rows: Rows) -> None:

@@ -47,6 +47,7 @@ class EstimatorMixin:
     fit: Callable[..., Any]
     encode: Callable[[ArrayLike | Rows], NDArray[Any]]
     decode: Callable[[ArrayLike | Rows], NDArray[Any]]
+    _fitted: Callable[[], Any]
     _code: int
 
     def __init_subclass__(cls) -> None:
@@ -110,7 +111,9 @@ class EstimatorMixin:
         config: dict[str, Any] = getattr(sys.modules.get("sklearn"), "get_config", dict)()
         everywhere = config.get("transform_output", "default")
         kind = getattr(self, "_sklearn_output_config", {}).get("transform", everywhere)
-        return codes if kind == "default" else as_frame(kind, codes, self._names_out(), X)
+        return (
+            codes if kind == "default" else as_frame(kind, codes, self.get_feature_names_out(), X)
+        )
 
     def inverse_transform(self, Z: ArrayLike | Rows) -> NDArray[Any]:
         """``decode``, under the ecosystem's name."""
@@ -128,18 +131,18 @@ class EstimatorMixin:
 
         Raises ValueError where ``input_features`` are not those that it was trained on.
         """
-        names = self._names_out()
+        self._fitted()
         if input_features is not None:
-            if not np.array_equal(
-                getattr(self, "feature_names_in_", input_features), input_features
-            ):
+            known = getattr(self, "feature_names_in_", input_features)
+            if not np.array_equal(known, input_features):
                 raise ValueError("input_features is not equal to feature_names_in_")
             if len(input_features) != self.n_features_in_:
                 raise ValueError(
                     "input_features should have length equal to number of features "
                     f"({self.n_features_in_}), got {len(input_features)}"
                 )
-        return names
+        name = type(self).__name__.lower()
+        return np.array([f"{name}{i}" for i in range(self._code)], dtype=object)
 
     def __repr__(self) -> str:
         defaults = self._defaults()
@@ -162,42 +165,16 @@ class EstimatorMixin:
             transformer_tags=TransformerTags(preserves_dtype=["float32"]),
         )
 
-    def set_fit_request(self, **requests: bool | str | None) -> Any:
-        """scikit-learn's metadata routing: the arguments of ``fit`` that a pipeline passes on."""
-        routing = self.get_metadata_routing()
-        for name, alias in requests.items():
-            choice("an argument of set_fit_request", name, [*routing.fit.requests])
-            routing.fit.add_request(param=name, alias=alias)
-        self._metadata_request = routing  # ``clone`` looks for this name
-        return self
-
     def get_metadata_routing(self) -> Any:
-        """What scikit-learn's metadata routing asks for."""
-        if hasattr(self, "_metadata_request"):
-            return self._metadata_request
+        """What scikit-learn's metadata routing asks for: nothing."""
         from sklearn.utils.metadata_routing import MetadataRequest
 
         routing = MetadataRequest(owner=type(self).__name__)
-        for name, parameter in inspect.signature(self.fit).parameters.items():
-            if parameter.kind is parameter.KEYWORD_ONLY:
-                routing.fit.add_request(param=name, alias=None)
-        # Pipeline.score always routes this one, and fails where nobody knows it
+        # Pipeline.score passes it on, even as None, and fails where no step knows it
         routing.score.add_request(param="sample_weight", alias=None)
         return routing
 
     # ---- names of features ---------------------------------------------------------------
-
-    def _names_out(self) -> NDArray[Any]:
-        if not hasattr(self, "n_features_in_"):
-            raise self._not_fitted()
-        name = type(self).__name__.lower()
-        return np.array([f"{name}{i}" for i in range(self._code)], dtype=object)
-
-    def _not_fitted(self) -> NotFittedError:
-        return NotFittedError(
-            f"This {type(self).__name__} instance is not fitted yet: call fit, partial_fit or "
-            "initialize first"
-        )
 
     def _name_features(self, names: Sequence[str] | None) -> None:
         """``feature_names_in_`` of new weights; None, of an array, takes it away."""
@@ -212,28 +189,26 @@ class EstimatorMixin:
         """Raises ValueError for other names than those ``known``, in scikit-learn's words."""
         if found is None or known is None:
             if found is not known:
-                fitted = f"{type(self).__name__} was fitted"
+                has = "does not have valid" if found is None else "has"
+                how = "with" if found is None else "without"
                 warnings.warn(
-                    f"{what} does not have valid feature names, but {fitted} with feature names"
-                    if found is None
-                    else f"{what} has feature names, but {fitted} without feature names",
+                    f"{what} {has} feature names, but {type(self).__name__} was fitted {how} "
+                    "feature names",
                     stacklevel=5,
                 )
-            return
-        if [*found] == [*known]:
-            return
-        message = "The feature names should match those that were passed during fit.\n"
-        for title, names in (
-            ("Feature names unseen at fit time:", set(found) - set(known)),
-            ("Feature names seen at fit time, yet now missing:", set(known) - set(found)),
-        ):
-            shown = [f"- {name}\n" for name in sorted(names)]
-            message += "".join(
-                [f"{title}\n", *shown[:5], "- ...\n" * (len(shown) > 5)] * bool(names)
-            )
-        if set(found) == set(known):
-            message += "Feature names must be in the same order as they were in fit.\n"
-        raise ValueError(message)
+        elif [*found] != [*known]:
+            message = "The feature names should match those that were passed during fit.\n"
+            unseen, missing = sorted({*found} - {*known}), sorted({*known} - {*found})
+            for title, names in (
+                ("Feature names unseen at fit time", unseen),
+                ("Feature names seen at fit time, yet now missing", missing),
+            ):
+                if names:
+                    shown = [*names[:5], "..."] if len(names) > 5 else names
+                    message += f"{title}:\n" + "".join(f"- {name}\n" for name in shown)
+            if not unseen and not missing:
+                message += "Feature names must be in the same order as they were in fit.\n"
+            raise ValueError(message)
 
 
 def _keeping(init: Callable[..., None], own: Sequence[str]) -> Callable[..., None]:
