@@ -16,46 +16,35 @@ class Terminal(io.StringIO):
         return True
 
 
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The time that time.perf_counter tells, in its only entry."""
+def read(file: io.StringIO, seconds: float) -> str:
+    """What is told of a reading that takes so long."""
     now = [100.0]
-    monkeypatch.setattr(output.time, "perf_counter", lambda: now[0])
-    return now
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(output.time, "perf_counter", lambda: now[0])
+        bar = output.ReadingBar("big.csv", file)
+        for done in range(1, 1001):
+            now[0] = 100 + seconds * done / 1000
+            bar(done, 1000)
+        bar(1, 0)  # a pipe has no size
+        bar.close()
+    return file.getvalue()
 
 
-def test_a_line_for_every_tenth_says_what_and_how_long(clock: list[float]) -> None:
-    file = io.StringIO()
-    bar = output.ReadingBar("big.csv", file)
-    for done in range(1, 1001):
-        clock[0] = 100 + done / 10  # 100 seconds for all
-        bar(done, 1000)
-    bar.close()
-    lines = file.getvalue().splitlines()
+def test_a_line_for_every_tenth_says_what_and_how_long() -> None:
+    lines = read(io.StringIO(), 100).splitlines()
     assert lines[0] == "reading big.csv: 10 %, 1:30 left" and len(lines) == 10
     assert lines[4] == "reading big.csv: 50 %, 0:50 left"
 
 
-@pytest.mark.parametrize("file", [io.StringIO(), Terminal()])
-def test_what_is_read_at_once_says_nothing(clock: list[float], file: io.StringIO) -> None:
-    bar = output.ReadingBar("small.csv", file)
-    for done in range(1, 1001):
-        clock[0] = 100 + output.PATIENCE * done / 1001
-        bar(done, 1000)
-    bar(1, 0)  # a pipe has no size
-    bar.close()
-    assert file.getvalue() == ""
-
-
-def test_a_bar_on_a_terminal(clock: list[float]) -> None:
+def test_a_bar_on_a_terminal() -> None:
     pytest.importorskip("tqdm", reason="the bar needs tqdm")
-    file = Terminal()
-    bar = output.ReadingBar("big.csv", file)
-    clock[0] = 110
-    bar(250, 1000)
-    bar(300, 1000)
-    bar.close()
-    assert "reading big.csv, 0:30 left" in file.getvalue() and "\n" not in file.getvalue()
+    shown = read(Terminal(), 100)
+    assert "reading big.csv, 1:38 left" in shown and "\n" not in shown
+
+
+@pytest.mark.parametrize("kind", [io.StringIO, Terminal])
+def test_what_is_read_at_once_says_nothing(kind: type[io.StringIO]) -> None:
+    assert read(kind(), output.PATIENCE * 0.999) == ""
 
 
 def test_the_command_line_tells_it(

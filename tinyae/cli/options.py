@@ -14,8 +14,7 @@ from ..data.reading import Reading
 
 DATA_HELP = (
     "ball (made on the spot), digits, mnist, fashion-mnist, or a path: .npy, .npz, a table (.csv, "
-    ".tsv, .txt, .data), IDX, these two also as .gz, a folder with the MNIST files, a folder of "
-    "images"
+    ".tsv, .txt, .data) or IDX file (.gz or not), a folder with the MNIST files, a folder of images"
 )
 _FLAG = argparse.BooleanOptionalAction
 # How load_dataset reads the source: its arguments of these names.

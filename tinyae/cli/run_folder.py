@@ -16,6 +16,7 @@ from typing import Any
 from .. import arguments
 from .._version import __version__
 from ..data.datasets import Dataset, load_dataset
+from ..data.tables import table_kind
 from ..estimator import Autoencoder
 from ..files import FileError
 from ..kernels.columns import get_backend
@@ -67,7 +68,9 @@ class RunFolder:
             )
         try:
             config = json.loads(self.config_file.read_text())
-            data = {**DATA_DEFAULTS, **config["data"]}  # an older tinyae has fewer options
+            data = {**DATA_DEFAULTS, **config["data"]}
+            if "index" not in config["data"] and table_kind(Path(data["source"])):
+                data["index"] = False  # an older tinyae learnt numbers of lines as a feature
             columns = config.get("columns")
             return {"data": data, "model": dict(config["model"]), "columns": columns}
         except (ValueError, KeyError, TypeError) as error:

@@ -28,8 +28,8 @@ Labels = NDArray[np.int64]
 
 NAMES = ("ball", "digits", "mnist", "fashion-mnist")
 FORMATS = (
-    "a .npy, .npz or IDX file, a table (.csv, .tsv, .txt, .data), these and IDX also as .gz, "
-    "a folder of IDX files or of pictures"
+    "a .npy or .npz file, a table (.csv, .tsv, .txt, .data) or IDX file (.gz or not), a folder of "
+    "IDX files or of pictures"
 )
 
 BALL_SEED = 0
