@@ -109,14 +109,11 @@ def _is_header(first: list[str], rows: list[list[str]], dialect: Dialect) -> boo
 def _counts(names: list[str], rows: list[list[str]], taken: set[int]) -> bool:
     """Whether the first line is what pandas writes where columns have no names: 0, 1, 2, ..."""
     features = [i for i in range(len(names)) if i not in taken]
-    found = [names[i] for i in features]
-    if len(found) < 3 or not rows or found not in ([*map(str, features)], _count(0, len(found))):
+    count = [str(i) for i in range(2 * len(names))]
+    found, n = [names[i] for i in features], len(names)
+    if len(found) < 3 or found not in (count[: len(found)], [count[i] for i in features]):
         return False
-    return rows[0][: len(names)] != _count(len(names), len(names))  # a table that counts on
-
-
-def _count(start: int, n: int) -> list[str]:
-    return [str(start + i) for i in range(n)]
+    return bool(rows) and rows[0][:n] != count[n:]  # else a table that counts on
 
 
 def _index(names: list[str], rows: list[list[str]], width: int, taken: set[int]) -> list[int]:

@@ -53,14 +53,10 @@ def read_image_parts(
         log.warning("%s is not read: the test part is %s", other, tests[0])
     parts = [read_images(part, size, skip_bad, progress) for part in (train[0], tests[0])]
     if parts[0].samples.ndim != parts[1].samples.ndim:  # one is grey, the other in colour
-        parts = [_coloured(part) for part in parts]
+        grey = min((0, 1), key=lambda i: parts[i].samples.ndim)
+        coloured = np.repeat(parts[grey].samples[..., None], 3, axis=-1)
+        parts[grey] = Part(coloured, parts[grey].labels)
     return parts[0], parts[1]
-
-
-def _coloured(part: Part) -> Part:
-    if part.samples.ndim == 4:
-        return part
-    return Part(np.repeat(part.samples[..., None], 3, axis=-1), part.labels)
 
 
 def read_images(
@@ -210,10 +206,9 @@ def _opened(
 
 
 def _is_turned(image: Image.Image) -> bool:
-    if image.format == "PNG" and "exif" not in image.info:  # else Pillow would decode it
-        return False
-    with suppress(Exception):
-        return bool(image.getexif().get(_ORIENTATION, 1) != 1)
+    if image.format != "PNG" or "exif" in image.info:  # else Pillow would decode it
+        with suppress(Exception):
+            return bool(image.getexif().get(_ORIENTATION, 1) != 1)
     return False
 
 

@@ -106,19 +106,14 @@ def _head(text: Iterator[str], reading: Reading) -> tuple[list[str], Dialect]:
     """The first lines, with comments at the top blank so that all keep their numbers."""
     head = list(islice(text, HEAD))
     written = [i for i, line in enumerate(head) if not line.isspace()]
-    comments = list(takewhile(lambda i: head[i].startswith("#"), written))
-    if len(comments) in (0, len(written)):  # all of them: a column of colours, #00ff00
-        return head, tell_dialect(head, reading.separator, reading.decimal)
-    title = head[comments[-1]].lstrip("# ")
-    for i in comments:
-        head[i] = "\n"
+    comments = [*takewhile(lambda i: head[i].startswith("#"), written)]
+    title, below = "", written[len(comments) : len(comments) + 1]
+    for i in comments if below else ():  # all lines: a column of colours, #00ff00
+        title, head[i] = head[i].lstrip("# "), "\n"
     dialect = tell_dialect(head, reading.separator, reading.decimal)
-    above, below = (
-        rows_of([line], dialect.separator) for line in (title, head[written[len(comments)]])
-    )
-    alike = [len(cells) for cells in above] == [len(cells) for cells in below]
-    if above and alike and not any(map(dialect.is_number, above[0])):  # names of columns
-        head[comments[-1]] = title
+    rows = rows_of([title, *(head[i] for i in below)], dialect.separator) if title else []
+    if len(rows) == 2 and len(rows[0]) == len(rows[1]) and not any(map(dialect.is_number, rows[0])):
+        head[comments[-1]] = title  # names of the columns
     return head, dialect
 
 
