@@ -13,6 +13,7 @@ import pytest
 
 from tinyae import Autoencoder
 from tinyae.cli.main import main
+from tinyae.cli.run_folder import open_data
 from tinyae.codes.classifiers import knn_predict
 from tinyae.codes.densities import MAX_ROUNDS, fit_mixture
 from tinyae.codes.pca import fit_pca
@@ -66,6 +67,8 @@ def test_the_time_that_is_left() -> None:
     assert waiting.line(10) == "counting: 0:10, about 0:30 left"
     waiting(4, 4)
     assert waiting.line(10) == "counting: 0:10, about 0:00 left"
+    waiting(1, 0)  # a pipe has no size
+    assert waiting.line(10) == "counting: 0:10"
 
 
 def test_lines_within_long_epochs() -> None:
@@ -162,3 +165,13 @@ def test_no_command_goes_through_the_data_in_silence(
     ):  # fmt: skip
         assert main(command.split()) == 0, command
     assert silent == []
+
+
+def test_reading_a_table_reports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[tuple[int, int]] = []
+    monkeypatch.setattr(Waiting, "__call__", lambda self, done, total: calls.append((done, total)))
+    np.savetxt(tmp_path / "big.csv", np.random.default_rng(0).random((5000, 2)), delimiter=",")
+    dataset = open_data({"source": str(tmp_path / "big.csv")})
+    assert len(dataset.train) == 4500
+    size = (tmp_path / "big.csv").stat().st_size
+    assert len(calls) == 4 and all(0 < done < total == size for done, total in calls)

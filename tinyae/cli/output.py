@@ -9,13 +9,24 @@ import json
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..files import write_atomically
 from ..train.progress import Waiting
+
+
+def has_bars(file: IO[str]) -> bool:
+    """Whether a tqdm bar can be shown there."""
+    return file.isatty() and importlib.util.find_spec("tqdm") is not None
+
+
+def shortened(names: Sequence[str]) -> str:
+    """The first ten of them, quoted."""
+    shown = ", ".join(map(repr, names[:10])) or "none"
+    return f"{shown}, ..." if len(names) > 10 else shown
 
 
 def can_draw() -> bool:

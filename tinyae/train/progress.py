@@ -102,7 +102,7 @@ class Waiting:
         self._thread.join()
 
     def __call__(self, done: int, total: int) -> None:
-        self._share = done / total
+        self._share = done / total if 0 < done <= total else 0.0  # a pipe has no size
 
     def line(self, seconds: float) -> str:
         """``reading samples.csv: 0:12, about 0:30 left``, after so many seconds."""
