@@ -20,7 +20,7 @@ from .net import losses
 from .net.network import Network
 from .sklearn_api import EstimatorMixin
 from .train.batches import Feeder, split
-from .train.checkpoint import checkpoint_seed, restore_checkpoint, save_checkpoint
+from .train.checkpoint import checkpoint_seed, restore_checkpoint, save_checkpoint, writing
 from .train.divergence import DivergenceError, diagnose
 from .train.objective import Objective
 from .train.optimizers import Optimizer
@@ -111,7 +111,8 @@ class Autoencoder(EstimatorMixin):
         never interrupted. ``callback(progress)`` is called after every step.
 
         Raises ValueError or TypeError for wrong arguments or data, DivergenceError when the loss
-        is no longer finite (the last good weights stay), KeyboardInterrupt at Ctrl-C.
+        is no longer finite (the last good weights stay), KeyboardInterrupt at Ctrl-C; FileError
+        where ``checkpoint`` is no checkpoint, BlockingIOError where another training writes it.
         """
         arguments.check(self._params())
         seed = arguments.seed_from(self.random_state)
@@ -149,15 +150,15 @@ class Autoencoder(EstimatorMixin):
             {**params, "output": self.output_, "loss": self.loss_name_,
              "random_state": seed, "verbose": None, "threads": None, "backend": self.backend_}
         )  # fmt: skip
-        if resume and checkpoint is not None:
-            restore_checkpoint(checkpoint, training, described)
 
         def save() -> None:
             if checkpoint is not None:
                 save_checkpoint(checkpoint, training, described)
 
         try:
-            with self._limited_threads():
+            with writing(checkpoint), self._limited_threads():
+                if resume and checkpoint is not None:
+                    restore_checkpoint(checkpoint, training, described)
                 training.run(save, callback or (print_epochs if self.verbose else _ignore))
         finally:
             self.history_ = training.state.history

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import itertools
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +21,11 @@ from ..data.datasets import Dataset, load_dataset
 from ..estimator import Autoencoder
 from ..files import FileError
 from ..kernels.columns import get_backend
+from ..locks import held
 from ..model_file import as_json
 from ..train.progress import Bar, print_epochs
 from .options import DEFAULTS, UsageError, data_given
-from .output import write_csv, write_json
+from .output import expect_own, write_csv, write_json
 
 DATA_DEFAULTS: dict[str, Any] = {
     "source": "ball",
@@ -45,17 +48,18 @@ class RunFolder:
 
     @classmethod
     def unused(cls, parent: Path, name: str) -> RunFolder:
-        """``parent/name``, or the first of ``name-2``, ``name-3``... that does not exist."""
-        number = 1
-        while (path := parent / (name if number == 1 else f"{name}-{number}")).exists():
-            number += 1
+        """``parent/name``, or the first of ``name-2``, ``name-3``... that does not exist: made."""
+        for number in itertools.count(1):
+            path = parent / (name if number == 1 else f"{name}-{number}")
+            with suppress(FileExistsError):
+                path.mkdir(parents=True)
+                break
         return cls(path)
 
     def exists(self) -> bool:
         return self.config_file.exists()
 
     def write_config(self, config: Mapping[str, Any]) -> None:
-        self.path.mkdir(parents=True, exist_ok=True)
         write_json(self.config_file, {"tinyae": __version__, **config})
 
     def read_config(self) -> dict[str, Any]:
@@ -133,8 +137,12 @@ def run_config(data: Mapping[str, Any], model: Mapping[str, Any]) -> Config:
 
 
 def expect_same(run: RunFolder, config: Config) -> None:
-    """Raises UsageError where the run folder exists and was started with another configuration."""
+    """Raises UsageError where the run was started with another configuration.
+
+    Where no run was started, raises it for a folder that is somebody else's.
+    """
     if not run.exists():
+        expect_own(run.path)
         return
     saved = run.read_config()
     for section, values in config.items():
@@ -164,11 +172,21 @@ def train_run(
 ) -> Autoencoder:
     """Trains on ``dataset`` with a bar or a line per epoch, and writes the folder's files.
 
-    Raises KeyboardInterrupt that says how to go on, ``remedy``, and what ``fit`` raises.
+    Raises KeyboardInterrupt that says how to go on, ``remedy``, BlockingIOError where another
+    process trains into the folder, and what ``fit`` raises.
     """
+    run.path.mkdir(parents=True, exist_ok=True)
+    with held(run.path):
+        if not run.exists():
+            run.write_config(config)
+        expect_same(run, config)  # another process may have been faster
+        return _train(run, config, dataset, resume, remedy)
+
+
+def _train(
+    run: RunFolder, config: Config, dataset: Dataset, resume: bool, remedy: str
+) -> Autoencoder:
     ae = Autoencoder(**config["model"])
-    if not run.exists():
-        run.write_config(config)
     if ae.image_shape is None and dataset.image_shape is not None:
         ae.image_shape = dataset.image_shape
     log = sys.stderr
