@@ -156,7 +156,7 @@ class Autoencoder(EstimatorMixin):
                 save_checkpoint(checkpoint, training, described)
 
         try:
-            with writing(checkpoint), self._limited_threads():
+            with writing(checkpoint, resume), self._limited_threads():
                 if resume and checkpoint is not None:
                     restore_checkpoint(checkpoint, training, described)
                 training.run(save, callback or (print_epochs if self.verbose else _ignore))

@@ -25,7 +25,7 @@ FORMAT, VERSION = "tinyae-checkpoint", 1
 
 
 @contextmanager
-def writing(path: str | os.PathLike[str] | None) -> Iterator[None]:
+def writing(path: str | os.PathLike[str] | None, resume: bool) -> Iterator[None]:
     """For the block the checkpoint is its training's alone; None is no checkpoint.
 
     Raises BlockingIOError where another training writes it, in this process or another, and what
@@ -34,7 +34,7 @@ def writing(path: str | os.PathLike[str] | None) -> Iterator[None]:
     if path is None:
         yield
         return
-    expect_replaceable(Path(path), tinyae_kind(FORMAT))
+    expect_replaceable(Path(path), None if resume else tinyae_kind(FORMAT))  # it is read then
     with held(path):
         yield
 
