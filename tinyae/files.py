@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 from .kinds import Kind, kind_of
 from .locks import lock
 
-
 META = "meta"  # the member that holds a JSON text: format, version and everything not an array
 
 

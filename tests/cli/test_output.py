@@ -8,12 +8,14 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from tinyae import Autoencoder
 from tinyae.cli.main import build_parser, main
 
 pytest.importorskip("matplotlib", reason="some commands draw")
@@ -178,6 +180,14 @@ def test_what_cannot_be_printed_is_said(monkeypatch: pytest.MonkeyPatch, capsys:
         sys.stdout.close()
     err = capsys.readouterr().err
     assert err == "tinyae: standard output: [Errno 28] No space left on device\n"
+
+
+def test_fit_goes_on_without_a_reader_of_its_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    ae = Autoencoder(hidden=(3,), code=2, epochs=3, verbose=True, backend="numpy")
+    with monkeypatch.context() as patch, suppress(BrokenPipeError), broken("pipe") as stream:
+        patch.setattr(sys, "stdout", stream)
+        ae.fit(np.random.default_rng(0).random((9, 4)))
+    assert ae.n_iter_ == 3
 
 
 @pytest.mark.parametrize("how", ["2>&-", "<&- >&- 2>&-", "2>&1 | true"])

@@ -60,7 +60,7 @@ class Stream:
 def expect_own(folder: Path, *marks: str) -> None:
     """Raises UsageError unless the folder is new, empty or tinyae's: it holds one of the marks."""
     if folder.exists() and not folder.is_dir():
-        raise UsageError(f"{folder} must be a folder, but is a file")
+        raise UsageError(f"{folder} must be a folder, or a place for one: it is a file")
     names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
     # what a killed process may have left is not somebody else's
     names = [n for n in names if not (n.startswith(".") and n.endswith((SUFFIX, ".tmp")))]
