@@ -101,16 +101,14 @@ def _temporary(path: Path) -> IO[bytes]:
         name = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
         # not "xb": into such a file NumPy writes past Python, and misses that the disk is full
         file = open(name, "x+b")  # noqa: SIM115
+        mine = True
         try:
             lock(file)
-        except BlockingIOError:  # just now it is taken for one that was left behind
-            file.close()
-            continue
-        except OSError:  # a file system without locks
-            pass
-        if os.fstat(file.fileno()).st_nlink:
+        except OSError as error:  # some file systems know no locks
+            mine = not isinstance(error, BlockingIOError)
+        if mine and os.fstat(file.fileno()).st_nlink:
             return file
-        file.close()
+        file.close()  # it was taken for one that was left behind
 
 
 def _remove_left_behind(path: Path) -> None:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import IO, Any
 
 SUFFIX = ".tinyae-lock"
-HOLDER = "process "  # what such a file begins with, once it is held
 
 
 def lock(file: IO[Any]) -> None:
@@ -62,9 +61,6 @@ def _taken(name: Path, path: Path) -> IO[bytes]:
         flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
         file = open(os.open(name, flags, 0o666), "r+b", buffering=0)  # noqa: SIM115
         holder = file.read(200).decode(errors="replace")
-        if holder and not holder.startswith(HOLDER):
-            file.close()
-            raise FileExistsError(f"{name} is no lock of tinyae's, as its name says: remove it")
         try:
             lock(file)
         except BlockingIOError:
@@ -73,7 +69,7 @@ def _taken(name: Path, path: Path) -> IO[bytes]:
                 f"{path} is in use by {holder or 'another process'}: wait for its end"
             ) from None
         except OSError:
-            pass
+            pass  # no locks here
         with suppress(FileNotFoundError):
             if os.path.samestat(os.fstat(file.fileno()), os.stat(name)):
                 break
@@ -81,5 +77,5 @@ def _taken(name: Path, path: Path) -> IO[bytes]:
     with suppress(OSError):  # a full disk costs the name alone
         file.seek(0)
         file.truncate()
-        file.write(f"{HOLDER}{os.getpid()} on {platform.node()}".encode())
+        file.write(f"process {os.getpid()} on {platform.node()}".encode())
     return file
