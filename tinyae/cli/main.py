@@ -6,6 +6,7 @@ import argparse
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from typing import IO, cast
@@ -52,7 +53,9 @@ def _run(argv: Sequence[str] | None) -> int:
         given = build_parser().parse_args(argv)
         token = replacing.set(getattr(given, "force", False))
         try:
-            given.run_command(given)
+            with warnings.catch_warnings():
+                warnings.showwarning = _in_one_line
+                given.run_command(given)
         finally:
             replacing.reset(token)
     except SystemExit as stop:  # argparse has said what is wrong, or has shown its help
@@ -68,6 +71,11 @@ def _run(argv: Sequence[str] | None) -> int:
         print(f"tinyae: {error or type(error).__name__}", file=sys.stderr)
         return 1
     return 0
+
+
+def _in_one_line(message: Warning | str, *_: object, **__: object) -> None:
+    """A warning without the place in the code that it came from."""
+    print(f"tinyae: {message}", file=sys.stderr)
 
 
 def build_parser() -> Command:
