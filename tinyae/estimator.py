@@ -257,7 +257,10 @@ class Autoencoder(EstimatorMixin):
         return self
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes a ``.npz`` that ``load`` reads: arguments and weights, no pickle."""
+        """Writes a ``.npz`` that ``load`` reads: arguments and weights, no pickle.
+
+        Raises FileError where ``path`` is a file of another kind, OSError where writing fails.
+        """
         save_model(path, self)
 
     @classmethod
