@@ -220,9 +220,9 @@ def _train(
     ae = Autoencoder(**config["model"])
     if run.exists():
         run.expect_columns(dataset)
-    config = {**config, "columns": dataset.columns and [*dataset.columns]}
-    if not run.exists() or run.read_config() != config:  # resumed with more epochs, other threads
-        run.write_config(config)
+    kept: dict[str, Any] = {**config, "columns": dataset.columns and [*dataset.columns]}
+    if not run.exists() or run.read_config() != kept:  # resumed with more epochs, other threads
+        run.write_config(kept)
     if ae.image_shape is None and dataset.image_shape is not None:
         ae.image_shape = dataset.image_shape
     log = sys.stderr
