@@ -89,7 +89,7 @@ class Autoencoder(EstimatorMixin):
         """
         arguments.check(self._params())
         integer("n_features", n_features, 1)
-        self._make(n_features, -np.inf, np.inf, arguments.seed_from(self.random_state))
+        self._make(n_features, -np.inf, np.inf, arguments.seed_from(self.random_state), None)
         return self
 
     def fit(
@@ -139,7 +139,7 @@ class Autoencoder(EstimatorMixin):
             self._optimizer = assemble.optimizer(self._params(), self._network)
             self._minibatch = None
         else:
-            self._make(rows.shape[1], low, high, seed)
+            self._make(rows.shape[1], low, high, seed, rows)
         losses.warn_if_out_of_reach(self.output_, low, high)
 
         params = self._params()
@@ -178,7 +178,7 @@ class Autoencoder(EstimatorMixin):
         rows = as_rows(X)
         low, high = value_range(rows, "X")
         if not hasattr(self, "_network"):
-            self._make(rows.shape[1], low, high, arguments.seed_from(self.random_state))
+            self._make(rows.shape[1], low, high, arguments.seed_from(self.random_state), rows)
         self._expect_width(rows, self.n_features_in_, "X")
         self._settle(low, high)
         network, backend, n = self._network, self._network.backend, len(rows)
@@ -268,11 +268,11 @@ class Autoencoder(EstimatorMixin):
     _optimizer: Optimizer
     _minibatch: Work | None  # of ``partial_fit``
 
-    def _make(self, n_features: int, low: float, high: float, seed: int) -> None:
+    def _make(self, n_features: int, low: float, high: float, seed: int, rows: Rows | None) -> None:
         """New network with initial weights, for data in [low, high]."""
         output, loss = losses.resolve(self.output, self.loss, low, high)
         self._build(n_features, output, loss, seed, self._params())
-        assemble.initialize(self._network, self.initializer, seed)
+        assemble.initialize(self._network, self.initializer, seed, rows)
         self._settled = bool(np.isfinite(low))
 
     def _build(
