@@ -16,9 +16,9 @@ from tinyae.cli.main import main
 from tinyae.cli.run_folder import open_data
 from tinyae.codes.classifiers import knn_predict
 from tinyae.codes.densities import MAX_ROUNDS, fit_mixture
-from tinyae.codes.pca import fit_pca
+from tinyae.data.pca import fit_pca
 from tinyae.data.rows import Rows
-from tinyae.train.progress import Lines, Progress, Report, Waiting
+from tinyae.train.progress import Lines, Progress, Waiting
 
 
 class File(io.StringIO):
@@ -106,10 +106,9 @@ def test_reports_go_on_to_their_end(
     work: Any, approximate: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if approximate:
-        monkeypatch.setattr("tinyae.codes.pca.EXACT_LIMIT", 4)
+        monkeypatch.setattr("tinyae.data.pca.EXACT_LIMIT", 4)
     calls: list[tuple[int, int]] = []
-    report: Report = lambda done, total: calls.append((done, total))  # noqa: E731
-    work(report)
+    work(lambda done, total: calls.append((done, total)))
     done, totals = zip(*calls, strict=True)
     assert list(done) == sorted(set(done)) and len(set(totals)) == 1
     assert 0 < done[0] and done[-1] <= totals[0]

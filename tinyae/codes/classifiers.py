@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..checks import integer, number
+from ..data.reading import Progress, silent
 from ..data.rows import Rows, as_rows, value_range
-from ..train.progress import Report, silent
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -24,7 +24,7 @@ BLOCK_BYTES = 32 << 20  # of distances in memory at a time
 
 def knn_predict(
     train: ArrayLike | Rows, labels: ArrayLike, queries: ArrayLike | Rows, k: int = 5,
-    report: Report = silent,
+    report: Progress = silent,
 ) -> NDArray[Any]:  # fmt: skip
     """The label of each query (m, features) by its k nearest of train (n, features): (m,).
 

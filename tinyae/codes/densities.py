@@ -20,10 +20,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..checks import integer
+from ..data.reading import Progress, silent
 from ..data.rows import as_rows, value_range
 from ..kernels.reference.random import random_normal, random_uniform
 from ..net import streams
-from ..train.progress import Report, silent
 
 Floats = NDArray[np.float64]
 
@@ -97,7 +97,7 @@ def fit_gaussian(codes: ArrayLike) -> Mixture:
 
 def fit_mixture(
     codes: ArrayLike, components: int = 10, seed: int = 0, tolerance: float = 1e-3,
-    report: Report = silent,
+    report: Progress = silent,
 ) -> Mixture:  # fmt: skip
     """The mixture of ``components`` normals that makes codes (n, k) likely, by EM.
 

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import IO, Any
 
@@ -28,11 +29,6 @@ class Progress:
 
 
 Callback = Callable[[Progress], object]
-Report = Callable[[int, int], object]  # (how much is done, of how much)
-
-
-def silent(done: int, total: int) -> None:
-    """A ``Report`` that says nothing."""
 
 
 def epoch_line(p: Progress) -> str:
@@ -58,7 +54,8 @@ def clock(seconds: float) -> str:
 def print_epochs(p: Progress, file: IO[str] | None = None) -> None:
     """A callback: one line per epoch."""
     if p.metrics:
-        print(epoch_line(p), file=file or sys.stdout, flush=True)
+        with suppress(OSError):  # a reader that has gone ends no training
+            print(epoch_line(p), file=file or sys.stdout, flush=True)
 
 
 class Lines:
@@ -78,7 +75,7 @@ class Lines:
 class Waiting:
     """While a ``with`` block lasts: what it does, for how long and, once it reports, how long yet.
 
-    It is a ``Report``. Nothing is said in the first second. From then on a terminal shows a line,
+    Calling it reports. Nothing is said in the first second. From then on a terminal shows a line,
     which is gone in the end; elsewhere a line is printed now, another when five times as long has
     passed, and so on. ``left`` is "at most" where fewer steps may do than are reported.
     """

@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from ..checks import integer
-from ..data.rows import Rows, as_rows
 from ..kernels.reference.random import random_normal
 from ..net import streams
-from ..train.progress import Report, silent
+from .reading import Progress, silent
+from .rows import Rows, as_rows
 
 Floats = NDArray[np.float64]
 
@@ -90,7 +90,9 @@ class PCA:
         return rows
 
 
-def fit_pca(x: ArrayLike | Rows, n_components: int, seed: int = 0, report: Report = silent) -> PCA:
+def fit_pca(
+    x: ArrayLike | Rows, n_components: int, seed: int = 0, report: Progress = silent
+) -> PCA:
     """The n_components leading principal components of x (n, features), n >= 1.
 
     There are at most min(n - 1, features) directions in which n samples vary: asking for more
@@ -145,7 +147,7 @@ def plane(codes: ArrayLike | Rows) -> tuple[ArrayLike | Rows, list[str]]:
 class _Reporting(Rows):
     """Rows that are gone through so many times in all."""
 
-    def __init__(self, rows: Rows, passes: int, report: Report) -> None:
+    def __init__(self, rows: Rows, passes: int, report: Progress) -> None:
         super().__init__(rows.array, rows.indices)
         self._begun, self._passes, self._report = 0, passes, report
 
