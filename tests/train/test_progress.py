@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -74,20 +75,24 @@ def test_the_time_that_is_left() -> None:
 def test_lines_within_long_epochs() -> None:
     steps = [Progress(1, 2, step, 3, 5.0, 60.0, {}) for step in (1, 2)]
     steps.append(Progress(1, 2, 3, 3, 5.0, 60.0, {"loss": 1.5}))
-    said = {}
-    for every in (0.0, 1e6):
-        file = io.StringIO()
-        lines = Lines(file, every)
+
+    def told(**options: Any) -> list[str]:
+        lines = Lines(file := io.StringIO(), **options)
         for progress in steps:
             lines(progress)
-        said[every] = file.getvalue().splitlines()
-    assert said[1e6] == ["epoch 1/2  loss 1.5  5 samples/s  1:00 left"]
-    assert said[0.0][:2] == [f"epoch 1/2  step {s}/3  5 samples/s  1:00 left" for s in (1, 2)]
-    assert said[0.0][2:] == said[1e6]
+        return file.getvalue().splitlines()
+
+    epoch = ["epoch 1/2  loss 1.5  5 samples/s  1:00 left"]
+    assert told(seconds=1e6) == epoch
+    assert told(seconds=1e6, epochs=10) == []
+    within = [f"epoch 1/2  step {s}/3  5 samples/s  1:00 left" for s in (1, 2)]
+    assert told(seconds=0.0) == told(seconds=0.0, epochs=10) == within + epoch
+    steps[2] = replace(steps[2], epoch=2)  # the last
+    assert len(told(seconds=1e6, epochs=10)) == 1
 
 
 X = np.random.default_rng(0).random((3000, 8))
-WIDE = np.random.default_rng(0).random((60, 5000))
+WIDE = np.random.default_rng(0).random((60, 500))
 
 
 @pytest.mark.parametrize(

@@ -59,15 +59,16 @@ def print_epochs(p: Progress, file: IO[str] | None = None) -> None:
 
 
 class Lines:
-    """A callback: a line per epoch, and one whenever there was none for ``every`` seconds."""
+    """A callback: a line for each of so many epochs, and one where there was none for a while."""
 
-    def __init__(self, file: IO[str], every: float = 10.0) -> None:
-        self._file, self._every = file, every
+    def __init__(self, file: IO[str], epochs: int = 1, seconds: float = 5.0) -> None:
+        self._file, self._epochs, self._seconds = file, epochs, seconds
         self._last = time.perf_counter()
 
     def __call__(self, p: Progress) -> None:
         now = time.perf_counter()
-        if p.metrics or now - self._last >= self._every:
+        due = p.metrics and (p.epoch % self._epochs == 0 or p.epoch == p.epochs)
+        if due or now - self._last >= self._seconds:
             self._last = now
             print(epoch_line(p), file=self._file, flush=True)
 
