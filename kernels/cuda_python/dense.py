@@ -4,7 +4,7 @@
     dense_backward_input    dx = (dz @ w.T) * act'(saved)
     dense_backward_weights  dw = x.T @ dz, db = column sums of dz
 
-The kernels of dense_kernels.cuh a second time, at the same tiles and with their sums split alike:
+The kernels of dense_tile.cuh a second time, at the same tiles and with their sums split alike:
 then block z makes part z of them, and the parts lie one below the other until a sum_... kernel adds
 them up. An array brings its shape, so a launch passes no sizes.
 """
