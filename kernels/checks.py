@@ -108,7 +108,9 @@ def dense_backward_input(
     _name("activation", activation, ACTIVATIONS)
 
 
-def dense_backward_weights(kind: type, x: Array, dz: Array, dw: Array, db: Array) -> None:
+def dense_backward_weights(
+    kind: type, x: Array, dz: Array, dw: Array, db: Array, add: bool = False
+) -> None:
     dtype = _floating("x", x, 2)
     _floating("dz", dz, 2)
     batch, n_in = x.shape
@@ -117,6 +119,8 @@ def dense_backward_weights(kind: type, x: Array, dz: Array, dw: Array, db: Array
     array(kind, "dz", dz, (batch, n_out), dtype)
     array(kind, "dw", dw, (n_in, n_out), dtype)
     array(kind, "db", db, (n_out,), dtype)
+    if not isinstance(add, bool):
+        raise TypeError(f"add must be True or False, got {add!r}")
 
 
 def activation_forward(kind: type, x: Array, activation: str, y: Array) -> None:

@@ -54,15 +54,15 @@ def dense_backward_input(dz: Array, w: Array, activation: str, saved: Array, dx:
     )  # fmt: skip
 
 
-def dense_backward_weights(x: Array, dz: Array, dw: Array, db: Array) -> None:
-    """dw = x.T @ dz and db = dz summed over the batch; both are overwritten."""
+def dense_backward_weights(x: Array, dz: Array, dw: Array, db: Array, add: bool = False) -> None:
+    """dw = x.T @ dz and db = dz summed over the batch; with ``add``, dw += and db +=."""
     (batch, n_in), n_out = x.shape, dz.shape[1]
     threads = threads_for(batch * n_in * n_out)
     link(x.dtype)
     room = borrow((threads, room_size(x.itemsize)), x.dtype)
     launch(
-        _backward_weights, x.reshape(-1), dz.reshape(-1), dw.reshape(-1), db, batch, n_in, n_out,
-        room, threads=threads,
+        _backward_weights, x.reshape(-1), dz.reshape(-1), dw.reshape(-1), db, add, batch, n_in,
+        n_out, room, threads=threads,
     )  # fmt: skip
 
 
@@ -88,16 +88,14 @@ def _backward_input(
 
 @jit(parallel=True)
 def _backward_weights(
-    x: Array, dz: Array, dw: Array, db: Array, batch: int, n_in: int, n_out: int, room: Array,
-    threads: int,
+    x: Array, dz: Array, dw: Array, db: Array, add: bool, batch: int, n_in: int, n_out: int,
+    room: Array, threads: int,
 ) -> None:  # fmt: skip
     for t in prange(threads):
         first, last = n_in * t // threads, n_in * (t + 1) // threads
-        weights_part(
-            x, 0, dz, 0, dw, first * n_out, batch, n_in, n_out, first, last, False, room[t]
-        )
+        weights_part(x, 0, dz, 0, dw, first * n_out, batch, n_in, n_out, first, last, add, room[t])
         first, last = n_out * t // threads, n_out * (t + 1) // threads
-        bias_part(dz, 0, db[first:last], batch, n_out, first, False)
+        bias_part(dz, 0, db[first:last], batch, n_out, first, add)
 
 
 @jit()

@@ -36,9 +36,10 @@ extern "C" __global__ void sum_input(const REAL *parts, int splits, long long n,
 }
 
 extern "C" __global__ void sum_weights(const REAL *parts, int splits, long long n, REAL *dw,
-                                       REAL *db, int n_out) {
+                                       REAL *db, int add, int n_out) {
     long long n_weights = n - n_out;
     each_sum(parts, splits, n, [&](long long i, REAL total) {
-        (i < n_weights ? dw[i] : db[i - n_weights]) = total;
+        REAL &to = i < n_weights ? dw[i] : db[i - n_weights];
+        to = add ? to + total : total;
     });
 }

@@ -2,8 +2,8 @@
 
 The sources include no system headers, so that NVRTC compiles them at once. Numbers that all
 columns share come from ``conventions.py`` as #defines; ``#include "x.cuh"`` is resolved here. With
-"for every tile" behind it, the file stands there once for each tile of ``plan.TILES``, whose numbers
-take the place of ROWS and COLUMNS in it.
+"for every tile" behind it the file is put in once for each tile of ``plan.TILES``, whose numbers
+take the place of ROWS and COLUMNS.
 """
 
 from __future__ import annotations

@@ -60,8 +60,10 @@ class DenseKernels:
         if parts > 1:
             launch(sum_input, grid_for(dx.size), THREADS, out, code, saved, dx)
 
-    def dense_backward_weights(self, x: Array, dz: Array, dw: Array, db: Array) -> None:
-        """dw = x.T @ dz and db = sum of dz over the batch"""
+    def dense_backward_weights(
+        self, x: Array, dz: Array, dw: Array, db: Array, add: bool = False
+    ) -> None:
+        """dw = x.T @ dz and db = sum of dz over the batch; with ``add``, dw += and db +="""
         (batch, n_in), n_out = x.shape, dz.shape[1]
         if n_out == 0:
             return
@@ -69,9 +71,10 @@ class DenseKernels:
         parts, out, height = grid[2], dw, n_in + 1  # the row below a part of dw is that of db
         if parts > 1:
             out = scratch((parts * height, n_out), x.dtype.name, slot=1)
-        launch(kernels.backward_weights, grid, THREADS, x, dz, out, db, per_part)
+        now = int(add and parts == 1)
+        launch(kernels.backward_weights, grid, THREADS, x, dz, out, db, now, per_part)
         if parts > 1:
-            launch(sum_weights, grid_for(height * n_out), THREADS, out, dw, db)
+            launch(sum_weights, grid_for(height * n_out), THREADS, out, dw, db, int(add))
 
     def _cut(self, m: int, n: int, k: int) -> tuple[SimpleNamespace, Dim, int]:
         """The kernels at the tile, the grid, whose last axis is the parts, and terms per part."""
@@ -109,15 +112,16 @@ def layer(tile: tuple[int, int]) -> SimpleNamespace:
         return first, min(first + per_part, k)
 
     @device
-    def finish_part(sums: Array, m: int, first_row: int, out: Array) -> None:
-        """Epilogue: the sums as they are, a part (m, n) that begins at a row of ``out``"""
+    def finish_part(sums: Array, m: int, first_row: int, out: Array, add: int) -> None:
+        """Epilogue: the sums as they are, or added, in a part (m, n) that begins at a row of
+        ``out``"""
         n = out.shape[1]
         for i in range(rows_each):
             row = row_of(i)
             for j in range(columns_each):
                 column = column_of(j)
                 if row < m and column < n:
-                    out[first_row + row, column] = sums[i, j]
+                    put(out, first_row + row, column, sums[i, j], add)
 
     @device
     def count() -> Any:
@@ -165,7 +169,7 @@ def layer(tile: tuple[int, int]) -> SimpleNamespace:
         if cuda.gridDim.z == 1:
             finish_forward_rows(sums, shared_a, b, activation, y, pre, keep)
         else:
-            finish_part(sums, batch, part() * batch, y)
+            finish_part(sums, batch, part() * batch, y, 0)
 
     @device
     def finish_input(
@@ -198,11 +202,13 @@ def layer(tile: tuple[int, int]) -> SimpleNamespace:
         if cuda.gridDim.z == 1:
             finish_input_rows(sums, shared_a, activation, saved, dx)
         else:
-            finish_part(sums, batch, part() * batch, dx)
+            finish_part(sums, batch, part() * batch, dx, 0)
 
     @kernel
-    def backward_weights(x: Array, dz: Array, dw: Array, db: Array, per_part: int) -> None:
-        """dw: (n_in, n_out), or all parts of it, each with its db as a row below"""
+    def backward_weights(
+        x: Array, dz: Array, dw: Array, db: Array, add: int, per_part: int
+    ) -> None:
+        """dw: (n_in, n_out), or all parts of it, each with its db as a row below; then add is 0"""
         shared_a = cuda.shared.array(size_a, x.dtype)
         shared_b = cuda.shared.array(size_b, x.dtype)
         sums = cuda.local.array(sums_shape, x.dtype)
@@ -212,11 +218,11 @@ def layer(tile: tuple[int, int]) -> SimpleNamespace:
         makes_db = block_y() == 0
         run_backward_weights(x, dz, first, last, shared_a, shared_b, sums, makes_db, column_sum)
         first_row = part() * (n_in + 1)
-        finish_part(sums, n_in, first_row, dw)
+        finish_part(sums, n_in, first_row, dw, add)
         column = block_x() * columns + thread()
         if makes_db and thread() < columns and column < n_out:
             if cuda.gridDim.z == 1:
-                db[column] = column_sum[0]
+                db[column] = db[column] + column_sum[0] if add else column_sum[0]
             else:
                 dw[first_row + n_in, column] = column_sum[0]
 
@@ -234,6 +240,11 @@ def layer(tile: tuple[int, int]) -> SimpleNamespace:
 def part() -> Any:
     """blockIdx.z; the mask as in target.py"""
     return cuda.blockIdx.z & 0xFFFF
+
+
+@device
+def put(out: Array, row: int, column: int, total: Any, add: int) -> None:
+    out[row, column] = out[row, column] + total if add else total
 
 
 @device
@@ -267,12 +278,12 @@ def sum_input(parts: Array, activation: int, saved: Array, dx: Array) -> None:
 
 
 @kernel
-def sum_weights(parts: Array, dw: Array, db: Array) -> None:
+def sum_weights(parts: Array, dw: Array, db: Array, add: int) -> None:
     n_in, n_out = dw.shape
     for e in range(cuda.grid(1), (n_in + 1) * n_out, cuda.gridsize(1)):
         row, column = e // n_out, e % n_out
         total = sum_of(parts, n_in + 1, row, column)
         if row < n_in:
-            dw[row, column] = total
+            put(dw, row, column, total, add)
         else:
-            db[column] = total
+            db[column] = db[column] + total if add else total

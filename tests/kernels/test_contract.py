@@ -220,6 +220,12 @@ def test_a_wrong_value_is_refused(
     refuses(backend, op, {**arguments(op, "float32"), **wrong}, ValueError, f"^{match}")
 
 
+@pytest.mark.parametrize("add", (0, 1, None, np.ones(1)), ids=repr)
+def test_whether_to_add_is_true_or_false(backend: Backend, add: Any) -> None:
+    host = {**arguments("dense_backward_weights", "float32"), "add": add}
+    refuses(backend, "dense_backward_weights", host, TypeError, "^add must be True or False, got")
+
+
 # ---- the record itself
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -43,10 +44,13 @@ def backward_input(
     return call(backend, "dense_backward_input", ("dx",), **given, dx=dx)[0]
 
 
-def backward_weights(backend: Backend, x: np.ndarray, dz: np.ndarray) -> tuple[np.ndarray, ...]:
+def backward_weights(
+    backend: Backend, x: np.ndarray, dz: np.ndarray, **to: Any
+) -> tuple[np.ndarray, ...]:
+    """(dw, db), of poisoned arrays unless ``to`` says what they hold and whether to add to it."""
     n_in, n_out = x.shape[1], dz.shape[1]
-    dw, db = poisoned((n_in, n_out), x.dtype), poisoned((n_out,), x.dtype)
-    return call(backend, "dense_backward_weights", ("dw", "db"), x=x, dz=dz, dw=dw, db=db)
+    given = {"dw": poisoned((n_in, n_out), x.dtype), "db": poisoned((n_out,), x.dtype), **to}
+    return call(backend, "dense_backward_weights", ("dw", "db"), x=x, dz=dz, **given)
 
 
 @every_activation
@@ -99,6 +103,24 @@ def test_backward_weights(backend: Backend, dtype: str) -> None:
         ones = np.ones((1, batch))
         expected = [sum(float(value) for value in column) for column in dz.T]
         assert_within(db, expected, product_tolerance(ones, dz, dtype)[0], what)
+
+
+def test_backward_weights_are_added(backend: Backend, dtype: str) -> None:
+    """What dw and db hold is one more term of each sum, anywhere in its order."""
+    rng = np.random.default_rng(6)
+    for batch, n_in, n_out in awkward_shapes(3):
+        x, dz = normals(rng, (batch, n_in), dtype), normals(rng, (batch, n_out), dtype)
+        held = {
+            "dw": 5 * normals(rng, (n_in, n_out), dtype),
+            "db": 5 * normals(rng, (n_out,), dtype),
+        }
+        added = backward_weights(backend, x, dz, **held, add=True)
+        factors = {"dw": x.T, "db": np.ones((1, batch), dtype)}
+        for (name, before), after in zip(held.items(), added, strict=True):
+            exact = before + dense(factors[name], dz, np.zeros(n_out)).reshape(before.shape)
+            tolerance = product_tolerance(factors[name], dz, dtype).reshape(before.shape)
+            tolerance = (tolerance / (batch + 1) + eps(dtype) * np.abs(before)) * (batch + 2)
+            assert_within(after, exact, tolerance, (name, batch, n_in, n_out))
 
 
 # ---- finite differences, in float64 and through the kernels' own forward pass

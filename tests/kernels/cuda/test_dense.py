@@ -85,6 +85,9 @@ def check_products(
     kernels.dense_backward_input(dz_, w_, "identity", below_, dx)
     kernels.dense_backward_input(dz_, w_, "relu", below_, masked)
     kernels.dense_backward_weights(x_, dz_, dw, db)
+    held = [normals(rng, array.shape, dtype) for array in (dw, db)]
+    added = [cuda.to_device(array) for array in held]
+    kernels.dense_backward_weights(x_, dz_, *added, add=True)
     y, pre, dx, masked, dw, db = (cuda.to_host(array) for array in outputs)
     ones, zero_in, zero_out = np.ones((1, batch)), np.zeros(n_in), np.zeros(n_out)
     biased = tolerance(x, w, dtype) + (n_in + 1) * eps(dtype) * np.abs(b)
@@ -95,6 +98,10 @@ def check_products(
     assert_within(dw, dense(x.T, dz, zero_out), tolerance(x.T, dz, dtype), shape)
     column_sums = dense(ones, dz, zero_out)[0]
     assert_within(db, column_sums, product_tolerance(ones, dz, dtype)[0], shape)
+    for before, more, after in zip(
+        held, (dw, db), added, strict=True
+    ):  # one rounding, the same bits
+        np.testing.assert_array_equal(cuda.to_host(after), before + more)
     for before, after in zip(inputs, on_device, strict=True):
         np.testing.assert_array_equal(before, cuda.to_host(after))
 

@@ -200,6 +200,8 @@ def calls(op: str, dtype: str) -> Iterator[dict[str, Any]]:
                 yield from ({**call, "name": name} for name in LOSSES)
             if op == "dense_forward":
                 yield {**call, "activation": "relu", "pre": None}
+            if op == "dense_backward_weights":
+                yield {**call, "add": True}
 
 
 def matrices(dtype: str, m: int, k: int, n: int) -> dict[str, Any]:
