@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.kernels.conftest import need_compiler
 from tinyae.kernels import columns
 from tinyae.kernels.columns import BackendUnavailable, get_backend
 from tinyae.kernels.cuda.activation import ActivationKernels
@@ -16,19 +17,9 @@ from tinyae.kernels.cuda.dense import DenseKernels
 from tinyae.kernels.cuda.gather import GatherKernels
 from tinyae.kernels.cuda.source import FOLDER as KERNELS
 from tinyae.kernels.cuda_host import host as cuda_host
-from tinyae.kernels.cuda_host.host import CompilerMissing, HostRunner, find_compiler
+from tinyae.kernels.cuda_host.host import HostRunner
 
-try:
-    find_compiler()
-except CompilerMissing as error:
-    pytest.skip(str(error), allow_module_level=True)
-
-
-@pytest.fixture(scope="module", name="host")
-def _host(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TINYAE_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield HostRunner()
+need_compiler()
 
 
 def test_a_missing_barrier_is_reported(host: HostRunner, sources: Path) -> None:
