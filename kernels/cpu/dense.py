@@ -1,10 +1,4 @@
-"""The dense layer: one product forward, two backward, each with its neighbours fused.
-
-    z  = x @ w + b          dw = x.T @ dz
-    y  = act(z)             db = sum of dz over the batch
-                            dx = dz @ w.T, and times act'(layer below) it is that layer's dz
-
-Shapes: x (batch, n_in), w (n_in, n_out), b (n_out,), y and dz (batch, n_out).
+"""The dense layer (see ``reference.dense``): one product forward, two backward.
 
 Each product is cut among the threads, and each thread finishes its part: bias, activation and
 derivative are applied while it is in the cache. ``..._part`` does one thread's share.

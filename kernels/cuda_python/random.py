@@ -1,9 +1,8 @@
 """Random numbers in Numba CUDA: each a function of its position alone (see random.cu, philox.cuh).
 
-A thread turns a Philox block of four words into its numbers: four of 32 bits or two of 64.
-Words, uniforms, bernoullis and permutations have the very bits of the NumPy column; normals
-differ in the last digits of log, sin and cos. Words are held in uint64, as Numba computes in 64
-bits whatever it is given, and all that meets them is uint64 too.
+A thread turns a Philox block of four words into its numbers: four of 32 bits or two of 64. Words
+are held in uint64, as Numba computes in 64 bits whatever it is given, and all that meets them is
+uint64 too.
 """
 
 from __future__ import annotations
