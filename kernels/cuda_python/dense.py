@@ -92,7 +92,7 @@ def layer(tile: tuple[int, int]) -> SimpleNamespace:
     rows_each, columns_each = rows // ACROSS, columns // ACROSS  # of a thread
     sums_shape = (rows_each, columns_each)
     size_a, size_b = shared_size(tile)
-    assert columns_each * N_THREADS <= size_a  # what ``set_aside`` needs
+    assert columns_each * N_THREADS <= size_a  # what ``finish_row`` needs
     run_forward = product(tile, False, False)
     run_backward_input = product(tile, False, True)
     run_backward_weights = product(tile, True, False)
@@ -121,37 +121,30 @@ def layer(tile: tuple[int, int]) -> SimpleNamespace:
             for j in range(columns_each):
                 column = column_of(j)
                 if row < m and column < n:
-                    put(out, first_row + row, column, sums[i, j], add)
+                    put_sum(sums[i, j], first_row + row, column, out, add)
 
     @device
     def count() -> Any:
         """``columns_each``, which the compiler cannot know: or it would unroll the activations"""
         return columns_each * (cuda.blockDim.x // N_THREADS)
 
-    @device
-    def set_aside(sums: Array, i: int, shared: Array) -> None:
-        """Row i of the thread's sums into places of its own in shared memory, which a loop can
-        index as it cannot index registers."""
-        for j in range(columns_each):
-            shared[j * N_THREADS + thread()] = sums[i, j]
+    def finishing(put: Any) -> Any:
+        """Epilogue: ``put`` for each of the thread's elements."""
 
-    @device
-    def finish_forward(
-        i: int, sums: Array, shared: Array, b: Array, activation: int, y: Array, pre: Array,
-        keep: int,
-    ) -> None:  # fmt: skip
-        """Epilogue, row i of the thread's elements: y = act(sum + bias)"""
-        set_aside(sums, i, shared)
-        row, (batch, n_out) = row_of(i), y.shape
-        for j in range(count()):
-            column = column_of(j)
-            if row < batch and column < n_out:
-                z = shared[j * N_THREADS + thread()] + b[column]
-                if keep:
-                    pre[row, column] = z
-                y[row, column] = activate(activation, z, y.dtype.type)
+        @device
+        def finish_row(i: int, sums: Array, shared: Array, out: Array, *others: Any) -> None:
+            # into places of its own in shared memory: a loop can index these, and no registers
+            for j in range(columns_each):
+                shared[j * N_THREADS + thread()] = sums[i, j]
+            row = row_of(i)
+            for j in range(count()):
+                column = column_of(j)
+                if row < out.shape[0] and column < out.shape[1]:
+                    put(shared[j * N_THREADS + thread()], row, column, out, *others)
 
-    finish_forward_rows = unrolled(finish_forward, rows_each)
+        return unrolled(finish_row, rows_each)
+
+    finish_forward, finish_input = finishing(put_forward), finishing(put_input)
 
     @kernel
     def forward(
@@ -167,25 +160,9 @@ def layer(tile: tuple[int, int]) -> SimpleNamespace:
         first, last = terms(n_in, per_part)
         run_forward(x, w, first, last, shared_a, shared_b, sums, False, ignored)
         if cuda.gridDim.z == 1:
-            finish_forward_rows(sums, shared_a, b, activation, y, pre, keep)
+            finish_forward(sums, shared_a, y, b, activation, pre, keep)
         else:
             finish_part(sums, batch, part() * batch, y, 0)
-
-    @device
-    def finish_input(
-        i: int, sums: Array, shared: Array, activation: int, saved: Array, dx: Array
-    ) -> None:
-        """Epilogue, row i of the thread's elements: dx = sum * act'(saved)"""
-        set_aside(sums, i, shared)
-        row, (batch, n_in) = row_of(i), dx.shape
-        for j in range(count()):
-            column = column_of(j)
-            if row < batch and column < n_in:
-                total = shared[j * N_THREADS + thread()]
-                slope = activation_slope(activation, saved[row, column], dx.dtype.type)
-                dx[row, column] = total * slope
-
-    finish_input_rows = unrolled(finish_input, rows_each)
 
     @kernel
     def backward_input(
@@ -200,7 +177,7 @@ def layer(tile: tuple[int, int]) -> SimpleNamespace:
         first, last = terms(n_out, per_part)
         run_backward_input(dz, w, first, last, shared_a, shared_b, sums, False, ignored)
         if cuda.gridDim.z == 1:
-            finish_input_rows(sums, shared_a, activation, saved, dx)
+            finish_input(sums, shared_a, dx, activation, saved)
         else:
             finish_part(sums, batch, part() * batch, dx, 0)
 
@@ -242,8 +219,26 @@ def part() -> Any:
     return cuda.blockIdx.z & 0xFFFF
 
 
+# What becomes of an element's sum
+
+
 @device
-def put(out: Array, row: int, column: int, total: Any, add: int) -> None:
+def put_forward(
+    total: Any, row: int, column: int, y: Array, b: Array, activation: int, pre: Array, keep: int
+) -> None:
+    z = total + b[column]
+    if keep:
+        pre[row, column] = z
+    y[row, column] = activate(activation, z, y.dtype.type)
+
+
+@device
+def put_input(total: Any, row: int, column: int, dx: Array, activation: int, saved: Array) -> None:
+    dx[row, column] = total * activation_slope(activation, saved[row, column], dx.dtype.type)
+
+
+@device
+def put_sum(total: Any, row: int, column: int, out: Array, add: int) -> None:
     out[row, column] = out[row, column] + total if add else total
 
 
@@ -262,10 +257,8 @@ def sum_forward(parts: Array, b: Array, activation: int, y: Array, pre: Array, k
     batch, n_out = y.shape
     for e in range(cuda.grid(1), y.size, cuda.gridsize(1)):
         row, column = e // n_out, e % n_out
-        z = sum_of(parts, batch, row, column) + b[column]
-        if keep:
-            pre[row, column] = z
-        y[row, column] = activate(activation, z, y.dtype.type)
+        total = sum_of(parts, batch, row, column)
+        put_forward(total, row, column, y, b, activation, pre, keep)
 
 
 @kernel
@@ -273,8 +266,7 @@ def sum_input(parts: Array, activation: int, saved: Array, dx: Array) -> None:
     batch, n_in = dx.shape
     for e in range(cuda.grid(1), dx.size, cuda.gridsize(1)):
         row, column = e // n_in, e % n_in
-        total = sum_of(parts, batch, row, column)
-        dx[row, column] = total * activation_slope(activation, saved[row, column], dx.dtype.type)
+        put_input(sum_of(parts, batch, row, column), row, column, dx, activation, saved)
 
 
 @kernel
@@ -284,6 +276,6 @@ def sum_weights(parts: Array, dw: Array, db: Array, add: int) -> None:
         row, column = e // n_out, e % n_out
         total = sum_of(parts, n_in + 1, row, column)
         if row < n_in:
-            put(dw, row, column, total, add)
+            put_sum(total, row, column, dw, add)
         else:
             db[column] = db[column] + total if add else total
