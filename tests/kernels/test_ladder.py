@@ -25,7 +25,6 @@ need_compiler()
 
 FILE = "matmul_ladder.cu"
 SIZES = (0, 1, 2, 3, 4, 7, 8, 9, 12, 31, 32, 33, 37, 63, 64, 65, 97, 127, 128, 129, 132)
-REALS = ("float32", "float64")
 
 every_rung = pytest.mark.parametrize("rung", RUNGS)
 
@@ -44,7 +43,6 @@ def test_the_rungs_are_the_kernels_in_order() -> None:
 
 
 @every_rung
-@pytest.mark.parametrize("dtype", REALS)
 def test_over_shapes(host: HostRunner, rung: str, dtype: str) -> None:
     """200 products each, half of them of arrays that are aligned to 16 bytes."""
     rng = np.random.default_rng(RUNGS.index(rung))

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import SIMULATED
-from tests.kernels.calls import arguments
+from tests.kernels.calls import arguments, on_device
 from tests.kernels.test_activation import check_backward, check_forward
 from tests.kernels.test_gather import check_gather
 from tests.kernels.test_loss import check as check_loss
@@ -116,8 +116,7 @@ def test_threads_with_several_elements(cuda: Backend, runner: Runner, op: str) -
         host = arguments(op, dtype, *shape, 31)
         results = []
         for most in (1, 4096):
-            moved = {name: cuda.to_device(value) if isinstance(value, np.ndarray) else value
-                     for name, value in host.items()}  # fmt: skip
+            moved = on_device(cuda, op, host)
             operation(launcher(runner, most), op)(**moved)
             results.append([cuda.to_host(moved[name]).tobytes() for name in outputs])
         assert results[0] == results[1], (dtype, shape)
