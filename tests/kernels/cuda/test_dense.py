@@ -99,10 +99,8 @@ def check_products(
     assert_within(dw, dense(x.T, dz, zero_out), tolerance(x.T, dz, dtype), shape)
     column_sums = dense(ones, dz, zero_out)[0]
     assert_within(db, column_sums, product_tolerance(ones, dz, dtype)[0], shape)
-    for before, more, after in zip(
-        held, (dw, db), added, strict=True
-    ):  # one rounding, the same bits
-        np.testing.assert_array_equal(cuda.to_host(after), before + more)
+    for before, more, after in zip(held, (dw, db), added, strict=True):
+        np.testing.assert_array_equal(cuda.to_host(after), before + more)  # one rounding
     for before, after in zip(inputs, on_device, strict=True):
         np.testing.assert_array_equal(before, cuda.to_host(after))
 
