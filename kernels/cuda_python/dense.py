@@ -133,7 +133,7 @@ def layer(tile: tuple[int, int]) -> SimpleNamespace:
 
         @device
         def finish_row(i: int, sums: Array, shared: Array, out: Array, *others: Any) -> None:
-            # into places of its own in shared memory: a loop can index these, and no registers
+            # through its own places in shared memory: a loop can index them, unlike registers
             for j in range(columns_each):
                 shared[j * N_THREADS + thread()] = sums[i, j]
             row = row_of(i)
