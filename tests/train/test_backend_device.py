@@ -43,10 +43,10 @@ class DeviceArray:
         assert (
             isinstance(part, np.ndarray) and np.shares_memory(part, self.memory)
         ) or not part.size
-        return DeviceArray(part)
+        return type(self)(part)
 
     def reshape(self, shape: tuple[int, ...]) -> DeviceArray:
-        return DeviceArray(self.memory.reshape(shape))
+        return type(self)(self.memory.reshape(shape))
 
     def __array__(self, *_: Any, **__: Any) -> np.ndarray:
         raise TypeError("a device array was taken for a NumPy array")
