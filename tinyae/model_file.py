@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from . import arguments, assemble
-from .checks import integer
-from .files import FileError, expect_arrays, read_npz, write_npz
+from .checks import choice, integer
+from .files import write_npz
+from .kernels.conventions import ACTIVATIONS, LOSSES
+from .net.losses import resolve
+from .reading import open_npz, reading
+from .train.checkpoint import history_from
 
 if TYPE_CHECKING:
     from .estimator import Autoencoder
@@ -42,26 +47,26 @@ def save_model(path: str | os.PathLike[str], model: Autoencoder) -> None:
 
 def load_model(path: str | os.PathLike[str], kind: type[Model], backend: str, matmul: str) -> Model:
     """The model of class ``kind``; raises FileNotFoundError or FileError."""
-    meta, arrays = read_npz(path, FORMAT, VERSION)
-    params, fitted = meta.get("params"), meta.get("fitted")
-    if not isinstance(params, dict) or not isinstance(fitted, dict):
-        raise FileError(f"{path} is no complete {FORMAT} file: it lacks params or fitted")
-    if odd := sorted(set(params) ^ set(kind._defaults())):
-        raise FileError(f"{path}: its params do not fit this version: {', '.join(odd)}")
-    try:
-        model = kind(**{**params, "backend": backend, "matmul": matmul})
-        arguments.check(model._params())
-        n_features, output, loss = fitted["n_features"], fitted["output"], fitted["loss"]
-        integer("n_features", n_features, 1)
-        plan = assemble.architecture(params, n_features, output, loss)
-        expect_arrays(path, arrays, assemble.expected_arrays(plan, model.dtype))
-        model._build(n_features, output, loss, fitted["seed"], model._params())
-        model.history_ = {k: [float(v) for v in vs] for k, vs in fitted["history"].items()}
-        model.n_iter_ = int(fitted["n_iter"])
-    except FileError:
-        raise
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise FileError(f"{path} describes no autoencoder: {error}") from error
+    with open_npz(path, FORMAT, VERSION) as (meta, read):
+        with reading(path, "describes no autoencoder"):
+            params, fitted = dict(meta["params"]), dict(meta["fitted"])
+            if odd := sorted(set(params) ^ set(kind._defaults())):
+                raise ValueError(f"its params do not fit this version: {', '.join(odd)}")
+            arguments.check(kind(**params)._params())
+            n_features, output, loss = fitted["n_features"], fitted["output"], fitted["loss"]
+            integer("n_features", n_features, 1)
+            choice("output", output, ACTIVATIONS)
+            choice("loss", loss, LOSSES)
+            resolve(output, loss, -math.inf, math.inf)
+            arguments.SEED.check("seed", fitted["seed"])
+            integer("n_iter", fitted["n_iter"], 0)
+            history = history_from(fitted["history"])
+            plan = assemble.architecture(params, n_features, output, loss)
+        arrays = read(assemble.expected_arrays(plan, params["dtype"]))
+    model = kind(**{**params, "backend": backend, "matmul": matmul})
+    arguments.check(model._params())
+    model._build(n_features, output, loss, fitted["seed"], model._params())
+    model.history_, model.n_iter_ = history, fitted["n_iter"]
     model.set_parameters(arrays)
     return model
 

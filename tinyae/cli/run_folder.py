@@ -7,19 +7,18 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .. import arguments
+from .. import arguments, checks
 from .._version import __version__
 from ..data.datasets import Dataset, load_dataset
 from ..estimator import Autoencoder
-from ..files import FileError
 from ..kernels.columns import get_backend
 from ..model_file import as_json
+from ..reading import read_json, reading
 from ..train.progress import Bar, print_epochs
 from .options import DEFAULTS, UsageError, data_given
 from .output import write_csv, write_json
@@ -66,11 +65,12 @@ class RunFolder:
                 f"{self.path} is no run folder: it {what}. "
                 f"'tinyae train --out {self.path}' makes one"
             )
-        try:
-            config = json.loads(self.config_file.read_text())
-            return {"data": dict(config["data"]), "model": dict(config["model"])}
-        except (ValueError, KeyError, TypeError) as error:
-            raise FileError(f"{self.config_file} is broken: {error!r}") from error
+        config = read_json(self.config_file, "is broken")
+        with reading(self.config_file, "is broken"):
+            data, model = dict(config["data"]), dict(config["model"])
+            _check_data(data)
+            arguments.check(Autoencoder(**model)._params())
+        return {"data": data, "model": model}
 
     def write_history(self, history: Mapping[str, Sequence[float]]) -> None:
         epochs = zip(*history.values(), strict=True)
@@ -90,6 +90,21 @@ class RunFolder:
     def load_data(self, data: Mapping[str, Any]) -> Dataset:
         """The data set described by ``data``, or where it is empty that of the training."""
         return open_data(data or self.read_config()["data"])
+
+
+def _check_data(data: Mapping[str, Any]) -> None:
+    """Raises ValueError or TypeError for what ``open_data`` cannot have been given."""
+    if odd := set(data) - set(DATA_DEFAULTS) or {"source"} - set(data):
+        raise ValueError(f"data must be {', '.join(DATA_DEFAULTS)}; unknown or missing: {odd}")
+    full = {**DATA_DEFAULTS, **data}
+    if not isinstance(full["source"], str):
+        raise TypeError(f"source must be a name or a path, got {full['source']!r}")
+    checks.number("test_fraction", full["test_fraction"], above=0, below=1)
+    if not isinstance(full["label"], (str, int, type(None))):
+        raise TypeError(f"label must be a name or an index, got {full['label']!r}")
+    if full["size"] is not None:
+        width, height = full["size"]
+        checks.integer("size", min(width, height), 1)
 
 
 def open_data(data: Mapping[str, Any]) -> Dataset:

@@ -12,10 +12,11 @@ import numpy as np
 
 from ..codes.augment import NewSamples, add_noise, interpolate
 from ..data.datasets import Dataset, Labels
-from ..data.formats import read_csv, read_npy
+from ..data.formats import read_csv
 from ..data.rows import Array, Rows
 from ..files import write_atomically
 from ..plot.grids import plot_grid, plot_reconstructions
+from ..reading import read_npy
 from .options import UsageError, command
 from .output import can_draw, table, write_array
 from .run_folder import RunFolder, opened

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..reading import expect_memory, reading
 from .formats import Part
 
 if TYPE_CHECKING:
@@ -42,6 +45,7 @@ def read_images(folder: Path, size: tuple[int, int] | None = None) -> Part:
     labels = _labels(folder, paths)
     mode, (width, height) = _common(paths, size)
     shape = (len(paths), height, width) + ((3,) if mode == "RGB" else ())
+    expect_memory(folder, math.prod(shape))
     samples = np.empty(shape, np.uint8)
     for i, path in enumerate(paths):
         with _open(path, decode=True) as image:
@@ -123,9 +127,16 @@ def _times(size: tuple[int, int]) -> str:
 
 def _open(path: Path, decode: bool) -> Image.Image:
     """The picture, to be closed: its header, or (decode) its pixels too."""
+    import logging
+
     from PIL import Image
 
-    try:
+    if not logging.getLogger("PIL").hasHandlers():  # its messages would come beside the error
+        logging.getLogger("PIL").addHandler(logging.NullHandler())
+    with reading(path, "cannot be read as a picture"), warnings.catch_warnings():
+        # damaged notes beside the pixels do no harm; more pixels than Pillow trusts may
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
         image = Image.open(path)
         try:
             if decode or image.mode == "P":  # a palette is only complete after decoding
@@ -133,6 +144,4 @@ def _open(path: Path, decode: bool) -> Image.Image:
         except BaseException:
             image.close()
             raise
-    except Exception as error:  # Pillow's readers raise all sorts of them
-        raise ValueError(f"{path}: cannot be read as a picture: {error}") from error
     return image

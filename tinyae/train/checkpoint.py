@@ -9,12 +9,15 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from ..checks import integer, number
 from ..data.rows import Rows
-from ..files import FileError, expect_arrays, read_npz, write_npz
+from ..files import FileError, write_npz
+from ..reading import brief, open_npz, reading
 from .training import State, Training
 
 FORMAT, VERSION = "tinyae-checkpoint", 1
@@ -51,36 +54,61 @@ def restore_checkpoint(
     Raises FileError for a broken or foreign file, ValueError where the settings or the data are
     not those of the run that wrote it.
     """
-    meta, arrays = read_npz(path, FORMAT, VERSION)
-    _expect_same(path, meta, training, config)
     parameters, optimizer = training.network.parameters, training.optimizer
-    dtype = parameters.dtype
-    expected: dict[str, tuple[tuple[int, ...], str]] = {
-        f"parameter/{name}": (shape, dtype) for name, shape in parameters.shapes.items()
-    }
-    expected |= {f"moment/{name}": ((parameters.size,), dtype) for name in optimizer.moments}
-    expected["totals"] = ((training.steps, 2), "float64")
-    if meta["best_loss"] is not None:
-        expected["best"] = ((parameters.size,), dtype)
-    expect_arrays(path, arrays, expected)
+    with open_npz(path, FORMAT, VERSION) as (meta, read):
+        _expect_same(path, meta, training, config)
+        with reading(path, "no complete checkpoint"):
+            state = _state(meta, training)
+        dtype = parameters.dtype
+        expected: dict[str, tuple[tuple[int, ...], str]] = {
+            f"parameter/{name}": (shape, dtype) for name, shape in parameters.shapes.items()
+        }
+        expected |= {f"moment/{name}": ((parameters.size,), dtype) for name in optimizer.moments}
+        expected["totals"] = ((training.steps, 2), "float64")
+        if meta["best_loss"] is not None:
+            expected["best"] = ((parameters.size,), dtype)
+        arrays = read(expected)
     parameters.set({name: arrays[f"parameter/{name}"] for name in parameters.shapes})
     moments = {name: arrays[f"moment/{name}"] for name in optimizer.moments}
-    optimizer.restore(int(meta["updates"]), moments)
+    optimizer.restore(meta["updates"], moments)
     parameters.backend.write(arrays["totals"], training.totals)
-    training.state = State(
-        epoch=int(meta["epoch"]),
-        step=int(meta["step"]),
-        history={name: list(values) for name, values in meta["history"].items()},
-        best_loss=float("inf") if meta["best_loss"] is None else float(meta["best_loss"]),
-        best_epoch=int(meta["best_epoch"]),
-        best_values=arrays.get("best"),
-    )
+    training.state = replace(state, best_values=arrays.get("best"))
+
+
+def _state(meta: Mapping[str, Any], training: Training) -> State:
+    """Where training stood, without the best weights; raises ValueError or TypeError."""
+    epoch, step, best_loss = meta["epoch"], meta["step"], meta["best_loss"]
+    for name in ("updates", "epoch", "step", "best_epoch"):
+        integer(name, meta[name], 0)
+    left = training.settings.epochs - epoch  # an interrupt may come after an epoch's last step
+    if left < 0 or step > (training.steps if left else 0) or meta["best_epoch"] > epoch:
+        raise ValueError(
+            f"epoch {epoch}, step {step}, best_epoch {meta['best_epoch']} do not fit "
+            f"{training.settings.epochs} epochs of {training.steps} steps"
+        )
+    if best_loss is not None:
+        number("best_loss", best_loss)
+    history = history_from(meta["history"])
+    if any(len(values) != epoch for values in history.values()):
+        raise ValueError(f"its history must have {epoch} entries, one for each epoch")
+    best_loss = float("inf") if best_loss is None else float(best_loss)
+    return State(epoch, step, history, best_loss, meta["best_epoch"])
+
+
+def history_from(found: Any) -> dict[str, list[float]]:
+    """A history from JSON; raises ValueError or TypeError for what is none."""
+    for name, values in dict(found).items():
+        if not isinstance(values, list) or not all(type(v) in (int, float) for v in values):
+            raise TypeError(f"history {name!r} must be a list of numbers")
+    return {name: [float(v) for v in values] for name, values in found.items()}
 
 
 def checkpoint_seed(path: str | os.PathLike[str]) -> int:
     """The seed of the run that wrote the checkpoint."""
-    meta, _ = read_npz(path, FORMAT, VERSION)
-    return int(meta["config"]["random_state"])
+    with open_npz(path, FORMAT, VERSION) as (meta, _), reading(path, "no complete checkpoint"):
+        seed = meta["config"]["random_state"]
+        integer("random_state", seed, 0)
+        return int(seed)
 
 
 def _expect_same(
@@ -91,17 +119,21 @@ def _expect_same(
     if missing := required - set(meta):
         raise FileError(f"{path} is no complete checkpoint: it lacks {', '.join(sorted(missing))}")
     saved = meta["config"]
+    if not isinstance(saved, dict):
+        raise FileError(f"{path} is no complete checkpoint: its config is no object")
     changed = [
         f"{name}={saved.get(name)!r} there, {config.get(name)!r} here"
         for name in sorted({*saved, *config})
         if saved.get(name) != config.get(name)
     ]
     if changed:
-        raise ValueError(f"cannot resume from {path} with other settings: {'; '.join(changed)}")
+        raise ValueError(
+            f"cannot resume from {path} with other settings: {brief('; '.join(changed))}"
+        )
     if meta["data"] != fingerprint(training.rows):
         raise ValueError(
             f"cannot resume from {path} with other data: the run was trained on "
-            f"{meta['data']}, these are {fingerprint(training.rows)}"
+            f"{brief(str(meta['data']))}, these are {fingerprint(training.rows)}"
         )
 
 
