@@ -21,7 +21,6 @@ import warnings
 import zipfile
 import zlib
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 from unittest import mock
@@ -50,9 +49,9 @@ class Target(NamedTuple):
     read: Callable[[Path], object]
 
 
-def model(**options: Any) -> Autoencoder:
+def model() -> Autoencoder:
     return Autoencoder(hidden=(5,), code=2, epochs=2, batch_size=20, random_state=0,
-                       validation_fraction=0.2, patience=2, backend="numpy", **options)  # fmt: skip
+                       validation_fraction=0.2, patience=2, backend="numpy")  # fmt: skip
 
 
 def load(path: Path, **options: Any) -> None:
@@ -93,57 +92,45 @@ def pictures(folder: Path) -> dict[str, Target]:
 
 def files(folder: Path) -> dict[str, Target]:
     """A file of every other kind that the package reads."""
-    found: dict[str, Target] = {}
-
-    def add(name: str, write: Callable[[Any], object], read: Callable[[Path], object]) -> None:
-        path = folder / name
-        path.parent.mkdir(exist_ok=True)
-        with open(path, "wb") as file:
-            write(file)
-        found[name] = Target(path, read)
-
     words = np.array(["ä", "b", "cc", "d"] * 10)
     lines = [f"{a},{b},{word}\n" for (a, b), word in zip(X[:, :2], words, strict=True)]
     idx = bytes([0, 0, 8, 3]) + struct.pack(">3I", 40, 3, 4) + bytes(range(240)) * 2
-    add("floats.npy", lambda f: np.save(f, X), load)
-    add("integers.npy", lambda f: np.save(f, np.asfortranarray(X * 99).astype(">i2")), load)
-    add("words.npz", lambda f: np.savez(f, x=X, y=words), load)
-    add("bytes.npz", lambda f: np.savez(f, x=X, y=np.char.encode(words, "utf-8")), load)
-    packed = {"x_train": X, "y_train": X[:, 0] > 0.5, "x_test": X}
-    add("packed.npz", lambda f: np.savez_compressed(f, **packed), load)
-    add("table.csv", lambda f: f.write(("a,b,kind\n" + "".join(lines)).encode()),
-        partial(load, label="kind"))  # fmt: skip
-    add("numbers.csv", lambda f: np.savetxt(f, X, delimiter=","), load)
-    add("my.idx", lambda f: f.write(idx), load)
-    add("my.idx.gz", lambda f: f.write(gzip.compress(idx)), load)
-    model().fit(X).save(folder / "model.npz")
-    found["model.npz"] = Target(folder / "model.npz", lambda path: loaded(path).reconstruct(X))
-    model().fit(X, checkpoint=folder / "checkpoint.npz")
-    found["checkpoint.npz"] = Target(
-        folder / "checkpoint.npz", lambda path: model().fit(X, checkpoint=path, resume=True)
-    )
-    run = folder / "run"
+    problem = Problem("fp32", "float32", "dense_forward", 4, 5, 6)
+    np.save(folder / "floats.npy", X)
+    np.save(folder / "integers.npy", np.asfortranarray(X * 99).astype(">i2"))
+    np.savez(folder / "words.npz", x=X, y=words)
+    np.savez(folder / "bytes.npz", x=X, y=np.char.encode(words, "utf-8"))
+    np.savez_compressed(folder / "packed.npz", x_train=X, y_train=X[:, 0] > 0.5, x_test=X)
+    np.savetxt(folder / "numbers.csv", X, delimiter=",")
+    (folder / "table.csv").write_text("a,b,kind\n" + "".join(lines), encoding="utf-8")
+    (folder / "my.idx").write_bytes(idx)
+    (folder / "my.idx.gz").write_bytes(gzip.compress(idx))
+    (folder / "results.json").write_text(json.dumps(made()))
+    (folder / "plans").mkdir()
+    (folder / "plans/a.json").write_text(measured_plans.text("a", {problem: Plan(*TILES[0], 1)}))
+    model().fit(X, checkpoint=folder / "checkpoint.npz").save(folder / "model.npz")
+    run, numpy = folder / "run", ("--backend", "numpy")
     command("train", "--data", folder / "floats.npy", "--out", run, "--hidden", 5, "--code", 2,
-            "--epochs", 1, "--backend", "numpy")  # fmt: skip
-    found["config.json"] = Target(
-        run / "config.json", lambda path: command("evaluate", run, "--backend", "numpy")
-    )
+            "--epochs", 1, *numpy)  # fmt: skip
+
+    def decode(path: Path) -> None:
+        command("decode", run, "--codes", path, "--out", folder / "decoded.npy", *numpy)
+
     for ending in ("npy", "csv"):
-        command("encode", run, "--out", folder / f"codes.{ending}", "--backend", "numpy")
-        found[f"codes.{ending}"] = Target(
-            folder / f"codes.{ending}",
-            lambda path: command("decode", run, "--codes", path, "--out", folder / "decoded.npy"),
-        )
-    add("results.json", lambda f: f.write(json.dumps(made()).encode()),
-        lambda path: compare.render(rows.load(path), made()))  # fmt: skip
-    add("plans/a.json", lambda f: f.write(measured_plans.text(
-        "a", {Problem("fp32", "float32", "dense_forward", 4, 5, 6): Plan(*TILES[0], 1)}
-    ).encode()), load_plans)  # fmt: skip
-    return found
-
-
-def loaded(path: Path) -> Autoencoder:
-    return Autoencoder.load(path, backend="numpy")
+        command("encode", run, "--out", folder / f"codes.{ending}", *numpy)
+    readers: dict[str, Callable[[Path], object]] = {
+        **dict.fromkeys(("floats.npy", "integers.npy", "words.npz", "bytes.npz", "packed.npz",
+                         "numbers.csv", "my.idx", "my.idx.gz"), load),
+        "table.csv": lambda path: load(path, label="kind"),
+        "model.npz": lambda path: Autoencoder.load(path, backend="numpy").reconstruct(X),
+        "checkpoint.npz": lambda path: model().fit(X, checkpoint=path, resume=True),
+        "run/config.json": lambda path: command("evaluate", run, *numpy),
+        "codes.npy": decode,
+        "codes.csv": decode,
+        "results.json": lambda path: compare.render(rows.load(path), made()),
+        "plans/a.json": load_plans,
+    }  # fmt: skip
+    return {name: Target(folder / name, read) for name, read in readers.items()}
 
 
 # ---- damage ------------------------------------------------------------------------------
@@ -164,29 +151,28 @@ def damage(data: bytes, rng: random.Random) -> bytes:
 
 
 def _in_bytes(data: bytes, rng: random.Random) -> bytes:
-    # headers stand at the beginning, a zip's at the end
-    size = len(data)
-    start = int(size * rng.random() ** rng.choice((1, 3)))
-    start = size - 1 - start if rng.random() < 0.3 else start
-    start = min(max(start, 0), max(size - 1, 0))
-    stop = min(start + rng.choice((1, 2, 4, 8, 64)), size)
+    # more often where headers are: at the beginning, and a zip's at the end
+    start = int(len(data) * rng.random() ** rng.choice((1, 3)))
+    start = max(len(data) - 1 - start, 0) if rng.random() < 0.3 else start
+    other, length = rng.randrange(len(data) + 1), rng.choice((1, 2, 4, 8, 64))
+    stop = min(start + length, len(data))
+    old, number = data[start:stop], rng.choice([*re.finditer(rb"\d+", data[:4096])] or [None])
     kind = rng.randrange(7)
-    if kind == 0 and data:
-        return data[:start] + bytes([data[start] ^ 1 << rng.randrange(8)]) + data[start + 1 :]
-    if kind == 1:
-        return data[:start]
-    if kind == 2:
-        return data[:start] + rng.randbytes(rng.choice((1, 4, 100))) + data[start:]
-    if kind == 3:
-        other = rng.randrange(size + 1)
-        return data[:start] + data[other : other + stop - start] + data[stop:]
-    if kind == 4:
-        return data[:start] + rng.choice((b"\xff", b"\0", b"\x7f")) * (stop - start) + data[stop:]
-    numbers = list(re.finditer(rb"\d+", data[:4096]))
-    if kind == 5 and numbers:
-        found = rng.choice(numbers)
-        return data[: found.start()] + b"%d" % rng.choice(HUGE) + data[found.end() :]
-    return data[:start] + rng.choice((DEEP, LONG) if data[:1] == b"{" else (b"\n",)) + data[stop:]
+    if kind == 0 and old:
+        new = bytes([old[0] ^ 1 << rng.randrange(8)]) + old[1:]
+    elif kind == 1:
+        new, stop = b"", len(data)
+    elif kind == 2:
+        new = rng.randbytes(length) + old
+    elif kind == 3:
+        new = data[other : other + length]
+    elif kind == 4 and number is not None:
+        start, stop, new = *number.span(), b"%d" % rng.choice(HUGE)
+    elif kind == 5 and data[:1] == b"{":
+        new = rng.choice((DEEP, LONG))
+    else:
+        new = rng.choice((b"\xff", b"\0", b"\x7f")) * len(old)
+    return data[:start] + new + data[stop:]
 
 
 def _in_zip(data: bytes, rng: random.Random) -> bytes:
@@ -276,7 +262,7 @@ def fault(target: Target, data: bytes) -> str:
             return f"advises to trust the file: {text!r}"
         if not any(n in text for n in ("tinyae: ", target.path.name, str(target.path.parent))):
             return f"does not name the file: {text!r}"
-    except BaseException as error:
+    except Exception as error:
         last = traceback.extract_tb(error.__traceback__)[-1]
         return f"{type(error).__name__} from {last.filename}:{last.lineno}: {str(error)[:300]!r}"
     finally:

@@ -105,7 +105,7 @@ def _header(file: IO[bytes]) -> tuple[tuple[int, ...], Any, np.dtype[Any], int]:
             shape, fortran, dtype = read(file)
         n_bytes = math.prod(shape) * dtype.itemsize
     except Exception as error:  # its text may be long, and may advise to trust the file
-        raise ValueError("its header is damaged, or is not of the .npy format") from error
+        raise ValueError("it is no array in .npy format, or its header is damaged") from error
     if dtype.hasobject:
         raise ValueError("it holds Python objects, expected numbers or words")
     if dtype.kind == "V" or not dtype.itemsize or min(shape, default=0) < 0:
@@ -150,8 +150,6 @@ def _member(
 ) -> Member:
     complaint = f"broken or foreign: cannot read array {brief(repr(name))}"
     with reading(path, complaint), archive.open(info) as file:
-        if file.peek(6)[:6] != npy.MAGIC_PREFIX:
-            raise ValueError("it is no array in .npy format")
         shape, order, dtype, n_bytes = _header(file)
         start = file.tell()
         if n_bytes != info.file_size - start:

@@ -64,7 +64,7 @@ def _is_row(row: Row) -> bool:
     hash(subject(row))
     return (
         all(isinstance(text, str) for text in (*texts, row["net"] or ""))
-        and all(type(time) in (int, float) and 0 < time < math.inf for time in times)
+        and all(isinstance(time, float) and 0 < time < math.inf for time in times)
         and (row["median"] is None or len(row["runs"]) > 0)
     )
 

@@ -9,7 +9,7 @@ import math
 import os
 import re
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +34,7 @@ def read_idx(path: Path) -> NDArray[Any]:
     with open(path, "rb") as stored, reading(path, "damaged or truncated gzip or IDX file"):
         # by content, not by name: browsers unpack downloads and leave them their name
         zipped = stored.peek(2)[:2] == b"\x1f\x8b"
-        file: IO[bytes] = gzip.GzipFile(fileobj=stored) if zipped else stored
+        file = gzip.GzipFile(fileobj=stored) if zipped else stored
         head = file.read(4)
         if len(head) < 4 or head[0] or head[1] or head[2] not in DTYPES or not head[3]:
             raise FileError(

@@ -89,7 +89,7 @@ def _state(meta: Mapping[str, Any], training: Training) -> State:
     if best_loss is not None:
         number("best_loss", best_loss)
     history = history_from(meta["history"])
-    if any(len(values) != epoch for values in history.values()):
+    if set(map(len, history.values())) != ({epoch} if epoch else set()):
         raise ValueError(f"its history must have {epoch} entries, one for each epoch")
     best_loss = float("inf") if best_loss is None else float(best_loss)
     return State(epoch, step, history, best_loss, meta["best_epoch"])
@@ -122,14 +122,12 @@ def _expect_same(
     if not isinstance(saved, dict):
         raise FileError(f"{path} is no complete checkpoint: its config is no object")
     changed = [
-        f"{name}={saved.get(name)!r} there, {config.get(name)!r} here"
+        f"{brief(f'{name}={saved.get(name)!r}')} there, {config.get(name)!r} here"
         for name in sorted({*saved, *config})
         if saved.get(name) != config.get(name)
     ]
     if changed:
-        raise ValueError(
-            f"cannot resume from {path} with other settings: {brief('; '.join(changed))}"
-        )
+        raise ValueError(f"cannot resume from {path} with other settings: {'; '.join(changed)}")
     if meta["data"] != fingerprint(training.rows):
         raise ValueError(
             f"cannot resume from {path} with other data: the run was trained on "
