@@ -10,7 +10,7 @@ import tracemalloc
 import warnings
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -57,48 +57,48 @@ def png(width: int, height: int) -> bytes:
 
 @pytest.fixture
 def small_memory() -> Iterator[None]:
-    """Whatever is read takes less than 30 MB."""
+    """Whatever is read takes less than 16 MB."""
     tracemalloc.start()
     yield
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak < 30e6
+    assert peak < 16e6
 
 
 ROWS = 10**12
 GIB = 8 * 10**9 + 128  # of an array of 1e9 numbers, with its header
-CLAIMS: dict[str, tuple[str, Callable[[], bytes], str]] = {
-    "rows": ("a.npy", lambda: header((ROWS, 4)) + bytes(64), "takes 32000000000000 bytes, got 64"),
-    "product beyond 64 bits": ("a.npy", lambda: header((2**32, 2**32)), "takes"),
-    "no values, but too many": ("a.npy", lambda: header((2**62, 4, 0)), "cannot be read"),
-    "fewer than none": ("a.npy", lambda: header((-1, 4)), "got (-1, 4)"),
-    "long words": ("a.npy", lambda: header((4, 4), "<U999999999"), "cannot be read"),
-    "rows of a member": ("a.npz", lambda: zipped(header((ROWS, 4))), "takes 32000000000000"),
-    "stored": ("a.npz", lambda: zipped(header((10**9,)), GIB, 0), "cannot unpack to 8000000128"),
-    "deflated": ("a.npz", lambda: zipped(header((10**9,)), GIB), "cannot unpack to 8000000128"),
-    "beyond the memory": (
-        "a.npz",
-        lambda: zipped(header((ROWS,)), 8 * ROWS + 128, zipfile.ZIP_LZMA),
-        "unpacked it takes 7,450.6 GiB of memory",
-    ),
-    "IDX": ("a.idx", lambda: idx(2**32 - 1, 2**32 - 1, 9), "truncated"),
-    "IDX of 255 dimensions": ("a.idx", lambda: idx(*[1] * 255, data=b"1"), "dimension"),
-    "gzip": ("a.idx", lambda: gzip.compress(idx(2**31, 9, data=b"1")), "truncated"),
-    "gzip bomb": ("a.idx", lambda: gzip.compress(idx(3, data=bytes(10**8))), "too long"),
-}
 
 
-@pytest.mark.parametrize("claim", CLAIMS)
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("a.npy", header((ROWS, 4)) + bytes(64), "takes 32000000000000 bytes, got 64"),
+        ("a.npy", header((2**32, 2**32)), "takes"),
+        ("a.npy", header((2**62, 4, 0)), "cannot be read"),
+        ("a.npy", header((-1, 4)), "got (-1, 4)"),
+        ("a.npy", header((4, 4), "<U999999999"), "cannot be read"),
+        ("a.npz", zipped(header((ROWS, 4))), "takes 32000000000000"),
+        ("a.npz", zipped(header((10**9,)), GIB, zipfile.ZIP_STORED), "cannot unpack to 8000000128"),
+        ("a.npz", zipped(header((10**9,)), GIB), "cannot unpack to 8000000128"),
+        pytest.param(
+            "a.npz", zipped(header((ROWS,)), 8 * ROWS + 128, zipfile.ZIP_LZMA), "takes 7,450.6 GiB",
+            marks=pytest.mark.skipif(
+                not Path("/proc/meminfo").exists(), reason="how much memory is free, Linux says"
+            ),
+        ),
+        ("a.idx", idx(2**32 - 1, 2**32 - 1, 9), "truncated"),
+        ("a.idx", idx(*[1] * 255, data=b"1"), "dimension"),
+        ("a.idx", gzip.compress(idx(2**31, 9, data=b"1")), "truncated"),
+        ("a.idx", gzip.compress(idx(3, data=bytes(5 * 10**7))), "too long"),
+    ],
+)  # fmt: skip
 def test_a_claim_is_refused_before_memory_is_taken(
-    tmp_path: Path, claim: str, request: pytest.FixtureRequest
+    tmp_path: Path, small_memory: None, name: str, content: bytes, words: str
 ) -> None:
-    name, make, words = CLAIMS[claim]
-    path = tmp_path / name
-    path.write_bytes(make())
-    request.getfixturevalue("small_memory")
-    with raises(path, words, error=FileError) as caught:
-        load_dataset(path)
-    assert len(str(caught.value).splitlines()) == 1
+    (tmp_path / name).write_bytes(content)
+    with raises(tmp_path / name, words, error=FileError) as caught:
+        load_dataset(tmp_path / name)
+    assert str(caught.value).isprintable()
 
 
 @pytest.mark.parametrize("size", [(60_000, 60_000), (10_000, 10_000)])

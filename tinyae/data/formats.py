@@ -149,7 +149,7 @@ def _label_column(path: Path, label: str | int, first: list[str]) -> int:
         shown = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
         raise ValueError(
             f"{path}: expected one column named {label!r} (label) in the first line, "
-            f"found {names.count(label)}; the columns are: {shown}"
+            f"found {names.count(label)}; the columns are: {brief(shown)}"
         )
     return names.index(label)
 
