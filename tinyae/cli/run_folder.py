@@ -65,8 +65,8 @@ class RunFolder:
                 f"{self.path} is no run folder: it {what}. "
                 f"'tinyae train --out {self.path}' makes one"
             )
-        config = read_json(self.config_file, "is broken")
-        with reading(self.config_file, "is broken"):
+        config = read_json(self.config_file, "broken")
+        with reading(self.config_file, "broken"):
             data, model = dict(config["data"]), dict(config["model"])
             _check_data(data)
             arguments.check(Autoencoder(**model)._params())
