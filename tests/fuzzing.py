@@ -103,6 +103,7 @@ def files(folder: Path) -> dict[str, Target]:
     np.savez_compressed(folder / "packed.npz", x_train=X, y_train=X[:, 0] > 0.5, x_test=X)
     np.savetxt(folder / "numbers.csv", X, delimiter=",")
     (folder / "table.csv").write_text("a,b,kind\n" + "".join(lines), encoding="utf-8")
+    (folder / "table.csv.gz").write_bytes(gzip.compress((folder / "table.csv").read_bytes()))
     (folder / "my.idx").write_bytes(idx)
     (folder / "my.idx.gz").write_bytes(gzip.compress(idx))
     (folder / "results.json").write_text(json.dumps(made()))
@@ -121,7 +122,7 @@ def files(folder: Path) -> dict[str, Target]:
     readers: dict[str, Callable[[Path], object]] = {
         **dict.fromkeys(("floats.npy", "integers.npy", "words.npz", "bytes.npz", "packed.npz",
                          "numbers.csv", "my.idx", "my.idx.gz"), load),
-        "table.csv": lambda path: load(path, label="kind"),
+        **dict.fromkeys(("table.csv", "table.csv.gz"), lambda path: load(path, label="kind")),
         "model.npz": lambda path: Autoencoder.load(path, backend="numpy").reconstruct(X),
         "checkpoint.npz": lambda path: model().fit(X, checkpoint=path, resume=True),
         "run/config.json": lambda path: command("evaluate", run, *numpy),

@@ -13,8 +13,8 @@ from .checks import choice, integer
 from .files import write_npz
 from .kernels.conventions import ACTIVATIONS, LOSSES
 from .net.losses import resolve
-from .reading import open_npz, reading
 from .train.checkpoint import history_from
+from .untrusted import errors_of, open_npz
 
 if TYPE_CHECKING:
     from .estimator import Autoencoder
@@ -25,8 +25,18 @@ Model = TypeVar("Model", bound="Autoencoder")
 
 
 def as_json(params: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments as JSON has them: tuples are lists, NumPy numbers plain."""
-    plain: dict[str, Any] = json.loads(json.dumps(params, default=lambda v: v.item()))
+    """The arguments as JSON has them: tuples are lists, NumPy numbers plain.
+
+    Raises TypeError for an argument (of a subclass) that JSON does not have.
+    """
+    plain: dict[str, Any] = {}
+    for name, value in params.items():
+        try:
+            plain[name] = json.loads(json.dumps(value, default=lambda v: v.item()))
+        except (AttributeError, TypeError, ValueError):
+            raise TypeError(
+                f"a file cannot hold {name}={value!r}, which is no plain value"
+            ) from None
     return plain
 
 
@@ -41,6 +51,8 @@ def save_model(path: str | os.PathLike[str], model: Autoencoder) -> None:
         "history": getattr(model, "history_", {}),
         "n_iter": getattr(model, "n_iter_", 0),
     }
+    if hasattr(model, "feature_names_in_"):
+        fitted["feature_names"] = model.feature_names_in_.tolist()
     params = as_json({**model._built_params, "random_state": model.seed_})
     write_npz(path, FORMAT, VERSION, {"params": params, "fitted": fitted}, parameters)
 
@@ -48,11 +60,17 @@ def save_model(path: str | os.PathLike[str], model: Autoencoder) -> None:
 def load_model(path: str | os.PathLike[str], kind: type[Model], backend: str, matmul: str) -> Model:
     """The model of class ``kind``; raises FileNotFoundError or FileError."""
     with open_npz(path, FORMAT, VERSION) as (meta, read):
-        with reading(path, "describes no autoencoder"):
+        with errors_of(path, "describes no autoencoder"):
             params, fitted = dict(meta["params"]), dict(meta["fitted"])
-            if odd := sorted(set(params) ^ set(kind._defaults())):
-                raise ValueError(f"its params do not fit this version: {', '.join(odd)}")
-            arguments.check(kind(**params)._params())
+            own = kind._defaults()
+            if odd := sorted(set(params) ^ {*kind._arguments, *own}):
+                raise ValueError(
+                    f"its params do not fit {kind.__name__} of this version: {', '.join(odd)}"
+                )
+            model = kind(**{name: params[name] for name in own})
+            for name in kind._arguments:  # the file's, where the constructor takes others
+                setattr(model, name, params[name])
+            arguments.check(model._params())
             n_features, output, loss = fitted["n_features"], fitted["output"], fitted["loss"]
             integer("n_features", n_features, 1)
             choice("output", output, ACTIVATIONS)
@@ -61,11 +79,15 @@ def load_model(path: str | os.PathLike[str], kind: type[Model], backend: str, ma
             arguments.SEED.check("seed", fitted["seed"])
             integer("n_iter", fitted["n_iter"], 0)
             history = history_from(fitted["history"])
+            names = fitted.get("feature_names")
+            if names is not None and [type(name) for name in names] != [str] * n_features:
+                raise ValueError(f"feature_names must be {n_features} strings, got {names!r}")
             plan = assemble.architecture(params, n_features, output, loss)
         arrays = read(assemble.expected_arrays(plan, params["dtype"]))
-    model = kind(**{**params, "backend": backend, "matmul": matmul})
+    model.backend, model.matmul = backend, matmul
     arguments.check(model._params())
     model._build(n_features, output, loss, fitted["seed"], model._params())
+    model._name_features(names)
     model.history_, model.n_iter_ = history, fitted["n_iter"]
     model.set_parameters(arrays)
     return model

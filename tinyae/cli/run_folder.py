@@ -6,28 +6,29 @@ Commands that train into run folders, any number of them, may be interrupted and
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import sys
 from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 from .. import arguments, checks
 from .._version import __version__
 from ..data.datasets import Dataset, load_dataset
+from ..data.reading import Reading
+from ..data.tables import table_kind
 from ..estimator import Autoencoder
 from ..kernels.columns import get_backend
 from ..model_file import as_json
-from ..reading import read_json, reading
 from ..train.progress import Bar, print_epochs
-from .options import DEFAULTS, UsageError, data_given
-from .output import write_csv, write_json
+from ..untrusted import errors_of, read_json
+from .options import DEFAULTS, READING, UsageError, data_given
+from .output import ReadingBar, has_bars, shortened, write_csv, write_json
 
 DATA_DEFAULTS: dict[str, Any] = {
     "source": "ball",
     "test_fraction": 0.1,
-    "label": None,
-    "size": None,
+    **dict.fromkeys(READING),
 }
 Config = dict[str, dict[str, Any]]
 
@@ -66,11 +67,16 @@ class RunFolder:
                 f"'tinyae train --out {self.path}' makes one"
             )
         config = read_json(self.config_file, "broken")
-        with reading(self.config_file, "broken"):
-            data, model = dict(config["data"]), dict(config["model"])
+        with errors_of(self.config_file, "broken"):
+            data = {**DATA_DEFAULTS, **config["data"], "source": config["data"]["source"]}
             _check_data(data)
-            arguments.check(Autoencoder(**model)._params())
-        return {"data": data, "model": model}
+            arguments.check(Autoencoder(**config["model"])._params())
+            if "index" not in config["data"] and table_kind(Path(data["source"])):
+                data["index"] = False  # an older tinyae learnt numbers of lines as a feature
+            columns = config.get("columns")
+            if columns is not None and not all(isinstance(name, str) for name in columns):
+                raise TypeError("columns must be names")
+            return {"data": data, "model": dict(config["model"]), "columns": columns}
 
     def write_history(self, history: Mapping[str, Sequence[float]]) -> None:
         epochs = zip(*history.values(), strict=True)
@@ -89,36 +95,65 @@ class RunFolder:
 
     def load_data(self, data: Mapping[str, Any]) -> Dataset:
         """The data set described by ``data``, or where it is empty that of the training."""
-        return open_data(data or self.read_config()["data"])
+        dataset = open_data(data or self.read_config()["data"])
+        self.expect_columns(dataset)
+        return dataset
+
+    def expect_columns(self, dataset: Dataset) -> None:
+        """Raises ValueError where the data's columns are not those of the training, in order.
+
+        Where one of them has no names there is nothing to compare.
+        """
+        names, found = self.read_config()["columns"] if self.exists() else None, dataset.columns
+        if names is None or found is None or list(found) == names:
+            return
+        missing = [name for name in names if name not in found]
+        unknown = [name for name in found if name not in names]
+        if missing or unknown:
+            what = f"missing {shortened(missing)}, unknown {shortened(unknown)}"
+        else:
+            pairs = zip_longest(names, found)
+            what = next(f"{b!r} stands in the place of {a!r}" for a, b in pairs if a != b)
+        raise ValueError(
+            f"{dataset.name}: its columns must be those that {self.path} was trained on, in the "
+            f"same order: {what}. --drop and --label leave columns out"
+        )
 
 
 def _check_data(data: Mapping[str, Any]) -> None:
     """Raises ValueError or TypeError for what ``open_data`` cannot have been given."""
-    if odd := set(data) - set(DATA_DEFAULTS) or {"source"} - set(data):
-        raise ValueError(f"data must be {', '.join(DATA_DEFAULTS)}; unknown or missing: {odd}")
-    full = {**DATA_DEFAULTS, **data}
-    if not isinstance(full["source"], str):
-        raise TypeError(f"source must be a name or a path, got {full['source']!r}")
-    checks.number("test_fraction", full["test_fraction"], above=0, below=1)
-    if not isinstance(full["label"], (str, int, type(None))):
-        raise TypeError(f"label must be a name or an index, got {full['label']!r}")
-    if full["size"] is not None:
-        width, height = full["size"]
+    kinds: dict[str, tuple[type, ...]] = {
+        **dict.fromkeys(("source", "separator", "decimal", "encoding"), (str,)),
+        **dict.fromkeys(("header", "index", "skip_bad"), (bool,)),
+        **{"label": (str, int), "drop": (list,), "size": (list,), "test_fraction": (int, float)},
+    }
+    for name, value in data.items():
+        if name not in kinds:
+            raise ValueError(f"data has no option {name!r}")
+        if not isinstance(value, kinds[name]) and value is not None:
+            raise TypeError(f"{name} must not be {value!r}")
+    checks.number("test_fraction", data["test_fraction"], above=0, below=1)
+    if data["size"] is not None:
+        width, height = data["size"]
         checks.integer("size", min(width, height), 1)
+    Reading(**{name: data[name] for name in READING if data[name] is not None})
 
 
 def open_data(data: Mapping[str, Any]) -> Dataset:
-    """Loads {"source", "test_fraction", "label", "size"}; what is missing has its default.
+    """Loads {"source", "test_fraction", ...}; what is missing has its default.
 
     Raises UsageError where there is no such data.
     """
     options = {k: v for k, v in data.items() if k != "source" and v is not None}
     if "size" in options:
         options["size"] = tuple(options["size"])
+    bar = ReadingBar(Path(data["source"]).name, sys.stderr)
     try:
-        return load_dataset(data["source"], **options)
+        return load_dataset(data["source"], progress=bar, **options)
     except FileNotFoundError as error:
         raise UsageError(str(error)) from error
+    finally:
+        bar.close()
 
 
 def opened(given: argparse.Namespace) -> tuple[RunFolder, Autoencoder, Dataset]:
@@ -168,6 +203,7 @@ def trained_run(run: RunFolder, config: Config, dataset: Dataset) -> Autoencoder
     at Ctrl-C, after which the same call goes on, and what ``Autoencoder.fit`` raises.
     """
     expect_same(run, config)
+    run.expect_columns(dataset)
     if run.model_file.exists():
         print(f"{run.path}: trained already", file=sys.stderr)
         return run.load_model(config["model"]["backend"])
@@ -182,12 +218,15 @@ def train_run(
     Raises KeyboardInterrupt that says how to go on, ``remedy``, and what ``fit`` raises.
     """
     ae = Autoencoder(**config["model"])
-    if not run.exists():
+    if run.exists():
+        run.expect_columns(dataset)
+    config = {**config, "columns": dataset.columns and [*dataset.columns]}
+    if not run.exists() or run.read_config() != config:  # resumed with more epochs, other threads
         run.write_config(config)
     if ae.image_shape is None and dataset.image_shape is not None:
         ae.image_shape = dataset.image_shape
     log = sys.stderr
-    bar = Bar(log) if log.isatty() and importlib.util.find_spec("tqdm") is not None else None
+    bar = Bar(log) if has_bars(log) else None
     try:
         ae.fit(
             dataset.train,

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..files import FileError
-from ..reading import DEFLATE_RATIO, brief, expect_memory, reading
+from ..untrusted import DEFLATE_RATIO, brief, errors_of, expect_memory
 from .formats import Part, Parts
 
 DTYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
@@ -31,7 +31,7 @@ def read_idx(path: Path) -> NDArray[Any]:
     """
     import gzip
 
-    with open(path, "rb") as stored, reading(path, "damaged or truncated gzip or IDX file"):
+    with open(path, "rb") as stored, errors_of(path, "damaged or truncated gzip or IDX file"):
         # by content, not by name: browsers unpack downloads and leave them their name
         zipped = stored.peek(2)[:2] == b"\x1f\x8b"
         file = gzip.GzipFile(fileobj=stored) if zipped else stored

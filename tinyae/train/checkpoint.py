@@ -1,4 +1,4 @@
-"""Checkpoints: everything a resumed run needs to end with the very same bytes.
+"""Checkpoints: everything a resumed run needs to end with the very same bytes, on as many threads.
 
 Random numbers are functions of (seed, stream, step), so the position in the training is their
 whole state; the schedule is a function of it as well.
@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
+import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -17,16 +19,17 @@ import numpy as np
 from ..checks import integer, number
 from ..data.rows import Rows
 from ..files import FileError, write_npz
-from ..reading import brief, open_npz, reading
+from ..untrusted import brief, errors_of, open_npz
 from .training import State, Training
 
 FORMAT, VERSION = "tinyae-checkpoint", 1
 
 
 def save_checkpoint(
-    path: str | os.PathLike[str], training: Training, config: Mapping[str, Any]
-) -> None:
-    """Writes weights, moments, counters and history atomically."""
+    path: str | os.PathLike[str], training: Training, config: Mapping[str, Any],
+    threads: int | None = None,
+) -> None:  # fmt: skip
+    """Writes weights, moments, counters and history atomically; ``threads`` as information."""
     state, parameters = training.state, training.network.parameters
     arrays = {f"parameter/{name}": value for name, value in parameters.to_host().items()}
     arrays |= {f"moment/{name}": value for name, value in training.optimizer.state().items()}
@@ -36,6 +39,7 @@ def save_checkpoint(
     meta = {
         "config": dict(config),
         "data": fingerprint(training.rows),
+        "threads": threads,
         "updates": training.optimizer.updates,
         "epoch": state.epoch,
         "step": state.step,
@@ -47,18 +51,26 @@ def save_checkpoint(
 
 
 def restore_checkpoint(
-    path: str | os.PathLike[str], training: Training, config: Mapping[str, Any]
-) -> None:
+    path: str | os.PathLike[str], training: Training, config: Mapping[str, Any],
+    threads: int | None = None, tied: str = "",
+) -> None:  # fmt: skip
     """Puts ``training`` where the checkpoint's was.
 
-    Raises FileError for a broken or foreign file, ValueError where the settings or the data are
-    not those of the run that wrote it.
+    ``tied`` says why ``config`` may not have more epochs than the checkpoint, if so. Warns where
+    ``threads`` are not as many as there were. Raises FileError for a broken or foreign file,
+    ValueError where the settings or the data are not those of the run that wrote it.
     """
     parameters, optimizer = training.network.parameters, training.optimizer
     with open_npz(path, FORMAT, VERSION) as (meta, read):
-        _expect_same(path, meta, training, config)
-        with reading(path, "no complete checkpoint"):
+        _expect_same(path, meta, training, config, tied)
+        with errors_of(path, "no complete checkpoint"):
             state = _state(meta, training)
+        if threads is not None and meta.get("threads") not in (None, threads):
+            warnings.warn(
+                f"{path} was written with threads={meta['threads']} and is resumed with "
+                f"threads={threads}: the result's bytes may differ from an uninterrupted run's",
+                stacklevel=3,
+            )
         dtype = parameters.dtype
         expected: dict[str, tuple[tuple[int, ...], str]] = {
             f"parameter/{name}": (shape, dtype) for name, shape in parameters.shapes.items()
@@ -88,6 +100,8 @@ def _state(meta: Mapping[str, Any], training: Training) -> State:
         )
     if best_loss is not None:
         number("best_loss", best_loss)
+    if meta.get("threads") is not None:
+        integer("threads", meta["threads"], 1)
     history = history_from(meta["history"])
     if set(map(len, history.values())) != ({epoch} if epoch else set()):
         raise ValueError(f"its history must have {epoch} entries, one for each epoch")
@@ -105,7 +119,7 @@ def history_from(found: Any) -> dict[str, list[float]]:
 
 def checkpoint_seed(path: str | os.PathLike[str]) -> int:
     """The seed of the run that wrote the checkpoint."""
-    with open_npz(path, FORMAT, VERSION) as (meta, _), reading(path, "no complete checkpoint"):
+    with open_npz(path, FORMAT, VERSION) as (meta, _), errors_of(path, "no complete checkpoint"):
         seed = meta["config"]["random_state"]
         integer("random_state", seed, 0)
         return int(seed)
@@ -113,14 +127,21 @@ def checkpoint_seed(path: str | os.PathLike[str]) -> int:
 
 def _expect_same(
     path: str | os.PathLike[str], meta: Mapping[str, Any], training: Training,
-    config: Mapping[str, Any],
+    config: Mapping[str, Any], tied: str,
 ) -> None:  # fmt: skip
     required = {"config", "data", "updates", "epoch", "step", "history", "best_loss", "best_epoch"}
     if missing := required - set(meta):
         raise FileError(f"{path} is no complete checkpoint: it lacks {', '.join(sorted(missing))}")
-    saved = meta["config"]
-    if not isinstance(saved, dict):
-        raise FileError(f"{path} is no complete checkpoint: its config is no object")
+    with errors_of(path, "no complete checkpoint"):
+        saved = dict(meta["config"])
+        integer("epochs", saved["epochs"], 0)
+    if config["epochs"] > saved["epochs"]:
+        if tied:
+            raise ValueError(
+                f"cannot resume from {path} with epochs={config['epochs']} instead of "
+                f"{saved['epochs']}: {tied}"
+            )
+        saved["epochs"] = config["epochs"]
     changed = [
         f"{brief(f'{name}={saved.get(name)!r}')} there, {config.get(name)!r} here"
         for name in sorted({*saved, *config})
@@ -143,3 +164,11 @@ def fingerprint(rows: Rows) -> dict[str, Any]:
     rows.take(positions, sample)
     digest = hashlib.sha256(sample.tobytes()).hexdigest()[:16]
     return {"samples": n, "features": n_features, "dtype": rows.dtype.name, "sample_sha256": digest}
+
+
+def blas_threads() -> int:
+    """On how many threads NumPy multiplies: what its libraries' variables say, or one per CPU."""
+    for variable in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"):
+        if os.environ.get(variable, "").isdecimal():
+            return int(os.environ[variable])
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1

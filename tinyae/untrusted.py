@@ -30,7 +30,7 @@ DEFLATE_RATIO = 1032  # no deflated byte stands for more (RFC 1951: 258 bytes ta
 
 
 @contextmanager
-def reading(path: str | os.PathLike[str], complaint: str) -> Iterator[None]:
+def errors_of(path: str | os.PathLike[str], complaint: str) -> Iterator[None]:
     """Turns what the block raises into FileError: path, complaint and the reason, in one line.
 
     Readers of formats raise errors of all kinds for a damaged file. FileErrors pass, and so do
@@ -55,7 +55,7 @@ def brief(text: str) -> str:
 
 def read_json(path: str | os.PathLike[str], complaint: str) -> Any:
     """What a JSON text says; ``complaint`` is what FileError says of any other file."""
-    with reading(path, complaint):
+    with errors_of(path, complaint):
         return json.loads(Path(path).read_text(encoding="utf-8"))
 
 
@@ -81,7 +81,7 @@ def read_npy(path: str | os.PathLike[str]) -> NDArray[Any]:
 
     Raises FileError for a damaged or foreign file and for an array of Python objects.
     """
-    with open(path, "rb") as file, reading(path, "cannot be read as .npy file"):
+    with open(path, "rb") as file, errors_of(path, "cannot be read as .npy file"):
         if file.peek(2)[:2] == b"PK":
             raise FileError(f"{path}: expected one array in .npy format, got an archive (.npz)")
         shape, order, dtype, n_bytes = _header(file)
@@ -133,7 +133,7 @@ def npz_members(path: str | os.PathLike[str], file: IO[bytes]) -> dict[str, Memb
     """The arrays of a .npz file by name, to be read while ``file`` is open.
 
     Raises FileError for members that are no arrays, have one name or do not fit into memory, and
-    whatever ``zipfile`` raises: to be called within ``reading``.
+    whatever ``zipfile`` raises: to be called within ``errors_of``.
     """
     archive, members = zipfile.ZipFile(file), {}
     for info in archive.infolist():
@@ -149,7 +149,7 @@ def _member(
     path: str | os.PathLike[str], archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str
 ) -> Member:
     complaint = f"broken or foreign: cannot read array {brief(repr(name))}"
-    with reading(path, complaint), archive.open(info) as file:
+    with errors_of(path, complaint), archive.open(info) as file:
         shape, order, dtype, n_bytes = _header(file)
         start = file.tell()
         if n_bytes != info.file_size - start:
@@ -162,7 +162,7 @@ def _member(
             )
 
     def read() -> NDArray[Any]:
-        with reading(path, complaint), archive.open(info) as file:
+        with errors_of(path, complaint), archive.open(info) as file:
             data = np.empty(n_bytes, np.uint8)
             file.read(start)  # seeking would do without the checksum
             for at in range(0, n_bytes, PIECE):
@@ -188,7 +188,7 @@ def open_npz(
     if not Path(path).is_file():
         raise FileNotFoundError(f"there is no file {path}")
     with open(path, "rb") as file:
-        with reading(path, f"no {format} file, or it is broken or truncated"):
+        with errors_of(path, f"no {format} file, or it is broken or truncated"):
             members = npz_members(path, file)
             if META not in members:
                 raise FileError(f"{path} is no {format} file: it holds no tinyae meta data")
