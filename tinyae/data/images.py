@@ -192,9 +192,8 @@ def _opened(
             image = _upright(path, decode)
         except ValueError as error:
             if bad is None:
-                raise FileError(
-                    f"{str(error).rstrip('.')}. --skip-bad (in Python: skip_bad=True) leaves such pictures out"
-                ) from error
+                remedy = "--skip-bad (in Python: skip_bad=True) leaves such pictures out"
+                raise FileError(f"{str(error).rstrip('.')}. {remedy}") from error
             bad[path] = error
             continue
         with image:

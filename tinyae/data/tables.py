@@ -19,7 +19,7 @@ from .formats import Array, Part
 from .reading import AS_IT_IS, Progress, Reading
 
 SUFFIXES = (".csv", ".tsv", ".txt", ".data")
-LONGEST = 1 << 26  # characters of a line
+LONGEST = 1 << 25  # characters of a line
 HEAD = 100  # lines that tell how the table is written
 
 # with thousands separators, or with the other decimal sign
