@@ -6,6 +6,7 @@ import csv
 import re
 from array import array
 from collections.abc import Iterator
+from functools import partial
 from itertools import chain, islice, takewhile
 from pathlib import Path
 
@@ -91,7 +92,7 @@ def _text(path: Path, encoding: str, progress: Progress | None) -> Iterator[str]
             packed = raw.peek(2)[:2] == b"\x1f\x8b"
             binary = gzip.GzipFile(fileobj=raw) if packed else raw
             with io.TextIOWrapper(binary, encoding, newline="") as file:
-                for number, line in enumerate(iter(lambda: file.readline(LONGEST), ""), start=1):
+                for number, line in enumerate(iter(partial(file.readline, LONGEST), ""), start=1):
                     if len(line) == LONGEST:
                         raise FileError(
                             f"{path}, line {number}: longer than {LONGEST:,} characters"
