@@ -35,6 +35,7 @@ from tinyae.data.datasets import load_dataset
 from tinyae.data.rows import value_range
 from tinyae.kernels.cuda import measured_plans
 from tinyae.kernels.cuda.plan import TILES, Plan, Problem
+from tinyae.kinds import kind_of
 
 X = np.random.default_rng(0).random((40, 12), np.float32)
 HUGE = (10**12, 2**31, 2**32 - 1, 2**63, -1, 0, 1, 255, 65536)
@@ -254,6 +255,7 @@ def fault(target: Target, data: bytes) -> str:
     try:
         with warnings.catch_warnings(record=True) as warned:
             warnings.simplefilter("always")
+            kind = str(kind_of(target.path, target.path.suffix))
             target.read(target.path)
     except (ValueError, OSError) as error:
         text = str(error)
@@ -269,6 +271,8 @@ def fault(target: Target, data: bytes) -> str:
         return f"{type(error).__name__} from {last.filename}:{last.lineno}: {str(error)[:300]!r}"
     finally:
         target.path.write_bytes(whole)
+    if not kind.isprintable() or len(kind) > 500:
+        return f"not one short line: {kind!r}"
     return "".join(f"warns: {str(w.message)[:300]!r} " for w in warned)
 
 
