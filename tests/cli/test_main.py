@@ -185,10 +185,11 @@ def test_failing_work_exits_with_1(run: Path, capsys: Output) -> None:
     [
         ('"data"', '"date"', "KeyError 'data'"),
         ('"test_fraction": 0.1', '"test_fraction": 2', "test_fraction must be a number"),
-        ('"label": null', '"label": [1]', "label must be"),
+        ('"label": null', '"label": [1]', "label must not be"),
         ('"size": null', '"size": [3]', "not enough values"),
         ('"size": null', '"size": [3, 0]', "size must be an integer >= 1"),
-        ('"source": "', '"sauce": "', "unknown or missing"),
+        ('"source": "', '"sauce": "', "KeyError 'source'"),
+        ('"size": null', '"sise": null', "data has no option 'sise'"),
         ('"code": 3', '"code": "3"', "code must be an integer"),
         ('"code": 3', '"cod": 3', "unexpected keyword argument"),
         ("{", "[" * 100_000, "maximum recursion depth"),
