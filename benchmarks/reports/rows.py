@@ -34,7 +34,7 @@ def load(path: str | os.PathLike[str]) -> Results:
     """The results in a file. Raises FileNotFoundError, or ValueError for any other file."""
     try:
         found = json.loads(Path(path).read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{os.fspath(path)} is no JSON: {error}") from error
     if not is_results(found):
         raise ValueError(f"{os.fspath(path)} holds no results of 'tinyae bench'")
@@ -42,8 +42,31 @@ def load(path: str | os.PathLike[str]) -> Results:
 
 
 def is_results(found: object) -> bool:
+    """Has it all that two runs are compared by?"""
     parts = {"date", "command", "quick", "machine", "versions", "contestants", "ceilings", "rows"}
-    return isinstance(found, dict) and parts <= set(found)
+    try:
+        return (
+            isinstance(found, dict)
+            and parts <= set(found)
+            and {type(found[part]) for part in ("machine", "versions", "contestants")} == {dict}
+            and isinstance(found["quick"], bool)
+            and all({"available", "threads"} <= set(c) for c in found["contestants"].values())
+            and all(map(_is_row, found["rows"]))
+        )
+    except (TypeError, KeyError, AttributeError):
+        return False
+
+
+def _is_row(row: Row) -> bool:
+    texts = [row[part] for part in ("suite", "op", "case", "dtype", "contestant", "error")]
+    times = [run[part] for run in row["runs"] for part in ("median", "q1", "q3")]
+    times += [row["median"]] * (row["median"] is not None)
+    hash(subject(row))
+    return (
+        all(isinstance(text, str) for text in (*texts, row["net"] or ""))
+        and all(isinstance(time, float) and 0 < time < math.inf for time in times)
+        and (row["median"] is None or len(row["runs"]) > 0)
+    )
 
 
 def subject(row: Row) -> Key:

@@ -17,6 +17,7 @@ from benchmarks import run_bench
 from benchmarks.cases.cases import GROUPS
 from benchmarks.contestants import contestants
 from benchmarks.reports import rows
+from tests.benchmarks.made_results import made
 from tinyae.cli import bench as bench_command
 from tinyae.cli.main import main
 from tinyae.kernels.cuda import driver as cuda_driver
@@ -192,6 +193,8 @@ def test_pytest_benchmarks_own_options(tmp_path: Path) -> None:
         (["--compare", "nowhere.json"], "--compare nowhere.json"),
         (["--compare", "empty.json"], "empty.json holds no results of 'tinyae bench'"),
         (["--compare", "broken.json"], "broken.json is no JSON"),
+        (["--compare", "nested.json"], "nested.json is no JSON"),
+        (["--compare", "row.json"], "row.json holds no results of 'tinyae bench'"),
         (["--plot", "picture.xyz"], "--plot must end in .png, got 'picture.xyz'"),
         (["--out", "broken.json"], "broken.json must be a folder, or a place for one"),
         (
@@ -208,6 +211,8 @@ def test_wrong_arguments(
     monkeypatch.chdir(tmp_path)
     Path("empty.json").write_text('{"rows": []}', encoding="utf-8")
     Path("broken.json").write_text('{"rows": ', encoding="utf-8")
+    Path("nested.json").write_text("[" * 100_000, encoding="utf-8")
+    Path("row.json").write_text(json.dumps(made() | {"rows": [{"suite": "step"}]}))
     assert main(["bench", *arguments]) == 2
     assert complaint in capsys.readouterr().err
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -132,6 +133,40 @@ def test_other_settings_data_or_files_are_refused(tmp_path: Path) -> None:
         file.write_bytes(whole[:size])
         with pytest.raises(FileError, match="broken or truncated"):
             make().fit(X, checkpoint=file, resume=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("epoch", 6, "do not fit 5 epochs of 7 steps"),
+        ("epoch", -1, "epoch must be an integer >= 0"),
+        ("step", 8, "do not fit"),
+        ("step", 2.0, "step must be an integer"),
+        ("updates", None, "updates must be an integer"),
+        ("best_epoch", 4, "do not fit"),
+        ("best_loss", "x", "best_loss must be a number"),
+        ("best_loss", None, r"unknown \['best'\]"),
+        ("history", {}, "its history must have 3 entries"),
+        ("history", {"loss": [1, 2]}, "its history must have 3 entries"),
+        ("history", {"loss": [1, 2, "x"]}, "'loss' must be a list of numbers"),
+        ("config", 1, "no complete checkpoint"),
+        ("threads", "3", "threads must be an integer"),
+    ],
+)
+def test_a_checkpoint_that_contradicts_itself(
+    tmp_path: Path, name: str, value: Any, message: str
+) -> None:
+    file = tmp_path / "checkpoint.npz"
+    options = {"validation_fraction": 0.1, "patience": 4, "batch_size": 7}
+    with pytest.raises(Stop):
+        make(**options).fit(X, checkpoint=file, callback=stop_at(4, 2))
+    with np.load(file) as saved:
+        arrays = dict(saved)
+    meta = json.loads(str(arrays["meta"])) | {name: value}
+    np.savez(file, **arrays | {"meta": json.dumps(meta)})
+    ae = make(**options)
+    with pytest.raises(FileError, match=f"^{file}.*{message}"):
+        ae.fit(X, checkpoint=file, resume=True)
 
 
 def test_a_second_training_of_a_checkpoint_is_refused_and_the_first_goes_on(

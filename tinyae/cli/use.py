@@ -12,13 +12,13 @@ import numpy as np
 
 from ..codes.augment import NewSamples, add_noise, interpolate
 from ..data.datasets import Dataset, Labels
-from ..data.formats import read_npy
 from ..data.reading import Reading
 from ..data.rows import Array, Rows
 from ..data.tables import read_table, table_kind
 from ..files import write_atomically
 from ..plot.grids import plot_grid, plot_reconstructions
 from ..train.progress import Waiting
+from ..untrusted import read_npy
 from .options import UsageError, command
 from .output import can_draw, table, write_array
 from .run_folder import RunFolder, opened
