@@ -17,6 +17,7 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from statistics import geometric_mean
 
 sys.path.append(str(Path(__file__).parents[2]))
 
@@ -27,7 +28,6 @@ from benchmarks.reports.rows import (
     Row,
     case_name,
     contestants,
-    geometric_mean,
     grouped,
     load,
     measured,
@@ -35,7 +35,7 @@ from benchmarks.reports.rows import (
     rate_unit,
     significant,
 )
-from benchmarks.reports.table import absent, errors, head
+from benchmarks.reports.table import absent, errors, head, markdown
 from tinyae.files import write_atomically
 
 FOLDER = Path(__file__).parents[1]
@@ -58,7 +58,7 @@ def epochs(results: Results) -> str:
     torch = _pairs(rows, "epoch", "torch", own)
     sklearn = _pairs(rows, "epoch_mse", "sklearn", own)
     batches = sorted({batch for _, batch in torch})
-    lines = [("", *(f"B = {batch}" for batch in batches)), ("---", *["---:"] * len(batches))]
+    lines: list[tuple[str, ...]] = []
     for net in dict.fromkeys(net for net, _ in torch):
         of = [(net, batch) for batch in batches]
         lines += [
@@ -68,7 +68,8 @@ def epochs(results: Results) -> str:
             (f"scikit-learn / {own}", *(_ratio(sklearn.get(at)) for at in of)),
         ]  # fmt: skip
     mean = geometric_mean([other / mine for mine, other in torch.values()])
-    return f"{_table(lines)}\n\nGeometric mean of PyTorch / {own}: {mean:.2f}."
+    table = markdown(["", *(f"B = {batch}" for batch in batches)], lines)
+    return f"{table}\n\nGeometric mean of PyTorch / {own}: {mean:.2f}."
 
 
 def operations(results: Results) -> str:
@@ -82,12 +83,12 @@ def operations(results: Results) -> str:
             chosen[op] = max(chosen.get(op, {}), of, key=_rank)
     timed = [row for of in chosen.values() for row in of.values()]
     names = [own, *(name for name in contestants(results, timed) if name != own)]
-    lines = [("operation", "case", "unit", *names), (*["---"] * 3, *["---:"] * len(names))]
+    lines = []
     for op, of in chosen.items():
         unit = rate_unit(of[own])
         cells = (_rate(of.get(name), unit) for name in names)
         lines.append((f"`{op}`", case_name(of[own]), unit, *cells))
-    return _table(lines)
+    return markdown(["operation", "case", "unit", *names], lines, left=3)
 
 
 TABLES: dict[str, Callable[[Results], str]] = {
@@ -127,10 +128,6 @@ def _rate(row: Row | None, unit: str) -> str:
     value = row["gflops"] if unit == "GFLOP/s" else row["gbs"]
     share = "" if row["share"] is None else f" ({100 * row['share']:.0f} %)"
     return significant(value) + share
-
-
-def _table(lines: Sequence[Sequence[str]]) -> str:
-    return "\n".join(f"| {' | '.join(cells)} |".replace("|  |", "| |") for cells in lines)
 
 
 def render(page: str, folder: Path) -> str:
