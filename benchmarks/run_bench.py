@@ -27,8 +27,8 @@ from benchmarks.reports import plots as bench_plots
 from benchmarks.reports import rows as bench_rows
 from benchmarks.reports import table as bench_table
 from benchmarks.reports.merging import Row, merge
-from tinyae.cli.run_folder import UsageError
-from tinyae.files import write_atomically
+from tinyae.cli.options import UsageError
+from tinyae.cli.output import write_text
 from tinyae.train.progress import clock
 
 FOLDER = Path(__file__).resolve().parent
@@ -66,8 +66,7 @@ def run(given: argparse.Namespace) -> None:
 
     def save(results: dict[str, Any]) -> None:
         nonlocal saved
-        text = json.dumps(results, indent=1) + "\n"
-        write_atomically(out / "results.json", lambda f: f.write(text.encode()))
+        write_text(out / "results.json", json.dumps(results, indent=1) + "\n")
         saved = True
 
     try:
@@ -76,7 +75,7 @@ def run(given: argparse.Namespace) -> None:
         kept = f"what was measured is in {out / 'results.json'}" if saved else "nothing measured"
         raise KeyboardInterrupt(f"interrupted; {kept}") from None
     table = bench_table.render(results)
-    write_atomically(out / "table.txt", lambda f: f.write((table + "\n").encode()))
+    write_text(out / "table.txt", table + "\n")
     print(table)
     pictures = bench_plots.draw_all(results, out)
     if given.plot:
@@ -131,11 +130,7 @@ class Run:
     ) -> None:
         self.options = options
         self.started = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
-        self.about: dict[str, Any] = {
-            c.name: {"kind": c.kind, "device": c.device, "matmul": c.matmul, "available": False,
-                     "reason": absent[c.name], "threads": None, "note": ""}
-            for c in contestants
-        }  # fmt: skip
+        self.about = {c.name: c.about(absent[c.name]) | {"available": False} for c in contestants}
         self.work = {}  # contestant -> the files that hold its cases
         total = 0
         for c in contestants:

@@ -156,8 +156,6 @@ def check_backward_weights(given: Arguments, result: Arguments, matmul: str = "f
 
 def ladder(options: Options) -> list[Case]:
     """One case per size; which rungs there are is the contestant's to say."""
-    if not options.wants("ladder"):
-        return []
 
     def make(n: int, rng: np.random.Generator) -> Arguments:
         a, b = (rng.standard_normal((n, n), np.float32) for _ in range(2))

@@ -106,8 +106,8 @@ def looked_at(given: argparse.Namespace) -> Iterator[Row]:
     device = Device("cupy")
     rng = np.random.default_rng(0)
     for matmul, kernel, n, tile in LOOKED_AT:
-        a, b, c = (device.ops.to_device(rng.standard_normal((n, n), np.float32)) for _ in range(3))
-        bias = device.ops.to_device(rng.standard_normal(n, np.float32))
+        a, b, c = (device.to_device(rng.standard_normal((n, n), np.float32)) for _ in range(3))
+        bias = device.to_device(rng.standard_normal(n, np.float32))
         dense = DenseKernels(device.runner(), tile=tile, splits=1, matmul=matmul)
         if kernel == "dense_forward":
             dense.dense_forward(a, b, bias, "relu", c, None)
@@ -115,7 +115,7 @@ def looked_at(given: argparse.Namespace) -> Iterator[Row]:
             dense.dense_backward_input(a, b, "relu", a, c)
         else:
             dense.dense_backward_weights(a, b, c, bias)
-    device.ops.synchronize()
+    device.synchronize()
     yield {}
 
 

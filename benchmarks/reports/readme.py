@@ -36,7 +36,7 @@ from benchmarks.reports.rows import (
     significant,
 )
 from benchmarks.reports.table import absent, errors, head, markdown
-from tinyae.files import write_atomically
+from tinyae.cli.output import write_text
 
 FOLDER = Path(__file__).parents[1]
 MARKED = re.compile(r"(<!-- table: (\S+) (\S+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
@@ -164,7 +164,7 @@ def main(arguments: Sequence[str] | None = None, folder: Path = FOLDER) -> int:
         for file in files:
             results = load(folder / "results" / file)
             draw_all(results | {"rows": _rows(results)}, folder / "pictures")
-        write_atomically(path, lambda f: f.write(new.encode()))
+        write_text(path, new)
     elif new != old:
         print(f"{path} is stale: python benchmarks/reports/readme.py --write", file=sys.stderr)
     return int(new != old and not given.write)

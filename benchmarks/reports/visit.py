@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.cases.cases import GROUPS
 from benchmarks.reports.table import markdown
 
 Row = dict[str, Any]
-KERNELS = ("dense_forward", "dense_backward_input", "dense_backward_weights")
 MODES = {
     "eager": "PyTorch, eager",
     "default": "PyTorch, torch.compile",
@@ -51,7 +51,7 @@ def products(rows: Sequence[Row]) -> str:
         if all("cublas" in row for row in found):
             rates = [2 * row["m"] * row["n"] * row["k"] / row["cublas"] / 1e12 for row in found]
             body.append([f"cuBLAS, {matmul}", *(f"{rate:.1f}" for rate in rates)])
-    return markdown(["TFLOP/s", *(f"`{kernel}`" for kernel in KERNELS)], body)
+    return markdown(["TFLOP/s", *(f"`{kernel}`" for kernel in GROUPS["dense"])], body)
 
 
 def memory(rows: Sequence[Row]) -> str:
