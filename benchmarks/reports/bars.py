@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +13,10 @@ from benchmarks.reports.rows import (
     case_name,
     contestants,
     grouped,
-    measured,
     significant,
     time_unit,
 )
-from benchmarks.reports.style import PARTS, bars_only, colours, finish, panel, patch
+from benchmarks.reports.style import PARTS, bars_only, ceilings, colours, finish, panel, patch
 from tinyae.plot.style import INK, MUTED, new_figure
 
 MOST = 24  # panels of a picture
@@ -32,23 +30,21 @@ def ladder(results: Results, rows: list[Row], path: Path) -> Path | None:
 
     None where no rung has a time.
     """
-    rungs = [row for row in measured(rows) if row["suite"] == "ladder" and row["gflops"]]
-    cases = list(dict.fromkeys((row["device"], row["dtype"], row["case"]) for row in rungs))
-    if not cases:
+    rungs = [row for row in rows if row["suite"] == "ladder" and row["gflops"]]
+    panels: dict[tuple[str, ...], list[Row]] = {}
+    for row in rungs:
+        panels.setdefault((row["case"], row["dtype"], row["device"]), []).append(row)
+    if not panels:
         return None
-    panels = [[row for row in rungs if (row["device"], row["dtype"], row["case"]) == case]
-              for case in cases]  # fmt: skip
-    figure = new_figure(700, 95 + 26 * sum(map(len, panels)) + 60 * len(panels))
-    hues, ceilings = colours(results), []
-    for i, (case, bars) in enumerate(zip(cases, panels, strict=True), 1):
-        axes = panel(figure, (len(cases), 1, i), f"{case[2]}, {case[1]}", "GFLOP/s", "")
+    figure = new_figure(700, 95 + 26 * len(rungs) + 60 * len(panels))
+    hues, dotted = colours(results), False
+    for i, ((case, dtype, _), bars) in enumerate(panels.items(), 1):
+        axes = panel(figure, (len(panels), 1, i), f"{case}, {dtype}", "GFLOP/s", "")
         _lie(axes, bars, [row["gflops"] for row in bars], "op", hues)
-        gflops = results["ceilings"].get(case[0], {}).get("gflops") or {}
-        if case[1] in gflops:
-            ceilings.append(axes.axvline(gflops[case[1]], color=MUTED, lw=1, ls=":"))
+        dotted |= ceilings(axes.axvline, results, bars)
         axes.margins(x=0.1)
         bars_only(axes, "x")
-    extra = "dotted: largest GEMM of the run" * bool(ceilings)
+    extra = "dotted: largest GEMM of the run" * dotted
     return finish(figure, path, results, rungs, legend=_legend(results, rungs), extra=extra)
 
 
@@ -58,7 +54,7 @@ def split(results: Results, rows: list[Row], path: Path) -> Path | None:
     A black line marks the time of the whole step as measured by itself; a contestant whose parts
     were not measured is an empty bar of that height. None where no step was split.
     """
-    steps = [row for row in measured(rows) if row["suite"] == "step" and row["batch"]]
+    steps = [row for row in rows if row["suite"] == "step" and row["batch"]]
     parts = [row for row in steps if row["op"].startswith("step/")]
     nets = list(dict.fromkeys(row["net"] for row in parts))
     if not parts:
@@ -117,12 +113,12 @@ def _draw_split(
     axes.set_ylim(0, 1.14 * top)
 
 
-def relative(results: Results, rows: list[Row], suite: str, path: Path) -> Path | None:
+def relative(results: Results, rows: list[Row], path: Path, suite: str) -> Path | None:
     """Steps or epochs: the fastest rival's time over each contestant's, a panel for each net.
 
     None where no case was timed both for a rival and for another contestant.
     """
-    whole = [row for row in measured(rows) if row["suite"] == row["op"] == suite]
+    whole = [row for row in rows if row["suite"] == row["op"] == suite]
     speeds: dict[tuple[str, int, str], float] = {}
     for of in grouped(whole).values():
         rival = best_rival(results, of.values())
@@ -158,7 +154,7 @@ def relative(results: Results, rows: list[Row], suite: str, path: Path) -> Path 
 
 def times(results: Results, rows: list[Row], path: Path) -> Path | None:
     """Times, a panel with an axis of its own for each case. None where nothing was timed."""
-    groups = [list(of.values()) for of in grouped(measured(rows)).values()]
+    groups = [list(of.values()) for of in grouped(rows).values()]
     if not groups:
         return None
     extra = f"the first {MOST} of {len(groups)} cases" * (len(groups) > MOST)
@@ -190,6 +186,6 @@ def _lie(axes: Any, bars: list[Row], length: list[float], named: str, hues: dict
     axes.tick_params(axis="y", length=0)
 
 
-def _legend(results: Results, rows: Sequence[Row]) -> dict[str, Any]:
+def _legend(results: Results, rows: list[Row]) -> dict[str, Any]:
     hues = colours(results)
     return {name: patch(hues[name]) for name in contestants(results, rows)}

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.reports.rows import Results, Row, contestants, measured, significant
-from benchmarks.reports.style import colours, finish, markers, panel
+from benchmarks.reports.rows import Results, Row, contestants, significant
+from benchmarks.reports.style import ceilings, colours, finish, markers, panel
 from tinyae.plot.style import INK, MUTED, new_figure
 
 REACHES = (8, 14, 22, 32, 44, 58, 74)  # points between a name and what it names
@@ -20,21 +20,20 @@ WAYS = ((0, 1), (0, -1), (1, 0), (-1, 0), (1, 1), (-1, 1), (1, -1), (-1, -1))
 OFFSETS = [(x * reach, y * reach) for reach in REACHES for x, y in WAYS]
 
 
-def roofline(results: Results, rows: list[Row], device: str, path: Path) -> Path | None:
-    """GFLOP/s over flops per byte, on logarithmic axes, under the measured ceilings.
+def roofline(results: Results, rows: list[Row], path: Path) -> Path | None:
+    """GFLOP/s over flops per byte, on logarithmic axes, under the ceilings of the one device.
 
     Each op is named once. None where no kernel with flops has a time or a ceiling is missing.
     """
-    of_device = [row for row in rows if row["suite"] == "kernel" and row["device"] == device]
-    timed = measured(of_device)
+    timed = [row for row in rows if row["suite"] == "kernel"]
     points = [row for row in timed if row["flops"] and row["bytes"]]
-    ceiling = results["ceilings"].get(device) or {}
-    roofs, gbs = ceiling.get("gflops") or {}, ceiling.get("gbs")
-    if not points or not roofs or not gbs:
+    device = rows[0]["device"]
+    if not points or device not in results["ceilings"]:
         return None
+    roofs, gbs = results["ceilings"][device]["gflops"], results["ceilings"][device]["gbs"]
     figure = new_figure(900, 600)
-    title = f"Roofline, {'CPU' if device == 'cpu' else 'GPU'}"
-    axes = panel(figure, (1, 1, 1), title, "arithmetic intensity, flop per byte", "GFLOP/s")
+    title, x = f"Roofline, {device.upper()}", "arithmetic intensity, flop per byte"
+    axes = panel(figure, (1, 1, 1), title, x, "GFLOP/s")
     axes.set(xscale="log", yscale="log")
     intensity = np.array([row["flops"] / row["bytes"] for row in points])
     speed = np.array([row["flops"] / row["median"] / 1e9 for row in points])
@@ -125,8 +124,8 @@ def sizes(results: Results, rows: list[Row], path: Path) -> Path | None:
 
     None where no op was timed at two sizes or more.
     """
-    timed = [row for row in measured(rows) if row["suite"] == "kernel" and row["size"]]
-    timed = [row for row in timed if row["gflops"] is not None]
+    timed = [row for row in rows
+             if row["suite"] == "kernel" and row["size"] and row["gflops"]]  # fmt: skip
     ops = [op for op in dict.fromkeys(row["op"] for row in timed)
            if len({row["size"] for row in timed if row["op"] == op}) > 1]  # fmt: skip
     if not ops:
@@ -147,7 +146,7 @@ def sizes(results: Results, rows: list[Row], path: Path) -> Path | None:
         axes.set_xticks(at, [str(size) for size in at])
         axes.minorticks_off()
         axes.margins(x=0.08)
-        _ceilings(axes, results, drawn)
+        ceilings(axes.axhline, results, drawn)
         axes.set_ylim(bottom=0)
     extra = "vertical bars: lower to upper quartile; dotted: largest GEMM of the run"
     return finish(figure, path, results, drawn, legend=lines, extra=extra)
@@ -160,13 +159,3 @@ def _line(axes: Any, rows: list[Row], colour: str, marker: str) -> Any:
     high = [row["flops"] / min(run["q1"] for run in row["runs"]) / 1e9 for row in rows]
     axes.vlines(size, low, high, color=colour, lw=1, alpha=0.7)
     return axes.plot(size, speed, color=colour, marker=marker, ms=4.5, lw=1.5)[0]
-
-
-def _ceilings(axes: Any, results: Results, rows: list[Row]) -> None:
-    for device in sorted({row["device"] for row in rows}):
-        gflops = (results["ceilings"].get(device) or {}).get("gflops") or {}
-        own = [row for row in rows if row["device"] == device]
-        roofs = {row["dtype"] for row in own}
-        roofs |= {"tf32" for row in own if row.get("matmul", "fp32") != "fp32"}
-        for roof in roofs & set(gflops):
-            axes.axhline(gflops[roof], color=MUTED, lw=1, ls=":")

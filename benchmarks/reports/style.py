@@ -56,6 +56,20 @@ def bars_only(axes: Any, along: str) -> None:
         axes.set_ylim(bottom=0)
 
 
+def ceilings(line: Callable[..., Any], results: Results, rows: list[Row]) -> bool:
+    """Draws the largest product of the rows' devices and precisions; False where none is known.
+
+    ``line``: the method axhline or axvline of a panel.
+    """
+    found = {(row["device"], row["dtype"]) for row in rows}
+    found |= {(row["device"], "tf32") for row in rows if row.get("matmul", "fp32") != "fp32"}
+    known = [results["ceilings"].get(device, {}).get("gflops", {}).get(precision)
+             for device, precision in sorted(found)]  # fmt: skip
+    for gflops in filter(None, known):
+        line(gflops, color=MUTED, lw=1, ls=":")
+    return any(known)
+
+
 def finish(
     figure: Any,
     path: Path,
