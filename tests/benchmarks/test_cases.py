@@ -13,7 +13,6 @@ from benchmarks.cases import (
     net_cases,
     nets,
     random_cases,
-    reference_random,
     reference_updates,
 )
 from benchmarks.cases.cases import GROUPS, SUITES, Case, Options, data_rng, select
@@ -205,7 +204,7 @@ def test_an_epoch_is_checked_by_its_losses() -> None:
 def test_references_agree_with_the_tests() -> None:
     """The vectorised formulas here, the numbers one by one there."""
     words = [word(random_cases.STATE, j) for j in range(9)]
-    assert reference_random.bits(random_cases.STATE, 9).tolist() == words
+    assert random_cases.bits(random_cases.STATE, 9).tolist() == words
     given = {"w": np.array([0.7], "f4"), "grad": np.array([-1.25], "f4"), "hyper": hyper(1),
              "m": np.zeros(1, "f4"), "v": np.zeros(1, "f4"), "n_decayed": 1}  # fmt: skip
     for op in counts.UPDATES:
