@@ -11,6 +11,7 @@ compared: each is timed once, and what is compiled for it may lie in a cache.
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -147,4 +148,13 @@ def _threads(results: Results) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    print(render(load(sys.argv[1]), load(sys.argv[2])))
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    for name in ("old", "new"):
+        parser.add_argument(name, help=f"results.json of the {name} run")
+    given = parser.parse_args()
+    try:
+        print(render(load(given.old), load(given.new)))
+    except (OSError, ValueError) as error:
+        parser.error(str(error))

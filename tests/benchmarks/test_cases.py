@@ -7,14 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.cases import (
-    counts,
-    dense_cases,
-    net_cases,
-    nets,
-    random_cases,
-    reference_updates,
-)
+from benchmarks.cases import counts, dense_cases, net_cases, nets, random_cases, reference_updates
 from benchmarks.cases.cases import GROUPS, SUITES, Case, Options, data_rng, select
 from benchmarks.contestants.contestants import CONTESTANTS
 from benchmarks.contestants.own import Own
