@@ -37,9 +37,9 @@ def steps(options: Options) -> list[Case]:
 def part_counts(op: str, net: str, batch: int) -> Counts:
     layers = nets.layers(net)
     if op == "loss":
-        return counts.loss(batch * nets.N_FEATURES, "bce")
+        return counts.elementwise(batch * nets.N_FEATURES, "bce")
     if op == "adam":
-        return counts.update(counts.parameters(layers), "adam")
+        return counts.elementwise(counts.parameters(layers), "adam")
     of_layer: Callable[[int, int, int], Counts] = getattr(counts, op)
     total = Counts(0, 0)
     for n_in, n_out in layers[1:] if op == "dense_backward_input" else layers:

@@ -44,7 +44,7 @@ def random(options: Options) -> list[Case]:
 
     makers = {op: partial(make, *about) for op, about in plain.items()} | {"add_normal": noise}
     return [
-        Case("kernel", op, f"{n}", counts.random(n, op), make=maker, outputs=("out",),
+        Case("kernel", op, f"{n}", counts.elementwise(n, op), make=maker, outputs=("out",),
              check=check_permutation if op == "random_permutation" else partial(check, op))
         for op, maker in makers.items()
         if op not in ("random_bits", "random_bernoulli") or not options.spares(op)

@@ -149,7 +149,7 @@ def kernels(given: argparse.Namespace) -> Iterator[Row]:
         yield from _of_batch(device, batch)
 
 
-def _traffic(op: str, seconds: float, moved: int, **about: Any) -> Row:
+def _traffic(op: str, seconds: float, moved: float, **about: Any) -> Row:
     return {"op": op, **about, "seconds": seconds, "tb_per_second": moved / seconds / 1e12}
 
 
@@ -167,9 +167,11 @@ def _updates(device: Device, n: int) -> Iterator[Row]:
     guard, norm = device.to_device(np.zeros(2)), device.to_device(np.zeros(1))
     w, g, m, v = (device.to_device(rng.random(n, np.float32)) for _ in range(4))
     arrays = {"w": w, "grad": g, "m": m, "v": v, "hyper": hyper, "n_decayed": n, "guard": guard}
-    yield _traffic("adam", device.seconds(lambda: adam(**arrays)), 28 * n, n=n)
-    seconds = device.seconds(lambda: device.backend.clip_by_norm(g, 1e9, norm))
-    yield _traffic("clip_by_norm", seconds, 4 * n, n=n)
+    for op, call in (
+        ("adam", lambda: adam(**arrays)),
+        ("clip_by_norm", lambda: device.backend.clip_by_norm(g, 1e9, norm)),
+    ):
+        yield _traffic(op, device.seconds(call), counts.elementwise(n, op).bytes, n=n)
 
 
 def _of_batch(device: Device, batch: int) -> Iterator[Row]:
