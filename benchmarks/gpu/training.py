@@ -132,6 +132,6 @@ def mnist(given: argparse.Namespace) -> Iterator[Row]:
     data = load_dataset(str(given.mnist))
     n = 12 if given.backend == "cupy" else 1
     for matmul in ("fp32", "3xtf32") if given.backend == "cupy" else ("fp32",):
-        yield mnist_race.tinyae(data, given.backend, matmul, n, lambda text: None)
+        yield mnist_race.tinyae(data, given.backend, matmul, n)
     if given.backend == "cupy":
-        yield mnist_race.pytorch(data, True, n, lambda text: None)
+        yield mnist_race.pytorch(data, True, n)
