@@ -103,7 +103,10 @@ def measure(
     """
     run = Run(options, contestants, absent)
     if not run.work:
-        raise UsageError(f"nothing to measure: {_reasons(absent)}")
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in absent.items() if reason)
+        raise UsageError(
+            f"nothing to measure: {reasons or 'nobody takes part in what --only names'}"
+        )
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         try:
@@ -174,21 +177,12 @@ class Run:
         """The content of results.json, with a mark if more was to come."""
         rows, ceilings = merge(self.found)
         mark = {"interrupted": interrupted} if interrupted else {}
+        command = " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
         return {
-            "date": self.started, "command": _command(), "quick": self.options.quick, **mark,
+            "date": self.started, "command": command, "quick": self.options.quick, **mark,
             "machine": machine(), "versions": versions(), "contestants": self.about,
             "ceilings": ceilings, "rows": rows,
         }  # fmt: skip
-
-
-def _reasons(absent: dict[str, str]) -> str:
-    reasons = [f"{name}: {reason}" for name, reason in absent.items() if reason]
-    return "; ".join(reasons) or "nobody takes part in what --only names"
-
-
-def _command() -> str:
-    """As it was typed, without the folder of the program."""
-    return " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
 
 
 def _child(

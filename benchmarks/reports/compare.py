@@ -73,16 +73,11 @@ def render(old: Results, new: Results) -> str:
         _outcomes("Vanished", [row for key, row in before.items() if key not in after]),
         _outcomes("New", [row for key, row in after.items() if key not in before]),
         f"{len(timed) - len(moved)} of {len(timed)} rows timed in both runs agree within the noise",
-        _blind(sum(hides_doubling(a) or hides_doubling(b) for a, b in timed), len(timed)),
     ]
-    return "\n\n".join(part for part in parts if part)
-
-
-def _blind(n: int, of: int) -> str:
-    if not n:
-        return ""
-    return (f"!!! {n} of these {of} rows are so noisy that even twice the time would not show: "
-            "measure again on a quiet machine")  # fmt: skip
+    if blind := sum(hides_doubling(a) or hides_doubling(b) for a, b in timed):
+        parts.append(f"!!! {blind} of these {len(timed)} rows are so noisy that even twice the "
+                     "time would not show: measure again on a quiet machine")  # fmt: skip
+    return "\n\n".join(filter(None, parts))
 
 
 def _by_key(results: Results) -> dict[Key, Row]:
@@ -121,9 +116,8 @@ def _warnings(old: Results, new: Results) -> str:
     found = _differences("machine", old["machine"], new["machine"])
     found += _differences("version of", old["versions"], new["versions"])
     threads, new_threads = _threads(old), _threads(new)
-    both = threads.keys() & new_threads.keys()  # another's absence shows in the rows
-    found += _differences("threads of", {name: threads[name] for name in threads if name in both},
-                          {name: new_threads[name] for name in both})  # fmt: skip
+    found += [f"threads of {name}: {threads[name]} -> {n}" for name, n in new_threads.items()
+              if n != threads.get(name, n)]  # another's absence shows in the rows  # fmt: skip
     if old["quick"] != new["quick"]:
         quick = {True: "quick", False: "full"}
         found.append(f"the old run is {quick[old['quick']]}, the new one {quick[new['quick']]}")

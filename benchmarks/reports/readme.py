@@ -76,11 +76,15 @@ def operations(results: Results) -> str:
     """A line for each operation: its largest case, of those that most contestants have."""
     rows = _rows(results)
     own = OWN[rows[0]["device"]]
+
+    def rank(of: dict[str, Row]) -> tuple[int, float]:
+        return len(of), max((row["bytes"] or 0 for row in of.values()), default=0)
+
     chosen: dict[str, dict[str, Row]] = {}
     for of in grouped(row for row in rows if row["suite"] == "kernel").values():
         if own in of and rate(of[own]) is not None:
             op = of[own]["op"]
-            chosen[op] = max(chosen.get(op, {}), of, key=_rank)
+            chosen[op] = max(chosen.get(op, {}), of, key=rank)
     timed = [row for of in chosen.values() for row in of.values()]
     names = [own, *(name for name in contestants(results, timed) if name != own)]
     lines = []
@@ -116,10 +120,6 @@ def _pairs(
 
 def _ratio(pair: tuple[float, float] | None) -> str:
     return f"{pair[1] / pair[0]:.2f}" if pair else "-"
-
-
-def _rank(of: dict[str, Row]) -> tuple[int, float]:
-    return len(of), max((float(row["bytes"] or 0) for row in of.values()), default=0.0)
 
 
 def _rate(row: Row | None, unit: str) -> str:
