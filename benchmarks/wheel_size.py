@@ -18,7 +18,12 @@ BOUNDS = {"with NumPy alone": 200_000, "all": 280_000}  # bytes
 OPTIONAL = tuple(f"tinyae/kernels/{r}/" for r in ("cpu", "cuda", "cuda_host", "cuda_python"))
 
 
-def sizes(wheel: Path) -> dict[str, int]:
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("wheel", type=Path)
+    wheel = parser.parse_args().wheel
     with zipfile.ZipFile(wheel) as archive:
         optional = sum(
             entry.compress_size
@@ -26,15 +31,7 @@ def sizes(wheel: Path) -> dict[str, int]:
             if entry.filename.startswith(OPTIONAL)
         )
     whole = wheel.stat().st_size
-    return {"with NumPy alone": whole - optional, "all": whole}
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("wheel", type=Path)
-    found = sizes(parser.parse_args().wheel)
+    found = {"with NumPy alone": whole - optional, "all": whole}
     for part, size in found.items():
         print(f"{part}: {size:,} bytes, at most {BOUNDS[part]:,}")
     return int(any(found[part] > bound for part, bound in BOUNDS.items()))

@@ -43,7 +43,7 @@ class Blas(Loaded):
         self.note = f"np.matmul alone, {blas_name() or 'unknown BLAS'}"
 
     def threads(self) -> int | None:
-        return blas_threads()
+        return blas_threads() if self.device == "cpu" else None
 
     def op(self, name: str) -> Callable[..., Any]:
         matmul = self.multiply
@@ -90,9 +90,6 @@ class CuBlas(Blas):
             raise RuntimeError("TF32 needs compute capability 8.0 or newer")
         self._stream = cupy.cuda.Stream(non_blocking=True)
         self._stream.use()
-
-    def threads(self) -> int | None:
-        return None
 
     def op(self, name: str) -> Callable[..., Any]:
         """CuPy has one mode for all of a process, and takes it from CUPY_TF32 unless it is set."""

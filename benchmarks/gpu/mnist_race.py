@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.cases import nets
+from benchmarks.contestants.own import autoencoder
 from tinyae import Autoencoder
 from tinyae.data.datasets import Dataset
 from tinyae.data.rows import Rows
@@ -21,7 +22,7 @@ from tinyae.train.schedules import learning_rate_factor
 
 TARGET = 3.5  # squared error of a test picture
 RECIPE: dict[str, Any] = {"learning_rate": 2e-3, "schedule": "cosine", "warmup": 0.05,
-                          "batch_size": 256, "random_state": 0}  # fmt: skip
+                          "batch_size": 256}  # fmt: skip
 
 
 def tinyae(
@@ -40,8 +41,7 @@ def tinyae(
 
 
 def _made(**options: Any) -> Autoencoder:
-    *hidden, code = nets.NETS["deep"]
-    return Autoencoder(hidden=hidden, code=code, output="sigmoid", loss="bce", **options)
+    return autoencoder("deep", output="sigmoid", loss="bce", **options)
 
 
 def _course(

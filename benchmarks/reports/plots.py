@@ -16,7 +16,7 @@ from benchmarks.reports.roofline import roofline, sizes
 from benchmarks.reports.rows import Results, measured
 
 # name -> how it is drawn, from rows that have a time; and what it would take
-PICTURES = {
+PICTURES: dict[str, tuple[Callable[..., Path | None], str]] = {
     "roofline": (roofline, "no kernel with flops and bytes was timed, or no ceiling"),
     "sizes": (sizes, "no product was timed at two sizes"),
     "ladder": (ladder, "no rung was timed"),
