@@ -21,7 +21,6 @@ from tinyae.plot.style import INK, MUTED, new_figure
 
 MOST = 24  # panels of a picture
 GAP = 0.25  # of the room of a group of bars
-REST = "#d0d0d0"
 LETTERS: dict[str, Any] = {"fontsize": 7.5, "color": MUTED}
 
 
@@ -59,12 +58,7 @@ def split(results: Results, rows: list[Row], path: Path) -> Path | None:
     nets = list(dict.fromkeys(row["net"] for row in parts))
     if not parts:
         return None
-    totals: dict[str, float] = {}
-    for row in parts:  # as a share of its step's parts: a small net counts as much as a deep one
-        totals[row["op"]] = totals.get(row["op"], 0) + row["median"] / row["batch"]
-    largest = sorted(totals, key=lambda op: -totals[op])[: len(PARTS) - (len(totals) > len(PARTS))]
-    ops = [op for op in totals if op in largest]
-    hues = dict(zip(ops, PARTS, strict=False))
+    hues = dict(zip(dict.fromkeys(row["op"] for row in parts), PARTS, strict=False))
     names = contestants(results, [row for row in steps if row["net"] in nets])
     batches = sorted({row["batch"] for row in parts})
     figure = new_figure(max(900, 150 + 34 * len(names) * len(batches)), 90 + 310 * len(nets))
@@ -72,8 +66,6 @@ def split(results: Results, rows: list[Row], path: Path) -> Path | None:
         axes = panel(figure, (len(nets), 1, i), f"a training step, {net} net", "", "")
         _draw_split(axes, [row for row in steps if row["net"] == net], names, batches, hues)
     legend = {op.removeprefix("step/"): patch(hue) for op, hue in hues.items()}
-    if len(totals) > len(ops):
-        legend["other ops"] = patch(REST)
     extra = "black line: the whole step, by itself; empty: parts not measured; no line: parts alone"
     return finish(figure, path, results, steps, legend=legend, extra=extra)
 
@@ -91,11 +83,10 @@ def _draw_split(
                 continue
             x, bottom = j + (k - (len(names) - 1) / 2) * width, 0.0
             whole = own.pop("step", None)
-            others = sum(value for op, value in own.items() if op not in hues)
-            stack = [(own[op], hue) for op, hue in hues.items() if op in own]
-            for value, hue in [*stack, (others, REST)]:
-                axes.bar(x, value, width * 0.86, bottom, color=hue, edgecolor="white", lw=0.4)
-                bottom += value
+            for op in filter(own.get, hues):
+                look = {"color": hues[op], "edgecolor": "white", "lw": 0.4}
+                axes.bar(x, own[op], width * 0.86, bottom, **look)
+                bottom += own[op]
             if whole is not None and not own:
                 axes.bar(x, whole, width * 0.86, fill=False, edgecolor=MUTED, lw=0.8)
             if whole is not None:

@@ -107,8 +107,7 @@ def _outcomes(title: str, rows: list[Row]) -> str:
 
 
 def _name(row: Row) -> str:
-    dtype = "" if row["dtype"] == "float32" else f" {row['dtype']}"
-    return f"{row['contestant']}, {row['suite']} {row['op']}{dtype}, {case_name(row)}"
+    return f"{row['contestant']}, {row['suite']} {row['op']}, {case_name(row)}"
 
 
 def _warnings(old: Results, new: Results) -> str:

@@ -105,8 +105,7 @@ def _labels(of: dict[str, Row]) -> list[str]:
     """One subject: op, case, the unit that fits the fastest, and that of the rates."""
     timed, some = measured(of.values()), next(iter(of.values()))
     rated = next((row for row in timed if rate(row) is not None), None)
-    dtype = "" if some["dtype"] == "float32" else f" {some['dtype']}"
-    return [some["op"] + dtype, case_name(some), _unit(timed), rate_unit(rated) if rated else ""]
+    return [some["op"], case_name(some), _unit(timed), rate_unit(rated) if rated else ""]
 
 
 def _unit(timed: list[Row]) -> str:
