@@ -13,6 +13,8 @@ from benchmarks.cases import nets
 from benchmarks.cases.net_cases import check_step
 from benchmarks.contestants.contestants import CONTESTANTS
 from benchmarks.contestants.loaded import Loaded, StepRun
+from benchmarks.contestants.rival_blas import blas_threads
+from benchmarks.gpu_timing import captured
 from benchmarks.timing import Call
 from tests.reference import operation
 from tinyae import Autoencoder, assemble
@@ -52,17 +54,11 @@ class Own(Loaded):
 
             return available()
         if self.name == "numpy":
-            from benchmarks.contestants.rival_blas import blas_threads
-
             return blas_threads()
         return None
 
     def capture(self) -> Callable[[Call], Call] | None:
-        if self.name != "cupy":
-            return None
-        from benchmarks.gpu_timing import captured
-
-        return captured(self.cuda)
+        return captured(self.cuda) if self.name == "cupy" else None
 
     def op(self, name: str) -> Callable[..., Any]:
         if name in MOMENTS or hasattr(self.backend, name):
