@@ -78,12 +78,8 @@ def finish(
     *,
     legend: dict[str, Any] | None = None,
     extra: str = "",
-    last: Callable[[], None] = lambda: None,
 ) -> Path:
-    """Small print at the foot, a legend (label -> handle) over it, the panels over both; saved.
-
-    ``last`` is called before that, when everything has its place.
-    """
+    """Small print at the foot, a legend (label -> handle) over it, the panels over both; saved."""
     width, height = figure.bbox.width, figure.bbox.height
     print_ = f"{machine_text(results)}; {rounds_text(rows)}{'; quick run' * results['quick']}"
     text = "\n".join([print_, *extra.splitlines()])
@@ -96,7 +92,6 @@ def finish(
                       borderaxespad=0, columnspacing=1.4, **PLAIN)  # fmt: skip
         foot += 19 * lines + 4
     figure.tight_layout(pad=1.0, w_pad=2.2, h_pad=1.6, rect=(0, foot / height, 1, 1))
-    last()
     save(figure, path)
     return path
 
