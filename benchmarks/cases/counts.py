@@ -26,9 +26,9 @@ class Counts(NamedTuple):
 Layers = Sequence[tuple[int, int]]  # (n_in, n_out) of each
 
 
-def matmul(m: int, k: int, n: int, real: int = REAL) -> Counts:
+def matmul(m: int, k: int, n: int) -> Counts:
     """c (m, n) = a (m, k) @ b (k, n)"""
-    return Counts(2 * m * k * n, real * (m * k + k * n + m * n))
+    return Counts(2 * m * k * n, REAL * (m * k + k * n + m * n))
 
 
 def dense_forward(batch: int, n_in: int, n_out: int) -> Counts:
