@@ -7,14 +7,64 @@ import importlib.util
 import io
 import json
 import sys
+import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..files import write_atomically
+from ..train.progress import BAR_FORMAT, clock
+
+PATIENCE = 2.0  # seconds of reading before anything is said
+
+
+class ReadingBar:
+    """The progress of a long reading: a tqdm bar on a terminal (extra: progress), else a line for
+    every tenth. Nothing for what is read within PATIENCE."""
+
+    def __init__(self, name: str, file: IO[str]) -> None:
+        self._name, self._file = name, file
+        self._started = time.perf_counter()
+        self._tenth = 0
+        self._bar: Any = None
+
+    def __call__(self, done: int, total: int) -> None:
+        seconds = time.perf_counter() - self._started
+        if seconds < PATIENCE or not 0 < done <= total:
+            return
+        left = f"{clock(seconds * (total - done) / done)} left"
+        text = f"reading {self._name}, {left}"
+        if self._bar is not None:
+            self._bar.set_description_str(text, refresh=False)
+            self._bar.update(done - self._bar.n)
+        elif has_bars(self._file):
+            from tqdm import tqdm
+
+            self._bar = tqdm(
+                desc=text, initial=done, total=total, file=self._file, leave=False,
+                bar_format=BAR_FORMAT,
+            )  # fmt: skip
+        elif self._tenth != (tenth := 10 * done // total):
+            self._tenth = tenth
+            print(f"reading {self._name}: {tenth}0 %, {left}", file=self._file, flush=True)
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+
+def has_bars(file: IO[str]) -> bool:
+    """Whether a tqdm bar can be shown there."""
+    return file.isatty() and importlib.util.find_spec("tqdm") is not None
+
+
+def shortened(names: Sequence[str]) -> str:
+    """The first ten of them, quoted."""
+    shown = ", ".join(map(repr, names[:10])) or "none"
+    return f"{shown}, ..." if len(names) > 10 else shown
 
 
 def can_draw() -> bool:

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from ..kernels.checks import rows_exist
 from ..kernels.reference.gather import gather
+from .frames import columns_of, feature_names, matrix
 
 Array = NDArray[Any]
 
@@ -21,11 +22,16 @@ class Rows:
 
     ``array`` (n, n_features) may have any real dtype; uint8 counts as pixels and is scaled to
     [0, 1] as it is read. ``indices`` (int64) selects and orders rows of it; None is all of them.
+    ``names``: those of the features, where the samples came as a DataFrame.
     """
 
-    def __init__(self, array: Array, indices: NDArray[np.int64] | None = None) -> None:
+    def __init__(
+        self, array: Array, indices: NDArray[np.int64] | None = None,
+        names: tuple[str, ...] | None = None,
+    ) -> None:  # fmt: skip
         self.array = array
         self.indices = indices
+        self.names = names
         self.scale = 1 / 255 if array.dtype == np.uint8 else 1.0
 
     @property
@@ -45,7 +51,8 @@ class Rows:
 
     def select(self, positions: NDArray[np.int64]) -> Rows:
         """The samples at these positions, as a view."""
-        return Rows(self.array, positions if self.indices is None else self.indices[positions])
+        chosen = positions if self.indices is None else self.indices[positions]
+        return Rows(self.array, chosen, self.names)
 
     def take(self, positions: NDArray[np.int64], out: Array) -> None:
         """out[i] = sample positions[i], scaled and in out's dtype."""
@@ -85,9 +92,15 @@ def as_rows(X: ArrayLike | Rows, name: str = "X") -> Rows:
     """``X`` as Rows, without a copy where it is a C-contiguous real array already.
 
     Raises ValueError for a wrong number of dimensions, no samples or no features, TypeError or
-    ValueError for data that are no real numbers.
+    ValueError for data that are no real numbers; of a DataFrame, names the column.
     """
-    rows = X if isinstance(X, Rows) else Rows(_as_real_matrix(X, name))
+    if isinstance(X, Rows):
+        rows = X
+    elif (columns := columns_of(X)) is not None:
+        real = _as_real_matrix(matrix(X, columns, name), name)
+        rows = Rows(real, names=feature_names(columns))
+    else:
+        rows = Rows(_as_real_matrix(X, name))
     n, n_features = rows.shape
     if n == 0:
         raise ValueError(
@@ -107,6 +120,8 @@ def _as_real_matrix(X: ArrayLike, name: str) -> Array:
         raise TypeError(
             f"{name} is a sparse matrix, dense data is required: convert it with {name}.toarray()"
         )
+    if hasattr(X, "collect"):
+        raise TypeError(f"{name} is a {type(X).__name__}, not data yet: use {name}.collect()")
     array = np.asarray(X)
     if array.dtype == object:
         try:
@@ -132,7 +147,7 @@ def _as_real_matrix(X: ArrayLike, name: str) -> Array:
 def value_range(rows: Rows, name: str) -> tuple[float, float]:
     """(smallest, largest) value of all samples as they are read; visits the data once.
 
-    Raises ValueError for NaN or infinity, naming the first sample that holds one.
+    Raises ValueError for NaN or infinity, naming the first sample and column that hold one.
     """
     if rows.dtype == np.uint8 and rows.indices is None:
         return float(rows.array.min()) * rows.scale, float(rows.array.max()) * rows.scale
@@ -141,8 +156,12 @@ def value_range(rows: Rows, name: str) -> tuple[float, float]:
         for part, chunk in rows.chunks():
             low_here, high_here = float(chunk.min()), float(chunk.max())
             if not np.isfinite(high_here - low_here) and not np.isfinite(chunk).all():
-                row = part.start + int(np.argmin(np.isfinite(chunk).all(axis=1)))
+                row, column = np.argwhere(~np.isfinite(chunk))[0].tolist()
                 kind = "NaN" if np.isnan(chunk).any() else "infinity"
-                raise ValueError(f"Input {name} contains {kind} (first in sample {row})")
+                label = column if rows.names is None else repr(rows.names[column])
+                raise ValueError(
+                    f"Input {name} contains {kind} (first in sample {part.start + row}, "
+                    f"column {label})"
+                )
             low, high = min(low, low_here), max(high, high_here)
     return low, high

@@ -52,6 +52,9 @@ def print_epochs(p: Progress, file: IO[str] | None = None) -> None:
         print(epoch_line(p), file=file or sys.stdout, flush=True)
 
 
+BAR_FORMAT = "{percentage:3.0f}% |{bar:30}| {desc}"  # of tqdm
+
+
 class Bar:
     """A callback: a tqdm bar of all steps, with a line per epoch above it (extra: progress)."""
 
@@ -70,7 +73,7 @@ class Bar:
                 unit="step",
                 file=self._file,
                 leave=False,
-                bar_format="{percentage:3.0f}% |{bar:30}| {desc}",
+                bar_format=BAR_FORMAT,
             )
         self._bar.set_description_str(
             f"epoch {p.epoch}/{p.epochs}, {speed(p)}, {clock(p.seconds_left)} left", refresh=False
