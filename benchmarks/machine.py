@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import platform
 import re
@@ -46,13 +45,9 @@ def _environment() -> str:
 
 
 def versions() -> dict[str, str]:
-    found = {"tinyae": __version__, "python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
+    found = {package: nvidia._version(package) for package in PACKAGES}
+    installed = {package: version for package, version in found.items() if version}
+    return {"tinyae": __version__, "python": platform.python_version(), **installed}
 
 
 def _system() -> str:
