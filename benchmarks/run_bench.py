@@ -28,7 +28,7 @@ from benchmarks.reports import rows as bench_rows
 from benchmarks.reports import table as bench_table
 from benchmarks.reports.merging import Row, merge
 from tinyae.cli.options import UsageError
-from tinyae.cli.output import write_text
+from tinyae.cli.output import expect_own, write_text
 from tinyae.train.progress import clock
 
 FOLDER = Path(__file__).resolve().parent
@@ -57,6 +57,7 @@ def run(given: argparse.Namespace) -> None:
     if given.plot and Path(given.plot).suffix != ".png":
         raise UsageError(f"--plot must end in .png, got {given.plot!r}")
     out = Path(given.out)
+    expect_own(out, "results.json")
     for folder in (out, Path(given.plot).parent if given.plot else out):
         try:
             folder.mkdir(parents=True, exist_ok=True)

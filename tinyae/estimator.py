@@ -20,7 +20,13 @@ from .net import losses
 from .net.network import Network
 from .sklearn_api import EstimatorMixin, NotFittedError
 from .train.batches import Feeder, split
-from .train.checkpoint import blas_threads, checkpoint_seed, restore_checkpoint, save_checkpoint
+from .train.checkpoint import (
+    blas_threads,
+    checkpoint_seed,
+    restore_checkpoint,
+    save_checkpoint,
+    writing,
+)
 from .train.divergence import DivergenceError, diagnose
 from .train.objective import Objective
 from .train.optimizers import Optimizer
@@ -116,7 +122,8 @@ class Autoencoder(EstimatorMixin):
         throughout, no target_blur. ``callback(progress)`` is called after every step.
 
         Raises ValueError or TypeError for wrong arguments or data, DivergenceError when the loss
-        is no longer finite (the last good weights stay), KeyboardInterrupt at Ctrl-C.
+        is no longer finite (the last good weights stay), KeyboardInterrupt at Ctrl-C; FileError
+        where ``checkpoint`` is no checkpoint, BlockingIOError where another training writes it.
         """
         arguments.check(self._params())
         seed = arguments.seed_from(self.random_state)
@@ -161,7 +168,7 @@ class Autoencoder(EstimatorMixin):
                 save_checkpoint(checkpoint, training, described, threads)
 
         try:
-            with self._limited_threads() as threads:
+            with writing(checkpoint, resume), self._limited_threads() as threads:
                 if resume and checkpoint is not None:
                     tied = assemble.tied_to_epochs(params)
                     restore_checkpoint(checkpoint, training, described, threads, tied)
@@ -250,7 +257,10 @@ class Autoencoder(EstimatorMixin):
         return self
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes a ``.npz`` that ``load`` reads: arguments and weights, no pickle."""
+        """Writes a ``.npz`` that ``load`` reads: arguments and weights, no pickle.
+
+        Raises FileError where ``path`` is a file of another kind, OSError where writing fails.
+        """
         save_model(path, self)
 
     @classmethod

@@ -7,6 +7,7 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from contextlib import nullcontext
 from pathlib import Path
@@ -19,6 +20,7 @@ from tests.train.stopping import Stop, assert_same_weights, stop_at
 from tinyae import Autoencoder, FileError
 from tinyae.assemble import TERMS
 from tinyae.kernels.backend import Backend
+from tinyae.train.progress import Progress
 from tinyae.train.schedules import SCHEDULES
 
 X = np.random.default_rng(0).random((50, 6))
@@ -122,6 +124,29 @@ def test_other_settings_data_or_files_are_refused(tmp_path: Path) -> None:
         file.write_bytes(whole[:size])
         with pytest.raises(FileError, match="broken or truncated"):
             make().fit(X, checkpoint=file, resume=True)
+
+
+def test_a_second_training_of_a_checkpoint_is_refused_and_the_first_goes_on(
+    tmp_path: Path,
+) -> None:
+    file, refused = tmp_path / "checkpoint.npz", []
+
+    def second() -> None:
+        for resume in (False, True):
+            with pytest.raises(BlockingIOError, match=f"in use by process {os.getpid()} ") as error:
+                make().fit(X, checkpoint=file, resume=resume)
+            refused.append(error)
+
+    def callback(p: Progress) -> None:
+        if (p.epoch, p.step) == (2, 1):
+            second()
+            thread = threading.Thread(target=second)
+            thread.start()
+            thread.join()
+
+    assert_same(make().fit(X, checkpoint=file, callback=callback), make().fit(X))
+    assert len(refused) == 4 and list(tmp_path.iterdir()) == [file]
+    make().fit(X, checkpoint=file)  # it is free again
 
 
 FREE: dict[str, Any] = {"schedule": "constant", "warmup": 0.0, "backend": "numpy"}
@@ -242,4 +267,4 @@ def test_killed_50_times_it_ends_with_the_same_bytes(tmp_path: Path) -> None:
             with np.load(tmp_path / f"run{run}-model.npz") as model:
                 for name in set(whole.files) - {"meta"}:
                     assert whole[name].tobytes() == model[name].tobytes(), (run, name)
-    assert runs >= 2 and not list(tmp_path.glob("run*.tmp"))
+    assert runs >= 2 and not list(tmp_path.glob(".*"))  # nothing that a kill left

@@ -19,7 +19,7 @@ from ..data.rows import Array
 from ..estimator import Autoencoder
 from ..plot.grids import plot_grid
 from .options import command, data_given
-from .output import can_draw, table, write_json
+from .output import can_draw, expect_own, table, write_json
 from .run_folder import RunFolder, open_data, run_config, trained_run
 from .sweep import RECIPE
 from .use import labels_of
@@ -39,6 +39,7 @@ def add_commands(demos: Any) -> None:
     parser.add_argument("--run", metavar="RUN", help="a trained run folder (default: train one)")
     parser.option("--out", "runs/demo-augment", "folder of augment.json, .png and the new run; "
                   "what is trained there already is not trained again", metavar="DIR")  # fmt: skip
+    parser.force_option()
     parser.count("--per-class", 20, "training samples of a class with a label", least=2)
     parser.count("--new", 100, "new samples of each class")
     parser.count("--seeds", 5, "repetitions, with other labels each")
@@ -47,6 +48,7 @@ def add_commands(demos: Any) -> None:
 
 def _augment(given: argparse.Namespace) -> None:
     started, out = time.perf_counter(), Path(given.out)
+    expect_own(out, "augment.json", "run/config.json")
     run, dataset, ae = _trained(given, out)
     y_train, y_test = labels_of(dataset, "train")[0], labels_of(dataset, "test")[0]
     test = Samples(dataset.test, ae.encode(dataset.test), y_test)

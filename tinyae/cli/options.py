@@ -62,6 +62,13 @@ class Command(argparse.ArgumentParser):
         """A file to be written; its folder must be there."""
         kind = _file_ending_in(*suffixes)
         self.add_argument(name, metavar="FILE", type=kind, required=required, help=help)
+        self.force_option()
+
+    def force_option(self) -> None:
+        """Of a command that writes files."""
+        if self.get_default("force") is None:
+            self.add_argument("--force", action="store_true", help="write into a folder and over "
+                              "files that tinyae did not write")  # fmt: skip
 
     def seed_option(self, what: str) -> None:
         self.option("--seed", 0, f"of {what}", type=read_seed, metavar="N")

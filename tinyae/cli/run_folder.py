@@ -9,7 +9,8 @@ import argparse
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from itertools import zip_longest
+from contextlib import suppress
+from itertools import count, zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,11 @@ from ..data.tables import table_kind
 from ..estimator import Autoencoder
 from ..files import FileError
 from ..kernels.columns import get_backend
+from ..locks import held
 from ..model_file import as_json
 from ..train.progress import Bar, print_epochs
 from .options import DEFAULTS, READING, UsageError, data_given
-from .output import ReadingBar, has_bars, shortened, write_csv, write_json
+from .output import ReadingBar, expect_own, has_bars, shortened, write_csv, write_json
 
 DATA_DEFAULTS: dict[str, Any] = {
     "source": "ball",
@@ -45,17 +47,21 @@ class RunFolder:
 
     @classmethod
     def unused(cls, parent: Path, name: str) -> RunFolder:
-        """``parent/name``, or the first of ``name-2``, ``name-3``... that does not exist."""
-        number = 1
-        while (path := parent / (name if number == 1 else f"{name}-{number}")).exists():
-            number += 1
+        """``parent/name``, or the first of ``name-2``, ``name-3``... that does not exist: made."""
+        for number in count(1):
+            path = parent / (name if number == 1 else f"{name}-{number}")
+            with suppress(FileExistsError):
+                path.mkdir(parents=True)
+                break
         return cls(path)
 
     def exists(self) -> bool:
         return self.config_file.exists()
 
+    def taken(self) -> str:
+        return f"{self.path} holds a run already: --resume goes on with it, another --out keeps it"
+
     def write_config(self, config: Mapping[str, Any]) -> None:
-        self.path.mkdir(parents=True, exist_ok=True)
         write_json(self.config_file, {"tinyae": __version__, **config})
 
     def read_config(self) -> dict[str, Any]:
@@ -162,8 +168,12 @@ def run_config(data: Mapping[str, Any], model: Mapping[str, Any]) -> Config:
 
 
 def expect_same(run: RunFolder, config: Config) -> None:
-    """Raises UsageError where the run folder exists and was started with another configuration."""
+    """Raises UsageError where the run was started with another configuration.
+
+    Where no run was started, raises it for a folder that is somebody else's.
+    """
     if not run.exists():
+        expect_own(run.path)
         return
     saved = run.read_config()
     for section, values in config.items():
@@ -194,14 +204,25 @@ def train_run(
 ) -> Autoencoder:
     """Trains on ``dataset`` with a bar or a line per epoch, and writes the folder's files.
 
-    Raises KeyboardInterrupt that says how to go on, ``remedy``, and what ``fit`` raises.
+    Raises KeyboardInterrupt that says how to go on, ``remedy``, BlockingIOError where another
+    process trains into the folder, and what ``fit`` raises.
     """
+    run.path.mkdir(parents=True, exist_ok=True)
+    with held(run.path):
+        if run.exists() and not resume:  # another process was faster
+            raise UsageError(run.taken())
+        return _train(run, config, dataset, resume, remedy)
+
+
+def _train(
+    run: RunFolder, config: Config, dataset: Dataset, resume: bool, remedy: str
+) -> Autoencoder:
     ae = Autoencoder(**config["model"])
     if run.exists():
         run.expect_columns(dataset)
-    config = {**config, "columns": dataset.columns and [*dataset.columns]}
-    if not run.exists() or run.read_config() != config:  # resumed with more epochs, other threads
-        run.write_config(config)
+    kept: dict[str, Any] = {**config, "columns": dataset.columns and [*dataset.columns]}
+    if not run.exists() or run.read_config() != kept:  # resumed with more epochs, other threads
+        run.write_config(kept)
     if ae.image_shape is None and dataset.image_shape is not None:
         ae.image_shape = dataset.image_shape
     log = sys.stderr
