@@ -3,8 +3,6 @@
 Formulas and tolerances come from tests/reference.py.
 """
 
-from __future__ import annotations
-
 from functools import partial
 from typing import Any
 

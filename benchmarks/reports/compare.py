@@ -9,8 +9,6 @@ changed beyond the noise where the intervals of the two runs do not overlap. Fir
 compared: each is timed once, and what is compiled for it may lie in a cache.
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections.abc import Mapping

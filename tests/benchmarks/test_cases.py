@@ -1,7 +1,5 @@
 """What ``tinyae bench`` measures, how it is counted, and that its checks let nothing wrong pass."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

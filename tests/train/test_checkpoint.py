@@ -1,7 +1,5 @@
 """A run that was stopped and resumed ends with the same bytes as one that never was."""
 
-from __future__ import annotations
-
 import os
 import random
 import signal
