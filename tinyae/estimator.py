@@ -97,7 +97,7 @@ class Autoencoder(EstimatorMixin):
         """
         arguments.check(self._params())
         integer("n_features", n_features, 1)
-        self._make(n_features, -np.inf, np.inf, arguments.seed_from(self.random_state))
+        self._make(n_features, -np.inf, np.inf, arguments.seed_from(self.random_state), None)
         return self
 
     def fit(
@@ -152,7 +152,7 @@ class Autoencoder(EstimatorMixin):
             self._optimizer = assemble.optimizer(self._params(), self._network)
             self._minibatch = None
         else:
-            self._make(rows.shape[1], low, high, seed, rows.names)
+            self._make(rows.shape[1], low, high, seed, rows)
         losses.warn_if_out_of_reach(self.output_, low, high)
 
         params = self._params()
@@ -195,7 +195,7 @@ class Autoencoder(EstimatorMixin):
         low, high = value_range(rows, "X")
         if not hasattr(self, "_network"):
             seed = arguments.seed_from(self.random_state)
-            self._make(rows.shape[1], low, high, seed, rows.names)
+            self._make(rows.shape[1], low, high, seed, rows)
         self._settle(low, high, rows.names)
         network, backend, n = self._network, self._network.backend, len(rows)
         if self._minibatch is None or self._minibatch.workspace.capacity < n:
@@ -287,16 +287,13 @@ class Autoencoder(EstimatorMixin):
     _optimizer: Optimizer
     _minibatch: Work | None  # of ``partial_fit``
 
-    def _make(
-        self, n_features: int, low: float, high: float, seed: int,
-        names: Sequence[str] | None = None,
-    ) -> None:  # fmt: skip
+    def _make(self, n_features: int, low: float, high: float, seed: int, rows: Rows | None) -> None:
         """New network with initial weights, for data in [low, high]."""
         output, loss = losses.resolve(self.output, self.loss, low, high)
         self._build(n_features, output, loss, seed, self._params())
-        assemble.initialize(self._network, self.initializer, seed)
+        assemble.initialize(self._network, self.initializer, seed, rows)
         self._settled = bool(np.isfinite(low))
-        self._name_features(names)
+        self._name_features(None if rows is None else rows.names)
 
     def _build(
         self, n_features: int, output: str, loss: str, seed: int, params: Mapping[str, Any]

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from ..codes.classifiers import knn_predict
-from ..codes.pca import PCA, fit_pca
 from ..data.datasets import Dataset
+from ..data.pca import PCA, fit_pca
 from ..estimator import Autoencoder
 from ..plot.curves import plot_sweep
 from .options import command, data_given, integers, model_given

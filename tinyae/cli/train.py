@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from ..assemble import tied_to_epochs
-from ..codes.pca import fit_pca, plane
 from ..data.datasets import Dataset
+from ..data.pca import fit_pca, plane
 from ..estimator import Autoencoder
 from ..plot import codes, curves, grids
 from .options import UsageError, command, data_given, model_given
