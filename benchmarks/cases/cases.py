@@ -1,7 +1,5 @@
 """What is measured: the cases of each suite, and which of them are asked for."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -107,6 +105,8 @@ def select(suite: str, options: Options) -> list[Case]:
         "epoch": net_cases.epochs,
         "transfer": net_cases.transfers,
     }
+    if suite in GROUPS and not options.wants(suite):
+        return []
     return makers[suite](options)
 
 

@@ -1,7 +1,5 @@
 """One optimiser update in float64, with how far float32 may be off."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

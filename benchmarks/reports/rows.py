@@ -4,12 +4,10 @@ A run is one JSON object (``run_bench.py`` writes it); a row of it is one contes
 one case, or the reason why it has none.
 """
 
-from __future__ import annotations
-
 import json
 import math
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +23,6 @@ SUITES = {
     "transfer": "Transfers between host and GPU",
     "compile": "The first step of the first pass, with whatever is compiled and not on disk yet",
 }
-UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "us"), (0.0, "ns"))
 WIDE = 0.1  # a spread that makes a row's third digit worthless
 SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
 
@@ -131,7 +128,7 @@ def rate_unit(row: Row) -> str:
 
 def time_unit(seconds: float) -> str:
     """The largest unit in which it is at least 1."""
-    return next(name for least, name in UNITS if seconds >= least)
+    return next((name for name, least in SECONDS.items() if seconds >= least), "ns")
 
 
 def time_text(seconds: float) -> str:
@@ -145,10 +142,6 @@ def significant(value: float, digits: int = 3) -> str:
         return f"{value:g}"
     exponent = int(f"{value:.{digits - 1}e}".partition("e")[2])
     return f"{value:.{max(0, digits - 1 - exponent)}f}"
-
-
-def geometric_mean(values: Sequence[float]) -> float:
-    return math.exp(math.fsum(map(math.log, values)) / len(values))
 
 
 def spread_text(rows: Iterable[Row]) -> str:

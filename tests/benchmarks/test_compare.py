@@ -1,7 +1,5 @@
 """The comparison of two runs: what changed beyond the noise."""
 
-from __future__ import annotations
-
 import copy
 import re
 from typing import Any

@@ -1,7 +1,5 @@
 """The pictures of a run, looked at pixel by pixel."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The table of a run as text."""
 
-from __future__ import annotations
-
 import re
 from typing import Any
 

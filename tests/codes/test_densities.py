@@ -1,7 +1,5 @@
 """Densities against sums written out, integrals, and what is known of the draws' moments."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from itertools import islice
 from typing import Any
@@ -304,7 +302,8 @@ def test_inputs_are_not_modified(fit: Fit) -> None:
 def test_refuses_what_is_not_finite(fit: Fit, bad: float) -> None:
     codes = clusters()
     codes[5, 1] = bad
-    with pytest.raises(ValueError, match=r"codes contains (NaN|infinity) \(first in sample 5\)"):
+    message = r"codes contains (NaN|infinity) \(first in sample 5, column 1\)"
+    with pytest.raises(ValueError, match=message):
         fit(codes)
 
 

@@ -1,7 +1,5 @@
 """PCA against NumPy's SVD of the centred data, whichever way the shape makes it take."""
 
-from __future__ import annotations
-
 import re
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Training on every backend follows the NumPy column's, step by step."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.train.stopping import Stop, stop_at
+from tests.train.stopping import Stop, assert_same_weights, stop_at
 from tinyae import Autoencoder, FileError
 from tinyae.assemble import TERMS
 from tinyae.kernels.backend import Backend
@@ -35,22 +35,13 @@ def make(**options: Any) -> Autoencoder:
     return Autoencoder(**{**settings, **options})
 
 
-def interrupt_at(epoch: int, step: int) -> Any:
-    def callback(p: Progress) -> None:
-        if (p.epoch, p.step) == (epoch, step):
-            os.kill(os.getpid(), signal.SIGINT)
-
-    return callback
-
-
 def assert_same(a: Autoencoder, b: Autoencoder) -> None:
     """Weights, moments and history, bit for bit; the wall clock apart."""
-    for one, two in zip(
-        [a.parameters(), a._optimizer.state()], [b.parameters(), b._optimizer.state()], strict=True
-    ):
-        assert list(one) == list(two)
-        for name in one:
-            np.testing.assert_array_equal(one[name], two[name], err_msg=name)
+    assert_same_weights(a, b)
+    moments, others = a._optimizer.state(), b._optimizer.state()
+    assert list(moments) == list(others)
+    for name, moment in moments.items():
+        np.testing.assert_array_equal(moment, others[name], err_msg=name)
     assert a._optimizer.updates == b._optimizer.updates
     assert a.n_iter_ == b.n_iter_
     for history in (a.history_, b.history_):
@@ -84,7 +75,8 @@ def test_interrupt_within_an_epoch(tmp_path: Path, epoch: int, step: int) -> Non
     file = tmp_path / "checkpoint.npz"
     handler = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
-        make(**options).fit(X, checkpoint=file, callback=interrupt_at(epoch, step))
+        interrupt = stop_at(epoch, step, lambda: os.kill(os.getpid(), signal.SIGINT))
+        make(**options).fit(X, checkpoint=file, callback=interrupt)
     assert signal.getsignal(signal.SIGINT) is handler
     assert_same(make(**options).fit(X, checkpoint=file, resume=True), whole)
 
