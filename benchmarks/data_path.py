@@ -6,6 +6,8 @@ The time within ``batches.Order`` and ``batches.Feeder`` over that of the whole 
 nets and batch sizes of ``tinyae bench --only epoch``: median and quartiles of 25 epochs.
 """
 
+from __future__ import annotations
+
 import argparse
 import itertools
 import sys

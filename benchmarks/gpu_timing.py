@@ -6,6 +6,8 @@ Where it cannot, as a launch takes longer than the kernel, ``captured`` records 
 graph, and replaying it costs the device little more than the kernels themselves.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Callable, Sequence
 from typing import Any

@@ -3,6 +3,8 @@
 Each import happens in a fresh interpreter; the figures are medians of several.
 """
 
+from __future__ import annotations
+
 import argparse
 import statistics
 import subprocess

@@ -1,5 +1,7 @@
 """What the figures were measured on: processor, memory, clocks, GPU, versions."""
 
+from __future__ import annotations
+
 import os
 import platform
 import re

@@ -3,6 +3,8 @@
 On the CPU pytest-benchmark's own timer; on a GPU see ``gpu_timing``.
 """
 
+from __future__ import annotations
+
 import itertools
 import math
 import statistics

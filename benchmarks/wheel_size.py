@@ -6,6 +6,8 @@ The columns for Numba and CUDA are sources that nobody without those reads; they
 apart. The exit code is 1 where either part is larger than its bound.
 """
 
+from __future__ import annotations
+
 import argparse
 import sys
 import zipfile

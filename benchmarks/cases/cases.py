@@ -1,5 +1,7 @@
 """What is measured: the cases of each suite, and which of them are asked for."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any

@@ -7,6 +7,8 @@ A check gives the product's error against float64: the root mean square of |c - 
 where the activation has not made it zero.
 """
 
+from __future__ import annotations
+
 from functools import partial
 from typing import Any
 

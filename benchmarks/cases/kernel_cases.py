@@ -3,6 +3,8 @@
 Formulas and tolerances come from tests/reference.py.
 """
 
+from __future__ import annotations
+
 from functools import partial
 from typing import Any
 

@@ -1,5 +1,7 @@
 """Whole training steps and their parts, epochs, and copies to a device and back."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from functools import lru_cache
 

@@ -1,5 +1,7 @@
 """The two nets that are measured: their layers, their first weights, the data they train on."""
 
+from __future__ import annotations
+
 import itertools
 from typing import Any
 

@@ -4,6 +4,8 @@ The words of a stream come from the NumPy column, whose Philox the tests hold ag
 vectors.
 """
 
+from __future__ import annotations
+
 from functools import partial
 from typing import Any
 

@@ -1,5 +1,7 @@
 """One optimiser update in float64, with how far float32 may be off."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import numpy as np

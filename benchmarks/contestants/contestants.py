@@ -3,6 +3,8 @@
 Each has a process of its own (see ``run_bench``), so that thread pools do not meet.
 """
 
+from __future__ import annotations
+
 import importlib
 import importlib.util
 import os

@@ -1,5 +1,7 @@
 """What every contestant offers once it is loaded."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any

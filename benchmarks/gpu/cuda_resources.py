@@ -4,6 +4,8 @@ NVRTC compiles every .cu of kernels/, in both dtypes and for seven architectures
 the assembler's own report is held against the table in benchmarks/results/cuda-resources.txt.
 """
 
+from __future__ import annotations
+
 import argparse
 import ctypes
 import difflib

@@ -6,6 +6,8 @@ each epoch, which is part of the time. Each shuffles by a generator of its own. 
 compiled before the clock starts.
 """
 
+from __future__ import annotations
+
 import time
 from typing import Any
 

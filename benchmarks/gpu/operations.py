@@ -3,6 +3,8 @@
 Each part is a generator of rows. Times are medians of CUDA events around queued launches.
 """
 
+from __future__ import annotations
+
 import argparse
 import math
 import time

@@ -3,6 +3,8 @@
 Each part is a generator of rows. A program that is not on the PATH is a row that says so.
 """
 
+from __future__ import annotations
+
 import argparse
 import csv
 import importlib.util

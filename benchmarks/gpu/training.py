@@ -4,6 +4,8 @@ Each part is a generator of rows, except ``check``, which tells whether a backen
 does and twice to the same bits.
 """
 
+from __future__ import annotations
+
 import argparse
 import itertools
 from collections.abc import Iterator

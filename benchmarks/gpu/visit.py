@@ -14,6 +14,8 @@ graphs of launches; a result is checked against float64 before it is timed. MNIS
 looked for in --mnist.
 """
 
+from __future__ import annotations
+
 import argparse
 import importlib
 import json

@@ -1,5 +1,7 @@
 """Pictures with bars: the ladders, a step split by op, speed beside the best rival, plain times."""
 
+from __future__ import annotations
+
 from pathlib import Path
 from typing import Any
 

@@ -9,6 +9,8 @@ changed beyond the noise where the intervals of the two runs do not overlap. Fir
 compared: each is timed once, and what is compiled for it may lie in a cache.
 """
 
+from __future__ import annotations
+
 import argparse
 import sys
 from collections.abc import Mapping

@@ -1,5 +1,7 @@
 """The passes of all contestants made into one table: rows, ceilings, shares of them."""
 
+from __future__ import annotations
+
 import statistics
 from collections.abc import Sequence
 from typing import Any

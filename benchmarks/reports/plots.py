@@ -4,6 +4,8 @@ Bars start at zero, ceilings are measured ones, and every picture names machine 
 no time is not drawn, and a picture with nothing on it is not made.
 """
 
+from __future__ import annotations
+
 import os
 from collections.abc import Callable
 from functools import partial

@@ -10,6 +10,8 @@ table and the file in benchmarks/results/ from which it is made:
     <!-- end -->
 """
 
+from __future__ import annotations
+
 import argparse
 import re
 import sys

@@ -4,6 +4,8 @@ The roofline is that of Williams, Waterman and Patterson, "Roofline: an insightf
 performance model" (CACM, 2009).
 """
 
+from __future__ import annotations
+
 from pathlib import Path
 from typing import Any
 

@@ -4,6 +4,8 @@ A run is one JSON object (``run_bench.py`` writes it); a row of it is one contes
 one case, or the reason why it has none.
 """
 
+from __future__ import annotations
+
 import json
 import math
 import os

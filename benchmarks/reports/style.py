@@ -4,6 +4,8 @@ Contestants have the colours of Okabe and Ito ("Color Universal Design", 2008), 
 colour-blind can tell apart; a contestant has the same colour in all pictures of a run.
 """
 
+from __future__ import annotations
+
 import itertools
 from collections.abc import Callable, Iterable
 from pathlib import Path

@@ -1,5 +1,7 @@
 """The results of a benchmark run as text."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from typing import Any
 

@@ -1,5 +1,7 @@
 """The tables of benchmarks/README.md that are made from a visit of a GPU (benchmarks/gpu/)."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path

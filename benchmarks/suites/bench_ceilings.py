@@ -4,6 +4,8 @@ Every other figure is held against these, so they are measured in the same run a
 A copy counts the bytes read and the bytes written.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from typing import Any
 

@@ -3,6 +3,8 @@
 By the host's clock on every device: an epoch is over when its mean loss is known.
 """
 
+from __future__ import annotations
+
 from pathlib import Path
 from typing import Any
 

@@ -1,5 +1,7 @@
 """Each operation of the contract: checked against float64, then timed."""
 
+from __future__ import annotations
+
 from typing import Any
 
 from benchmarks.cases.cases import Case, Options, data_rng

@@ -4,6 +4,8 @@ The first call, which compiles where something is compiled, is a row of its own.
 contestant's memory.
 """
 
+from __future__ import annotations
+
 import time
 from typing import Any
 

@@ -1,5 +1,7 @@
 """Copies between host and device memory, which no other figure includes. By the host's clock."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import numpy as np

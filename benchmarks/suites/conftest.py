@@ -5,6 +5,8 @@
 pytest-benchmark's own options work. ``--rows FILE`` writes what ``run_bench`` merges.
 """
 
+from __future__ import annotations
+
 import json
 from collections.abc import Generator
 from pathlib import Path

@@ -1,5 +1,7 @@
 """Results made by hand, anew for each test."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import pytest

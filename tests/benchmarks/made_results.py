@@ -1,5 +1,7 @@
 """Results of ``tinyae bench``, made by hand, for the tests of its reports."""
 
+from __future__ import annotations
+
 import copy
 from typing import Any
 

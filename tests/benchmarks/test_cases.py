@@ -1,5 +1,7 @@
 """What ``tinyae bench`` measures, how it is counted, and that its checks let nothing wrong pass."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import numpy as np

@@ -1,5 +1,7 @@
 """The comparison of two runs: what changed beyond the noise."""
 
+from __future__ import annotations
+
 import copy
 import re
 from typing import Any

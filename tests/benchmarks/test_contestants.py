@@ -1,5 +1,7 @@
 """Who is measured: how they are chosen, why they are absent, and what they compute."""
 
+from __future__ import annotations
+
 import sys
 from types import SimpleNamespace
 from typing import Any

@@ -1,5 +1,7 @@
 """The passes of all contestants in one table."""
 
+from __future__ import annotations
+
 from functools import partial
 from typing import Any
 

@@ -1,5 +1,7 @@
 """The pictures of a run, looked at pixel by pixel."""
 
+from __future__ import annotations
+
 from pathlib import Path
 from typing import Any
 

@@ -1,5 +1,7 @@
 """The tables of benchmarks/README.md."""
 
+from __future__ import annotations
+
 import json
 import re
 from pathlib import Path

@@ -1,5 +1,7 @@
 """The command ``tinyae bench``, end to end: what it writes, refuses and survives."""
 
+from __future__ import annotations
+
 import importlib.util
 import json
 import subprocess

@@ -1,5 +1,7 @@
 """What the commands of benchmarks/README.md share, read by themselves."""
 
+from __future__ import annotations
+
 import subprocess
 import sys
 from pathlib import Path

@@ -1,5 +1,7 @@
 """The table of a run as text."""
 
+from __future__ import annotations
+
 import re
 from typing import Any
 

@@ -1,5 +1,7 @@
 """How calls are timed, on a CPU and on a GPU's clock; no assertion depends on speed."""
 
+from __future__ import annotations
+
 import time
 from collections.abc import Callable
 from types import SimpleNamespace

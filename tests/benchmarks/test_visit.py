@@ -1,5 +1,7 @@
 """The visit of a GPU, rehearsed on cuda-host, and the trainings that it compares."""
 
+from __future__ import annotations
+
 import argparse
 import importlib.util
 import json

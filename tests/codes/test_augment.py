@@ -1,5 +1,7 @@
 """New samples: that each is made as it says, and what is refused."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 
 import numpy as np

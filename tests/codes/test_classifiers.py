@@ -1,5 +1,7 @@
 """k-NN against a loop over all distances; softmax regression against finite differences."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from typing import Any
 

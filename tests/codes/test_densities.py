@@ -1,5 +1,7 @@
 """Densities against sums written out, integrals, and what is known of the draws' moments."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from itertools import islice
 from typing import Any

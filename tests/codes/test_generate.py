@@ -1,5 +1,7 @@
 """Codes to decode: that grids, traversals and blends hold what they should, where they should."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import numpy as np

@@ -1,5 +1,7 @@
 """PCA against NumPy's SVD of the centred data, whichever way the shape makes it take."""
 
+from __future__ import annotations
+
 import re
 
 import numpy as np

@@ -1,5 +1,7 @@
 """Schedules, initial weights, and what "auto" means."""
 
+from __future__ import annotations
+
 import math
 
 import numpy as np

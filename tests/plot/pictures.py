@@ -1,5 +1,7 @@
 """What the tests of pictures share: random pictures, and reading what was drawn."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any

@@ -1,5 +1,7 @@
 """Codes as points: with labels of all kinds, projected, thinned."""
 
+from __future__ import annotations
+
 from pathlib import Path
 from typing import Any
 

@@ -1,5 +1,7 @@
 """Curves of a training: that they are there, whatever the training gave."""
 
+from __future__ import annotations
+
 import subprocess
 import sys
 from pathlib import Path

@@ -1,5 +1,7 @@
 """Pictures of many samples: each pixel where it should be, sizes, marks, labels, errors."""
 
+from __future__ import annotations
+
 from pathlib import Path
 from typing import Any
 

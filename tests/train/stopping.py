@@ -1,5 +1,7 @@
 """What tests of training share: a crash at a step, and whether two nets have the same bytes."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 
 from tinyae import Autoencoder

@@ -1,5 +1,7 @@
 """Training on every backend follows the NumPy column's, step by step."""
 
+from __future__ import annotations
+
 from pathlib import Path
 from typing import Any
 

@@ -1,5 +1,7 @@
 """Noise on the code and blurred targets: what they compute, when they end, what they refuse."""
 
+from __future__ import annotations
+
 from pathlib import Path
 from typing import Any
 

@@ -1,5 +1,7 @@
 """Twenty updates of a whole net against formulas written out by hand, in float64."""
 
+from __future__ import annotations
+
 import math
 from typing import Any
 

@@ -1,5 +1,7 @@
 """The training loop: what an epoch computes, what it never does, and how it ends badly."""
 
+from __future__ import annotations
+
 import threading
 import tracemalloc
 from pathlib import Path
