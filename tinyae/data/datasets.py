@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -182,7 +181,7 @@ def _rows(part: Part, where: str) -> Rows:
             f"{where}: expected an array of at least one sample by at least one feature, "
             f"got shape {samples.shape}"
         )
-    return as_rows(samples.reshape(len(samples), math.prod(samples.shape[1:])), where)
+    return as_rows(samples, where, flatten=True)
 
 
 def _image_shape(shape: tuple[int, ...]) -> tuple[int, ...] | None:
