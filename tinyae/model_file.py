@@ -21,8 +21,8 @@ Model = TypeVar("Model", bound="Autoencoder")
 
 def as_json(params: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments as JSON has them: tuples are lists, NumPy numbers plain."""
-    plain: dict[str, Any] = json.loads(json.dumps(params, default=lambda v: v.item()))
-    return plain
+    values: dict[str, Any] = json.loads(json.dumps(params, default=arguments.plain))
+    return values
 
 
 def save_model(path: str | os.PathLike[str], model: Autoencoder) -> None:
@@ -35,6 +35,8 @@ def save_model(path: str | os.PathLike[str], model: Autoencoder) -> None:
         "seed": model.seed_,
         "history": getattr(model, "history_", {}),
         "n_iter": getattr(model, "n_iter_", 0),
+        "range": model.data_range_,
+        "zero_units": model.zero_units_,
     }
     params = as_json({**model._built_params, "random_state": model.seed_})
     write_npz(path, FORMAT, VERSION, {"params": params, "fitted": fitted}, parameters)
@@ -58,6 +60,11 @@ def load_model(path: str | os.PathLike[str], kind: type[Model], backend: str, ma
         model._build(n_features, output, loss, fitted["seed"], model._params())
         model.history_ = {k: [float(v) for v in vs] for k, vs in fitted["history"].items()}
         model.n_iter_ = int(fitted["n_iter"])
+        if fitted.get("range") is not None:  # files of earlier versions say nothing of it
+            low, high = map(float, fitted["range"])
+            model.data_range_ = low, high
+        if fitted.get("zero_units") is not None:
+            model.zero_units_ = {k: int(v) for k, v in fitted["zero_units"].items()}
     except FileError:
         raise
     except (KeyError, TypeError, ValueError, AttributeError) as error:

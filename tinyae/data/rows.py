@@ -177,3 +177,25 @@ def value_range(rows: Rows, name: str, dtype: DTypeLike = np.float64) -> tuple[f
                 raise ValueError(f"Input {name} contains {kind} (first in {where})")
             low, high = min(low, low_here), max(high, high_here)
     return low, high
+
+
+def far_outside(
+    rows: Rows, low: float, high: float, trained: tuple[float, float] | None, name: str = "X"
+) -> str:
+    """What is wrong with rows in [low, high] for a net trained on data in ``trained``, or "".
+
+    Far outside is beyond the range of training by more than its width: new data often go a little
+    beyond. Pixels lie in [0, 1] whatever they are: they are far off where training was not there.
+    """
+
+    def beyond(a: float, b: float, low: float, high: float) -> bool:
+        return a < low - (high - low) or b > high + (high - low)
+
+    if trained is None or not (
+        beyond(low, high, *trained) or (rows.scale != 1 and beyond(*trained, 0.0, 1.0))
+    ):
+        return ""
+    return (
+        f"{name} ranges over [{low:g}, {high:g}], the training data over [{trained[0]:g}, "
+        f"{trained[1]:g}]: scale it as they were scaled (uint8 is scaled to [0, 1], floats are not)"
+    )
