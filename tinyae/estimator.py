@@ -44,7 +44,8 @@ class Autoencoder(EstimatorMixin):
     loss_, n_iter_, n_features_in_, output_, loss_name_, seed_, backend_ : the last loss, epochs
         trained, features, and what "auto" and None came to.
     data_range_ : the least and the largest value of the training data, or None.
-        Data far outside, beyond this range by more than its width, cause one UserWarning.
+        Data far outside, beyond this range (extended to 0) by more than its width, cause one
+        UserWarning.
     zero_units_ : what ``zero_units`` gave for all training data, where ``tinyae train`` stored it.
     """
 

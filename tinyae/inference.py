@@ -51,7 +51,7 @@ def zero_units(network: Network, rows: Rows) -> dict[str, int]:
         output = forward(network.backend, x, records[:-1])
         for record in records[:-1]:
             name, used = record.layer.name, network.backend.to_host(record.y).any(axis=0)
-            zero[name] = ~used & zero.get(name, np.True_)
+            zero[name] = zero[name] & ~used if name in zero else ~used
         return output
 
     for _ in _batches(network, look, rows):

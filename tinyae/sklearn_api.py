@@ -43,7 +43,7 @@ class EstimatorMixin:
         return {name: getattr(self, name) for name in self._defaults()}
 
     def _params(self) -> dict[str, Any]:
-        """The table's arguments, plain, which a subclass's constructor may leave out, and its own."""
+        """The table's arguments, plain, even those that a subclass leaves out, and its own."""
         return self.get_params() | {name: plain(getattr(self, name)) for name in self._arguments}
 
     def set_params(self, **params: Any) -> Any:

@@ -16,7 +16,7 @@ from ..data.datasets import Dataset
 from ..estimator import Autoencoder
 from ..plot import codes, curves, grids
 from .options import UsageError, command, data_given, model_given
-from .output import can_draw, table
+from .output import can_draw, print_zero_units, table
 from .run_folder import RunFolder, expect_same, open_data, opened, run_config, train_run
 
 
@@ -33,10 +33,13 @@ def add_commands(commands: Any) -> None:
     parser.data_options()
     parser.model_options()
     parser = command(
-        commands, "evaluate", _evaluate, "squared error on training and test data, beside PCA"
-    )
+        commands, "evaluate", _evaluate, "squared error on training and test data, beside PCA; "
+        "dead units",
+    )  # fmt: skip
     parser.run_options()
-    parser.json_option("print squared_error, pca_squared_error, code and samples of the test part")
+    parser.json_option("print squared_error, pca_squared_error, code and samples of the test part, "
+                       "and by layer zero_units, where units are 0 for all training "
+                       "samples")  # fmt: skip
 
 
 def _train(given: argparse.Namespace) -> None:
@@ -48,6 +51,9 @@ def _train(given: argparse.Namespace) -> None:
         f"features; run folder {run.path}",
         file=sys.stderr,
     )
+    if config["model"]["code"] >= n_features:
+        print(f"a code of {config['model']['code']} is no shorter than a sample and need not leave "
+              "anything out: --code sets another", file=sys.stderr)  # fmt: skip
     started = time.perf_counter()
     remedy = f"'tinyae train --resume {run.path}' goes on from here"
     ae = train_run(run, config, dataset, given.resume is not None, remedy)
@@ -71,6 +77,7 @@ def _train(given: argparse.Namespace) -> None:
         f"output {ae.output_}, loss {ae.loss_name_}\n"
     )
     print(_error_table(ae, dataset, errors))
+    print_zero_units(ae, ae.zero_units_)
     files = [run.model_file, run.checkpoint_file, run.config_file, run.history_file, *pictures]
     print(f"\n{run.path}: " + ", ".join(sorted(f.name for f in files)))
 
@@ -78,11 +85,13 @@ def _train(given: argparse.Namespace) -> None:
 def _evaluate(given: argparse.Namespace) -> None:
     """Squared error on train and test parts, beside PCA with the same code size."""
     _, ae, dataset = opened(given)
-    errors = _compare(ae, dataset)
+    errors, zero = _compare(ae, dataset), ae.zero_units(dataset.train)
     if given.json:
-        print(json.dumps({**errors["test"], "code": ae.code, "samples": len(dataset.test)}))
+        result = {**errors["test"], "code": ae.code, "samples": len(dataset.test)}
+        print(json.dumps(result | ({"zero_units": zero} if zero else {})))
     else:
         print(_error_table(ae, dataset, errors))
+        print_zero_units(ae, zero)
 
 
 def _choose_run(

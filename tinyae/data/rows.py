@@ -184,11 +184,13 @@ def far_outside(
 ) -> str:
     """What is wrong with rows in [low, high] for a net trained on data in ``trained``, or "".
 
-    Far outside is beyond the range of training by more than its width: new data often go a little
-    beyond. Pixels lie in [0, 1] whatever they are: they are far off where training was not there.
+    Far outside is beyond the range of training, extended to 0, by more than its width: new data
+    often go a little beyond, and a few samples to train on lie close together. Pixels lie in
+    [0, 1] whatever they are: they are far off where the training data go far beyond that.
     """
 
     def beyond(a: float, b: float, low: float, high: float) -> bool:
+        low, high = min(low, 0.0), max(high, 0.0)
         return a < low - (high - low) or b > high + (high - low)
 
     if trained is None or not (
