@@ -66,7 +66,7 @@ class Rows:
     def _read(self, where: NDArray[np.int64] | slice) -> Array:
         """Stored samples, in order and in ``dtype``."""
         part = self.array[where]
-        return np.ascontiguousarray(part.reshape(len(part), -1), self.dtype)
+        return np.require(part.reshape(len(part), -1), self.dtype, "CA")
 
     def pieces(self) -> Iterator[tuple[slice, Array]]:
         """All samples in order, unscaled, in ``dtype``, a few megabytes at a time."""
@@ -150,7 +150,7 @@ def _as_real_array(X: ArrayLike, name: str, flatten: bool) -> Array:
     if rows.direct or array.size * 8 > SMALL_BYTES:
         return array
     with np.errstate(over="ignore"):  # infinity is found where values are checked
-        return np.ascontiguousarray(array, rows.dtype)
+        return np.require(array, rows.dtype, "CA")
 
 
 def value_range(rows: Rows, name: str, dtype: DTypeLike = np.float64) -> tuple[float, float]:
