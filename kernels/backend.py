@@ -208,9 +208,12 @@ class Recorder:
 
 
 class LimitThreads(Protocol):
-    """At most so many CPU threads in a ``with`` block; None leaves their number to the backend."""
+    """At most so many CPU threads in a ``with`` block; None leaves their number to the backend.
 
-    def __call__(self, threads: int | None) -> AbstractContextManager[None]: ...
+    The block is given the number.
+    """
+
+    def __call__(self, threads: int | None) -> AbstractContextManager[int]: ...
 
 
 @dataclass(frozen=True, kw_only=True)

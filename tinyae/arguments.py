@@ -171,7 +171,8 @@ TABLE = (
     Argument("warmup", _number("F", least=0, below=1), 0.05, "fraction of all updates in which "
              "the learning rate climbs linearly"),
     Argument("batch_size", _integer(1), 256, "samples per update"),
-    Argument("epochs", _integer(0), 20, "passes over the training data"),
+    Argument("epochs", _integer(0), 20, "passes over the training data; more than at first for a "
+             "run that is resumed, if its schedule is constant and its warmup 0"),
     Argument("shuffle", FLAG, True, "samples in another random order in each epoch"),
     Argument("code_noise", NOISE, 0.0, "standard deviation of Gaussian noise on the code in "
              "training, or the first and the last; 0.05 to 0.1 with a bounded code_activation "
@@ -192,10 +193,10 @@ TABLE = (
              "cores (compute capability 8.0) 3xtf32, as accurate, or tf32, which keeps 11 of the "
              "24 significant bits of all factors: products err by up to 1/1000"),
     Argument("threads", _integer(1), None, "CPU threads of the numba backend (default: "
-             "TINYAE_NUM_THREADS, or all)"),
+             "TINYAE_NUM_THREADS, or all); the bytes of a result depend on it"),
     Argument("dtype", _choice(*DTYPES), "float32", "of weights and results: float32 or float64"),
     Argument("random_state", SEED, None, "seed of weights, shuffles and splits; the same seed "
-             "gives the same bytes"),
+             "gives the same bytes on the same backend, machine and number of threads"),
     Argument("verbose", FLAG, False, "print a line per epoch", on_command_line=False),
 )  # fmt: skip
 ARGUMENTS = {argument.name: argument for argument in TABLE}

@@ -80,6 +80,28 @@ def noise_range(code_noise: float | Sequence[float]) -> tuple[float, float]:
     return code_noise, code_noise
 
 
+def tied_to_epochs(params: Mapping[str, Any]) -> str:
+    """Which arguments count in parts of all epochs, so that a run cannot be trained for more than
+    were planned, and what they would have to be; "" where none does."""
+    first, last = noise_range(params["code_noise"])
+    untied: dict[str, Any] = {"schedule": "constant", "warmup": 0.0}
+    if first != last:
+        untied["code_noise"] = first
+    for name, make in TERMS.items():
+        if getattr(make, "prepare", None) is not Term.prepare:
+            untied[name] = 0.0
+    tied = [name for name, value in untied.items() if params[name] != value]
+    if not tied:
+        return ""
+    given, needed = (
+        ", ".join(f"{name}={values[name]!r}" for name in tied) for values in (params, untied)
+    )
+    return (
+        f"{given} count in parts of all epochs; only a run that was started with {needed} can be "
+        "trained longer"
+    )
+
+
 def expected_arrays(plan: Architecture, dtype: str) -> dict[str, tuple[tuple[int, ...], str]]:
     """Shape and dtype of every parameter by name, for a file that should hold them."""
     shapes = [shape for spec in plan.layers for shape in spec.shapes().items()]

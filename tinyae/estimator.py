@@ -19,19 +19,15 @@ from .kernels.columns import get_backend
 from .model_file import as_json, load_model, plain_state, restore_state, save_model
 from .net import losses
 from .net.network import Network
-from .sklearn_api import EstimatorMixin
+from .sklearn_api import EstimatorMixin, NotFittedError
 from .train.batches import Feeder, split
-from .train.checkpoint import checkpoint_seed, restore_checkpoint, save_checkpoint
+from .train.checkpoint import blas_threads, checkpoint_seed, restore_checkpoint, save_checkpoint
 from .train.divergence import DivergenceError, diagnose
 from .train.objective import Objective
 from .train.optimizers import Optimizer
 from .train.progress import Callback, print_epochs
 from .train.training import Training
 from .train.work import Work
-
-
-class NotFittedError(ValueError, AttributeError):
-    """The autoencoder has no weights yet."""
 
 
 class Autoencoder(EstimatorMixin):
@@ -47,6 +43,12 @@ class Autoencoder(EstimatorMixin):
         Data far outside, beyond this range (extended to 0) by more than its width, cause one
         UserWarning.
     zero_units_ : what ``zero_units`` gave for all training data, where ``tinyae train`` stored it.
+    feature_names_in_ : the column names, where the data came as a DataFrame.
+
+    A subclass may have a constructor of its own. It may take arguments that are not named here,
+    store them or not, and pass what follows from them on to ``super().__init__``; those that are
+    named here it must pass on as they are. ``get_params``, ``set_params``, ``clone``, searches,
+    pickles and checkpoints then take its arguments, and files if they are numbers, strings, lists.
     """
 
     # fmt: off
@@ -107,13 +109,16 @@ class Autoencoder(EstimatorMixin):
         resume: bool = False,
         callback: Callback | None = None,
     ) -> Autoencoder:
-        """Trains on X (samples, features): any real array, a memory map, or uint8 pixels.
+        """Trains on X (samples, features): any real array, a memory map, uint8 pixels, or a
+        DataFrame of pandas or polars, whose column names later data must have.
 
         X is read batch by batch and may be larger than memory; uint8 is scaled to [0, 1]. ``y``
         is ignored. ``validation`` is a set of its own, instead of ``validation_fraction``.
         ``checkpoint`` names a file that is written after every epoch and at Ctrl-C; with
-        ``resume`` training goes on from it, if it is there, to the same bytes as a run that was
-        never interrupted. ``callback(progress)`` is called after every step.
+        ``resume`` training goes on from it, if it is there, to the same bytes as a run on as many
+        threads that was never interrupted. ``epochs`` may be more than the checkpoint's where
+        nothing depends on their number: schedule="constant", warmup=0, the same code_noise
+        throughout, no target_blur. ``callback(progress)`` is called after every step.
 
         Raises ValueError or TypeError for wrong arguments or data, DivergenceError when the loss
         is no longer finite (the last good weights stay), KeyboardInterrupt at Ctrl-C. Warns of
@@ -143,35 +148,37 @@ class Autoencoder(EstimatorMixin):
         loss = self.loss_name_ if warm and self._settled else loss
         losses.expect_probabilities(loss, low, high, "X")
         if held_out is not None:
+            self._expect_names(held_out.names, rows.names, "validation")
             self._expect_width(held_out, rows.shape[1], "validation")
             held_out_range = value_range(held_out, "validation", dtype)
             losses.expect_probabilities(loss, *held_out_range, "validation")
         if warm:
-            self._expect_width(rows, self.n_features_in_, "X")
-            self._settle(low, high)
-            self._optimizer = assemble.optimizer(self._params(), self._network)
+            self._expect_features(rows)
+            self._settle(low, high, rows.names)
+            self._optimizer = assemble.optimizer(params, self._network)
             self._minibatch = None
         else:
-            self._make(rows.shape[1], low, high, seed)
+            self._make(rows.shape[1], low, high, seed, rows.names)
         self._saw(low, high)
         if held_out is not None:
             self._warn(far_outside(held_out, *held_out_range, (low, high), "validation"))
 
         work = self._work(params, seed, min(params["batch_size"], len(rows)), fused=True)
         training = Training(work, assemble.settings(params, seed), rows, held_out)
-        described = as_json(
+        described = {} if checkpoint is None else as_json(
             {**params, "output": self.output_, "loss": self.loss_name_,
              "random_state": seed, "verbose": None, "threads": None, "backend": self.backend_}
         )  # fmt: skip
-        if resume and checkpoint is not None:
-            restore_checkpoint(checkpoint, training, described)
 
         def save() -> None:
             if checkpoint is not None:
-                save_checkpoint(checkpoint, training, described)
+                save_checkpoint(checkpoint, training, described, threads)
 
         try:
-            with self._limited_threads():
+            with self._limited_threads() as threads:
+                if resume and checkpoint is not None:
+                    tied = assemble.tied_to_epochs(params)
+                    restore_checkpoint(checkpoint, training, described, threads, tied)
                 training.run(save, callback or (print_epochs if self.verbose else _ignore))
         finally:
             self.history_ = training.state.history
@@ -192,11 +199,13 @@ class Autoencoder(EstimatorMixin):
         arguments.check(params)
         rows = as_rows(X)
         fresh = not hasattr(self, "_network")
+        if not fresh:
+            self._expect_features(rows)
         low, high = value_range(rows, "X", params["dtype"] if fresh else self._network.dtype)
         if fresh:
-            self._make(rows.shape[1], low, high, arguments.seed_from(self.random_state))
-        self._expect_width(rows, self.n_features_in_, "X")
-        self._settle(low, high)
+            seed = arguments.seed_from(self.random_state)
+            self._make(rows.shape[1], low, high, seed, rows.names)
+        self._settle(low, high, rows.names)
         losses.expect_probabilities(self.loss_name_, low, high, "X")
         if getattr(self, "n_iter_", 0):  # the first few batches alone say little of the rest
             self._warn(far_outside(rows, low, high, self.data_range_))
@@ -303,13 +312,17 @@ class Autoencoder(EstimatorMixin):
     _optimizer: Optimizer
     _minibatch: Work | None  # of ``partial_fit``
 
-    def _make(self, n_features: int, low: float, high: float, seed: int) -> None:
+    def _make(
+        self, n_features: int, low: float, high: float, seed: int,
+        names: Sequence[str] | None = None,
+    ) -> None:  # fmt: skip
         """New network with initial weights, for data in [low, high]."""
         params = self._params()
         output, loss = losses.resolve(params["output"], params["loss"], low, high)
         self._build(n_features, output, loss, seed, params)
         assemble.initialize(self._network, params["initializer"], seed)
         self._settled = bool(np.isfinite(low))
+        self._name_features(names)
 
     def _build(
         self, n_features: int, output: str, loss: str, seed: int, params: Mapping[str, Any]
@@ -342,8 +355,9 @@ class Autoencoder(EstimatorMixin):
         """What is minimised: here a family of models adds its terms."""
         return assemble.objective(params, self._network, seed, capacity)
 
-    def _settle(self, low: float, high: float) -> None:
-        """After ``initialize``: the first data decide what "auto" means, with the same weights."""
+    def _settle(self, low: float, high: float, names: Sequence[str] | None) -> None:
+        """After ``initialize``: the first data decide what "auto" means, with the same weights,
+        and bring the names of the features."""
         if self._settled:
             return
         built = self._built_params
@@ -352,6 +366,7 @@ class Autoencoder(EstimatorMixin):
             values = self._network.parameters.to_host()
             self._build(self.n_features_in_, output, loss, self.seed_, built)
             self._network.parameters.set(values)
+        self._name_features(names)
         self._settled = True
 
     def _saw(self, low: float, high: float) -> None:
@@ -372,7 +387,8 @@ class Autoencoder(EstimatorMixin):
         with self._limited_threads():
             return squared_errors(network, rows)
 
-    def _limited_threads(self) -> AbstractContextManager[None]:
+    def _limited_threads(self) -> AbstractContextManager[int | None]:
+        """Threads as asked for; gives their number, None for a GPU."""
         limit = self._network.backend.limit_threads
         if limit is not None:
             return limit(arguments.plain(self.threads))
@@ -381,12 +397,12 @@ class Autoencoder(EstimatorMixin):
                 f"threads={self.threads} is for backend='numba', and this is {self.backend_!r}: "
                 "use threads=None"
             )
-        return nullcontext()
+        return nullcontext(blas_threads() if self.backend_ == "numpy" else None)
 
     def _checked(self, X: ArrayLike | Rows) -> Rows:
         """X as samples of the right width, finite in the net's dtype."""
         rows = as_rows(X)
-        self._expect_width(rows, self.n_features_in_, "X")
+        self._expect_features(rows)
         low, high = value_range(rows, "X", self._network.dtype)
         self._warn(far_outside(rows, low, high, self.data_range_))
         return rows
@@ -398,6 +414,12 @@ class Autoencoder(EstimatorMixin):
                 "initialize first"
             )
         return self._network
+
+    def _expect_features(self, rows: Rows) -> None:
+        """Raises ValueError where these are other features than those of the weights."""
+        if self._settled:
+            self._expect_names(rows.names, getattr(self, "feature_names_in_", None), "X")
+        self._expect_width(rows, self.n_features_in_, "X")
 
     def _expect_width(self, rows: Rows, width: int, name: str) -> None:
         if rows.shape[1] != width:

@@ -20,8 +20,18 @@ Model = TypeVar("Model", bound="Autoencoder")
 
 
 def as_json(params: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments as JSON has them: tuples are lists, NumPy numbers plain."""
-    values: dict[str, Any] = json.loads(json.dumps(params, default=arguments.plain))
+    """The arguments as JSON has them: tuples are lists, NumPy numbers plain.
+
+    Raises TypeError for an argument (of a subclass) that JSON does not have.
+    """
+    values: dict[str, Any] = {}
+    for name, value in params.items():
+        try:
+            values[name] = json.loads(json.dumps(value, default=arguments.plain))
+        except (AttributeError, TypeError, ValueError):
+            raise TypeError(
+                f"a file cannot hold {name}={value!r}, which is no plain value"
+            ) from None
     return values
 
 
@@ -38,6 +48,8 @@ def save_model(path: str | os.PathLike[str], model: Autoencoder) -> None:
         "range": model.data_range_,
         "zero_units": model.zero_units_,
     }
+    if hasattr(model, "feature_names_in_"):
+        fitted["feature_names"] = model.feature_names_in_.tolist()
     params = as_json({**model._built_params, "random_state": model.seed_})
     write_npz(path, FORMAT, VERSION, {"params": params, "fitted": fitted}, parameters)
 
@@ -48,16 +60,26 @@ def load_model(path: str | os.PathLike[str], kind: type[Model], backend: str, ma
     params, fitted = meta.get("params"), meta.get("fitted")
     if not isinstance(params, dict) or not isinstance(fitted, dict):
         raise FileError(f"{path} is no complete {FORMAT} file: it lacks params or fitted")
-    if odd := sorted(set(params) ^ set(kind._defaults())):
-        raise FileError(f"{path}: its params do not fit this version: {', '.join(odd)}")
+    own = kind._defaults()
+    if odd := sorted(set(params) ^ {*kind._arguments, *own}):
+        raise FileError(
+            f"{path}: its params do not fit {kind.__name__} of this version: {', '.join(odd)}"
+        )
     try:
-        model = kind(**{**params, "backend": backend, "matmul": matmul})
+        params |= {"backend": backend, "matmul": matmul}
+        model = kind(**{name: params[name] for name in own})
+        for name in kind._arguments:  # the file's, where the constructor takes others
+            setattr(model, name, params[name])
         arguments.check(model._params())
         n_features, output, loss = fitted["n_features"], fitted["output"], fitted["loss"]
         integer("n_features", n_features, 1)
         plan = assemble.architecture(params, n_features, output, loss)
         expect_arrays(path, arrays, assemble.expected_arrays(plan, model.dtype))
         model._build(n_features, output, loss, fitted["seed"], model._params())
+        names = fitted.get("feature_names")
+        if names is not None and [type(name) for name in names] != [str] * n_features:
+            raise ValueError(f"feature_names must be {n_features} strings, got {names!r}")
+        model._name_features(names)
         model.history_ = {k: [float(v) for v in vs] for k, vs in fitted["history"].items()}
         model.n_iter_ = int(fitted["n_iter"])
         if fitted.get("range") is not None:  # files of earlier versions say nothing of it

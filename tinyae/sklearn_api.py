@@ -2,14 +2,37 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
-from collections.abc import Callable, Mapping
+import sys
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
+import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .arguments import ARGUMENTS, Argument, described, plain
+from .checks import choice
+from .data.frames import as_frame
 from .data.rows import Rows
+
+
+class _Bases(ValueError, AttributeError):
+    """What ``NotFittedError`` is everywhere; Python wants a class of its own to change bases."""
+
+
+class NotFittedError(_Bases):
+    """The autoencoder has no weights yet.
+
+    Where scikit-learn is loaded, ``except sklearn.exceptions.NotFittedError`` catches it too.
+    """
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*args)
+        theirs = getattr(sys.modules.get("sklearn.exceptions"), "NotFittedError", _Bases)
+        if not issubclass(NotFittedError, theirs):  # ``except`` looks at real bases only
+            NotFittedError.__bases__ = (_Bases, theirs)
 
 
 class EstimatorMixin:
@@ -17,15 +40,21 @@ class EstimatorMixin:
     the table's and perhaps some that a subclass adds; the ecosystem's names."""
 
     _arguments: ClassVar[Mapping[str, Argument]] = ARGUMENTS
+    feature_names_in_: NDArray[Any]
+    n_features_in_: int
 
     # what the estimator has
     fit: Callable[..., Any]
     encode: Callable[[ArrayLike | Rows], NDArray[Any]]
     decode: Callable[[ArrayLike | Rows], NDArray[Any]]
+    _fitted: Callable[[], Any]
+    _code: int
 
     def __init_subclass__(cls) -> None:
-        """Adds the arguments to the class's docstring."""
+        """Adds the arguments to the class's docstring, and stores those of its constructor."""
         super().__init_subclass__()
+        if own := [name for name in cls._defaults() if name not in cls._arguments]:
+            cls.__init__ = _keeping(cls.__init__, own)  # type: ignore[method-assign]
         if cls.__doc__ is not None:  # python -OO leaves docstrings out
             cls.__doc__ = f"{inspect.cleandoc(cls.__doc__)}\n\n{described(cls._arguments)}\n"
 
@@ -49,26 +78,71 @@ class EstimatorMixin:
     def set_params(self, **params: Any) -> Any:
         """Sets constructor arguments; they count from the next ``fit`` or ``initialize``."""
         known = self._defaults()
-        for name, value in params.items():
+        for name in params:
             if name not in known:
                 raise ValueError(
                     f"Invalid parameter {name!r} for estimator {type(self).__name__}(). "
                     f"Valid parameters are: {[*known]!r}."
                 )
-            setattr(self, name, value)
+        if not params:
+            return self
+        # Through the constructor, without what follows from its own arguments: that may change.
+        now, named = self.get_params(), inspect.signature(type(self)).parameters
+        bare = type(self)(**{name: now[name] for name in named if name in now}).get_params()
+        given = {k: v for k, v in now.items() if k in named or repr(v) != repr(bare[k])} | params
+        changed = type(self)(**given)
+        for name, value in given.items():
+            made = getattr(changed, name)
+            if made is not value and repr(made) != repr(value):
+                raise ValueError(
+                    f"the constructor of {type(self).__name__} must pass its argument {name} on "
+                    f"as it is: it was given {value!r} and made {made!r} of it"
+                )
+        self.__dict__.update(vars(changed))
         return self
 
     def fit_transform(self, X: ArrayLike | Rows, y: object = None, **fit_params: Any) -> Any:
         """``fit(X)`` and then ``transform(X)``."""
         return self.fit(X, y, **fit_params).transform(X)
 
-    def transform(self, X: ArrayLike | Rows) -> NDArray[Any]:
-        """``encode``, under the ecosystem's name."""
-        return self.encode(X)
+    def transform(self, X: ArrayLike | Rows) -> Any:
+        """``encode``, under the ecosystem's name; a DataFrame where ``set_output`` wants one."""
+        codes = self.encode(X)
+        config: dict[str, Any] = getattr(sys.modules.get("sklearn"), "get_config", dict)()
+        everywhere = config.get("transform_output", "default")
+        kind = getattr(self, "_sklearn_output_config", {}).get("transform", everywhere)
+        return (
+            codes if kind == "default" else as_frame(kind, codes, self.get_feature_names_out(), X)
+        )
 
     def inverse_transform(self, Z: ArrayLike | Rows) -> NDArray[Any]:
         """``decode``, under the ecosystem's name."""
         return self.decode(Z)
+
+    def set_output(self, *, transform: str | None = None) -> Any:
+        """What ``transform`` gives: "default" (an array), "pandas" or "polars"; None: as it was."""
+        if transform is not None:
+            choice("transform", transform, ("default", "pandas", "polars"))
+            self._sklearn_output_config = {"transform": transform}  # ``clone`` looks for this name
+        return self
+
+    def get_feature_names_out(self, input_features: Sequence[str] | None = None) -> NDArray[Any]:
+        """The names of the code's units: "autoencoder0", "autoencoder1"..., objects (code,).
+
+        Raises ValueError where ``input_features`` are not those that it was trained on.
+        """
+        self._fitted()
+        if input_features is not None:
+            known = getattr(self, "feature_names_in_", input_features)
+            if not np.array_equal(known, input_features):
+                raise ValueError("input_features is not equal to feature_names_in_")
+            if len(input_features) != self.n_features_in_:
+                raise ValueError(
+                    "input_features should have length equal to number of features "
+                    f"({self.n_features_in_}), got {len(input_features)}"
+                )
+        name = type(self).__name__.lower()
+        return np.array([f"{name}{i}" for i in range(self._code)], dtype=object)
 
     def __repr__(self) -> str:
         defaults = self._defaults()
@@ -90,3 +164,64 @@ class EstimatorMixin:
             target_tags=TargetTags(required=False),
             transformer_tags=TransformerTags(preserves_dtype=["float32"]),
         )
+
+    def get_metadata_routing(self) -> Any:
+        """What scikit-learn's metadata routing asks for: nothing."""
+        from sklearn.utils.metadata_routing import MetadataRequest
+
+        routing = MetadataRequest(owner=type(self).__name__)
+        # Pipeline.score passes it on, even as None, and fails where no step knows it
+        routing.score.add_request(param="sample_weight", alias=None)
+        return routing
+
+    # ---- names of features ---------------------------------------------------------------
+
+    def _name_features(self, names: Sequence[str] | None) -> None:
+        """``feature_names_in_`` of new weights; None, of an array, takes it away."""
+        if names is None:
+            self.__dict__.pop("feature_names_in_", None)
+        else:
+            self.feature_names_in_ = np.array(names, dtype=object)
+
+    def _expect_names(
+        self, found: Sequence[str] | None, known: Sequence[str] | None, what: str
+    ) -> None:
+        """Raises ValueError for other names than those ``known``, in scikit-learn's words."""
+        if found is None or known is None:
+            if found is not known:
+                has = "does not have valid" if found is None else "has"
+                how = "with" if found is None else "without"
+                warnings.warn(
+                    f"{what} {has} feature names, but {type(self).__name__} was fitted {how} "
+                    "feature names",
+                    stacklevel=5,
+                )
+        elif [*found] != [*known]:
+            message = "The feature names should match those that were passed during fit.\n"
+            unseen, missing = sorted({*found} - {*known}), sorted({*known} - {*found})
+            for title, names in (
+                ("Feature names unseen at fit time", unseen),
+                ("Feature names seen at fit time, yet now missing", missing),
+            ):
+                if names:
+                    shown = [*names[:5], "..."] if len(names) > 5 else names
+                    message += f"{title}:\n" + "".join(f"- {name}\n" for name in shown)
+            if not unseen and not missing:
+                message += "Feature names must be in the same order as they were in fit.\n"
+            raise ValueError(message)
+
+
+def _keeping(init: Callable[..., None], own: Sequence[str]) -> Callable[..., None]:
+    """``init``, which then stores those arguments of ``own`` that it does not store itself."""
+    signature = inspect.signature(init)
+
+    @functools.wraps(init)
+    def keeping(self: Any, *args: Any, **kwargs: Any) -> None:
+        init(self, *args, **kwargs)
+        given = signature.bind(self, *args, **kwargs)
+        given.apply_defaults()
+        for name in own:
+            if not hasattr(self, name):
+                setattr(self, name, given.arguments[name])
+
+    return keeping

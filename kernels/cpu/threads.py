@@ -80,11 +80,14 @@ def launch(kernel: Callable[..., None], *arguments: Any, threads: int) -> None:
 
 
 @contextmanager
-def limited(threads: int | None) -> Iterator[None]:
-    """At most so many threads in this block, in this Python thread; None changes nothing."""
+def limited(threads: int | None) -> Iterator[int]:
+    """At most so many threads in this block, in this Python thread; None changes nothing.
+
+    Gives the number that is available then.
+    """
     before = getattr(_local, "limit", None)
     _local.limit = before if threads is None else threads
     try:
-        yield
+        yield available()
     finally:
         _local.limit = before

@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -223,6 +224,43 @@ def test_resuming_takes_an_argument_that_only_fits_others_of_the_run(
     other = ["--schedule-options", "every=0.2,factor=0.1"]
     assert main(["train", "--resume", "run", *other]) == 2
     assert "run was started with schedule_options=" in capsys.readouterr().err
+
+
+def test_a_finished_run_is_trained_longer_to_the_bytes_of_one_that_was_longer_at_once(
+    data: Path, capsys: Output
+) -> None:
+    constant = ["--schedule", "constant", "--warmup", "0"]
+    train = ["train", "--data", "data.npy", "--hidden", "24", "--code", "3", *constant]
+    assert main([*train, "--epochs", "7", "--out", "whole"]) == 0
+    assert main([*train, "--epochs", "3", "--out", "parts"]) == 0
+    assert main(["train", "--resume", "parts", "--epochs", "2"]) == 2
+    for given in (["--epochs", "5"], [], ["--epochs", "7"]):
+        assert main(["train", "--resume", "parts", *given]) == 0
+    whole, parts = (np.load(f"{name}/model.npz") for name in ("whole", "parts"))
+    for name in set(whole.files) - {"meta"}:
+        assert whole[name].tobytes() == parts[name].tobytes(), name
+    assert len(Path("parts/history.csv").read_text().splitlines()) == 1 + 7
+    assert json.loads(Path("parts/config.json").read_text())["model"]["epochs"] == 7
+
+
+def test_another_number_of_threads_is_said_in_one_line(run: Path, capsys: Output) -> None:
+    pytest.importorskip("numba", reason="it counts the threads of the numba backend")
+    argv = ["train", "--data", "data.npy", *SMALL, "--backend", "numba", "--threads", "1"]
+    assert main([*argv, "--out", "one"]) == 0
+    capsys.readouterr()
+    file = Path("one/checkpoint.npz")
+    with np.load(file) as archive:
+        arrays = dict(archive)
+    arrays["meta"] = np.char.replace(arrays["meta"], '"threads": 1,', '"threads": 64,')
+    np.savez(file, **arrays)
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        assert main(["train", "--resume", "one"]) == 0
+        assert main(["train", "--resume", "one", "--threads", "1"]) == 0
+    lines = [line for line in capsys.readouterr().err.splitlines() if "threads" in line]
+    assert len(lines) == 2 and re.fullmatch(
+        "tinyae: .*threads=64 and is resumed with threads=1: the result's bytes .*", lines[0]
+    )
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

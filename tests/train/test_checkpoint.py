@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,10 @@ import pytest
 
 from tests.train.stopping import Stop, stop_at
 from tinyae import Autoencoder, FileError
+from tinyae.assemble import TERMS
+from tinyae.kernels.backend import Backend
 from tinyae.train.progress import Progress
+from tinyae.train.schedules import SCHEDULES
 
 X = np.random.default_rng(0).random((50, 6))
 
@@ -127,6 +131,74 @@ def test_other_settings_data_or_files_are_refused(tmp_path: Path) -> None:
         file.write_bytes(whole[:size])
         with pytest.raises(FileError, match="broken or truncated"):
             make().fit(X, checkpoint=file, resume=True)
+
+
+FREE: dict[str, Any] = {"schedule": "constant", "warmup": 0.0, "backend": "numpy"}
+# by the argument that counts in parts of all epochs
+TIED: dict[str, list[dict[str, Any]]] = {
+    "schedule": [{"schedule": name} for name in SCHEDULES if name != "constant"],
+    "warmup": [{"warmup": 0.3}],
+    "code_noise": [{"code_noise": (0.5, 0.1)}],
+    **{name: [{name: 3.0, "image_shape": (2, 3)}] for name in TERMS},
+}
+
+
+@pytest.mark.parametrize("stop", [None, (2, 3)])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {}, {"optimizer": "momentum", "shuffle": False, "weight_decay": 0.1, "clip_norm": 1.0},
+        {"code_noise": 0.1}, {"code_noise": (0.2, 0.2), "dtype": "float64"},
+        {"validation_fraction": 0.2},
+        {"validation_fraction": 0.3, "patience": 2, "learning_rate": 0.3},  # it stops at 4 of 7
+        {"validation_fraction": 0.3, "patience": 4},
+    ],
+)  # fmt: skip
+def test_more_epochs_later_are_as_many_at_once(
+    tmp_path: Path, options: dict[str, Any], stop: tuple[int, int] | None
+) -> None:
+    options, file = {**FREE, **options}, tmp_path / "checkpoint.npz"
+    whole = make(epochs=7, **options).fit(X)
+    with nullcontext() if stop is None else pytest.raises(Stop):
+        callback = None if stop is None else stop_at(*stop)
+        make(epochs=3, **options).fit(X, checkpoint=file, callback=callback)
+    for epochs in (5, 7):
+        longer = make(epochs=epochs, **options).fit(X, checkpoint=file, resume=True)
+    assert_same(longer, whole)
+    if longer.n_iter_ > 5:
+        with pytest.raises(ValueError, match="other settings: epochs=7 there, 5 here"):
+            make(epochs=5, **options).fit(X, checkpoint=file, resume=True)
+
+
+def test_more_epochs_on_every_backend(backend: Backend, tmp_path: Path) -> None:
+    options, file = {**FREE, "backend": backend.name}, tmp_path / "checkpoint.npz"
+    make(epochs=3, **options).fit(X, checkpoint=file)
+    longer = make(epochs=6, **options).fit(X, checkpoint=file, resume=True)
+    assert_same(longer, make(epochs=6, **options).fit(X))
+
+
+@pytest.mark.parametrize("name", TIED)
+def test_what_counts_in_parts_of_all_epochs_forbids_more(tmp_path: Path, name: str) -> None:
+    """And rightly so: as many at once begin otherwise."""
+    for options in TIED[name]:
+        options, file = {**FREE, **options}, tmp_path / "checkpoint.npz"
+        short = make(epochs=3, **options).fit(X, checkpoint=file)
+        message = f"epochs=6 instead of 3: {name}=.* count in parts of all epochs; only a run"
+        with pytest.raises(ValueError, match=message):
+            make(epochs=6, **options).fit(X, checkpoint=file, resume=True)
+        assert make(epochs=6, **options).fit(X).history_["loss"][:3] != short.history_["loss"]
+
+
+def test_threads_are_kept_and_others_are_warned_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "checkpoint.npz"
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "3")
+    whole = make(backend="numpy").fit(X, checkpoint=file)
+    make(backend="numpy").fit(X, checkpoint=file, resume=True)  # no warning
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")
+    with pytest.warns(UserWarning, match="written with threads=3 and is resumed with threads=1"):
+        assert_same(make(backend="numpy").fit(X, checkpoint=file, resume=True), whole)
 
 
 TRAIN = """

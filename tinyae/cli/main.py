@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
+import warnings
 from collections.abc import Sequence
 
 from .._version import __version__
@@ -31,7 +32,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         given = build_parser().parse_args(argv)
-        given.run_command(given)
+        with warnings.catch_warnings():
+            warnings.showwarning = _in_one_line
+            given.run_command(given)
     except SystemExit as stop:  # argparse has said what is wrong, or has shown its help
         return int(stop.code or 0)
     except UsageError as error:
@@ -48,6 +51,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"tinyae: {error or type(error).__name__}", file=sys.stderr)
         return 1
     return 0
+
+
+def _in_one_line(message: Warning | str, *_: object, **__: object) -> None:
+    """A warning without the place in the code that it came from."""
+    print(f"tinyae: {message}", file=sys.stderr)
 
 
 def build_parser() -> Command:

@@ -169,7 +169,7 @@ def train_run(
     Raises KeyboardInterrupt that says how to go on, ``remedy``, and what ``fit`` raises.
     """
     ae = Autoencoder(**config["model"])
-    if not run.exists():
+    if not run.exists() or run.read_config() != config:  # resumed with more epochs, other threads
         run.write_config(config)
     if ae.image_shape is None and dataset.image_shape is not None:
         ae.image_shape = dataset.image_shape

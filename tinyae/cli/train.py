@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ..assemble import tied_to_epochs
 from ..codes.pca import fit_pca, plane
 from ..data.datasets import Dataset
 from ..estimator import Autoencoder
@@ -27,7 +28,9 @@ def add_commands(commands: Any) -> None:
     )
     parser.add_argument(
         "--resume", metavar="RUN", nargs="?", const="",
-        help="go on with an interrupted run: --resume RUN, or --out RUN --resume",
+        help="go on with an interrupted run: --resume RUN, or --out RUN --resume; with more "
+        "--epochs than it was started with, train it longer, which needs --schedule constant "
+        "--warmup 0 from its start",
     )  # fmt: skip
     parser.json_option()
     parser.data_options()
@@ -126,9 +129,21 @@ def _choose_run(
             run.read_config()  # raises: there is nothing that could be meant
         print(f"nothing to resume in {run.path}: starting from the beginning", file=sys.stderr)
         return run, fresh
-    expect_same(run, {"data": data, "model": {name: fresh["model"][name] for name in model}})
     saved = run.read_config()
-    return run, run_config(saved["data"], saved["model"])
+    started = run_config(saved["data"], saved["model"])
+    wanted = {name: fresh["model"][name] for name in model}
+    other = {"threads": wanted.pop("threads")} if "threads" in wanted else {}
+    planned = started["model"]["epochs"]
+    if wanted.get("epochs", 0) > planned:
+        tied = tied_to_epochs(started["model"])
+        if tied and run.checkpoint_file.exists():
+            raise UsageError(
+                f"{run.path} was started with epochs={planned}, not {wanted['epochs']}: another "
+                f"--out keeps it; {tied}"
+            )
+        other["epochs"] = wanted.pop("epochs")
+    expect_same(run, {"data": data, "model": wanted})
+    return run, {"data": started["data"], "model": {**started["model"], **other}}
 
 
 def _compare(ae: Autoencoder, dataset: Dataset) -> dict[str, dict[str, float]]:

@@ -13,6 +13,7 @@ from ..checks import unmasked
 from ..kernels.checks import rows_exist
 from ..kernels.conventions import DATA
 from ..kernels.reference.gather import gather
+from .frames import columns_of, feature_names, matrix
 
 Array = NDArray[Any]
 
@@ -27,12 +28,17 @@ class Rows:
     and is scaled to [0, 1] as it is read. ``indices`` (int64) selects and orders rows of it; None
     is all of them. Of more than two dimensions, all after the first are features. ``dtype`` is
     what samples are read in: float64 where the array's own is none of ``conventions.DATA``.
-    ``direct``: the array can be given to the operation ``gather`` as it is.
+    ``direct``: the array can be given to the operation ``gather`` as it is. ``names``: those of
+    the features, where the samples came as a DataFrame.
     """
 
-    def __init__(self, array: Array, indices: NDArray[np.int64] | None = None) -> None:
+    def __init__(
+        self, array: Array, indices: NDArray[np.int64] | None = None,
+        names: tuple[str, ...] | None = None,
+    ) -> None:  # fmt: skip
         self.array = array
         self.indices = indices
+        self.names = names
         self.scale = 1 / 255 if array.dtype == np.uint8 else 1.0
         known = array.dtype.isnative and array.dtype.name in DATA
         self.dtype: np.dtype[Any] = array.dtype if known else np.dtype(np.float64)
@@ -52,7 +58,8 @@ class Rows:
 
     def select(self, positions: NDArray[np.int64]) -> Rows:
         """The samples at these positions, as a view."""
-        return Rows(self.array, positions if self.indices is None else self.indices[positions])
+        chosen = positions if self.indices is None else self.indices[positions]
+        return Rows(self.array, chosen, self.names)
 
     def take(self, positions: NDArray[np.int64], out: Array) -> None:
         """out[i] = sample positions[i], scaled and in out's dtype."""
@@ -102,9 +109,16 @@ def as_rows(X: ArrayLike | Rows, name: str = "X", flatten: bool = False) -> Rows
 
     Whatever its order, strides or byte order, an array of real numbers of more than SMALL_BYTES
     is not copied. Raises ValueError for a wrong number of dimensions, no samples or no features,
-    TypeError or ValueError for data that are no real numbers, masked or sparse.
+    TypeError or ValueError for data that are no real numbers, masked or sparse; of a DataFrame,
+    names the column.
     """
-    rows = X if isinstance(X, Rows) else Rows(_as_real_array(X, name, flatten))
+    if isinstance(X, Rows):
+        rows = X
+    elif (columns := columns_of(X)) is not None:
+        real = _as_real_array(matrix(X, columns, name), name, flatten)
+        rows = Rows(real, names=feature_names(columns))
+    else:
+        rows = Rows(_as_real_array(X, name, flatten))
     n, n_features = rows.shape
     if n == 0:
         raise ValueError(
@@ -125,6 +139,8 @@ def _as_real_array(X: ArrayLike, name: str, flatten: bool) -> Array:
             f"{name} is a sparse matrix, dense data is required: convert it with {name}.toarray()"
         )
     unmasked(name, X)
+    if hasattr(X, "collect"):
+        raise TypeError(f"{name} is a {type(X).__name__}, not data yet: use {name}.collect()")
     array = np.asarray(X)
     if array.dtype == object:
         try:
@@ -156,8 +172,8 @@ def _as_real_array(X: ArrayLike, name: str, flatten: bool) -> Array:
 def value_range(rows: Rows, name: str, dtype: DTypeLike = np.float64) -> tuple[float, float]:
     """(smallest, largest) value of all samples as they are read; visits the data once.
 
-    Raises ValueError for NaN, infinity and numbers beyond ``dtype``, naming the first sample that
-    holds one and the feature.
+    Raises ValueError for NaN, infinity and numbers beyond ``dtype``, naming the first sample and
+    column that hold one.
     """
     if rows.dtype == np.uint8 and rows.indices is None:
         return float(rows.array.min()) * rows.scale, float(rows.array.max()) * rows.scale
@@ -166,15 +182,17 @@ def value_range(rows: Rows, name: str, dtype: DTypeLike = np.float64) -> tuple[f
         for part, chunk in rows.chunks():
             low_here, high_here = float(chunk.min()), float(chunk.max())
             if not np.isfinite(np.array([low_here, high_here], dtype)).all():
-                row, column = np.argwhere(~np.isfinite(chunk.astype(dtype)))[0]
-                value, where = chunk[row, column], f"sample {part.start + row}, feature {column}"
+                row, column = np.argwhere(~np.isfinite(chunk.astype(dtype)))[0].tolist()
+                value = chunk[row, column]
+                label = column if rows.names is None else repr(rows.names[column])
+                where = f"(first in sample {part.start + row}, column {label})"
                 if np.isfinite(value):
                     raise ValueError(
-                        f"Input {name} contains {value:.6g} (first in {where}), too large for "
+                        f"Input {name} contains {value:.6g} {where}, too large for "
                         f"{np.dtype(dtype).name}: scale the data, or use dtype='float64'"
                     )
                 kind = "NaN" if np.isnan(value) else "infinity"
-                raise ValueError(f"Input {name} contains {kind} (first in {where})")
+                raise ValueError(f"Input {name} contains {kind} {where}")
             low, high = min(low, low_here), max(high, high_here)
     return low, high
 

@@ -1,4 +1,4 @@
-"""Checkpoints: everything a resumed run needs to end with the very same bytes.
+"""Checkpoints: everything a resumed run needs to end with the very same bytes, on as many threads.
 
 Random numbers are functions of (seed, stream, step), so the position in the training is their
 whole state; the schedule is a function of it as well.
@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,9 +23,10 @@ FORMAT, VERSION = "tinyae-checkpoint", 1
 
 
 def save_checkpoint(
-    path: str | os.PathLike[str], training: Training, config: Mapping[str, Any]
-) -> None:
-    """Writes weights, moments, counters and history atomically."""
+    path: str | os.PathLike[str], training: Training, config: Mapping[str, Any],
+    threads: int | None = None,
+) -> None:  # fmt: skip
+    """Writes weights, moments, counters and history atomically; ``threads`` as information."""
     state, parameters = training.state, training.network.parameters
     arrays = {f"parameter/{name}": value for name, value in parameters.to_host().items()}
     arrays |= {f"moment/{name}": value for name, value in training.optimizer.state().items()}
@@ -33,6 +36,7 @@ def save_checkpoint(
     meta = {
         "config": dict(config),
         "data": fingerprint(training.rows),
+        "threads": threads,
         "updates": training.optimizer.updates,
         "epoch": state.epoch,
         "step": state.step,
@@ -44,15 +48,23 @@ def save_checkpoint(
 
 
 def restore_checkpoint(
-    path: str | os.PathLike[str], training: Training, config: Mapping[str, Any]
-) -> None:
+    path: str | os.PathLike[str], training: Training, config: Mapping[str, Any],
+    threads: int | None = None, tied: str = "",
+) -> None:  # fmt: skip
     """Puts ``training`` where the checkpoint's was.
 
-    Raises FileError for a broken or foreign file, ValueError where the settings or the data are
-    not those of the run that wrote it.
+    ``tied`` says why ``config`` may not have more epochs than the checkpoint, if so. Warns where
+    ``threads`` are not as many as there were. Raises FileError for a broken or foreign file,
+    ValueError where the settings or the data are not those of the run that wrote it.
     """
     meta, arrays = read_npz(path, FORMAT, VERSION)
-    _expect_same(path, meta, training, config)
+    _expect_same(path, meta, training, config, tied)
+    if threads is not None and meta.get("threads") not in (None, threads):
+        warnings.warn(
+            f"{path} was written with threads={meta['threads']} and is resumed with "
+            f"threads={threads}: the result's bytes may differ from an uninterrupted run's",
+            stacklevel=3,
+        )
     parameters, optimizer = training.network.parameters, training.optimizer
     dtype = parameters.dtype
     expected: dict[str, tuple[tuple[int, ...], str]] = {
@@ -85,12 +97,19 @@ def checkpoint_seed(path: str | os.PathLike[str]) -> int:
 
 def _expect_same(
     path: str | os.PathLike[str], meta: Mapping[str, Any], training: Training,
-    config: Mapping[str, Any],
+    config: Mapping[str, Any], tied: str,
 ) -> None:  # fmt: skip
     required = {"config", "data", "updates", "epoch", "step", "history", "best_loss", "best_epoch"}
     if missing := required - set(meta):
         raise FileError(f"{path} is no complete checkpoint: it lacks {', '.join(sorted(missing))}")
-    saved = meta["config"]
+    saved = dict(meta["config"])
+    if config["epochs"] > saved["epochs"]:
+        if tied:
+            raise ValueError(
+                f"cannot resume from {path} with epochs={config['epochs']} instead of "
+                f"{saved['epochs']}: {tied}"
+            )
+        saved["epochs"] = config["epochs"]
     changed = [
         f"{name}={saved.get(name)!r} there, {config.get(name)!r} here"
         for name in sorted({*saved, *config})
@@ -113,3 +132,11 @@ def fingerprint(rows: Rows) -> dict[str, Any]:
     rows.take(positions, sample)
     digest = hashlib.sha256(sample.tobytes()).hexdigest()[:16]
     return {"samples": n, "features": n_features, "dtype": rows.dtype.name, "sample_sha256": digest}
+
+
+def blas_threads() -> int:
+    """On how many threads NumPy multiplies: what its libraries' variables say, or one per CPU."""
+    for variable in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"):
+        if os.environ.get(variable, "").isdecimal():
+            return int(os.environ[variable])
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
