@@ -38,7 +38,7 @@ def expect_probabilities(loss: str, low: float, high: float, name: str) -> None:
 def out_of_reach(output: str, low: float, high: float) -> str:
     """What is wrong with data in [low, high] where the output can never get; "" for nothing."""
     reach = ACTIVATION_FACTS[output]
-    if low >= reach.low and high <= reach.high:
+    if low >= reach.low - ROUNDING and high <= reach.high + ROUNDING:
         return ""
     return (
         f"X ranges over [{low:g}, {high:g}], but output={output!r} reaches only "
