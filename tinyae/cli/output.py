@@ -9,7 +9,7 @@ import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,12 +52,14 @@ def write_array(path: Path, array: NDArray[Any], what: str) -> None:
     print(f"{path}: {array.shape[0]:,} {what} of {array.shape[1]:,} numbers, {array.dtype}")
 
 
-def print_zero_units(ae: Autoencoder, counts: Mapping[str, int] | None) -> None:
+def print_zero_units(
+    ae: Autoencoder, counts: Mapping[str, int] | None, file: IO[str] | None = None
+) -> None:
     """A line where there are any, by layer, and known."""
     widths = {spec.name: spec.n_out for spec in ae._network.architecture.dense}
     units = [f"{n:,} of the {widths[name]:,} of {name}" for name, n in (counts or {}).items()]
     if units:
-        print(f"\nunits that are 0 for all training samples: {', '.join(units)}")
+        print(f"\nunits that are 0 for all training samples: {', '.join(units)}", file=file)
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

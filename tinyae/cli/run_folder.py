@@ -127,8 +127,6 @@ def run_config(data: Mapping[str, Any], model: Mapping[str, Any]) -> Config:
         get_backend(params["backend"], params["matmul"])
     except (TypeError, ValueError) as error:
         raise UsageError(str(error)) from error
-    if params["epochs"] == 0:
-        raise UsageError("--epochs must be at least 1, got 0: a run is what training leaves")
     if params["patience"] is not None and params["validation_fraction"] == 0:
         raise UsageError("--patience watches the validation loss: give --validation-fraction")
     return {"data": data, "model": as_json(params)}

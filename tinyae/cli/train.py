@@ -40,13 +40,13 @@ def add_commands(commands: Any) -> None:
         "dead units",
     )  # fmt: skip
     parser.run_options()
-    parser.json_option("print squared_error, pca_squared_error, code and samples of the test part, "
-                       "and by layer zero_units, where units are 0 for all training "
-                       "samples")  # fmt: skip
+    parser.json_option("print squared_error, pca_squared_error, code and samples of the test part")
 
 
 def _train(given: argparse.Namespace) -> None:
     run, config = _choose_run(given, data_given(given), model_given(given))
+    if config["model"]["epochs"] == 0:
+        raise UsageError("--epochs must be at least 1, got 0: a run is what training leaves")
     dataset = open_data(config["data"])
     n, n_features = dataset.train.shape
     print(
@@ -88,13 +88,12 @@ def _train(given: argparse.Namespace) -> None:
 def _evaluate(given: argparse.Namespace) -> None:
     """Squared error on train and test parts, beside PCA with the same code size."""
     _, ae, dataset = opened(given)
-    errors, zero = _compare(ae, dataset), ae.zero_units(dataset.train)
+    errors = _compare(ae, dataset)
     if given.json:
-        result = {**errors["test"], "code": ae.code, "samples": len(dataset.test)}
-        print(json.dumps(result | ({"zero_units": zero} if zero else {})))
+        print(json.dumps({**errors["test"], "code": ae.code, "samples": len(dataset.test)}))
     else:
         print(_error_table(ae, dataset, errors))
-        print_zero_units(ae, zero)
+    print_zero_units(ae, ae.zero_units(dataset.train), sys.stderr if given.json else None)
 
 
 def _choose_run(
