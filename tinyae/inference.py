@@ -50,8 +50,9 @@ def zero_units(network: Network, rows: Rows) -> dict[str, int]:
     def look(x: Array, records: Sequence[Record]) -> Array:
         output = forward(network.backend, x, records[:-1])
         for record in records[:-1]:
-            name, used = record.layer.name, network.backend.to_host(record.y).any(axis=0)
-            zero[name] = zero[name] & ~used if name in zero else ~used
+            name = record.layer.name
+            still: NDArray[np.bool_] = ~network.backend.to_host(record.y).any(axis=0)
+            zero[name] = still & zero[name] if name in zero else still
         return output
 
     for _ in _batches(network, look, rows):

@@ -73,7 +73,7 @@ class Rows:
     def _read(self, where: NDArray[np.int64] | slice) -> Array:
         """Stored samples, in order and in ``dtype``."""
         part = self.array[where]
-        return np.require(part.reshape(len(part), -1), self.dtype, "CA")
+        return np.require(part.reshape(len(part), -1), self.dtype, ["C", "A"])
 
     def pieces(self) -> Iterator[tuple[slice, Array]]:
         """All samples in order, unscaled, in ``dtype``, a few megabytes at a time."""
@@ -166,7 +166,7 @@ def _as_real_array(X: ArrayLike, name: str, flatten: bool) -> Array:
     if rows.direct or array.size * 8 > SMALL_BYTES:
         return array
     with np.errstate(over="ignore"):  # infinity is found where values are checked
-        return np.require(array, rows.dtype, "CA")
+        return np.require(array, rows.dtype, ["C", "A"])
 
 
 def value_range(rows: Rows, name: str, dtype: DTypeLike = np.float64) -> tuple[float, float]:
