@@ -27,7 +27,8 @@ from benchmarks.reports import plots as bench_plots
 from benchmarks.reports import rows as bench_rows
 from benchmarks.reports import table as bench_table
 from benchmarks.reports.merging import Row, merge
-from tinyae.cli.run_folder import UsageError
+from tinyae.cli.options import UsageError
+from tinyae.cli.output import expect_own
 from tinyae.files import write_atomically
 from tinyae.train.progress import clock
 
@@ -57,6 +58,7 @@ def run(given: argparse.Namespace) -> None:
     if given.plot and Path(given.plot).suffix != ".png":
         raise UsageError(f"--plot must end in .png, got {given.plot!r}")
     out = Path(given.out)
+    expect_own(out, "results.json")
     for folder in (out, Path(given.plot).parent if given.plot else out):
         try:
             folder.mkdir(parents=True, exist_ok=True)

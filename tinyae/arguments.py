@@ -154,7 +154,7 @@ TABLE = (
              "sigmoid where all training data lie in [0, 1], else identity"),
     Argument("loss", _choice("auto", *LOSSES), "auto", ", ".join(LOSSES) + ", summed over features "
              "and averaged over samples; auto: bce for a sigmoid output, else mse"),
-    Argument("initializer", _choice("auto", *INITIALIZERS), "auto", ", ".join(INITIALIZERS)
+    Argument("initializer", _choice("auto", "pca", *INITIALIZERS), "auto", ", ".join(INITIALIZERS)
              + "; auto: he before rectifiers, else glorot"),
     Argument("optimizer", _choice(*OPTIMIZERS), "adam", ", ".join(OPTIMIZERS)),
     Argument("learning_rate", _number(above=0), 1e-3, "the highest one of the schedule"),

@@ -8,10 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from .data.pca import fit_pca
+from .data.rows import Rows
 from .net.initializers import initial_weights
 from .net.layers import DenseSpec, NoiseSpec, Spec
 from .net.losses import head
 from .net.network import Architecture, Network
+from .net.pca_start import start_as_pca
 from .train.code_noise import CodeNoise
 from .train.objective import Objective, Term
 from .train.optimizers import Optimizer
@@ -44,12 +47,21 @@ def _dense(part: str, widths: Sequence[int], activation: str, last: str) -> list
     return [DenseSpec(f"{part}.{i}", *size) for i, size in enumerate(sizes)]
 
 
-def initialize(network: Network, initializer: str, seed: int) -> None:
-    """Draws the initial weights of all layers; biases are zero."""
-    parameters = network.parameters
+def initialize(network: Network, initializer: str, seed: int, rows: Rows | None) -> None:
+    """Draws the initial weights of all layers; biases are zero. "pca" needs the ``rows``."""
+    plan, parameters = network.architecture, network.parameters
     values = {name: np.zeros(s, network.dtype) for name, s in parameters.shapes.items()}
-    for i, spec in enumerate(network.architecture.dense):
-        initial_weights(initializer, spec.activation, values[f"{spec.name}.weight"], seed, i)
+    drawn = "auto" if initializer == "pca" else initializer
+    for i, spec in enumerate(plan.dense):
+        initial_weights(drawn, spec.activation, values[f"{spec.name}.weight"], seed, i)
+    if initializer == "pca":
+        if rows is None:
+            raise ValueError(
+                "initializer='pca' needs data: use fit(X) in place of initialize(n_features), with "
+                "epochs=0 to train nothing"
+            )
+        pca = fit_pca(rows, plan.dense[plan.code - 1].n_out, seed)
+        start_as_pca(plan, values, pca.mean, pca.components, np.sqrt(pca.variances))
     parameters.set(values)
 
 

@@ -21,7 +21,13 @@ from .net import losses
 from .net.network import Network
 from .sklearn_api import EstimatorMixin, NotFittedError
 from .train.batches import Feeder, split
-from .train.checkpoint import blas_threads, checkpoint_seed, restore_checkpoint, save_checkpoint
+from .train.checkpoint import (
+    blas_threads,
+    checkpoint_seed,
+    restore_checkpoint,
+    save_checkpoint,
+    writing,
+)
 from .train.divergence import DivergenceError, diagnose
 from .train.objective import Objective
 from .train.optimizers import Optimizer
@@ -96,7 +102,7 @@ class Autoencoder(EstimatorMixin):
         """
         arguments.check(self._params())
         integer("n_features", n_features, 1)
-        self._make(int(n_features), -np.inf, np.inf, arguments.seed_from(self.random_state))
+        self._make(int(n_features), -np.inf, np.inf, arguments.seed_from(self.random_state), None)
         return self
 
     def fit(
@@ -121,8 +127,9 @@ class Autoencoder(EstimatorMixin):
         throughout, no target_blur. ``callback(progress)`` is called after every step.
 
         Raises ValueError or TypeError for wrong arguments or data, DivergenceError when the loss
-        is no longer finite (the last good weights stay), KeyboardInterrupt at Ctrl-C. Warns of
-        data that the output cannot reach, and of validation data far outside those of training.
+        is no longer finite (the last good weights stay), KeyboardInterrupt at Ctrl-C; FileError
+        where ``checkpoint`` is no checkpoint, BlockingIOError where another training writes it.
+        Warns of data that the output cannot reach, and of validation data far outside X.
         """
         params = self._params()
         arguments.check(params)
@@ -158,7 +165,7 @@ class Autoencoder(EstimatorMixin):
             self._optimizer = assemble.optimizer(params, self._network)
             self._minibatch = None
         else:
-            self._make(rows.shape[1], low, high, seed, rows.names)
+            self._make(rows.shape[1], low, high, seed, rows)
         self._saw(low, high)
         if held_out is not None:
             self._warn(far_outside(held_out, *held_out_range, (low, high), "validation"))
@@ -175,7 +182,7 @@ class Autoencoder(EstimatorMixin):
                 save_checkpoint(checkpoint, training, described, threads)
 
         try:
-            with self._limited_threads() as threads:
+            with writing(checkpoint, resume), self._limited_threads() as threads:
                 if resume and checkpoint is not None:
                     tied = assemble.tied_to_epochs(params)
                     restore_checkpoint(checkpoint, training, described, threads, tied)
@@ -204,7 +211,7 @@ class Autoencoder(EstimatorMixin):
         low, high = value_range(rows, "X", params["dtype"] if fresh else self._network.dtype)
         if fresh:
             seed = arguments.seed_from(self.random_state)
-            self._make(rows.shape[1], low, high, seed, rows.names)
+            self._make(rows.shape[1], low, high, seed, rows)
         self._settle(low, high, rows.names)
         losses.expect_probabilities(self.loss_name_, low, high, "X")
         if getattr(self, "n_iter_", 0):  # the first few batches alone say little of the rest
@@ -285,7 +292,10 @@ class Autoencoder(EstimatorMixin):
         return self
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes a ``.npz`` that ``load`` reads: arguments and weights, no pickle."""
+        """Writes a ``.npz`` that ``load`` reads: arguments and weights, no pickle.
+
+        Raises FileError where ``path`` is a file of another kind, OSError where writing fails.
+        """
         save_model(path, self)
 
     @classmethod
@@ -312,17 +322,14 @@ class Autoencoder(EstimatorMixin):
     _optimizer: Optimizer
     _minibatch: Work | None  # of ``partial_fit``
 
-    def _make(
-        self, n_features: int, low: float, high: float, seed: int,
-        names: Sequence[str] | None = None,
-    ) -> None:  # fmt: skip
+    def _make(self, n_features: int, low: float, high: float, seed: int, rows: Rows | None) -> None:
         """New network with initial weights, for data in [low, high]."""
         params = self._params()
         output, loss = losses.resolve(params["output"], params["loss"], low, high)
         self._build(n_features, output, loss, seed, params)
-        assemble.initialize(self._network, params["initializer"], seed)
+        assemble.initialize(self._network, params["initializer"], seed, rows)
         self._settled = bool(np.isfinite(low))
-        self._name_features(names)
+        self._name_features(None if rows is None else rows.names)
 
     def _build(
         self, n_features: int, output: str, loss: str, seed: int, params: Mapping[str, Any]

@@ -51,7 +51,7 @@ def zero_units(network: Network, rows: Rows) -> dict[str, int]:
         output = forward(network.backend, x, records[:-1])
         for record in records[:-1]:
             name = record.layer.name
-            still: NDArray[np.bool_] = ~network.backend.to_host(record.y).any(axis=0)
+            still = np.asarray(~network.backend.to_host(record.y).any(axis=0))
             zero[name] = still & zero[name] if name in zero else still
         return output
 

@@ -132,7 +132,10 @@ class HostRunner:
         print(f"tinyae: compiling {name}.cu ({dtype}) for cuda-host, once", file=sys.stderr)
         with tempfile.TemporaryDirectory(dir=target.parent) as folder:
             text, built = Path(folder) / "kernel.cpp", Path(folder) / "kernel.so"
-            text.write_text(source)
+            try:
+                text.write_text(source)
+            except OSError as error:  # as on a full disk
+                raise OSError(error.errno, error.strerror, str(target.parent)) from error
             command = [self.compiler, *FLAGS, *self.flags, f"-I{HERE}", "-include",
                        "cuda_host.h", str(text), "-o", str(built), "-lpthread"]  # fmt: skip
             done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -14,8 +14,8 @@ import tinyae.cli.run_folder
 from tinyae import Autoencoder
 from tinyae.cli.main import main
 from tinyae.codes.classifiers import knn_predict
-from tinyae.codes.pca import fit_pca
 from tinyae.data.datasets import load_dataset
+from tinyae.data.pca import fit_pca
 from tinyae.plot.curves import plot_sweep
 
 Output = pytest.CaptureFixture[str]

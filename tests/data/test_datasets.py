@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from tests.data.raising import raises
 from tinyae.data import datasets
 from tinyae.data.ball import ball_centres, ball_images
 from tinyae.data.datasets import load_dataset, split_positions
+from tinyae.data.reading import PICTURES, TABLES, Reading
 from tinyae.data.rows import Rows
 
 
@@ -145,7 +147,7 @@ def test_uint8_stays_uint8_and_is_scaled_when_read(tmp_path):
     ("shape", "image_shape"),
     [
         ((5,), None), ((4, 3), (4, 3)), ((4, 3, 1), (4, 3)), ((4, 3, 3), (4, 3, 3)),
-        ((4, 3, 4), (4, 3, 4)), ((3, 8, 8), None), ((2, 2, 2, 2), None),
+        ((4, 3, 4), None), ((3, 8, 8), None), ((2, 2, 2, 2), None),
     ],
 )  # fmt: skip
 def test_samples_are_flattened_and_pictures_remembered(tmp_path, shape, image_shape):
@@ -357,7 +359,7 @@ def test_parts_of_different_shapes(tmp_path):
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("a.txt", ["unknown format; expected", ".npy", "IDX"]),
+        ("a.xls", ["unknown format; expected", ".npy", "IDX"]),
         ("a.png", ["a single picture: pass the folder"]),
     ],
 )
@@ -367,20 +369,88 @@ def test_unknown_formats(tmp_path, name, words):
         load_dataset(tmp_path / name)
 
 
+OPTIONS = dict(
+    label=0, drop=("a",), header=True, index=False, separator=";", decimal=",", encoding="latin-1",
+    size=(8, 8), skip_bad=True,
+)  # fmt: skip
+
+
 def test_arguments_that_the_source_has_no_use_for(tmp_path):
+    assert set(OPTIONS) == {option.name for option in dataclasses.fields(Reading)}
     npy = saved(tmp_path / "a.npy", np.zeros((3, 2)))
+    np.savez(tmp_path / "a.npz", np.zeros((3, 2)))
     (tmp_path / "a.csv").write_text("1,2\n3,4\n")
+    (tmp_path / "pictures").mkdir()
     mnist = write_mnist(tmp_path / "mnist")
-    for source, arguments, words in [
-        ("ball", dict(label="x"), ["label='x'", "the data set ball"]),
-        ("ball", dict(size=(8, 8)), ["size=(8, 8)", "the data set ball"]),
-        (npy, dict(label=0), ["label=0", "a .csv file", npy]),
-        (tmp_path / "a.csv", dict(size=(8, 8)), ["size=(8, 8)", "a folder of pictures", "a.csv"]),
-        (mnist, dict(size=(8, 8)), ["size=(8, 8)", "folder", "IDX files"]),
-        (mnist, dict(label=0), ["label=0", "the folder"]),
+    for source, used, words in [
+        ("ball", {}, ["the data set ball"]),
+        (npy, {}, ["the file", npy]),
+        (tmp_path / "a.npz", {}, ["the file", "a.npz"]),
+        (tmp_path / "a.csv", TABLES, ["the file", "a.csv"]),
+        (mnist / "train-images-idx3-ubyte", {}, ["the file", "idx3"]),
+        (mnist, {}, ["folder", "IDX files"]),
+        (tmp_path / "pictures", PICTURES, ["the folder", "pictures"]),
     ]:
-        with raises(*words):
-            load_dataset(source, **arguments)
+        for name in set(OPTIONS).difference(used):
+            kind = "a folder of pictures" if name in PICTURES else "a .csv file"
+            with raises(f"{name}={OPTIONS[name]!r}", kind, *words):
+                load_dataset(source, **{name: OPTIONS[name]})
+
+
+# Values that cannot be learnt
+
+
+def write_rows(path, rows):
+    """One float array (n, 3) as each kind of source that can hold NaN."""
+    if path.suffix == ".csv":
+        np.savetxt(path, rows, delimiter=",", header="a,b,c", comments="")
+    elif path.suffix == ".npy":
+        np.save(path, rows)
+    elif path.suffix == ".npz":
+        np.savez(path, x_train=rows[:20], x_test=rows[20:])
+    else:
+        sizes = np.array(rows.shape, ">u4").tobytes()
+        path.write_bytes(b"\0\0\x0e\2" + sizes + rows.astype(">f8").tobytes())
+    return path
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.npy", "a.npz", "a-idx2-ubyte"])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_no_value_that_is_not_finite_reaches_training(tmp_path, name, value):
+    """Wherever it is, in the training part or among the samples held out."""
+    for at in range(30):
+        rows = np.random.default_rng(0).random((30, 3))
+        rows[at, at % 3] = value
+        path = write_rows(tmp_path / name, rows)
+        row = {"a.csv": f"line {at + 2}", "a.npz": f"sample {at % 20}"}.get(name, f"sample {at}")
+        place = f"('{'abc'[at % 3]}'" if name == "a.csv" else "counted from 0"
+        with pytest.raises(ValueError) as caught:
+            load_dataset(path)
+        message = str(caught.value)
+        assert message.startswith(str(path)) and "\n" not in message
+        for words in (f"{row}", f"column {at % 3}", place, str(value), "finite"):
+            assert words in message
+        assert ("test part" in message) == (name == "a.npz" and at >= 20)
+
+
+def test_of_a_picture_the_pixel_is_named(tmp_path):
+    array = np.zeros((9, 4, 5))
+    array[7, 2, 3] = np.nan
+    with raises("a.npy", "sample 7, column 2, 3"):
+        load_dataset(saved(tmp_path / "a.npy", array))
+
+
+@pytest.mark.parametrize("source", ["a.npy", "a.npz"])
+def test_alpha_is_left_out_as_of_files(tmp_path, caplog, source):
+    array = np.random.default_rng(0).integers(0, 256, (20, 3, 5, 4), np.uint8)
+    np.save(tmp_path / "a.npy", array)
+    np.savez(tmp_path / "a.npz", x_train=array[:15], x_test=array[15:])
+    data = load_dataset(tmp_path / source)
+    assert data.image_shape == (3, 5, 3)
+    both = np.concatenate([np.asarray(data.train), np.asarray(data.test)])
+    expected = array[..., :3].reshape(20, -1) / 255
+    np.testing.assert_allclose(np.sort(both, axis=0), np.sort(expected, axis=0), rtol=1e-12)
+    assert "alpha" in caplog.text
 
 
 def test_names_are_those_of_the_documentation():

@@ -1,4 +1,4 @@
-"""Array files and tables: what is read, and one clear error for each thing that is wrong."""
+"""Array files: what is read, and one clear error for each thing that is wrong."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.data.raising import raises
-from tinyae.data.formats import read_csv, read_npy, read_npz
+from tinyae.data.formats import read_npy, read_npz
 
 # .npy
 
@@ -128,95 +128,3 @@ def test_npz_with_a_damaged_array(tmp_path):
     path.write_bytes(data)
     with raises(path, "cannot read array 'x'"):
         read_npz(path)
-
-
-# .csv
-
-
-def csv(tmp_path, text, encoding="utf-8"):
-    path = tmp_path / "a.csv"
-    path.write_bytes(text.encode(encoding))
-    return path
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "1,2\n3,4.5\n",
-        "1,2\r\n3,4.5",
-        "a,b\n1,2\n3,4.5\n",
-        "\n\na,b\n\n1, 2\n\n3,4.5\n\n",
-        '"a","b, or c"\n"1","2"\n3,4.5\n',
-        "0,x\n1,2\n3,4.5\n",
-        "\ufeff1,2\n3,4.5\n",
-    ],
-)
-def test_csv_with_and_without_header(tmp_path, text):
-    part = read_csv(csv(tmp_path, text))
-    assert part.samples.dtype == np.float64 and part.labels is None
-    np.testing.assert_array_equal(part.samples, [[1, 2], [3, 4.5]])
-
-
-@pytest.mark.parametrize(
-    ("text", "label", "labels"),
-    [
-        ("a,kind,b\n1,7,2\n3,8,4\n", "kind", [7, 8]),
-        ("a, kind ,b\n1,7,2\n3,8,4\n", 1, [7, 8]),
-        ("a,kind,b\n1,7,2\n3,8,4\n", -2, [7, 8]),
-        ("1,7,2\n3,8,4\n", 1, [7, 8]),
-        ("1,7.0,2\n3,8,4\n", 1, [7.0, 8.0]),
-        ("1,dog,2\n3,cat,4\n", 1, ["dog", "cat"]),
-        ("a,kind,b\n1, dog ,2\n3,cat,4\n", "kind", ["dog", "cat"]),
-        ("0,kind,1\n1,7,2\n3,8,4\n", 1, [7, 8]),
-        ("0,9,1\n1,7,2\n3,8,4\n", "9", [7, 8]),
-    ],
-)
-def test_csv_labels(tmp_path, text, label, labels):
-    part = read_csv(csv(tmp_path, text), label)
-    np.testing.assert_array_equal(part.samples, [[1, 2], [3, 4]])
-    expected = np.array(labels)
-    assert part.labels.dtype == expected.dtype
-    np.testing.assert_array_equal(part.labels, expected)
-
-
-@pytest.mark.parametrize(
-    ("text", "label", "words"),
-    [
-        ("", None, ["expected lines of numbers", "empty file"]),
-        ("\n\n", None, ["empty file"]),
-        ("1,2\n3\n", None, ["line 2: expected 2 cells", "got 1"]),
-        ("a,b\n\n1,2\n3,4,5\n", None, ["line 4: expected 2 cells", "got 3"]),
-        ("1,2\n3,x\n", None, ["line 2: expected a number in column 1", "'x'"]),
-        ("1,2\n3,\n", None, ["line 2", "column 1", "got ''"]),
-        ("1;2\n3;4\n", None, ["line 1", "got '1;2'", "separated by commas"]),
-        ("1,dog\n2,cat\n", None, ["line 1", "got 'dog'", "can only be the label"]),
-        ("1,7,2\n3,8,x\n", 1, ["line 2: expected a number in column 2"]),
-        ("1,7,2\nx,8,3\n", 1, ["line 2: expected a number in column 0"]),
-        ("1,2\n3,4\n", 2, ["no label column 2: there are 2 columns"]),
-        ("1,2\n3,4\n", -3, ["no label column -3"]),
-        ("1,2\n3,4\n", "kind", ["one column named 'kind'", "found 0", "1, 2"]),
-        ("a,a\n3,4\n", "a", ["one column named 'a'", "found 2"]),
-        ("a,kind\n3,\n", "kind", ["line 2: the label (cell 1) is empty"]),
-    ],
-)
-def test_csv_errors(tmp_path, text, label, words):
-    path = csv(tmp_path, text)
-    with raises(path, *words):
-        read_csv(path, label)
-
-
-def test_csv_of_a_header_alone(tmp_path):
-    assert read_csv(csv(tmp_path, "a,b\n")).samples.shape == (0, 2)
-    assert read_csv(csv(tmp_path, "a,b\n"), "a").samples.shape == (0, 1)
-
-
-def test_csv_in_a_foreign_encoding(tmp_path):
-    path = csv(tmp_path, "gr\u00f6\u00dfe\n1\n", "latin-1")
-    with raises(path, "cannot be read as .csv file", "utf-8"):
-        read_csv(path)
-
-
-def test_csv_with_a_cell_without_end(tmp_path):
-    path = csv(tmp_path, '1,2\n"' + "x" * 200_000)
-    with raises(path, "after line", "field larger"):
-        read_csv(path)

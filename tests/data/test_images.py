@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from tests.data.raising import raises
-from tinyae.data.images import read_images
+from tinyae.data.datasets import load_dataset
+from tinyae.data.images import read_image_parts, read_images
 
 
 @pytest.fixture
@@ -160,3 +161,107 @@ def test_without_pillow(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "PIL", None)
     with pytest.raises(ImportError, match=r'needs Pillow: pip install "tinyae\[images\]"'):
         read_images(tmp_path)
+
+
+TURNED = {  # what each value of EXIF's orientation asks of the pixels
+    1: lambda a: a, 2: np.fliplr, 3: lambda a: np.rot90(a, 2), 4: np.flipud,
+    5: np.transpose, 6: lambda a: np.rot90(a, -1), 7: lambda a: np.rot90(a, 2).T, 8: np.rot90,
+    0: lambda a: a, 9: lambda a: a,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "P"])
+@pytest.mark.parametrize("ending", ["png", "tif", "packed.tif", "jpg", "webp"])
+def test_pictures_are_turned_as_their_exif_data_say(tmp_path, pil, ending, mode):
+    """Against rotations by hand; a JPEG of few, large blocks is nearly exact."""
+    pixels = np.kron(
+        np.array([[0, 90, 180], [255, 40, 130]], np.uint8), np.ones((16, 16), np.uint8)
+    )
+    image = pil.fromarray(pixels).convert("L" if (mode, ending) == ("P", "jpg") else mode)
+    options = {"compression": "tiff_lzw"} if ending == "packed.tif" else {"quality": 95}
+    for value, turn in TURNED.items():
+        if ending == "packed.tif" and value not in range(1, 9):
+            continue  # libtiff does not write it
+        exif = pil.Exif()
+        exif[0x0112] = value
+        save(image, tmp_path / str(value) / f"a.{ending}", exif=exif, **options)
+        for size in (None, turn(pixels).shape[::-1]):  # with and without a size
+            samples = read_images(tmp_path / str(value), size).samples
+            samples = samples if samples.ndim == 3 else samples[..., 0]
+            assert samples.shape[1:] == turn(pixels).shape
+            assert np.abs(samples[0].astype(int) - turn(pixels)).max() < 16
+
+
+def test_broken_exif_data_leave_the_picture_as_it_is(tmp_path, pil):
+    save(grey(pil, 9), tmp_path / "a.png", exif=b"Exif\0\0no TIFF header")
+    assert read_images(tmp_path).samples.shape == (1, 3, 4)
+
+
+def cut(path, keep):
+    path.write_bytes(path.read_bytes()[:keep])
+
+
+def test_unreadable_pictures_are_left_out_on_demand(tmp_path, pil, caplog):
+    """Broken in the header or behind it, the first, the last or between: listed and counted."""
+    noise = np.random.default_rng(0).integers(0, 256, (12, 30, 30), np.uint8)
+    for i, pixels in enumerate(noise):
+        save(pil.fromarray(pixels), tmp_path / "ab"[i % 2] / f"{i:02}.png")
+    bad = {0: 5, 6: 200, 11: 0}
+    for i, keep in bad.items():
+        cut(tmp_path / "ab"[i % 2] / f"{i:02}.png", keep)
+    with raises("cannot be read as a picture", "--skip-bad", "skip_bad=True"):
+        read_images(tmp_path)
+    assert not caplog.records
+    calls = []
+    part = read_images(tmp_path, skip_bad=True, progress=lambda *call: calls.append(call))
+    good = sorted(set(range(12)) - set(bad), key=lambda i: (i % 2, i))
+    np.testing.assert_array_equal(part.samples, noise[good])
+    assert part.labels.tolist() == ["ab"[i % 2] for i in good]
+    assert "3 of 12 pictures" in caplog.text
+    for i in bad:
+        assert str(tmp_path / "ab"[i % 2] / f"{i:02}.png") in caplog.text
+    assert len(calls) == 9 and {total for _, total in calls} == {12}
+
+
+def test_where_no_picture_can_be_read(tmp_path):
+    pytest.importorskip("PIL.Image", reason="reading images needs Pillow")
+    (tmp_path / "a.png").write_bytes(b"none")
+    with raises(tmp_path, "none of 1 pictures"):
+        read_images(tmp_path, skip_bad=True)
+
+
+@pytest.mark.parametrize(("train", "test"), [("train", "test"), ("Training", "val")])
+@pytest.mark.parametrize("below", [("cat", "dog"), ("",)])
+def test_folders_named_as_parts_are_parts(tmp_path, pil, train, test, below):
+    for part, value in ((train, 10), (test, 200)):
+        for name in below:
+            for i in range(3):
+                save(grey(pil, value), tmp_path / part / name / f"{i}.png")
+    (tmp_path / ".cache").mkdir()
+    data = load_dataset(tmp_path)
+    n = 3 * len(below)
+    assert (data.train.array == 10).all() and (data.test.array == 200).all()
+    assert len(data.train) == len(data.test) == n
+    if below[0]:
+        assert data.label_names == below
+        assert data.train_labels.tolist() == data.test_labels.tolist() == [0] * 3 + [1] * 3
+    else:
+        assert data.train_labels is None
+
+
+def test_parts_of_different_colours_and_a_part_that_is_not_read(tmp_path, pil, caplog):
+    save(grey(pil, 9), tmp_path / "train/a.png")
+    save(pil.new("RGB", (4, 3), (1, 2, 3)), tmp_path / "test/a.png")
+    save(grey(pil, 9), tmp_path / "val/a.png")
+    train, test = read_image_parts(tmp_path)
+    assert train.samples.shape == test.samples.shape == (1, 3, 4, 3)
+    assert (train.samples == 9).all() and test.samples[0, 0, 0].tolist() == [1, 2, 3]
+    assert f"{tmp_path / 'val'} is not read" in caplog.text
+
+
+@pytest.mark.parametrize("names", [("train", "bus"), ("test", "val"), ("train", "test", "bus")])
+def test_other_names_beside_them_make_them_labels(tmp_path, pil, names):
+    for name in names:
+        save(grey(pil, 9), tmp_path / name / "a.png")
+    part, test = read_image_parts(tmp_path)
+    assert part.labels.tolist() == sorted(names) and test is None

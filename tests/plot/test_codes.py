@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.plot.pictures import NEEDED, read
-from tinyae.codes.pca import plane
+from tinyae.data.pca import plane
 from tinyae.plot.codes import plot_code
 
 pytest.importorskip("matplotlib", reason=NEEDED)

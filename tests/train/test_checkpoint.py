@@ -7,6 +7,7 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from contextlib import nullcontext
 from pathlib import Path
@@ -133,6 +134,29 @@ def test_other_settings_data_or_files_are_refused(tmp_path: Path) -> None:
             make().fit(X, checkpoint=file, resume=True)
 
 
+def test_a_second_training_of_a_checkpoint_is_refused_and_the_first_goes_on(
+    tmp_path: Path,
+) -> None:
+    file, refused = tmp_path / "checkpoint.npz", []
+
+    def second() -> None:
+        for resume in (False, True):
+            with pytest.raises(BlockingIOError, match=f"in use by process {os.getpid()} ") as error:
+                make().fit(X, checkpoint=file, resume=resume)
+            refused.append(error)
+
+    def callback(p: Progress) -> None:
+        if (p.epoch, p.step) == (2, 1):
+            second()
+            thread = threading.Thread(target=second)
+            thread.start()
+            thread.join()
+
+    assert_same(make().fit(X, checkpoint=file, callback=callback), make().fit(X))
+    assert len(refused) == 4 and list(tmp_path.iterdir()) == [file]
+    make().fit(X, checkpoint=file)  # it is free again
+
+
 FREE: dict[str, Any] = {"schedule": "constant", "warmup": 0.0, "backend": "numpy"}
 # by the argument that counts in parts of all epochs
 TIED: dict[str, list[dict[str, Any]]] = {
@@ -251,4 +275,4 @@ def test_killed_50_times_it_ends_with_the_same_bytes(tmp_path: Path) -> None:
             with np.load(tmp_path / f"run{run}-model.npz") as model:
                 for name in set(whole.files) - {"meta"}:
                     assert whole[name].tobytes() == model[name].tobytes(), (run, name)
-    assert runs >= 2 and not list(tmp_path.glob("run*.tmp"))
+    assert runs >= 2 and not list(tmp_path.glob(".*"))  # nothing that a kill left

@@ -59,6 +59,7 @@ def add_commands(commands: Any) -> None:
     parser.add_argument("--seconds", type=float, metavar="S",
                         help="for each case in each pass (default 0.4, quick 0.05)")  # fmt: skip
     parser.option("--out", "runs/bench", "folder of the results", metavar="DIR")
+    parser.force_option()
     parser.add_argument("--plot", metavar="FILE", help="the picture that fits what was measured")
     parser.add_argument("--compare", metavar="OLD.json",
                         help="an earlier results.json: what changed beyond the noise")  # fmt: skip

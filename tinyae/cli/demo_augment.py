@@ -19,7 +19,7 @@ from ..data.rows import Array
 from ..estimator import Autoencoder
 from ..plot.grids import plot_grid
 from .options import command, data_given
-from .output import can_draw, table, write_json
+from .output import can_draw, expect_own, table, write_json
 from .run_folder import RunFolder, open_data, run_config, trained_run
 from .sweep import RECIPE
 from .use import labels_of
@@ -40,6 +40,7 @@ def add_commands(demos: Any) -> None:
     parser.add_argument("--run", metavar="RUN", help="a trained run folder (default: train one)")
     parser.option("--out", "runs/demo-augment", "folder of augment.json, .png and the new run; "
                   "what is trained there already is not trained again", metavar="DIR")  # fmt: skip
+    parser.force_option()
     parser.count("--per-class", None, f"training samples of a class with a label (default "
                  f"{PER_CLASS}, or as many as every class has)", least=2)  # fmt: skip
     parser.count("--new", 100, "new samples of each class")
@@ -49,6 +50,7 @@ def add_commands(demos: Any) -> None:
 
 def _augment(given: argparse.Namespace) -> None:
     started, out = time.perf_counter(), Path(given.out)
+    expect_own(out, "augment.json", "run/config.json")
     run, dataset, ae = _trained(given, out)
     y_train, y_test = labels_of(dataset, "train")[0], labels_of(dataset, "test")[0]
     test = Samples(dataset.test, ae.encode(dataset.test), y_test)

@@ -21,7 +21,7 @@ from ..kernels.columns import get_backend
 from ..plot.grids import plot_grid
 from ..train.progress import print_epochs
 from .options import UsageError, command
-from .output import can_draw, table, write_json
+from .output import can_draw, expect_own, table, write_json
 
 TRAIN_STREAM = 100  # of the ball's centres
 
@@ -37,11 +37,12 @@ ROWS: dict[str, tuple[str, dict[str, Any]]] = {
     "plain-2": ("", {**PLAIN, "code": 2}),
     "plain-8": ("", {**PLAIN, "code": 8}),
     "noise": ("", {**NOISY, "code_noise": (0.1, 0.02)}),
-    # Blurred targets ask for no details yet, and weights that do not help to meet them decay: of
-    # the random ones, which fold the code, nothing is left.
+    # The two first principal components order pictures by place, so that the code starts without
+    # a fold. Blurred targets ask for no details yet, and weights that do not help to meet them
+    # decay: of the random ones, which could fold the code again, nothing is left.
     "straightened": ("", {
-        **NOISY, "code_noise": 0.1, "target_blur": 12.0, "image_shape": (SIDE, SIDE),
-        "optimizer": "adamw", "weight_decay": 1.0,
+        **NOISY, "initializer": "pca", "code_noise": 0.1, "target_blur": 12.0,
+        "image_shape": (SIDE, SIDE), "optimizer": "adamw", "weight_decay": 1.0,
     }),
     # Details, from there: no blur, no decay, noise that fades.
     "sharpened": ("straightened", {
@@ -63,6 +64,7 @@ def add_commands(demos: Any) -> None:
         demos, "ball", _ball, "the frame between two frames: pixel blend against decoded mean code"
     )
     parser.option("--out", "runs/demo-ball", "for models, table and picture", metavar="DIR")
+    parser.force_option()
     parser.seed_option("data, weights and pairs")
     parser.count("--pairs", 1000, "held-out pairs to measure on")
     parser.count("--samples", 5000, "training pictures")
@@ -77,6 +79,7 @@ def _ball(given: argparse.Namespace) -> None:
     except ValueError as error:
         raise UsageError(str(error)) from error
     out, started = Path(given.out), time.perf_counter()
+    expect_own(out, f"{next(iter(ROWS))}.npz")
     out.mkdir(parents=True, exist_ok=True)
     X = ball_images(ball_centres(given.samples, given.seed, TRAIN_STREAM))
     frames = ball_pairs(given.pairs, given.seed)

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 import warnings
 from collections.abc import Sequence
+from contextlib import redirect_stderr, redirect_stdout
+from typing import IO, cast
 
 from .._version import __version__
+from ..files import replacing
 from . import bench, check, demo_augment, demo_ball, doctor, generate, sweep, train, tune, use
 from .options import Command, UsageError
+from .output import Stream
 
 EPILOG = """\
 exit codes: 0 done, 1 the work failed, 2 wrong arguments
@@ -27,14 +32,32 @@ a first tour:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; returns its exit code."""
+    if sys.stdin is None:
+        sys.stdin = open(os.devnull)  # noqa: SIM115
+    out, err = Stream("stdout"), Stream("stderr")
+    with redirect_stdout(cast(IO[str], out)), redirect_stderr(cast(IO[str], err)):
+        code = _run(argv)
+        out.flush()
+        if out.lost is None:
+            return code
+        if not isinstance(out.lost, BrokenPipeError):  # `tinyae info RUN | head` is no fault
+            print(f"tinyae: standard output: {out.lost}", file=sys.stderr)
+        return code or 1
+
+
+def _run(argv: Sequence[str] | None) -> int:
     # a polite kill is an interrupt too: training writes its checkpoint and ends
     if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
         signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         given = build_parser().parse_args(argv)
-        with warnings.catch_warnings():
-            warnings.showwarning = _in_one_line
-            given.run_command(given)
+        token = replacing.set(getattr(given, "force", False))
+        try:
+            with warnings.catch_warnings():
+                warnings.showwarning = _in_one_line
+                given.run_command(given)
+        finally:
+            replacing.reset(token)
     except SystemExit as stop:  # argparse has said what is wrong, or has shown its help
         return int(stop.code or 0)
     except UsageError as error:
@@ -42,9 +65,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt as interrupt:
         print(f"tinyae: {str(interrupt) or 'interrupted'}", file=sys.stderr)
-        return 1
-    except BrokenPipeError:  # the reader of our output has gone: `tinyae info RUN | head`
-        sys.stderr.close()
         return 1
     except (ValueError, TypeError, OSError, ImportError, ArithmeticError, RuntimeError,
             MemoryError) as error:  # fmt: skip

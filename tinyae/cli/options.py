@@ -10,11 +10,35 @@ from typing import Any
 
 from .. import checks
 from ..arguments import ARGUMENTS, FLAG, read_seed
+from ..data.reading import Reading
 
 DATA_HELP = (
-    "ball (made on the spot), digits, mnist, fashion-mnist, or a path: .npy, .npz, .csv, IDX(.gz), "
-    "a folder with the MNIST files, a folder of images"
+    "ball (made on the spot), digits, mnist, fashion-mnist, or a path: .npy, .npz, a table (.csv, "
+    ".tsv, .txt, .data) or IDX file (.gz or not), a folder with the MNIST files, a folder of images"
 )
+_FLAG = argparse.BooleanOptionalAction
+# How load_dataset reads the source: its arguments of these names.
+READING: dict[str, dict[str, Any]] = {
+    "label": dict(metavar="COLUMN", help="the column of labels of a table, by its name or by its "
+                  "index from 0 in the file"),
+    "drop": dict(metavar="COLUMN", action="append", help="a column of a table that is no feature, "
+                 "by name or index; may be repeated"),
+    "header": dict(action=_FLAG, help="whether a table's first line holds names (default: if a "
+                   "cell of it is no number where the next line has one, or if it counts 0, 1, 2, "
+                   "...)"),
+    "index": dict(action=_FLAG, help="whether a table's first column numbers the lines and is left "
+                  "out (default: if it has no name and no number in it comes twice, or if it "
+                  "counts up by one in a table without names)"),
+    "separator": dict(metavar="CHAR", help="between a table's cells: a character, 'tab', or "
+                      "'space' for any run of blanks (default: told by the first lines)"),
+    "decimal": dict(metavar="CHAR", help="a table's decimal sign, . or , (default: told by the "
+                    "first lines)"),
+    "encoding": dict(metavar="NAME", help="of a table, such as latin-1, cp1252 or utf-16 (default "
+                     "utf-8)"),
+    "size": dict(metavar="WIDTHxHEIGHT", help="resize a folder's images"),
+    "skip_bad": dict(action="store_true", help="leave out a folder's images that cannot be read, "
+                     "and list them"),
+}  # fmt: skip
 # What `tinyae train` trains where Autoencoder has another default.
 DEFAULTS: dict[str, Any] = {"random_state": 0}
 
@@ -38,6 +62,13 @@ class Command(argparse.ArgumentParser):
         """A file to be written; its folder must be there."""
         kind = _file_ending_in(*suffixes)
         self.add_argument(name, metavar="FILE", type=kind, required=required, help=help)
+        self.force_option()
+
+    def force_option(self) -> None:
+        """Of a command that writes files."""
+        if self.get_default("force") is None:
+            self.add_argument("--force", action="store_true", help="write into a folder and over "
+                              "files that tinyae did not write")  # fmt: skip
 
     def seed_option(self, what: str) -> None:
         self.option("--seed", 0, f"of {what}", type=read_seed, metavar="N")
@@ -50,14 +81,21 @@ class Command(argparse.ArgumentParser):
 
     def data_options(self, default: str = "ball") -> None:
         group = self.add_argument_group("data")
-        for name, kind, metavar, help in (
-            ("source", str, "DATA", f"{DATA_HELP} (default: {default})"),
-            ("test_fraction", float, "F", "held out where data have no test part (default 0.1)"),
-            ("label", _column, "COLUMN", "name or index of a .csv's label column"),
-            ("size", _size, "WIDTHxHEIGHT", "resize a folder's images"),
-        ):
-            group.add_argument(_dashed("data" if name == "source" else name), dest=name, type=kind,
-                               metavar=metavar, help=help, default=argparse.SUPPRESS)  # fmt: skip
+        kinds = {"test_fraction": float, "label": _column, "drop": _column, "size": _size}
+        options: dict[str, dict[str, Any]] = {
+            "source": dict(metavar="DATA", help=f"{DATA_HELP} (default: {default})"),
+            "test_fraction": dict(
+                metavar="F", help="held out where data have no test part (default 0.1)"
+            ),
+            **READING,
+        }
+        for name, how in options.items():
+            if name in kinds:
+                how = {**how, "type": kinds[name]}
+            group.add_argument(
+                _dashed("data" if name == "source" else name), dest=name,
+                default=argparse.SUPPRESS, **how,
+            )  # fmt: skip
 
     def run_options(self, part: str | None = None) -> None:
         """A trained run, and the data that it is used on; ``part`` is the default of --part."""
@@ -148,11 +186,18 @@ def _with_default(help: str, default: Any) -> str:
 
 
 def data_given(given: argparse.Namespace) -> dict[str, Any]:
-    """What the options of ``data_options`` were given; raises UsageError without --data."""
-    names = ("source", "test_fraction", "label", "size")
+    """What the options of ``data_options`` were given.
+
+    Raises UsageError without --data, and for values that cannot be meant.
+    """
+    names = ("source", "test_fraction", *READING)
     data = {name: getattr(given, name) for name in names if hasattr(given, name)}
     if data and "source" not in data and hasattr(given, "run_has_data"):
         raise UsageError(f"{_dashed(next(iter(data)))} needs --data")
+    try:
+        Reading(**{name: value for name, value in data.items() if name in READING})
+    except ValueError as error:
+        raise UsageError(str(error)) from error
     return data
 
 

@@ -6,8 +6,11 @@ import csv
 import importlib.util
 import io
 import json
+import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -15,7 +18,109 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..estimator import Autoencoder
-from ..files import write_atomically
+from ..files import replacing, write_atomically
+from ..locks import SUFFIX
+from ..train.progress import BAR_FORMAT, clock
+from .options import UsageError
+
+PATIENCE = 2.0  # seconds of reading before anything is said
+
+
+class Stream:
+    """A standard stream whose end is not that of the work: when a write fails, the rest is dropped.
+
+    ``lost`` is the error. A stream that is closed from the start loses nothing that anyone wants.
+    """
+
+    def __init__(self, name: str) -> None:
+        if getattr(sys, name) is None:  # else the next file to be opened would get its number
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
+        self._stream = getattr(sys, name)
+        with suppress(AttributeError):  # of a letter that its encoding lacks, the number is shown
+            self._stream.reconfigure(errors="backslashreplace")
+        self.lost: OSError | None = None
+
+    def write(self, text: str) -> int:
+        self._attempt(lambda: self._stream.write(text))
+        return len(text)
+
+    def flush(self) -> None:
+        self._attempt(self._stream.flush)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def _attempt(self, do: Callable[[], object]) -> None:
+        if self.lost is not None:
+            return
+        try:
+            do()
+        except OSError as error:
+            self.lost = error
+            # what is still in its buffer must not fail when the process ends
+            with suppress(OSError), open(os.devnull, "w") as nowhere:
+                os.dup2(nowhere.fileno(), self._stream.fileno())
+
+
+def expect_own(folder: Path, *marks: str) -> None:
+    """Raises UsageError unless the folder is new, empty or tinyae's: it holds one of the marks."""
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder} must be a folder, or a place for one: it is a file")
+    names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    # what a killed process may have left is not somebody else's
+    names = [n for n in names if not (n.startswith(".") and n.endswith((SUFFIX, ".tmp")))]
+    marks = ("config.json", *marks)
+    if names and not any(any(folder.glob(mark)) for mark in marks) and not replacing.get():
+        raise UsageError(
+            f"{folder} holds {names[0]} and no {' or '.join(marks)}, so it is not tinyae's and "
+            "stays as it is: choose another folder, or --force"
+        )
+
+
+class ReadingBar:
+    """The progress of a long reading: a tqdm bar on a terminal (extra: progress), else a line for
+    every tenth. Nothing for what is read within PATIENCE."""
+
+    def __init__(self, name: str, file: IO[str]) -> None:
+        self._name, self._file = name, file
+        self._started = time.perf_counter()
+        self._tenth = 0
+        self._bar: Any = None
+
+    def __call__(self, done: int, total: int) -> None:
+        seconds = time.perf_counter() - self._started
+        if seconds < PATIENCE or not 0 < done <= total:
+            return
+        left = f"{clock(seconds * (total - done) / done)} left"
+        text = f"reading {self._name}, {left}"
+        if self._bar is not None:
+            self._bar.set_description_str(text, refresh=False)
+            self._bar.update(done - self._bar.n)
+        elif has_bars(self._file):
+            from tqdm import tqdm
+
+            self._bar = tqdm(
+                desc=text, initial=done, total=total, file=self._file, leave=False,
+                bar_format=BAR_FORMAT,
+            )  # fmt: skip
+        elif self._tenth != (tenth := 10 * done // total):
+            self._tenth = tenth
+            print(f"reading {self._name}: {tenth}0 %, {left}", file=self._file, flush=True)
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+
+def has_bars(file: IO[str]) -> bool:
+    """Whether a tqdm bar can be shown there."""
+    return file.isatty() and importlib.util.find_spec("tqdm") is not None
+
+
+def shortened(names: Sequence[str]) -> str:
+    """The first ten of them, quoted."""
+    shown = ", ".join(map(repr, names[:10])) or "none"
+    return f"{shown}, ..." if len(names) > 10 else shown
 
 
 def can_draw() -> bool:

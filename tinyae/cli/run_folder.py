@@ -6,29 +6,31 @@ Commands that train into run folders, any number of them, may be interrupted and
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from itertools import count, zip_longest
 from pathlib import Path
 from typing import Any
 
 from .. import arguments
 from .._version import __version__
 from ..data.datasets import Dataset, load_dataset
+from ..data.tables import table_kind
 from ..estimator import Autoencoder
 from ..files import FileError
 from ..kernels.columns import get_backend
+from ..locks import held
 from ..model_file import as_json
 from ..train.progress import Bar, print_epochs
-from .options import DEFAULTS, UsageError, data_given
-from .output import write_csv, write_json
+from .options import DEFAULTS, READING, UsageError, data_given
+from .output import ReadingBar, expect_own, has_bars, shortened, write_csv, write_json
 
 DATA_DEFAULTS: dict[str, Any] = {
     "source": "ball",
     "test_fraction": 0.1,
-    "label": None,
-    "size": None,
+    **dict.fromkeys(READING),
 }
 Config = dict[str, dict[str, Any]]
 
@@ -45,17 +47,21 @@ class RunFolder:
 
     @classmethod
     def unused(cls, parent: Path, name: str) -> RunFolder:
-        """``parent/name``, or the first of ``name-2``, ``name-3``... that does not exist."""
-        number = 1
-        while (path := parent / (name if number == 1 else f"{name}-{number}")).exists():
-            number += 1
+        """``parent/name``, or the first of ``name-2``, ``name-3``... that does not exist: made."""
+        for number in count(1):
+            path = parent / (name if number == 1 else f"{name}-{number}")
+            with suppress(FileExistsError):
+                path.mkdir(parents=True)
+                break
         return cls(path)
 
     def exists(self) -> bool:
         return self.config_file.exists()
 
+    def taken(self) -> str:
+        return f"{self.path} holds a run already: --resume goes on with it, another --out keeps it"
+
     def write_config(self, config: Mapping[str, Any]) -> None:
-        self.path.mkdir(parents=True, exist_ok=True)
         write_json(self.config_file, {"tinyae": __version__, **config})
 
     def read_config(self) -> dict[str, Any]:
@@ -68,7 +74,11 @@ class RunFolder:
             )
         try:
             config = json.loads(self.config_file.read_text())
-            return {"data": dict(config["data"]), "model": dict(config["model"])}
+            data = {**DATA_DEFAULTS, **config["data"]}
+            if "index" not in config["data"] and table_kind(Path(data["source"])):
+                data["index"] = False  # an older tinyae learnt numbers of lines as a feature
+            columns = config.get("columns")
+            return {"data": data, "model": dict(config["model"]), "columns": columns}
         except (ValueError, KeyError, TypeError) as error:
             raise FileError(f"{self.config_file} is broken: {error!r}") from error
 
@@ -89,21 +99,46 @@ class RunFolder:
 
     def load_data(self, data: Mapping[str, Any]) -> Dataset:
         """The data set described by ``data``, or where it is empty that of the training."""
-        return open_data(data or self.read_config()["data"])
+        dataset = open_data(data or self.read_config()["data"])
+        self.expect_columns(dataset)
+        return dataset
+
+    def expect_columns(self, dataset: Dataset) -> None:
+        """Raises ValueError where the data's columns are not those of the training, in order.
+
+        Where one of them has no names there is nothing to compare.
+        """
+        names, found = self.read_config()["columns"] if self.exists() else None, dataset.columns
+        if names is None or found is None or list(found) == names:
+            return
+        missing = [name for name in names if name not in found]
+        unknown = [name for name in found if name not in names]
+        if missing or unknown:
+            what = f"missing {shortened(missing)}, unknown {shortened(unknown)}"
+        else:
+            pairs = zip_longest(names, found)
+            what = next(f"{b!r} stands in the place of {a!r}" for a, b in pairs if a != b)
+        raise ValueError(
+            f"{dataset.name}: its columns must be those that {self.path} was trained on, in the "
+            f"same order: {what}. --drop and --label leave columns out"
+        )
 
 
 def open_data(data: Mapping[str, Any]) -> Dataset:
-    """Loads {"source", "test_fraction", "label", "size"}; what is missing has its default.
+    """Loads {"source", "test_fraction", ...}; what is missing has its default.
 
     Raises UsageError where there is no such data.
     """
     options = {k: v for k, v in data.items() if k != "source" and v is not None}
     if "size" in options:
         options["size"] = tuple(options["size"])
+    bar = ReadingBar(Path(data["source"]).name, sys.stderr)
     try:
-        return load_dataset(data["source"], **options)
+        return load_dataset(data["source"], progress=bar, **options)
     except FileNotFoundError as error:
         raise UsageError(str(error)) from error
+    finally:
+        bar.close()
 
 
 def opened(given: argparse.Namespace) -> tuple[RunFolder, Autoencoder, Dataset]:
@@ -133,8 +168,12 @@ def run_config(data: Mapping[str, Any], model: Mapping[str, Any]) -> Config:
 
 
 def expect_same(run: RunFolder, config: Config) -> None:
-    """Raises UsageError where the run folder exists and was started with another configuration."""
+    """Raises UsageError where the run was started with another configuration.
+
+    Where no run was started, raises it for a folder that is somebody else's.
+    """
     if not run.exists():
+        expect_own(run.path)
         return
     saved = run.read_config()
     for section, values in config.items():
@@ -153,6 +192,7 @@ def trained_run(run: RunFolder, config: Config, dataset: Dataset) -> Autoencoder
     at Ctrl-C, after which the same call goes on, and what ``Autoencoder.fit`` raises.
     """
     expect_same(run, config)
+    run.expect_columns(dataset)
     if run.model_file.exists():
         print(f"{run.path}: trained already", file=sys.stderr)
         return run.load_model(config["model"]["backend"])
@@ -164,15 +204,29 @@ def train_run(
 ) -> Autoencoder:
     """Trains on ``dataset`` with a bar or a line per epoch, and writes the folder's files.
 
-    Raises KeyboardInterrupt that says how to go on, ``remedy``, and what ``fit`` raises.
+    Raises KeyboardInterrupt that says how to go on, ``remedy``, BlockingIOError where another
+    process trains into the folder, and what ``fit`` raises.
     """
+    run.path.mkdir(parents=True, exist_ok=True)
+    with held(run.path):
+        if run.exists() and not resume:  # another process was faster
+            raise UsageError(run.taken())
+        return _train(run, config, dataset, resume, remedy)
+
+
+def _train(
+    run: RunFolder, config: Config, dataset: Dataset, resume: bool, remedy: str
+) -> Autoencoder:
     ae = Autoencoder(**config["model"])
-    if not run.exists() or run.read_config() != config:  # resumed with more epochs, other threads
-        run.write_config(config)
+    if run.exists():
+        run.expect_columns(dataset)
+    kept: dict[str, Any] = {**config, "columns": dataset.columns and [*dataset.columns]}
+    if not run.exists() or run.read_config() != kept:  # resumed with more epochs, other threads
+        run.write_config(kept)
     if ae.image_shape is None and dataset.image_shape is not None:
         ae.image_shape = dataset.image_shape
     log = sys.stderr
-    bar = Bar(log) if log.isatty() and importlib.util.find_spec("tqdm") is not None else None
+    bar = Bar(log) if has_bars(log) else None
     try:
         ae.fit(
             dataset.train,

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 
 from ..codes.classifiers import knn_predict
-from ..codes.pca import PCA, fit_pca
 from ..data.datasets import Dataset
+from ..data.pca import PCA, fit_pca
 from ..estimator import Autoencoder
 from ..plot.curves import plot_sweep
 from .options import command, data_given, integers, model_given
-from .output import can_draw, table, write_csv, write_json
+from .output import can_draw, expect_own, table, write_csv, write_json
 from .run_folder import RunFolder, expect_same, open_data, run_config, trained_run
 
 Row = dict[str, Any]
@@ -45,6 +45,7 @@ def add_commands(commands: Any) -> None:
         help="folder of a run folder per size and of sweep.json, .csv and .png; what is trained "
         "there already is not trained again (default: runs/sweep-NAME)",
     )  # fmt: skip
+    parser.force_option()
     parser.count("--neighbours", 5, "of k-NN, where the data have labels")
     parser.json_option()
     parser.data_options()
@@ -68,6 +69,7 @@ def _sweep(given: argparse.Namespace) -> None:
     described = next(iter(configs.values()))
     name = Path(described["data"]["source"]).name.split(".")[0]
     folder = Path(given.out or f"runs/sweep-{name}")
+    expect_own(folder, "sweep.json", "code-*/config.json")
     runs = {code: RunFolder(folder / f"code-{code}") for code in given.codes}
     for code, run in runs.items():  # before hours are spent on the sizes ahead of it
         expect_same(run, configs[code])

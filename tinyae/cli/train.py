@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 
 from ..assemble import tied_to_epochs
-from ..codes.pca import fit_pca, plane
 from ..data.datasets import Dataset
+from ..data.pca import fit_pca, plane
 from ..estimator import Autoencoder
 from ..plot import codes, curves, grids
 from .options import UsageError, command, data_given, model_given
-from .output import can_draw, print_zero_units, table
+from .output import can_draw, expect_own, print_zero_units, table
 from .run_folder import RunFolder, expect_same, open_data, opened, run_config, train_run
 
 
@@ -32,6 +32,7 @@ def add_commands(commands: Any) -> None:
         "--epochs than it was started with, train it longer, which needs --schedule constant "
         "--warmup 0 from its start",
     )  # fmt: skip
+    parser.force_option()
     parser.json_option()
     parser.data_options()
     parser.model_options()
@@ -44,10 +45,12 @@ def add_commands(commands: Any) -> None:
 
 
 def _train(given: argparse.Namespace) -> None:
-    run, config = _choose_run(given, data_given(given), model_given(given))
+    chosen, config = _choose_run(given, data_given(given), model_given(given))
     if config["model"]["epochs"] == 0:
         raise UsageError("--epochs must be at least 1, got 0: a run is what training leaves")
     dataset = open_data(config["data"])
+    name = Path(config["data"]["source"]).name.split(".")[0] or "run"
+    run = chosen or RunFolder.unused(Path("runs"), name)
     n, n_features = dataset.train.shape
     print(
         f"{dataset.name}: {n:,} training and {len(dataset.test):,} test samples of {n_features} "
@@ -98,8 +101,11 @@ def _evaluate(given: argparse.Namespace) -> None:
 
 def _choose_run(
     given: argparse.Namespace, data: dict[str, Any], model: dict[str, Any]
-) -> tuple[RunFolder, dict[str, Any]]:
-    """The folder and its configuration: what was given over the defaults, or what was saved."""
+) -> tuple[RunFolder | None, dict[str, Any]]:
+    """The folder, None where none was named, and its configuration.
+
+    That is what was given over the defaults, or what was saved.
+    """
     folder = given.resume or given.out
     if given.resume is not None and folder and RunFolder(folder).exists():
         # arguments that only make sense beside others of the run, such as schedule_options
@@ -110,13 +116,11 @@ def _choose_run(
     data = {name: fresh["data"][name] for name in data}
     if given.resume is None:
         if given.out is None:
-            name = Path(fresh["data"]["source"]).name.split(".")[0] or "run"
-            return RunFolder.unused(Path("runs"), name), fresh
+            return None, fresh
         run = RunFolder(given.out)
         if run.exists():
-            raise UsageError(
-                f"{run.path} holds a run already: --resume goes on with it, another --out keeps it"
-            )
+            raise UsageError(run.taken())
+        expect_own(run.path)
         return run, fresh
     if given.resume and given.out and Path(given.resume) != Path(given.out):
         raise UsageError(f"--resume {given.resume} and --out {given.out} name different folders")
@@ -126,6 +130,7 @@ def _choose_run(
     if not run.exists():
         if not data and not model:
             run.read_config()  # raises: there is nothing that could be meant
+        expect_own(run.path)
         print(f"nothing to resume in {run.path}: starting from the beginning", file=sys.stderr)
         return run, fresh
     saved = run.read_config()

@@ -71,6 +71,7 @@ def add_commands(commands: Any) -> None:
         kind = _integers_or_none if name == "--hidden" else integers
         parser.option(name, default, help, type=kind, metavar="N,N,...")
     parser.count("--code", 30, "code units")
+    parser.force_option()
     parser.option("--matmul", "fp32", "as for 'tinyae train'", choices=MATMULS)
 
 

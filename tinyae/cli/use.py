@@ -12,8 +12,10 @@ import numpy as np
 
 from ..codes.augment import NewSamples, add_noise, interpolate
 from ..data.datasets import Dataset, Labels
-from ..data.formats import read_csv, read_npy
+from ..data.formats import read_npy
+from ..data.reading import Reading
 from ..data.rows import Array, Rows
+from ..data.tables import read_table, table_kind
 from ..files import write_atomically
 from ..plot.grids import plot_grid, plot_reconstructions
 from .options import UsageError, command
@@ -31,7 +33,9 @@ def add_commands(commands: Any) -> None:
 
     parser = command(commands, "decode", _decode, "write the samples that codes stand for")
     parser.add_argument("run", metavar="RUN", help="a run folder")
-    parser.add_argument("--codes", required=True, metavar="FILE", help=".npy or .csv of codes")
+    parser.add_argument(
+        "--codes", required=True, metavar="FILE", help=".npy or table (.csv, ...) of codes"
+    )
     parser.file_option("--out", ".npy or .csv", ".npy", ".csv", required=True)
     parser.backend_option()
 
@@ -72,7 +76,8 @@ def _decode(given: argparse.Namespace) -> None:
     codes = Path(given.codes)
     if not codes.is_file():
         raise UsageError(f"--codes: there is no file {codes}")
-    Z = read_csv(codes).samples if codes.suffix == ".csv" else read_npy(codes)
+    # a code that counts is still a code
+    Z = read_table(codes, Reading(index=False)).samples if table_kind(codes) else read_npy(codes)
     write_array(given.out, ae.decode(Z), "samples")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -12,15 +14,22 @@ from numpy.typing import NDArray
 
 from ..kernels.reference.random import random_permutation
 from .ball import SIDE, ball_centres, ball_images
-from .formats import Part, Parts, read_csv, read_npy, read_npz
+from .formats import Part, Parts, read_npy, read_npz
 from .idx import find_idx, read_idx_parts
-from .images import SUFFIXES, read_images
+from .images import SUFFIXES, read_image_parts
+from .reading import PICTURES, TABLES, Progress, Reading
 from .rows import Rows, as_rows
+from .tables import read_table, table_kind
+
+log = logging.getLogger(__name__)
 
 Labels = NDArray[np.int64]
 
 NAMES = ("ball", "digits", "mnist", "fashion-mnist")
-FORMATS = "a .npy, .npz, .csv or IDX file (.gz or not), a folder of IDX files or of pictures"
+FORMATS = (
+    "a .npy or .npz file, a table (.csv, .tsv, .txt, .data) or IDX file (.gz or not), a folder of "
+    "IDX files or of pictures"
+)
 
 BALL_SEED = 0
 BALL_TRAIN, BALL_TEST = 5000, 1000
@@ -40,6 +49,7 @@ class Dataset:
     test_labels: Labels | None  # (len(test),)
     image_shape: tuple[int, ...] | None  # (height, width) or (height, width, channels)
     label_names: tuple[str, ...] | None  # what label i is called, where labels were words
+    columns: tuple[str, ...] | None = None  # what the features are called, where a table says it
 
 
 def load_dataset(
@@ -47,37 +57,61 @@ def load_dataset(
     *,
     test_fraction: float = 0.1,
     label: str | int | None = None,
+    drop: Sequence[str | int] = (),
+    header: bool | None = None,
+    index: bool | None = None,
+    separator: str | None = None,
+    decimal: str | None = None,
+    encoding: str | None = None,
     size: tuple[int, int] | None = None,
+    skip_bad: bool = False,
+    progress: Progress | None = None,
 ) -> Dataset:
     """The data set of this name, or the data at this path.
 
     Names: ball (made on the spot), digits (scikit-learn's), mnist and fashion-mnist
     (downloaded once). A path is a .npy file (memory-mapped, may exceed the memory), a .npz
-    file (see ``formats.read_npz``), a .csv file (``label`` names the label column or gives
-    its index), an IDX file or a folder with MNIST's IDX files (the files found beside it by
-    MNIST's names come along), or a folder of pictures (``size`` = (width, height) resizes
-    them; see ``images.read_images``). A name goes before a path: "./mnist" and
-    Path("mnist") are folders.
+    file (see ``formats.read_npz``), a table (.csv, .tsv, .txt or .data, gzipped or not), an
+    IDX file or a folder with MNIST's IDX files (the files found beside it by MNIST's names
+    come along), or a folder of pictures (see ``images.read_image_parts``). A name goes before
+    a path: "./mnist" and Path("mnist") are folders.
+
+    For tables. Columns are named by their name or by their index from 0 (negative: from the
+    end) in the file. ``label``: the column of labels, whole numbers or words. ``drop``: columns
+    that are no features. ``header``: whether the first line holds names; by default it does if
+    one of its cells is no number where the next line has one, or if it counts 0, 1, 2, ...
+    ``index``: whether the first column numbers the lines and is left out; by default it does if
+    it has whole numbers, no two alike, under no name, or counts up by one without a header.
+    ``separator``: a character, "tab" or "space" (any run of blanks). ``decimal``: "." or ",".
+    ``encoding``: one that Python knows, by default UTF-8.
+
+    For folders of pictures. ``size`` = (width, height) resizes them. ``skip_bad`` leaves out
+    those that cannot be read.
+
+    What is told by the data themselves and leaves something out is logged as a warning.
+    ``progress`` is called now and then with (done, all), in bytes or pictures.
 
     Samples of more than one dimension are flattened; if they are pictures, image_shape keeps
-    their shape. uint8 stays uint8, which Rows scales to [0, 1]. Where the source has no test
-    part, max(1, round(test_fraction n)) samples are held out, always the same ones.
+    their shape. uint8 stays uint8, which Rows scales to [0, 1]; of RGBA pictures in uint8 the
+    alpha is dropped. Where the source has no test part, max(1, round(test_fraction n)) samples
+    are held out, always the same ones.
 
     Raises FileNotFoundError for what is neither a name nor a path, ImportError for a missing
     optional package, OSError for a failed download, and ValueError for data that cannot be
-    used and for arguments that the source has no use for.
+    used, NaN and infinity among them, and for arguments that the source has no use for.
     """
     if not 0 < test_fraction < 1:
         raise ValueError(f"test_fraction must lie between 0 and 1, got {test_fraction}")
+    reading = Reading(label, drop, header, index, separator, decimal, encoding, size, skip_bad)
     if source in NAMES:
-        _refuse(f"the data set {source}", label=label, size=size)
+        reading.expect_only(frozenset(), f"the data set {source}")
         name = where = str(source)
         train, test = _named(name)
         return _assemble(name, where, train, test, test_fraction)
     path = Path(source).expanduser()
     if not str(source) or not path.exists():
         raise FileNotFoundError(_unknown(str(source)))
-    train, test = _read(path, label, size)
+    train, test = _read(path, reading, progress)
     return _assemble(path.resolve().name, str(path), train, test, test_fraction)
 
 
@@ -88,13 +122,6 @@ def _unknown(source: str) -> str:
         f"{source!r} is neither a data set nor an existing path{hint} "
         f"Data sets: {', '.join(NAMES)}. Paths: {FORMATS}."
     )
-
-
-def _refuse(what: str, *, label: str | int | None = None, size: Any = None) -> None:
-    if label is not None:
-        raise ValueError(f"label={label!r} names a column of a .csv file, but got {what}")
-    if size is not None:
-        raise ValueError(f"size={size!r} resizes a folder of pictures, but got {what}")
 
 
 def _named(name: str) -> Parts:
@@ -111,22 +138,21 @@ def _named(name: str) -> Parts:
         return Part((digits.images / 16).astype(np.float32), digits.target), None
     from .download import fetch
 
-    return _read_folder(fetch(name), None)
+    return _read_folder(fetch(name), Reading(), None)
 
 
 def _ball(n: int, stream: int) -> Part:
     return Part(ball_images(ball_centres(n, BALL_SEED, stream)).reshape(n, SIDE, SIDE))
 
 
-def _read(path: Path, label: str | int | None, size: tuple[int, int] | None) -> Parts:
+def _read(path: Path, reading: Reading, progress: Progress | None) -> Parts:
     if path.is_dir():
-        _refuse(f"the folder {path}", label=label)
-        return _read_folder(path, size)
-    _refuse(f"the file {path}", size=size)
+        return _read_folder(path, reading, progress)
+    if table_kind(path):
+        reading.expect_only(TABLES, f"the file {path}")
+        return read_table(path, reading, progress), None
+    reading.expect_only(frozenset(), f"the file {path}")
     suffix = path.suffix.lower()
-    if suffix == ".csv":
-        return read_csv(path, label), None
-    _refuse(f"the file {path}", label=label)
     if suffix == ".npy":
         return Part(read_npy(path)), None
     if suffix == ".npz":
@@ -137,21 +163,23 @@ def _read(path: Path, label: str | int | None, size: tuple[int, int] | None) -> 
     raise ValueError(f"{path}: unknown format{hint}; expected {FORMATS}")
 
 
-def _read_folder(folder: Path, size: tuple[int, int] | None) -> Parts:
+def _read_folder(folder: Path, reading: Reading, progress: Progress | None) -> Parts:
     idx = find_idx(folder)
-    if idx is None:
-        return read_images(folder, size), None
-    _refuse(f"the folder {folder} of IDX files", size=size)
-    return read_idx_parts(idx)
+    if idx is not None:
+        reading.expect_only(frozenset(), f"the folder {folder} of IDX files")
+        return read_idx_parts(idx)
+    reading.expect_only(PICTURES, f"the folder {folder}")
+    return read_image_parts(folder, reading.size, reading.skip_bad, progress)
 
 
 def _assemble(
     name: str, where: str, train: Part, test: Part | None, test_fraction: float
 ) -> Dataset:
     """``where`` is what errors call the source."""
+    train, test = _opaque(train, where), None if test is None else _opaque(test, where)
     shape = train.samples.shape[1:]
     train_rows = _rows(train, where)
-    test_rows = None if test is None else _rows(test, where)
+    test_rows = None if test is None else _rows(test, f"{where}, test part")
     labels, label_names = _as_labels([train] if test is None else [train, test], where)
     train_labels, test_labels = labels[0], labels[-1]
     if test is None or test_rows is None:
@@ -170,8 +198,9 @@ def _assemble(
             f"{test.samples.shape[1:]}"
         )
     return Dataset(
-        name, train_rows, test_rows, train_labels, test_labels, _image_shape(shape), label_names
-    )
+        name, train_rows, test_rows, train_labels, test_labels, _image_shape(shape), label_names,
+        train.columns,
+    )  # fmt: skip
 
 
 def _rows(part: Part, where: str) -> Rows:
@@ -181,14 +210,35 @@ def _rows(part: Part, where: str) -> Rows:
             f"{where}: expected an array of at least one sample by at least one feature, "
             f"got shape {samples.shape}"
         )
-    return as_rows(samples, where, flatten=True)
+    rows = as_rows(samples, where, flatten=True)
+    for at, piece in rows.pieces() if rows.dtype.kind == "f" else ():
+        finite = np.isfinite(piece)
+        if not finite.all():
+            row, feature = divmod(int(np.argmin(finite)), piece.shape[1])
+            place = [int(i) for i in np.unravel_index(feature, samples.shape[1:])]
+            raise ValueError(
+                f"{where}: expected finite numbers, got {piece[row, feature]} in sample "
+                f"{at.start + row}, column {', '.join(map(str, place))} (counted from 0)"
+            )
+    return rows
+
+
+def _opaque(part: Part, where: str) -> Part:
+    """RGBA pictures of 8 bits without their alpha, as from files."""
+    samples = part.samples
+    if samples.dtype != np.uint8 or samples.ndim != 4 or samples.shape[3] != 4:
+        return part
+    log.warning(
+        "%s: of %d pictures with four channels the fourth, alpha, is left out", where, len(samples)
+    )
+    return Part(samples[..., :3], part.labels)
 
 
 def _image_shape(shape: tuple[int, ...]) -> tuple[int, ...] | None:
-    """What of a sample's shape is a picture that can be drawn: grey, RGB or RGBA."""
+    """What of a sample's shape is a picture that can be drawn: grey or RGB."""
     if len(shape) == 3 and shape[2] == 1:
         return shape[:2]
-    return shape if len(shape) == 2 or (len(shape) == 3 and shape[2] in (3, 4)) else None
+    return shape if len(shape) == 2 or (len(shape) == 3 and shape[2] == 3) else None
 
 
 def split_positions(n: int, test_fraction: float) -> tuple[Labels, Labels]:

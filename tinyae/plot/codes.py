@@ -25,7 +25,7 @@ def plot_code(
 ) -> None:
     """The codes of samples as points, coloured by label.
 
-    codes (n, 1 or 2), real; ``tinyae.codes.pca.plane`` makes two numbers of more. One: a
+    codes (n, 1 or 2), real; ``tinyae.data.pca.plane`` makes two numbers of more. One: a
     histogram, or against the labels; two: their plane. titles: of the axes. At most 5000 points
     are drawn, always the same random choice. labels (n,): numbers or strings, or None; up to 20
     different ones have a legend, more a colour scale. label_names[i] is the name of the integer

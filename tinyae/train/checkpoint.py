@@ -10,16 +10,35 @@ import hashlib
 import os
 import sys
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..data.rows import Rows
-from ..files import FileError, expect_arrays, read_npz, write_npz
+from ..files import FileError, expect_arrays, expect_replaceable, read_npz, write_npz
+from ..kinds import tinyae_kind
+from ..locks import held
 from .training import State, Training
 
 FORMAT, VERSION = "tinyae-checkpoint", 1
+
+
+@contextmanager
+def writing(path: str | os.PathLike[str] | None, resume: bool) -> Iterator[None]:
+    """For the block the checkpoint is its training's alone; None is no checkpoint.
+
+    Raises BlockingIOError where another training writes it, in this process or another, and what
+    ``expect_replaceable`` does, before anything is trained.
+    """
+    if path is None:
+        yield
+        return
+    expect_replaceable(Path(path), None if resume else tinyae_kind(FORMAT))  # it is read then
+    with held(path):
+        yield
 
 
 def save_checkpoint(

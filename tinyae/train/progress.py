@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import IO, Any
 
@@ -49,7 +50,11 @@ def clock(seconds: float) -> str:
 def print_epochs(p: Progress, file: IO[str] | None = None) -> None:
     """A callback: one line per epoch."""
     if p.metrics:
-        print(epoch_line(p), file=file or sys.stdout, flush=True)
+        with suppress(OSError):  # a reader that has gone ends no training
+            print(epoch_line(p), file=file or sys.stdout, flush=True)
+
+
+BAR_FORMAT = "{percentage:3.0f}% |{bar:30}| {desc}"  # of tqdm
 
 
 class Bar:
@@ -70,7 +75,7 @@ class Bar:
                 unit="step",
                 file=self._file,
                 leave=False,
-                bar_format="{percentage:3.0f}% |{bar:30}| {desc}",
+                bar_format=BAR_FORMAT,
             )
         self._bar.set_description_str(
             f"epoch {p.epoch}/{p.epochs}, {speed(p)}, {clock(p.seconds_left)} left", refresh=False

@@ -87,6 +87,8 @@ class Training:
         # overflow is met with a diagnosis, not with NumPy's warnings
         with np.errstate(all="ignore"), DeferredInterrupt() as interrupt:
             good = parameters.backend.to_host(parameters.values)
+            if self._validation is not None and state.epoch == state.step == 0:
+                self._remember_best(self._validate(self._validation)[0])  # the start is a candidate
             while state.epoch < settings.epochs and not self._patience_is_over():
                 # good once a finite loss has been seen with them
                 entered = parameters.backend.to_host(parameters.values)
@@ -141,7 +143,8 @@ class Training:
             state.history.setdefault(name, []).append(value)
         report = self._progress(self.steps - first_step, seconds, metrics)
         state.epoch, state.step = state.epoch + 1, 0
-        self._remember_best(metrics)
+        if self._validation is not None:
+            self._remember_best(metrics["val_loss"])
         callback(report)
 
     def _step(self, order: Order) -> None:
@@ -216,12 +219,13 @@ class Training:
         loss, squared_error = sums.sum(axis=0) / n
         return float(loss), float(squared_error)
 
-    def _remember_best(self, metrics: dict[str, float]) -> None:
+    def _remember_best(self, loss: float) -> None:
+        """``loss`` is that of the validation data, after ``state.epoch`` epochs."""
         state, parameters = self.state, self.network.parameters
         if self.settings.patience is None:
             return
-        if metrics["val_loss"] < state.best_loss:
-            state.best_loss, state.best_epoch = metrics["val_loss"], state.epoch
+        if loss < state.best_loss:
+            state.best_loss, state.best_epoch = loss, state.epoch
             state.best_values = parameters.backend.to_host(parameters.values)
 
     def _patience_is_over(self) -> bool:

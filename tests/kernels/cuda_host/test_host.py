@@ -109,6 +109,16 @@ def test_an_error_of_the_compiler_names_file_and_line(host: HostRunner, sources:
                     (np.zeros(1, np.float32),))  # fmt: skip
 
 
+def test_a_full_disk_is_named_by_the_cache_folder(
+    host: HostRunner, sources: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (sources / "new.cu").write_text('extern "C" __global__ void fresh(REAL *x) {}\n')
+    with open("/dev/full", "wb", buffering=0) as full:
+        monkeypatch.setattr(Path, "write_text", lambda path, text: full.write(text.encode()))
+        with pytest.raises(OSError, match=f"No space left on device: '{host.cache}'"):
+            host.library("new.cu", "float32")
+
+
 def test_without_a_compiler_the_backend_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -7,8 +7,8 @@ import re
 import numpy as np
 import pytest
 
-import tinyae.codes.pca
-from tinyae.codes.pca import PCA, fit_pca
+import tinyae.data.pca
+from tinyae.data.pca import PCA, fit_pca
 from tinyae.data.rows import Rows
 
 SHAPES = [(300, 20), (20, 300), (40, 40), (2, 7), (7, 2), (9, 1)]
@@ -17,7 +17,7 @@ SHAPES = [(300, 20), (20, 300), (40, 40), (2, 7), (7, 2), (9, 1)]
 @pytest.fixture(params=("data", "scatter"))
 def tall(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Tall data go both ways: small ones are decomposed directly, large ones by their scatter."""
-    monkeypatch.setattr(tinyae.codes.pca, "DIRECT_SIZE", 1 << 20 if request.param == "data" else 0)
+    monkeypatch.setattr(tinyae.data.pca, "DIRECT_SIZE", 1 << 20 if request.param == "data" else 0)
 
 
 def make(n: int, features: int, offset: float = 3.0) -> np.ndarray:
@@ -134,7 +134,7 @@ def test_signs_do_not_depend_on_the_way() -> None:
 
 
 def fit_randomised(monkeypatch: pytest.MonkeyPatch, x: np.ndarray, k: int, seed: int = 0) -> PCA:
-    monkeypatch.setattr(tinyae.codes.pca, "EXACT_LIMIT", 10)
+    monkeypatch.setattr(tinyae.data.pca, "EXACT_LIMIT", 10)
     return fit_pca(x, k, seed=seed)
 
 

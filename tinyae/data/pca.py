@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..checks import integer
-from ..data.rows import Rows, as_rows
 from ..kernels.reference.random import random_normal
 from ..net import streams
+from .rows import Rows, as_rows
 
 Floats = NDArray[np.float64]
 

@@ -1,0 +1,156 @@
+"""What a run folder keeps of its data, and that every command reads them as the training did."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tinyae import Autoencoder
+from tinyae.cli import train, use
+from tinyae.cli.main import build_parser, main
+
+Output = pytest.CaptureFixture[str]
+
+OLD = ("source", "test_fraction", "label", "size")
+NAMES = ["a", "b", "c", "d"]
+SMALL = ["--hidden", "6", "--code", "2", "--epochs", "1", "--backend", "numpy"]
+USES = {  # every command that reads data with a run, and what it demands
+    "evaluate": [],
+    "encode": ["--out", "z.npy"],
+    "reconstruct": ["--out", "r.npy"],
+    "augment": ["--out", "new.npz", "--label", "kind"],
+    "manifold": [],
+    "sample": [],
+    "traverse": ["--sample", "0"],
+    "interpolate": ["--from", "0", "--to", "1"],
+}
+
+
+def write(path: str, names: list[str] | None, n: int = 40, **columns: str) -> str:
+    """n lines of numbers (the column ``name`` depends on its name alone) and a word."""
+    rng = {name: np.random.default_rng(ord(name[0])) for name in names or NAMES}
+    lines = [] if names is None else [",".join([*names, "kind"])]
+    for i in range(n):
+        cells = [f"{random.random():.4f}" for random in rng.values()]
+        lines.append(",".join([*cells, "cat" if i % 2 else "dog"]))
+    Path(path).write_text("\n".join(lines) + "\n")
+    return path
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output) -> Path:
+    monkeypatch.chdir(tmp_path)
+    for module in (train, use):  # pictures are not what is tested here
+        monkeypatch.setattr(module, "can_draw", lambda: False)
+    data = write("data.csv", NAMES)
+    assert main(["train", "--data", data, "--label", "kind", *SMALL, "--out", "run"]) == 0
+    capsys.readouterr()
+    return Path("run")
+
+
+def commands_of_runs() -> set[str]:
+    (commands,) = (a for a in build_parser()._actions if isinstance(a, argparse._SubParsersAction))
+    return {n for n, p in commands.choices.items() if p.get_default("run_has_data")}
+
+
+@pytest.mark.parametrize("command", USES)
+def test_columns_must_be_those_of_the_training(run: Path, capsys: Output, command: str) -> None:
+    assert set(USES) == commands_of_runs()
+    more = USES[command]
+    if "--label" not in more:
+        more = [*more, "--label", "kind"]
+    for names, words in [
+        (["a", "b", "c", "e"], "missing 'd', unknown 'e'"),
+        (["a", "c", "b", "d"], "'c' stands in the place of 'b'"),
+        (["a", "b", "c"], "missing 'd', unknown none"),
+        ([*NAMES, "id"], "missing none, unknown 'id'"),
+    ]:
+        other = write("other.csv", names)
+        assert main([command, "run", "--data", other, *more]) == 1
+        err = capsys.readouterr().err
+        assert words in err and "other.csv" in err and "run" in err and err.count("\n") == 1
+    dropped = ["--drop", "id"]
+    assert main([command, "run", "--data", write("more.csv", [*NAMES, "id"]), *dropped, *more]) == 0
+
+
+def test_columns_without_names_are_not_compared(run: Path, capsys: Output) -> None:
+    assert main(["evaluate", "run", "--data", write("bare.csv", None), "--label", "-1"]) == 0
+    config = json.loads((run / "config.json").read_text())
+    assert config.pop("columns") == NAMES
+    (run / "config.json").write_text(json.dumps(config))  # as an older tinyae wrote it
+    other = write("other.csv", ["a", "b", "c", "e"])
+    assert main(["evaluate", "run", "--data", other, "--label", "kind"]) == 0
+
+
+def test_a_file_whose_columns_changed_is_not_resumed(run: Path, capsys: Output) -> None:
+    write("data.csv", NAMES[::-1])
+    for argv in (["evaluate", "run"], ["train", "--resume", "run"]):
+        assert main(argv) == 1
+        assert "'d' stands in the place of 'a'" in capsys.readouterr().err
+
+
+def test_options_of_reading_are_kept_and_used_again(run: Path, capsys: Output) -> None:
+    rng = np.random.default_rng(0)
+    table = np.round(rng.random((30, 3)), 3)
+    lines = ["n\u00e4me;x;y;z;kind"] + [
+        ";".join([f"row{i}", *(str(x).replace(".", ",") for x in row), "cat"])
+        for i, row in enumerate(table)
+    ]
+    Path("t.txt").write_bytes("\n".join(lines).encode("latin-1"))
+    given = {"label": "kind", "drop": [1], "header": True, "index": True, "separator": ";",
+             "decimal": ",", "encoding": "latin-1", "size": None, "skip_bad": None}  # fmt: skip
+    argv = ["--data", "t.txt", "--label", "kind", "--drop", "1", "--header", "--index",
+            "--separator", ";", "--decimal", ",", "--encoding", "latin-1"]  # fmt: skip
+    assert main(["train", *argv, *SMALL, "--out", "t"]) == 0
+    kept = json.loads(Path("t/config.json").read_text())
+    assert {name: kept["data"][name] for name in given} == given and kept["columns"] == ["y", "z"]
+    assert main(["encode", "t", "--out", "own.npy"]) == 0
+    assert main(["encode", "t", "--out", "same.npy", *argv]) == 0
+    np.testing.assert_array_equal(np.load("own.npy"), np.load("same.npy"))
+    assert main(["train", "--resume", "t", *argv]) == 0
+    capsys.readouterr()
+    assert main(["train", "--resume", "t", *argv, "--drop", "2"]) == 2
+    assert "t was started with drop=[1], not [1, 2]" in capsys.readouterr().err
+
+
+def test_folders_of_before_these_options_are_read_as_then(run: Path, capsys: Output) -> None:
+    lines = Path("data.csv").read_text().splitlines()
+    numbered = [",".join([str(i - 1) if i else "", line]) for i, line in enumerate(lines)]
+    Path("n.csv").write_text("\n".join(numbered))
+    argv = ["train", "--data", "n.csv", "--label", "kind", *SMALL]
+    assert main([*argv, "--no-index", "--out", "old"]) == 0
+    config = json.loads(Path("old/config.json").read_text())
+    config["data"] = {name: config["data"][name] for name in OLD}
+    del config["columns"]
+    Path("old/config.json").write_text(json.dumps(config))
+    assert main(["evaluate", "old"]) == 0  # with the numbers of the lines as a feature
+    assert main(["train", "--resume", "old"]) == 0
+    capsys.readouterr()
+    assert main(["train", "--resume", "old", "--drop", "a"]) == 2
+    assert "old was started with drop=None, not ['a']" in capsys.readouterr().err
+
+
+def test_data_that_cannot_be_learnt_make_no_run(run: Path, capsys: Output) -> None:
+    text = Path("data.csv").read_text().splitlines()
+    for at in range(1, len(text)):  # in the training part or among the samples held out
+        cells = text[at].split(",")
+        lines = [*text[:at], ",".join([*cells[:2], "nan", *cells[3:]]), *text[at + 1 :]]
+        Path("hole.csv").write_text("\n".join(lines))
+        argv = ["--data", "hole.csv", "--label", "kind", "--epochs", "100000", "--out", "new"]
+        assert main(["train", *argv]) == 1
+        assert (
+            f"line {at + 1}: expected a finite number in column 2 ('c'" in capsys.readouterr().err
+        )
+    assert not Path("new").exists()
+
+
+def test_codes_are_decoded_from_a_table_of_any_kind(run: Path) -> None:
+    codes = ["0\t.5", "1\t.6", "2\t.7"]  # a code that counts is still a code
+    Path("z.tsv").write_text("\n".join(codes))
+    assert main(["decode", "run", "--codes", "z.tsv", "--out", "x.npy"]) == 0
+    expected = Autoencoder.load("run/model.npz").decode([[0, 0.5], [1, 0.6], [2, 0.7]])
+    np.testing.assert_array_equal(np.load("x.npy"), expected)

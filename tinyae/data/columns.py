@@ -1,0 +1,134 @@
+"""What the columns of a table are: features, the label, or numbers of the lines."""
+
+from __future__ import annotations
+
+import logging
+import re
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+from .dialect import Dialect
+from .reading import Reading
+
+log = logging.getLogger(__name__)
+
+Line = tuple[int, list[str]]  # its number in the file and its cells
+
+_NAMELESS = re.compile(r"(Unnamed: [\d.]+)?")  # as pandas writes an index, and reads one back
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where a table has its header, its names, its label and its features."""
+
+    width: int
+    trailing: bool  # every line ends with an empty cell, which is no column
+    header: bool
+    names: list[str]  # of all columns; none without a header that names them
+    label: int | None
+    features: list[int]
+
+    def chosen(self, cells: list[str]) -> list[str]:
+        """The features' cells."""
+        return cells if len(self.features) == self.width else [cells[i] for i in self.features]
+
+    def trim(self, cells: list[str]) -> None:
+        if self.trailing and not cells[-1].strip():
+            del cells[-1]
+
+    def column(self, index: int) -> str:
+        name = f"{self.names[index]!r}, " if self.names else ""
+        return f"column {index} ({name}counted from 0)"
+
+    def dropping(self, index: int) -> str:
+        name = self.names[index] if self.names else ""
+        return f"--drop {name or index} (in Python: drop=[{(name or index)!r}])"
+
+
+def find_layout(path: Path, top: list[Line], dialect: Dialect, reading: Reading) -> Layout:
+    """The layout that ``top``, the first lines, show, or that ``reading`` demands.
+
+    Raises ValueError for columns that are not there.
+    """
+    first, rows = top[0][1], [cells for _, cells in top[1:]]
+    ends = all(len(cells) > 1 and not cells[-1].strip() for cells in rows or [first])
+    trailing = ends and (not first[-1].strip() or len(first) + 1 == len(rows[0]))
+    names = [cell.strip() for cell in first]
+    if trailing and not names[-1]:
+        del names[-1]
+    width = len(names)
+    label = None if reading.label is None else _find(path, reading.label, names, "label")
+    taken = {_find(path, name, names, "drop") for name in reading.drop}
+    if label is not None:
+        taken.add(label)
+    header, counted = reading.header, False
+    if header is None:
+        named = any(isinstance(name, str) for name in (reading.label, *reading.drop))
+        header = named or _is_header(first, rows, dialect)
+        if not header and (counted := _counts(names, rows, taken)):
+            header = True
+            log.warning(
+                "%s: the first line counts 0, 1, 2, ...: it is taken for a header, not for a "
+                "sample; --no-header (in Python: header=False) reads it as a sample", path
+            )  # fmt: skip
+    index = _index(names if header else [], rows if header else [first, *rows], width, taken)
+    if reading.index is not None:
+        index = [0] if reading.index else []
+    elif index:
+        log.warning(
+            "%s: column %s has no name and numbers the lines: left out; --no-index (in Python: "
+            "index=False) keeps it", path, ", ".join(map(str, index))
+        )  # fmt: skip
+    features = [i for i in range(width) if i not in taken.union(index)]
+    return Layout(width, trailing, header, names if header and not counted else [], label, features)
+
+
+def _find(path: Path, column: str | int, names: list[str], what: str) -> int:
+    if isinstance(column, int):
+        if not -len(names) <= column < len(names):
+            raise ValueError(f"{path}: no {what} column {column}: there are {len(names)} columns")
+        return column % len(names)
+    if names.count(column) != 1:
+        shown = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
+        raise ValueError(
+            f"{path}: expected one column named {column!r} ({what}) in the first line, "
+            f"found {names.count(column)}; the columns are: {shown}"
+        )
+    return names.index(column)
+
+
+def _is_header(first: list[str], rows: list[list[str]], dialect: Dialect) -> bool:
+    """Whether some cell of the first line is no number where the next line has one."""
+    number = dialect.is_number
+    if not rows:
+        return not any(map(number, first))
+    return any(not number(a) and number(b) for a, b in zip(first, rows[0], strict=False))
+
+
+def _counts(names: list[str], rows: list[list[str]], taken: set[int]) -> bool:
+    """Whether the first line is what pandas writes where columns have no names: 0, 1, 2, ..."""
+    features = [i for i in range(len(names)) if i not in taken]
+    count = [str(i) for i in range(2 * len(names))]
+    found, n = [names[i] for i in features], len(names)
+    if len(found) < 3 or found not in (count[: len(found)], [count[i] for i in features]):
+        return False
+    return bool(rows) and rows[0][:n] != count[n:]  # else a table that counts on
+
+
+def _index(names: list[str], rows: list[list[str]], width: int, taken: set[int]) -> list[int]:
+    """The first columns that number the lines: nameless under a header, or counting without."""
+    found: list[int] = []
+    for i in range(width - 1):
+        cells = [cells[i].strip() for cells in rows if len(cells) > i]
+        if i in taken or not all(map(str.isdecimal, cells)):
+            break
+        numbers = [*map(float, cells)]
+        if names:  # in any order: the rows of a part of a table keep their numbers
+            tells = bool(_NAMELESS.fullmatch(names[i])) and len(set(numbers)) == len(numbers)
+        else:
+            tells = i == 0 and len(numbers) > 2 and all(b - a == 1 for a, b in pairwise(numbers))
+        if not tells:
+            break
+        found.append(i)
+    return found

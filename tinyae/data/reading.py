@@ -1,0 +1,70 @@
+"""How a source is read: what its content does not tell, or tells wrongly."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+# Called now and then with (done, all), in bytes of a table or in pictures.
+Progress = Callable[[int, int], object]
+
+TABLES = frozenset(("label", "drop", "header", "index", "separator", "decimal", "encoding"))
+PICTURES = frozenset(("size", "skip_bad"))
+
+_WORDS = {"tab": "\t", "\\t": "\t", "space": " "}
+
+
+@dataclass(frozen=True)
+class Reading:
+    """The options of ``load_dataset``, which explains them. None: told by the data themselves.
+
+    Raises ValueError, TypeError for values that cannot be meant.
+    """
+
+    label: str | int | None = None
+    drop: Sequence[str | int] = ()
+    header: bool | None = None
+    index: bool | None = None
+    separator: str | None = None
+    decimal: str | None = None
+    encoding: str | None = None
+    size: tuple[int, int] | None = None
+    skip_bad: bool = False
+
+    def __post_init__(self) -> None:
+        drop = (self.drop,) if isinstance(self.drop, (str, int)) else tuple(self.drop)
+        separator = None if self.separator is None else _WORDS.get(self.separator, self.separator)
+        object.__setattr__(self, "drop", drop)
+        object.__setattr__(self, "separator", separator)
+        if separator is not None and (
+            len(separator) != 1 or separator.isalnum() or separator in '"\r\n.+-'
+        ):
+            raise ValueError(
+                "separator must be one character, neither a letter nor of a number nor a quote, "
+                f"or 'tab' or 'space' (any run of blanks), got {separator!r}"
+            )
+        if self.decimal not in (None, ".", ","):
+            raise ValueError(f"decimal must be '.' or ',', got {self.decimal!r}")
+        for name in [n for n in (self.label, *drop) if isinstance(n, str)][:1]:
+            if self.header is False:
+                raise ValueError(f"header=False leaves no names, but {name!r} names a column")
+        if self.encoding is not None:
+            try:
+                "".encode(self.encoding)
+            except (LookupError, ValueError):
+                raise ValueError(
+                    f"encoding must be one that Python knows, such as latin-1, cp1252 or utf-16, "
+                    f"got {self.encoding!r}"
+                ) from None
+
+    def expect_only(self, used: frozenset[str], what: str) -> None:
+        """Raises ValueError for an option that ``what`` has no use for."""
+        for option in fields(self):
+            value: Any = getattr(self, option.name)
+            if option.name not in used and value != option.default:
+                use = "a folder of pictures" if option.name in PICTURES else "a .csv file or table"
+                raise ValueError(f"{option.name}={value!r} is for {use}, but got {what}")
+
+
+AS_IT_IS = Reading()
