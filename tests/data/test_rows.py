@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from tinyae import Autoencoder
-from tinyae.codes.pca import fit_pca
 from tinyae.data import rows as module
+from tinyae.data.pca import fit_pca
 from tinyae.data.rows import as_rows, far_outside, value_range
 from tinyae.kernels.backend import Backend
 from tinyae.train import batches
