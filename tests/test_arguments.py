@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
+import json
+import pickle
 import re
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -75,3 +81,81 @@ def test_a_wrong_argument_is_named(name: str, value: Any, expected: str) -> None
 def test_patience_without_validation() -> None:
     with pytest.raises(ValueError, match="patience=3 watches the validation loss: give"):
         Autoencoder(patience=3).fit(np.zeros((20, 4)))
+
+
+# Of every argument a value that is not the default.
+OTHERS: dict[str, Any] = {
+    "hidden": (5, 4), "code": 2, "decoder_hidden": (3,), "activation": "tanh",
+    "code_activation": "tanh", "output": "sigmoid", "loss": "mse", "initializer": "lecun",
+    "optimizer": "adamw", "learning_rate": 0.25, "momentum": 0.5, "betas": (0.5, 0.75),
+    "eps": 0.125, "weight_decay": 0.5, "clip_norm": 2.0, "schedule": "step",
+    "schedule_options": {"end": 0.5}, "warmup": 0.5, "batch_size": 100, "epochs": 1,
+    "shuffle": False, "code_noise": (0.5, 0.25), "target_blur": 0.5, "image_shape": (2, 3),
+    "validation_fraction": 0.25, "patience": 1, "warm_start": True, "backend": "numpy",
+    "matmul": "fp32", "threads": 1, "dtype": "float64", "random_state": 5, "verbose": False,
+}  # fmt: skip
+KINDS: dict[type, tuple[Any, ...]] = {
+    bool: (np.bool_,), str: (np.str_,),
+    int: (np.int8, np.uint8, np.int16, np.uint16, np.int32, np.uint32, np.int64, np.uint64),
+    float: (np.float16, np.float32, np.float64, np.longdouble, Fraction),
+}  # fmt: skip
+
+
+def spelled(value: Any) -> Iterator[Any]:
+    """The same value, made of each of NumPy's scalars that can hold it, and as arrays."""
+    if isinstance(value, dict):
+        for number in spelled(value["end"]):
+            yield {np.str_("end"): number}
+    elif isinstance(value, tuple):
+        for kind in KINDS[type(value[0])]:
+            yield tuple(kind(part) for part in value)
+            yield [kind(part) for part in value]
+        yield np.array(value)
+    else:
+        yield from (kind(value) for kind in KINDS[type(value)])
+        yield np.array(value)
+        if value == "float64":
+            yield from (np.float64, np.dtype("float64"), np.dtype(">f8"))
+
+
+CASES = [(a.name, other) for a in TABLE for other in spelled(OTHERS[a.name])]
+
+
+@pytest.mark.parametrize(("name", "value"), CASES, ids=[f"{n}-{v!r}" for n, v in CASES])
+def test_numpys_scalars_are_plain_numbers(name: str, value: Any, tmp_path: Path) -> None:
+    X = np.random.default_rng(0).random((300, 6), np.float32)
+    base: dict[str, Any] = {
+        "hidden": (4,), "code": 1, "epochs": 2, "random_state": 0, "backend": "numpy",
+        "image_shape": (3, 2), "validation_fraction": 0.5,
+    }  # fmt: skip
+    if name == "threads":  # for one backend alone
+        pytest.importorskip("numba", reason="threads are for the numba backend")
+        base["backend"] = "numba"
+    ae, plain = Autoencoder(**base | {name: value}), Autoencoder(**base | {name: OTHERS[name]})
+    copied = type(ae)(**ae.get_params())  # what scikit-learn's clone looks at
+    assert copied.get_params()[name] is ae.get_params()[name] is value
+    file, checkpoint = tmp_path / "m.npz", tmp_path / "c.npz"
+    ae.fit(X, checkpoint=checkpoint).save(file)
+    plain.fit(X)
+    loaded = Autoencoder.load(file, backend=base["backend"])
+    for same in (loaded, pickle.loads(pickle.dumps(ae)), copy.deepcopy(ae),
+                 plain.fit(X, checkpoint=checkpoint, resume=True)):  # fmt: skip
+        for parameter, expected in ae.parameters().items():
+            np.testing.assert_array_equal(same.parameters()[parameter], expected)
+    if name not in ("backend", "matmul"):  # those are not the file's to say
+        expected = json.loads(json.dumps(OTHERS[name]))
+        assert json.dumps(loaded.get_params()[name]) == json.dumps(expected)
+    loaded.set_params(**{name: value}).partial_fit(X).fit(X)
+    ae.initialize(np.int16(6)).partial_fit(X).save(file)
+
+
+def test_a_numpy_scalar_that_does_not_fit_is_refused() -> None:
+    for name, value in (
+        ("code", np.float32(2)), ("code", np.bool_(True)), ("epochs", np.int8(-1)),
+        ("learning_rate", np.float32("nan")), ("learning_rate", np.bool_(True)),
+        ("learning_rate", np.complex64(1)), ("dtype", np.float16), ("dtype", np.dtype("int8")),
+        ("hidden", np.array([2.0])), ("hidden", np.array([[2]])), ("hidden", np.array(2)),
+        ("loss", np.bytes_("mse")), ("clip_norm", np.array([1.0])),
+    ):  # fmt: skip
+        with pytest.raises((ValueError, TypeError), match=f"^{name} must be"):
+            Autoencoder(**{name: value}).fit(np.zeros((20, 4)))

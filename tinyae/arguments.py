@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import numbers
 import secrets
 import textwrap
 from collections.abc import Callable, Mapping
@@ -210,6 +211,24 @@ def described(arguments: Mapping[str, Argument]) -> str:
     return "\n".join(lines)
 
 
+def plain(value: Any) -> Any:
+    """An argument as Python has it: NumPy's numbers, words and arrays, other real numbers, dtypes.
+
+    float16, say, would overflow in what is computed with it, and JSON knows none of them.
+    """
+    if isinstance(value, (np.generic, np.ndarray)):
+        value = value.tolist()
+    if isinstance(value, np.dtype) or (isinstance(value, type) and issubclass(value, np.generic)):
+        return np.dtype(value).name
+    if isinstance(value, Mapping):
+        return {plain(name): plain(number) for name, number in value.items()}
+    if isinstance(value, (tuple, list)):
+        return list(map(plain, value)) if isinstance(value, list) else tuple(map(plain, value))
+    if isinstance(value, numbers.Real) and not isinstance(value, numbers.Integral):
+        return float(value)
+    return value
+
+
 def check(params: Mapping[str, Any]) -> None:
     """Raises ValueError or TypeError that names the argument, what was expected and what came."""
     for name, argument in ARGUMENTS.items():
@@ -259,6 +278,7 @@ def image_features(image_shape: Any, target_blur: float, n_features: int) -> Non
 
 def seed_from(random_state: Any) -> int:
     """The 64-bit seed of a ``random_state``: None draws one, a RandomState or Generator too."""
+    random_state = plain(random_state)
     if random_state is None:
         return secrets.randbits(32)
     _check_seed("random_state", random_state)

@@ -41,3 +41,15 @@ def choice(name: str, value: Any, known: Sequence[str]) -> None:
     """Raises ValueError for what is none of ``known``."""
     if value not in known:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, known))}, got {value!r}")
+
+
+def unmasked(name: str, value: Any) -> None:
+    """Raises TypeError for masked arrays, whose masks NumPy's functions drop, and for np.matrix."""
+    for part in (value, *value) if isinstance(value, (tuple, list)) else (value,):
+        if isinstance(part, np.ma.MaskedArray):
+            raise TypeError(
+                f"{name} must be an array without a mask, got a masked array, which may hold "
+                "anything under its mask: fill it with .filled(value)"
+            )
+        if isinstance(part, np.matrix):
+            raise TypeError(f"{name} must be an array, got np.matrix: convert it with np.asarray")

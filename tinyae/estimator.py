@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -12,8 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from . import arguments, assemble
 from .checks import integer
-from .data.rows import Rows, as_rows, value_range
-from .inference import run, squared_errors
+from .data.rows import Rows, as_rows, far_outside, value_range
+from .inference import run, squared_errors, zero_units
 from .kernels.columns import get_backend
 from .model_file import as_json, load_model, plain_state, restore_state, save_model
 from .net import losses
@@ -44,6 +45,10 @@ class Autoencoder(EstimatorMixin):
         "val_squared_error", "learning_rate", "seconds".
     loss_, n_iter_, n_features_in_, output_, loss_name_, seed_, backend_ : the last loss, epochs
         trained, features, and what "auto" and None came to.
+    data_range_ : the least and the largest value of the training data, or None.
+        Data far outside, beyond this range (extended to 0) by more than its width, cause one
+        UserWarning.
+    zero_units_ : what ``zero_units`` gave for all training data, where ``tinyae train`` stored it.
     feature_names_in_ : the column names, where the data came as a DataFrame.
 
     A subclass may have a constructor of its own. It may take arguments that are not named here,
@@ -97,7 +102,7 @@ class Autoencoder(EstimatorMixin):
         """
         arguments.check(self._params())
         integer("n_features", n_features, 1)
-        self._make(n_features, -np.inf, np.inf, arguments.seed_from(self.random_state), None)
+        self._make(int(n_features), -np.inf, np.inf, arguments.seed_from(self.random_state), None)
         return self
 
     def fit(
@@ -124,39 +129,48 @@ class Autoencoder(EstimatorMixin):
         Raises ValueError or TypeError for wrong arguments or data, DivergenceError when the loss
         is no longer finite (the last good weights stay), KeyboardInterrupt at Ctrl-C; FileError
         where ``checkpoint`` is no checkpoint, BlockingIOError where another training writes it.
+        Warns of data that the output cannot reach, and of validation data far outside X.
         """
-        arguments.check(self._params())
+        params = self._params()
+        arguments.check(params)
         seed = arguments.seed_from(self.random_state)
         resume = resume and checkpoint is not None and os.path.exists(checkpoint)
         if resume and checkpoint is not None and self.random_state is None:
             seed = checkpoint_seed(checkpoint)
         rows = as_rows(X)
         held_out = None if validation is None else as_rows(validation, "validation")
-        if held_out is None and self.validation_fraction > 0:
-            chosen, rest = split(len(rows), self.validation_fraction, seed)
+        if held_out is None and params["validation_fraction"] > 0:
+            chosen, rest = split(len(rows), params["validation_fraction"], seed)
             rows, held_out = rows.select(chosen), rows.select(rest)
         if self.patience is not None and held_out is None:
             raise ValueError(
                 f"patience={self.patience} watches the validation loss: give validation_fraction, "
                 "or a validation set to fit"
             )
-        arguments.image_features(self.image_shape, self.target_blur, rows.shape[1])
-        low, high = value_range(rows, "X")
+        arguments.image_features(params["image_shape"], params["target_blur"], rows.shape[1])
+        warm = self.warm_start and hasattr(self, "_network")
+        dtype = self._network.dtype if warm else params["dtype"]
+        low, high = value_range(rows, "X", dtype)
+        _, loss = losses.resolve(params["output"], params["loss"], low, high)
+        loss = self.loss_name_ if warm and self._settled else loss
+        losses.expect_probabilities(loss, low, high, "X")
         if held_out is not None:
             self._expect_names(held_out.names, rows.names, "validation")
             self._expect_width(held_out, rows.shape[1], "validation")
-            value_range(held_out, "validation")
-        if self.warm_start and hasattr(self, "_network"):
+            held_out_range = value_range(held_out, "validation", dtype)
+            losses.expect_probabilities(loss, *held_out_range, "validation")
+        if warm:
             self._expect_features(rows)
             self._settle(low, high, rows.names)
-            self._optimizer = assemble.optimizer(self._params(), self._network)
+            self._optimizer = assemble.optimizer(params, self._network)
             self._minibatch = None
         else:
             self._make(rows.shape[1], low, high, seed, rows)
-        losses.warn_if_out_of_reach(self.output_, low, high)
+        self._saw(low, high)
+        if held_out is not None:
+            self._warn(far_outside(held_out, *held_out_range, (low, high), "validation"))
 
-        params = self._params()
-        work = self._work(params, seed, min(self.batch_size, len(rows)), fused=True)
+        work = self._work(params, seed, min(params["batch_size"], len(rows)), fused=True)
         training = Training(work, assemble.settings(params, seed), rows, held_out)
         described = {} if checkpoint is None else as_json(
             {**params, "output": self.output_, "loss": self.loss_name_,
@@ -188,32 +202,38 @@ class Autoencoder(EstimatorMixin):
         Makes the weights if there are none yet. ``loss_`` is the loss before the update. Raises
         DivergenceError when it is not finite; the weights then stay as they were.
         """
-        arguments.check(self._params())
+        params = self._params()
+        arguments.check(params)
         rows = as_rows(X)
-        if hasattr(self, "_network"):
+        fresh = not hasattr(self, "_network")
+        if not fresh:
             self._expect_features(rows)
-        low, high = value_range(rows, "X")
-        if not hasattr(self, "_network"):
+        low, high = value_range(rows, "X", params["dtype"] if fresh else self._network.dtype)
+        if fresh:
             seed = arguments.seed_from(self.random_state)
             self._make(rows.shape[1], low, high, seed, rows)
         self._settle(low, high, rows.names)
+        losses.expect_probabilities(self.loss_name_, low, high, "X")
+        if getattr(self, "n_iter_", 0):  # the first few batches alone say little of the rest
+            self._warn(far_outside(rows, low, high, self.data_range_))
+        self._saw(low, high)
         network, backend, n = self._network, self._network.backend, len(rows)
         if self._minibatch is None or self._minibatch.workspace.capacity < n:
             first, _ = assemble.noise_range(self._built_params["code_noise"])
-            params = {**self._built_params, "code_noise": first, "target_blur": 0.0}
-            self._minibatch = self._work(params, self.seed_, n)
+            built = {**self._built_params, "code_noise": first, "target_blur": 0.0}
+            self._minibatch = self._work(built, self.seed_, n)
         work, workspace = self._minibatch, self._minibatch.workspace
         with np.errstate(all="ignore"), self._limited_threads():
             if work.objective.noise is not None:
                 work.objective.noise.prepare(self._optimizer.updates, 0.0)
-            numbers = self._optimizer.next_numbers(self.learning_rate)
+            numbers = self._optimizer.next_numbers(params["learning_rate"])
             feeder = Feeder(backend, rows, n, network.dtype)
             work.run(feeder, np.arange(n), n, numbers, work.totals)
             loss = float(backend.to_host(work.totals)[0]) / n
             if not np.isfinite(loss):
                 where = diagnose(network, workspace.input[:n], workspace.records(n))
                 step = self._optimizer.updates
-                raise DivergenceError(loss, 1, step, where, self.learning_rate)
+                raise DivergenceError(loss, 1, step, where, params["learning_rate"])
         self.loss_ = loss
         return self
 
@@ -229,7 +249,7 @@ class Autoencoder(EstimatorMixin):
         """Codes Z (n, code) -> reconstructions (n, n_features)."""
         network, rows = self._fitted(), as_rows(Z, "Z")
         self._expect_width(rows, self._code, "Z")
-        value_range(rows, "Z")
+        value_range(rows, "Z", network.dtype)
         with self._limited_threads():
             return run(network, network.decode, rows, self.n_features_in_)
 
@@ -240,12 +260,27 @@ class Autoencoder(EstimatorMixin):
             return run(network, network.reconstruct, rows, self.n_features_in_)
 
     def score_samples(self, X: ArrayLike | Rows) -> NDArray[Any]:
-        """Minus the squared error of each sample, (n,) in the net's dtype: higher is better."""
-        return (-self._squared_errors(X)).astype(self._fitted().dtype)
+        """Minus the squared error of each sample, (n,) in the net's dtype: higher is better.
+
+        What is beyond the dtype becomes its least finite number.
+        """
+        scores = -self._squared_errors(X)
+        return np.maximum(scores, np.finfo(self._fitted().dtype).min).astype(self._fitted().dtype)
 
     def score(self, X: ArrayLike | Rows, y: object = None) -> float:
         """Minus the squared error per sample: higher is better."""
-        return -float(self._squared_errors(X).mean())
+        with np.errstate(over="ignore"):
+            return -float(self._squared_errors(X).mean())
+
+    def zero_units(self, X: ArrayLike | Rows) -> dict[str, int]:
+        """How many units of each layer before the output are 0 for all samples X (n, n_features).
+
+        Layers without such units are left out. A relu unit that is 0 for all training data is
+        dead: it no longer learns.
+        """
+        network, rows = self._fitted(), self._checked(X)
+        with self._limited_threads():
+            return zero_units(network, rows)
 
     def parameters(self) -> dict[str, NDArray[Any]]:
         """Copies of the weights, in order: "encoder.0.weight" (n_in, n_out), "encoder.0.bias"..."""
@@ -289,9 +324,10 @@ class Autoencoder(EstimatorMixin):
 
     def _make(self, n_features: int, low: float, high: float, seed: int, rows: Rows | None) -> None:
         """New network with initial weights, for data in [low, high]."""
-        output, loss = losses.resolve(self.output, self.loss, low, high)
-        self._build(n_features, output, loss, seed, self._params())
-        assemble.initialize(self._network, self.initializer, seed, rows)
+        params = self._params()
+        output, loss = losses.resolve(params["output"], params["loss"], low, high)
+        self._build(n_features, output, loss, seed, params)
+        assemble.initialize(self._network, params["initializer"], seed, rows)
         self._settled = bool(np.isfinite(low))
         self._name_features(None if rows is None else rows.names)
 
@@ -306,6 +342,9 @@ class Autoencoder(EstimatorMixin):
         self._built_params = dict(params)  # what set_params changes later is for the next fit
         self._minibatch = None
         self._settled = True
+        self._warned = False
+        self.data_range_: tuple[float, float] | None = None
+        self.zero_units_: dict[str, int] | None = None  # of all training data, where they are known
         self._code = params["code"]
         self.n_features_in_ = n_features
         self.output_, self.loss_name_ = output, loss
@@ -328,13 +367,27 @@ class Autoencoder(EstimatorMixin):
         and bring the names of the features."""
         if self._settled:
             return
-        output, loss = losses.resolve(self.output, self.loss, low, high)
+        built = self._built_params
+        output, loss = losses.resolve(built["output"], built["loss"], low, high)
         if (output, loss) != (self.output_, self.loss_name_):
             values = self._network.parameters.to_host()
-            self._build(self.n_features_in_, output, loss, self.seed_, self._built_params)
+            self._build(self.n_features_in_, output, loss, self.seed_, built)
             self._network.parameters.set(values)
         self._name_features(names)
         self._settled = True
+
+    def _saw(self, low: float, high: float) -> None:
+        """Training data in [low, high]."""
+        known = self.data_range_ or (low, high)
+        self.data_range_ = min(low, known[0]), max(high, known[1])
+        self.zero_units_ = None
+        self._warn(losses.out_of_reach(self.output_, low, high))
+
+    def _warn(self, problem: str) -> None:
+        """Of ``problem``, if there is one, and none was warned of since the weights were made."""
+        if problem and not self._warned:
+            self._warned = True
+            warnings.warn(problem, UserWarning, stacklevel=4)
 
     def _squared_errors(self, X: ArrayLike | Rows) -> NDArray[np.float64]:
         network, rows = self._fitted(), self._checked(X)
@@ -345,7 +398,7 @@ class Autoencoder(EstimatorMixin):
         """Threads as asked for; gives their number, None for a GPU."""
         limit = self._network.backend.limit_threads
         if limit is not None:
-            return limit(self.threads)
+            return limit(arguments.plain(self.threads))
         if self.threads is not None:
             raise ValueError(
                 f"threads={self.threads} is for backend='numba', and this is {self.backend_!r}: "
@@ -354,10 +407,11 @@ class Autoencoder(EstimatorMixin):
         return nullcontext(blas_threads() if self.backend_ == "numpy" else None)
 
     def _checked(self, X: ArrayLike | Rows) -> Rows:
-        """X as samples of the right width, finite."""
+        """X as samples of the right width, finite in the net's dtype."""
         rows = as_rows(X)
         self._expect_features(rows)
-        value_range(rows, "X")
+        low, high = value_range(rows, "X", self._network.dtype)
+        self._warn(far_outside(rows, low, high, self.data_range_))
         return rows
 
     def _fitted(self) -> Network:

@@ -29,15 +29,15 @@ def as_json(params: Mapping[str, Any]) -> dict[str, Any]:
 
     Raises TypeError for an argument (of a subclass) that JSON does not have.
     """
-    plain: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for name, value in params.items():
         try:
-            plain[name] = json.loads(json.dumps(value, default=lambda v: v.item()))
+            values[name] = json.loads(json.dumps(value, default=arguments.plain))
         except (AttributeError, TypeError, ValueError):
             raise TypeError(
                 f"a file cannot hold {name}={value!r}, which is no plain value"
             ) from None
-    return plain
+    return values
 
 
 def save_model(path: str | os.PathLike[str], model: Autoencoder) -> None:
@@ -50,6 +50,8 @@ def save_model(path: str | os.PathLike[str], model: Autoencoder) -> None:
         "seed": model.seed_,
         "history": getattr(model, "history_", {}),
         "n_iter": getattr(model, "n_iter_", 0),
+        "range": model.data_range_,
+        "zero_units": model.zero_units_,
     }
     if hasattr(model, "feature_names_in_"):
         fitted["feature_names"] = model.feature_names_in_.tolist()
@@ -82,6 +84,14 @@ def load_model(path: str | os.PathLike[str], kind: type[Model], backend: str, ma
             names = fitted.get("feature_names")
             if names is not None and [type(name) for name in names] != [str] * n_features:
                 raise ValueError(f"feature_names must be {n_features} strings, got {names!r}")
+            span = fitted.get("range")  # files of earlier versions say nothing of it
+            if span is not None:
+                low, high = map(float, span)
+                if not low <= high:
+                    raise ValueError(f"range must be two numbers, the smaller first, got {span!r}")
+            zero_units = fitted.get("zero_units")
+            for name, count in ({} if zero_units is None else zero_units).items():
+                integer(f"zero_units[{name!r}]", count, 0)
             plan = assemble.architecture(params, n_features, output, loss)
         arrays = read(assemble.expected_arrays(plan, params["dtype"]))
     model.backend, model.matmul = backend, matmul
@@ -89,6 +99,10 @@ def load_model(path: str | os.PathLike[str], kind: type[Model], backend: str, ma
     model._build(n_features, output, loss, fitted["seed"], model._params())
     model._name_features(names)
     model.history_, model.n_iter_ = history, fitted["n_iter"]
+    if span is not None:
+        model.data_range_ = low, high
+    if zero_units is not None:
+        model.zero_units_ = zero_units
     model.set_parameters(arrays)
     return model
 

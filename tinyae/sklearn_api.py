@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .arguments import ARGUMENTS, Argument, described
+from .arguments import ARGUMENTS, Argument, described, plain
 from .checks import choice
 from .data.frames import as_frame
 from .data.rows import Rows
@@ -72,8 +72,8 @@ class EstimatorMixin:
         return {name: getattr(self, name) for name in self._defaults()}
 
     def _params(self) -> dict[str, Any]:
-        """The table's arguments, which a subclass's constructor may leave out, and its own."""
-        return {name: getattr(self, name) for name in self._arguments} | self.get_params()
+        """The table's arguments, plain, even those that a subclass leaves out, and its own."""
+        return self.get_params() | {name: plain(getattr(self, name)) for name in self._arguments}
 
     def set_params(self, **params: Any) -> Any:
         """Sets constructor arguments; they count from the next ``fit`` or ``initialize``."""

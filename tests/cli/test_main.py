@@ -140,6 +140,7 @@ def test_gradcheck_and_doctor(capsys: Output) -> None:
         (["train", "--data", "nowhere.npy"], "nowhere.npy"),
         (["train", "--code", "0"], "code must be an integer >= 1, got 0"),
         (["train", "--code", "many"], "--code"),
+        (["train", "--epochs", "0"], "--epochs must be at least 1, got 0"),
         (["train", "--hidden", "3,x"], "--hidden"),
         (["train", "--backend", "torch"], "backend must be 'auto' or one of"),
         (["train", "--loss", "bce", "--output", "tanh"], "needs output='sigmoid'"),

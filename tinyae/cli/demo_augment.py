@@ -26,6 +26,7 @@ from .sweep import RECIPE
 from .use import labels_of
 
 MODEL = {**RECIPE, "code": 16}
+PER_CLASS = 20
 SHOWN_CLASSES = 10  # in the picture
 
 Results = dict[str, list[dict[str, float]]]  # way -> for each seed classifier -> accuracy
@@ -41,7 +42,8 @@ def add_commands(demos: Any) -> None:
     parser.option("--out", "runs/demo-augment", "folder of augment.json, .png and the new run; "
                   "what is trained there already is not trained again", metavar="DIR")  # fmt: skip
     parser.force_option()
-    parser.count("--per-class", 20, "training samples of a class with a label", least=2)
+    parser.count("--per-class", None, f"training samples of a class with a label (default "
+                 f"{PER_CLASS}, or as many as every class has)", least=2)  # fmt: skip
     parser.count("--new", 100, "new samples of each class")
     parser.count("--seeds", 5, "repetitions, with other labels each")
     parser.json_option()
@@ -55,6 +57,9 @@ def _augment(given: argparse.Namespace) -> None:
     with Waiting(f"encoding {dataset.name}"):
         test = Samples(dataset.test, ae.encode(dataset.test), y_test)
         squared_error = -ae.score(dataset.test)
+    if given.per_class is None:
+        fewest = int(np.unique(y_train, return_counts=True)[1].min())
+        given.per_class = max(2, min(PER_CLASS, fewest))
     how = Augmentation(given.new)
     results: Results = {}
     shown: dict[str, Array] = {}

@@ -38,7 +38,8 @@ def add_commands(commands: Any) -> None:
     parser.count("-n", 64, "how many")
     parser.option("--density", "mixture", "what is fitted to the training codes",
                   choices=DENSITIES)  # fmt: skip
-    parser.count("--components", None, "normals of the mixture (default 10)")
+    parser.count("--components", None, f"normals of the mixture (default {densities.COMPONENTS}, "
+                 "or as many as there are different codes)")  # fmt: skip
     parser.option("--bandwidth", None, "of the kernel: scott, silverman or a number (default "
                   "scott)", type=_bandwidth, metavar="H")  # fmt: skip
     parser.seed_option("the draw")
@@ -142,7 +143,7 @@ def _sample(given: argparse.Namespace) -> None:
         if given.density == "gaussian":
             fitted = densities.fit_gaussian(codes)
         elif given.density == "mixture":
-            fitted = densities.fit_mixture(codes, given.components or 10, given.seed, report=report)
+            fitted = densities.fit_mixture(codes, given.components, given.seed, report=report)
         else:
             fitted = densities.fit_kernel(
                 codes, "scott" if given.bandwidth is None else given.bandwidth

@@ -8,7 +8,7 @@ import io
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
@@ -16,6 +16,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..estimator import Autoencoder
 from ..files import replacing, write_atomically
 from ..locks import SUFFIX
 from ..train.progress import Waiting
@@ -119,6 +120,16 @@ def write_array(path: Path, array: NDArray[Any], what: str) -> None:
                 report(min(start + 1000, len(array)), len(array))
             write_text(path, text.getvalue())
     print(f"{path}: {array.shape[0]:,} {what} of {array.shape[1]:,} numbers, {array.dtype}")
+
+
+def print_zero_units(
+    ae: Autoencoder, counts: Mapping[str, int] | None, file: IO[str] | None = None
+) -> None:
+    """A line where there are any, by layer, and known."""
+    widths = {spec.name: spec.n_out for spec in ae._network.architecture.dense}
+    units = [f"{n:,} of the {widths[name]:,} of {name}" for name, n in (counts or {}).items()]
+    if units:
+        print(f"\nunits that are 0 for all training samples: {', '.join(units)}", file=file)
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

@@ -144,7 +144,7 @@ def _table(rows: list[Row], n_test: int, k: int) -> str:
     header = ["code", "autoencoder", "PCA", "PCA / autoencoder"]
     cells = [
         [r["code"], r["squared_error"], r["pca_squared_error"],
-         r["pca_squared_error"] / r["squared_error"]] for r in rows
+         r["pca_squared_error"] / r["squared_error"] if r["squared_error"] else "-"] for r in rows
     ]  # fmt: skip
     note = f"squared error per sample, {n_test:,} test samples"
     if rows[0]["knn_accuracy"] is None:

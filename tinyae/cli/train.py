@@ -18,7 +18,7 @@ from ..estimator import Autoencoder
 from ..plot import codes, curves, grids
 from ..train.progress import Waiting
 from .options import UsageError, command, data_given, model_given
-from .output import can_draw, expect_own, table
+from .output import can_draw, expect_own, print_zero_units, table
 from .run_folder import RunFolder, expect_same, open_data, opened, run_config, train_run
 
 
@@ -38,14 +38,17 @@ def add_commands(commands: Any) -> None:
     parser.data_options()
     parser.model_options()
     parser = command(
-        commands, "evaluate", _evaluate, "squared error on training and test data, beside PCA"
-    )
+        commands, "evaluate", _evaluate, "squared error on training and test data, beside PCA; "
+        "dead units",
+    )  # fmt: skip
     parser.run_options()
     parser.json_option("print squared_error, pca_squared_error, code and samples of the test part")
 
 
 def _train(given: argparse.Namespace) -> None:
     chosen, config = _choose_run(given, data_given(given), model_given(given))
+    if config["model"]["epochs"] == 0:
+        raise UsageError("--epochs must be at least 1, got 0: a run is what training leaves")
     dataset = open_data(config["data"])
     name = Path(config["data"]["source"]).name.split(".")[0] or "run"
     run = chosen or RunFolder.unused(Path("runs"), name)
@@ -55,6 +58,9 @@ def _train(given: argparse.Namespace) -> None:
         f"features; run folder {run.path}",
         file=sys.stderr,
     )
+    if config["model"]["code"] >= n_features:
+        print(f"a code of {config['model']['code']} is no shorter than a sample and need not leave "
+              "anything out: --code sets another", file=sys.stderr)  # fmt: skip
     started = time.perf_counter()
     remedy = f"'tinyae train --resume {run.path}' goes on from here"
     ae = train_run(run, config, dataset, given.resume is not None, remedy)
@@ -78,6 +84,7 @@ def _train(given: argparse.Namespace) -> None:
         f"output {ae.output_}, loss {ae.loss_name_}\n"
     )
     print(_error_table(ae, dataset, errors))
+    print_zero_units(ae, ae.zero_units_)
     files = [run.model_file, run.checkpoint_file, run.config_file, run.history_file, *pictures]
     print(f"\n{run.path}: " + ", ".join(sorted(f.name for f in files)))
 
@@ -90,6 +97,7 @@ def _evaluate(given: argparse.Namespace) -> None:
         print(json.dumps({**errors["test"], "code": ae.code, "samples": len(dataset.test)}))
     else:
         print(_error_table(ae, dataset, errors))
+    print_zero_units(ae, ae.zero_units(dataset.train), sys.stderr if given.json else None)
 
 
 def _choose_run(

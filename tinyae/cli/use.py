@@ -20,7 +20,7 @@ from ..plot.grids import plot_grid, plot_reconstructions
 from ..train.progress import Waiting
 from ..untrusted import read_npy
 from .options import UsageError, command
-from .output import can_draw, table, write_array
+from .output import can_draw, print_zero_units, table, write_array
 from .run_folder import RunFolder, opened
 
 SHOWN = 10  # samples in the picture of reconstructions
@@ -111,7 +111,7 @@ def _info(given: argparse.Namespace) -> None:
     if given.json:
         shapes = {name: list(p.shape) for name, p in parameters.items()}
         result = {**config, "output": ae.output_, "loss": ae.loss_name_, "epochs": ae.n_iter_,
-                  "shapes": shapes, "last": last}  # fmt: skip
+                  "shapes": shapes, "last": last, "zero_units": ae.zero_units_}  # fmt: skip
         print(json.dumps(result))
         return
     layers = ae._network.architecture.dense
@@ -126,6 +126,7 @@ def _info(given: argparse.Namespace) -> None:
     print(f"data: {_words(config['data'])}")
     print(f"trained for {ae.n_iter_} epochs, {sum(history.get('seconds', [])):.1f} s; last: "
           + _words({k: f"{v:.6g}" for k, v in last.items()}))  # fmt: skip
+    print_zero_units(ae, ae.zero_units_)
 
 
 def _words(values: Mapping[str, Any]) -> str:

@@ -28,6 +28,7 @@ from ..net import streams
 Floats = NDArray[np.float64]
 
 FLOOR = 1e-4  # a hundredth of a standard deviation, squared
+COMPONENTS = 10
 MAX_ROUNDS = 500
 CHUNK = 1 << 20  # numbers: codes times components at a time
 
@@ -96,10 +97,12 @@ def fit_gaussian(codes: ArrayLike) -> Mixture:
 
 
 def fit_mixture(
-    codes: ArrayLike, components: int = 10, seed: int = 0, tolerance: float = 1e-3,
+    codes: ArrayLike, components: int | None = None, seed: int = 0, tolerance: float = 1e-3,
     report: Progress = silent,
 ) -> Mixture:  # fmt: skip
     """The mixture of ``components`` normals that makes codes (n, k) likely, by EM.
+
+    None: COMPONENTS, or as many as there are different codes.
 
     Expectation-maximisation (Dempster, Laird and Rubin 1977; Bishop, "Pattern Recognition and
     Machine Learning", 9.2) from the start that ``seed`` in [0, 2^64) draws, until a round adds
@@ -109,9 +112,12 @@ def fit_mixture(
     Raises ValueError for more components than there are different codes, and what
     ``fit_gaussian`` raises.
     """
-    integer("components", components, 1)
+    if components is not None:
+        integer("components", components, 1)
     frame = Frame.of(codes)
-    different = len(np.unique(frame.units, axis=0)) if components > 1 else 1
+    different = len(np.unique(frame.units, axis=0)) if components != 1 else 1
+    if components is None:
+        components = min(COMPONENTS, different)
     if components > different:
         raise ValueError(
             f"components must be at most {different}, the number of different codes, "

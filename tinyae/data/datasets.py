@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -214,7 +213,7 @@ def _rows(part: Part, where: str) -> Rows:
             f"{where}: expected an array of at least one sample by at least one feature, "
             f"got shape {samples.shape}"
         )
-    rows = as_rows(samples.reshape(len(samples), math.prod(samples.shape[1:])), where)
+    rows = as_rows(samples, where, flatten=True)
     for at, piece in rows.pieces() if rows.dtype.kind == "f" else ():
         finite = np.isfinite(piece)
         if not finite.all():

@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+from ..checks import unmasked
 from ..kernels.checks import rows_exist
+from ..kernels.conventions import DATA
 from ..kernels.reference.gather import gather
 from .frames import columns_of, feature_names, matrix
 
 Array = NDArray[Any]
 
 CHUNK_BYTES = 8 << 20  # read at a time where all samples are visited once
+SMALL_BYTES = 32 << 20  # up to here, as float64, data that lie awkwardly are copied into order
 
 
 class Rows:
     """n samples of n_features each, read in minibatches and never copied as a whole.
 
-    ``array`` (n, n_features) may have any real dtype; uint8 counts as pixels and is scaled to
-    [0, 1] as it is read. ``indices`` (int64) selects and orders rows of it; None is all of them.
-    ``names``: those of the features, where the samples came as a DataFrame.
+    ``array`` (n, n_features) may have any real dtype, order and strides; uint8 counts as pixels
+    and is scaled to [0, 1] as it is read. ``indices`` (int64) selects and orders rows of it; None
+    is all of them. Of more than two dimensions, all after the first are features. ``dtype`` is
+    what samples are read in: float64 where the array's own is none of ``conventions.DATA``.
+    ``direct``: the array can be given to the operation ``gather`` as it is. ``names``: those of
+    the features, where the samples came as a DataFrame.
     """
 
     def __init__(
@@ -33,18 +40,18 @@ class Rows:
         self.indices = indices
         self.names = names
         self.scale = 1 / 255 if array.dtype == np.uint8 else 1.0
+        known = array.dtype.isnative and array.dtype.name in DATA
+        self.dtype: np.dtype[Any] = array.dtype if known else np.dtype(np.float64)
+        in_order = array.ndim == 2 and array.flags.c_contiguous and array.flags.aligned
+        self.direct = known and in_order
 
     @property
     def shape(self) -> tuple[int, int]:
-        return len(self), self.array.shape[1]
+        return len(self), math.prod(self.array.shape[1:])
 
     @property
     def ndim(self) -> int:
         return 2
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        return self.array.dtype
 
     def __len__(self) -> int:
         return len(self.array) if self.indices is None else len(self.indices)
@@ -58,15 +65,24 @@ class Rows:
         """out[i] = sample positions[i], scaled and in out's dtype."""
         chosen = positions if self.indices is None else self.indices[positions]
         rows_exist(chosen, len(self.array))
-        gather(self.array, chosen, self.scale, out)
+        if self.direct:
+            gather(self.array, chosen, self.scale, out)
+        else:
+            gather(self._read(chosen), np.arange(len(chosen)), self.scale, out)
+
+    def _read(self, where: NDArray[np.int64] | slice) -> Array:
+        """Stored samples, in order and in ``dtype``."""
+        part = self.array[where]
+        return np.require(part.reshape(len(part), -1), self.dtype, ["C", "A"])
 
     def pieces(self) -> Iterator[tuple[slice, Array]]:
-        """All samples in order as they are stored, a few megabytes at a time."""
+        """All samples in order, unscaled, in ``dtype``, a few megabytes at a time."""
         n, n_features = self.shape
         size = max(1, CHUNK_BYTES // (self.dtype.itemsize * n_features))
         for start in range(0, n, size):
             part = slice(start, min(start + size, n))
-            yield part, self.array[part if self.indices is None else self.indices[part]]
+            where = part if self.indices is None else self.indices[part]
+            yield part, self.array[where] if self.direct else self._read(where)
 
     def chunks(self, dtype: DTypeLike = np.float64) -> Iterator[tuple[slice, Array]]:
         """All samples in order, a few thousand at a time; each array is overwritten by the next."""
@@ -88,19 +104,21 @@ class Rows:
         return out
 
 
-def as_rows(X: ArrayLike | Rows, name: str = "X") -> Rows:
-    """``X`` as Rows, without a copy where it is a C-contiguous real array already.
+def as_rows(X: ArrayLike | Rows, name: str = "X", flatten: bool = False) -> Rows:
+    """``X`` (n, n_features) as Rows; with ``flatten`` it may have more dimensions.
 
-    Raises ValueError for a wrong number of dimensions, no samples or no features, TypeError or
-    ValueError for data that are no real numbers; of a DataFrame, names the column.
+    Whatever its order, strides or byte order, an array of real numbers of more than SMALL_BYTES
+    is not copied. Raises ValueError for a wrong number of dimensions, no samples or no features,
+    TypeError or ValueError for data that are no real numbers, masked or sparse; of a DataFrame,
+    names the column.
     """
     if isinstance(X, Rows):
         rows = X
     elif (columns := columns_of(X)) is not None:
-        real = _as_real_matrix(matrix(X, columns, name), name)
+        real = _as_real_array(matrix(X, columns, name), name, flatten)
         rows = Rows(real, names=feature_names(columns))
     else:
-        rows = Rows(_as_real_matrix(X, name))
+        rows = Rows(_as_real_array(X, name, flatten))
     n, n_features = rows.shape
     if n == 0:
         raise ValueError(
@@ -115,39 +133,47 @@ def as_rows(X: ArrayLike | Rows, name: str = "X") -> Rows:
     return rows
 
 
-def _as_real_matrix(X: ArrayLike, name: str) -> Array:
+def _as_real_array(X: ArrayLike, name: str, flatten: bool) -> Array:
     if hasattr(X, "toarray") and hasattr(X, "nnz"):
         raise TypeError(
             f"{name} is a sparse matrix, dense data is required: convert it with {name}.toarray()"
         )
+    unmasked(name, X)
     if hasattr(X, "collect"):
         raise TypeError(f"{name} is a {type(X).__name__}, not data yet: use {name}.collect()")
     array = np.asarray(X)
     if array.dtype == object:
         try:
             array = array.astype(np.float64)
-        except (TypeError, ValueError) as error:
-            raise type(error)(f"{name} must hold real numbers: {error}") from None
+        except (TypeError, ValueError, OverflowError) as error:
+            kind = TypeError if isinstance(error, TypeError) else ValueError
+            raise kind(f"{name} must hold real numbers: {error}") from None
     if array.dtype.kind == "c":
         raise ValueError(f"Complex data not supported: {name} has dtype {array.dtype}")
     if array.dtype.kind not in "biuf":
         raise ValueError(f"{name} must hold real numbers, got dtype {array.dtype}")
-    if array.ndim != 2:
+    if array.ndim != 2 and not (flatten and array.ndim > 2):
         raise ValueError(
             f"Expected 2D array {name} (samples, features), got {array.ndim}D array of shape "
             f"{array.shape}. "
             "Reshape your data: array.reshape(len(array), -1) makes a row of each sample, "
             "array.reshape(1, -1) is a single sample."
         )
-    if array.dtype.byteorder not in "=|" or array.dtype == np.float16 or array.dtype.itemsize > 8:
-        array = array.astype(np.float64)
-    return np.ascontiguousarray(array)
+    if array.size * 8 > SMALL_BYTES and not array.flags.c_contiguous:
+        return array
+    array = array.reshape(len(array), math.prod(array.shape[1:]))
+    rows = Rows(array)
+    if rows.direct or array.size * 8 > SMALL_BYTES:
+        return array
+    with np.errstate(over="ignore"):  # infinity is found where values are checked
+        return np.require(array, rows.dtype, ["C", "A"])
 
 
-def value_range(rows: Rows, name: str) -> tuple[float, float]:
+def value_range(rows: Rows, name: str, dtype: DTypeLike = np.float64) -> tuple[float, float]:
     """(smallest, largest) value of all samples as they are read; visits the data once.
 
-    Raises ValueError for NaN or infinity, naming the first sample and column that hold one.
+    Raises ValueError for NaN, infinity and numbers beyond ``dtype``, naming the first sample and
+    column that hold one.
     """
     if rows.dtype == np.uint8 and rows.indices is None:
         return float(rows.array.min()) * rows.scale, float(rows.array.max()) * rows.scale
@@ -155,13 +181,41 @@ def value_range(rows: Rows, name: str) -> tuple[float, float]:
     with np.errstate(all="ignore"):
         for part, chunk in rows.chunks():
             low_here, high_here = float(chunk.min()), float(chunk.max())
-            if not np.isfinite(high_here - low_here) and not np.isfinite(chunk).all():
-                row, column = np.argwhere(~np.isfinite(chunk))[0].tolist()
-                kind = "NaN" if np.isnan(chunk).any() else "infinity"
+            if not np.isfinite(np.array([low_here, high_here], dtype)).all():
+                row, column = np.argwhere(~np.isfinite(chunk.astype(dtype)))[0].tolist()
+                value = chunk[row, column]
                 label = column if rows.names is None else repr(rows.names[column])
-                raise ValueError(
-                    f"Input {name} contains {kind} (first in sample {part.start + row}, "
-                    f"column {label})"
-                )
+                where = f"(first in sample {part.start + row}, column {label})"
+                if np.isfinite(value):
+                    raise ValueError(
+                        f"Input {name} contains {value:.6g} {where}, too large for "
+                        f"{np.dtype(dtype).name}: scale the data, or use dtype='float64'"
+                    )
+                kind = "NaN" if np.isnan(value) else "infinity"
+                raise ValueError(f"Input {name} contains {kind} {where}")
             low, high = min(low, low_here), max(high, high_here)
     return low, high
+
+
+def far_outside(
+    rows: Rows, low: float, high: float, trained: tuple[float, float] | None, name: str = "X"
+) -> str:
+    """What is wrong with rows in [low, high] for a net trained on data in ``trained``, or "".
+
+    Far outside is beyond the range of training, extended to 0, by more than its width: new data
+    often go a little beyond, and a few samples to train on lie close together. Pixels lie in
+    [0, 1] whatever they are: they are far off where the training data go far beyond that.
+    """
+
+    def beyond(a: float, b: float, low: float, high: float) -> bool:
+        low, high = min(low, 0.0), max(high, 0.0)
+        return a < low - (high - low) or b > high + (high - low)
+
+    if trained is None or not (
+        beyond(low, high, *trained) or (rows.scale != 1 and beyond(*trained, 0.0, 1.0))
+    ):
+        return ""
+    return (
+        f"{name} ranges over [{low:g}, {high:g}], the training data over [{trained[0]:g}, "
+        f"{trained[1]:g}]: scale it as they were scaled (uint8 is scaled to [0, 1], floats are not)"
+    )

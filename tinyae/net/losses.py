@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import warnings
-
 from ..kernels.conventions import ACTIVATION_FACTS
+
+ROUNDING = 1e-6  # a scaler's, about 0 and 1
 
 
 def resolve(output: str, loss: str, low: float, high: float) -> tuple[str, str]:
@@ -26,17 +26,25 @@ def resolve(output: str, loss: str, low: float, high: float) -> tuple[str, str]:
     return output, loss
 
 
-def warn_if_out_of_reach(output: str, low: float, high: float) -> None:
-    """Warns when the data lie where the output can never get."""
-    reach = ACTIVATION_FACTS[output]
-    if low < reach.low or high > reach.high:
-        warnings.warn(
-            f"X ranges over [{low:g}, {high:g}], but output={output!r} reaches only "
-            f"[{reach.low:g}, {reach.high:g}]: the rest cannot be reconstructed. Scale X into that "
-            "range, or use output='identity'",
-            UserWarning,
-            stacklevel=4,
+def expect_probabilities(loss: str, low: float, high: float, name: str) -> None:
+    """Raises ValueError where targets in [low, high] are none that bce has a least value for."""
+    if loss == "bce" and not (-ROUNDING <= low and high <= 1 + ROUNDING):
+        raise ValueError(
+            f"{name} must lie in [0, 1] for loss='bce', the cross-entropy of probabilities, but "
+            f"ranges over [{low:g}, {high:g}]: scale it, or use loss='mse', output='identity'"
         )
+
+
+def out_of_reach(output: str, low: float, high: float) -> str:
+    """What is wrong with data in [low, high] where the output can never get; "" for nothing."""
+    reach = ACTIVATION_FACTS[output]
+    if low >= reach.low - ROUNDING and high <= reach.high + ROUNDING:
+        return ""
+    return (
+        f"X ranges over [{low:g}, {high:g}], but output={output!r} reaches only "
+        f"[{reach.low:g}, {reach.high:g}]: the rest cannot be reconstructed. Scale X into that "
+        "range, or use output='identity'"
+    )
 
 
 def head(output: str, loss: str) -> tuple[str, str]:

@@ -51,9 +51,10 @@ class Order:
 class Feeder:
     """Copies samples of ``rows`` into backend arrays.
 
-    A host backend gathers them where they lie. On a device ``resident`` data are moved there once,
-    as they are (uint8 stays uint8), so that a step needs nothing of the host; where they do not
-    fit, or are visited once, each minibatch is gathered on the host and copied over.
+    A host backend gathers them where they lie, if it can (``Rows.direct``). On a device
+    ``resident`` data are moved there once, as they are (uint8 stays uint8), so that a step needs
+    nothing of the host; where they do not fit, or are visited once, each minibatch is gathered
+    on the host and copied over.
     """
 
     def __init__(
@@ -61,7 +62,10 @@ class Feeder:
     ) -> None:
         self.backend = backend
         self.rows = rows
-        self._data = rows.array if backend.host else _moved(backend, rows) if resident else None
+        if backend.host:
+            self._data = rows.array if rows.direct else None
+        else:
+            self._data = _moved(backend, rows) if resident else None
         # the backend in whose memory ``fill`` wants the positions
         self.home = get_backend("numpy") if self._data is None else backend
         if self._data is None:

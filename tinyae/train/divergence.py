@@ -18,12 +18,13 @@ class DivergenceError(ArithmeticError):
     """
 
     def __init__(
-        self, loss: float, epoch: int, step: int, where: tuple[str, str], learning_rate: float
-    ) -> None:
+        self, loss: float, epoch: int, step: int, where: tuple[str, str], learning_rate: float,
+        name: str = "loss",
+    ) -> None:  # fmt: skip
         self.loss, self.epoch, self.step = loss, epoch, step
         self.layer, what = where
         super().__init__(
-            f"the loss became {loss} in epoch {epoch}, step {step}; it began in layer "
+            f"the {name} became {loss} in epoch {epoch}, step {step}; it began in layer "
             f"{self.layer}: {what}. The last good weights are kept. What usually helps: a smaller "
             f"learning_rate (it is {learning_rate:g}), clip_norm=1, a longer warmup, features "
             "scaled to about unit range, dtype='float64'"

@@ -185,18 +185,23 @@ class Training:
         if finite.all():
             return
         step = first + int(np.argmin(finite))
-        start = step * self.batch_size
-        n = min(self.batch_size, self.n - start)
+        raise self._diverged(self._feeder, order, step, step + 1, totals[step - first, 0], "loss")
+
+    def _diverged(
+        self, feeder: Feeder, order: Order, batch: int, step: int, loss: float, name: str
+    ) -> DivergenceError:
+        """What to raise for this batch of the feeder's, found at ``step`` of the epoch."""
+        start = batch * self.batch_size
+        n = min(self.batch_size, len(feeder.rows) - start)
         x = self.work.workspace.input[:n]
-        self._feeder.fill(order.positions(start, start + n), x)
+        feeder.fill(order.positions(start, start + n), x)
         where = diagnose(self.network, x, self.work.workspace.records(n))
-        loss = float(totals[step - first, 0])
-        raise DivergenceError(
-            loss, self.state.epoch + 1, step + 1, where, self.settings.learning_rate
+        return DivergenceError(
+            float(loss), self.state.epoch + 1, step, where, self.settings.learning_rate, name
         )
 
     def _validate(self, feeder: Feeder) -> tuple[float, float]:
-        """(loss, squared error) per sample of the validation data."""
+        """(loss, squared error) per sample of the validation data; may raise DivergenceError."""
         backend, workspace = self.network.backend, self.work.workspace
         n = len(feeder.rows)
         order = feeder.order(self.settings.seed, 0, shuffle=False)
@@ -206,7 +211,12 @@ class Training:
             x, records = workspace.input[: stop - start], workspace.records(stop - start)
             feeder.fill(order.positions(start, stop), x)
             self.work.objective.loss(backend, x, x, records, totals[i])
-        loss, squared_error = backend.to_host(totals).sum(axis=0) / n
+        sums = backend.to_host(totals)
+        finite = np.isfinite(sums[:, 0])
+        if not finite.all():
+            bad = int(np.argmin(finite))
+            raise self._diverged(feeder, order, bad, self.steps, sums[bad, 0], "validation loss")
+        loss, squared_error = sums.sum(axis=0) / n
         return float(loss), float(squared_error)
 
     def _remember_best(self, loss: float) -> None:
