@@ -151,7 +151,7 @@ def test_truncated_and_foreign_files(tmp_path: Path) -> None:
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
-    from tinyae.files import write_atomically
+    from tinyae.storage.files import write_atomically
 
     target = tmp_path / "file"
     write_atomically(target, lambda f: f.write(b"old"))

@@ -18,15 +18,15 @@ from ._version import __version__ as __version__
 if TYPE_CHECKING:
     from .data.datasets import load_dataset as load_dataset
     from .estimator import Autoencoder as Autoencoder
-    from .files import FileError as FileError
     from .gradient_check import gradcheck as gradcheck
     from .sklearn_api import NotFittedError as NotFittedError
+    from .storage.files import FileError as FileError
     from .train.divergence import DivergenceError as DivergenceError
 
 _HOME = {
     "Autoencoder": "estimator",
     "DivergenceError": "train.divergence",
-    "FileError": "files",
+    "FileError": "storage.files",
     "NotFittedError": "sklearn_api",
     "load_dataset": "data.datasets",
     "gradcheck": "gradient_check",

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from . import arguments, assemble
 from .checks import choice, integer
-from .files import write_npz
 from .kernels.conventions import ACTIVATIONS, LOSSES
 from .net.losses import resolve
+from .storage.files import write_npz
+from .storage.untrusted import errors_of, open_npz
 from .train.checkpoint import history_from
-from .untrusted import errors_of, open_npz
 
 if TYPE_CHECKING:
     from .estimator import Autoencoder

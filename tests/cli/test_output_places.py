@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.limits import largest_file
+from tests.storage.limits import largest_file
 from tinyae import Autoencoder
 from tinyae.cli.main import build_parser, main
 

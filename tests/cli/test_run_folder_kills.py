@@ -13,7 +13,7 @@ import pytest
 
 from tinyae.cli.main import main
 from tinyae.cli.run_folder import RunFolder
-from tinyae.locks import held
+from tinyae.storage.locks import held
 
 Output = pytest.CaptureFixture[str]
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.data.raising import raises
 from tinyae.data.formats import read_npz
-from tinyae.untrusted import read_npy
+from tinyae.storage.untrusted import read_npy
 
 # .npy
 

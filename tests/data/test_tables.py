@@ -15,7 +15,7 @@ from tinyae import FileError
 from tinyae.data import tables
 from tinyae.data.reading import Reading
 from tinyae.data.tables import read_table
-from tinyae.untrusted import expect_memory
+from tinyae.storage.untrusted import expect_memory
 
 
 def csv(tmp_path, text, encoding="utf-8"):

@@ -12,7 +12,7 @@ from contextlib import redirect_stderr, redirect_stdout
 from typing import IO, cast
 
 from .._version import __version__
-from ..files import replacing
+from ..storage.files import replacing
 from . import bench, check, demo_augment, demo_ball, doctor, generate, sweep, train, tune, use
 from .options import Command, UsageError
 from .output import Stream

@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..estimator import Autoencoder
-from ..files import replacing, write_atomically
-from ..locks import SUFFIX
+from ..storage.files import replacing, write_atomically
+from ..storage.locks import SUFFIX
 from ..train.progress import Waiting
 from .options import UsageError
 

@@ -20,10 +20,10 @@ from ..data.reading import Reading
 from ..data.tables import table_kind
 from ..estimator import Autoencoder
 from ..kernels.columns import get_backend
-from ..locks import held
 from ..model_file import as_json
+from ..storage.locks import held
+from ..storage.untrusted import errors_of, read_json
 from ..train.progress import Bar, Lines, Waiting
-from ..untrusted import errors_of, read_json
 from .options import DEFAULTS, READING, UsageError, data_given
 from .output import expect_own, has_bars, shortened, write_csv, write_json
 

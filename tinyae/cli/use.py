@@ -15,10 +15,10 @@ from ..data.datasets import Dataset, Labels
 from ..data.reading import Reading
 from ..data.rows import Array, Rows
 from ..data.tables import read_table, table_kind
-from ..files import write_atomically
 from ..plot.grids import plot_grid, plot_reconstructions
+from ..storage.files import write_atomically
+from ..storage.untrusted import read_npy
 from ..train.progress import Waiting
-from ..untrusted import read_npy
 from .options import UsageError, command
 from .output import can_draw, print_zero_units, table, write_array
 from .run_folder import RunFolder, opened

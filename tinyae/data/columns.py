@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-from ..untrusted import brief
+from ..storage.untrusted import brief
 from .dialect import Dialect
 from .reading import Reading
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..kernels.reference.random import random_permutation
-from ..untrusted import errors_of, read_npy
+from ..storage.untrusted import errors_of, read_npy
 from .ball import SIDE, ball_centres, ball_images
 from .formats import Part, Parts, read_npz
 from .idx import find_idx, read_idx_parts

@@ -13,8 +13,8 @@ from typing import Any
 from numpy.lib.format import MAGIC_PREFIX
 from numpy.typing import NDArray
 
-from ..files import FileError
-from ..untrusted import brief, errors_of, npz_members
+from ..storage.files import FileError
+from ..storage.untrusted import brief, errors_of, npz_members
 
 Array = NDArray[Any]
 

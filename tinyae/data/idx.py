@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..files import FileError
-from ..untrusted import DEFLATE_RATIO, brief, errors_of, expect_memory
+from ..storage.files import FileError
+from ..storage.untrusted import DEFLATE_RATIO, brief, errors_of, expect_memory
 from .formats import Part, Parts
 
 DTYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..files import FileError
-from ..untrusted import errors_of, expect_memory
+from ..storage.files import FileError
+from ..storage.untrusted import errors_of, expect_memory
 from .formats import Part, Parts
 from .reading import Progress
 

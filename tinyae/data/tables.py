@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..files import FileError
-from ..untrusted import brief, expect_memory
+from ..storage.files import FileError
+from ..storage.untrusted import brief, expect_memory
 from .columns import Layout, Line, find_layout
 from .dialect import WORDS, Dialect, rows_of, tell_dialect
 from .formats import Array, Part

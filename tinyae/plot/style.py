@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..data.rows import Array, as_rows
-from ..files import write_atomically
+from ..storage.files import write_atomically
 
 File = str | os.PathLike[str]
 

@@ -20,10 +20,10 @@ import numpy as np
 
 from ..checks import integer, number
 from ..data.rows import Rows
-from ..files import FileError, expect_replaceable, write_npz
-from ..kinds import tinyae_kind
-from ..locks import held
-from ..untrusted import brief, errors_of, open_npz
+from ..storage.files import FileError, expect_replaceable, write_npz
+from ..storage.kinds import tinyae_kind
+from ..storage.locks import held
+from ..storage.untrusted import brief, errors_of, open_npz
 from .training import State, Training
 
 FORMAT, VERSION = "tinyae-checkpoint", 1

@@ -35,7 +35,7 @@ from tinyae.data.datasets import load_dataset
 from tinyae.data.rows import value_range
 from tinyae.kernels.cuda import measured_plans
 from tinyae.kernels.cuda.plan import TILES, Plan, Problem
-from tinyae.kinds import kind_of
+from tinyae.storage.kinds import kind_of
 
 X = np.random.default_rng(0).random((40, 12), np.float32)
 HUGE = (10**12, 2**31, 2**32 - 1, 2**63, -1, 0, 1, 255, 65536)

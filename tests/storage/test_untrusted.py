@@ -20,7 +20,7 @@ import pytest
 from tests.data.raising import raises
 from tinyae import Autoencoder, FileError
 from tinyae.data.datasets import load_dataset
-from tinyae.untrusted import brief, open_npz
+from tinyae.storage.untrusted import brief, open_npz
 
 X = np.random.default_rng(0).random((20, 6))
 

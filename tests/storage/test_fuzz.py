@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def start(what: str, n: int, seed: int) -> subprocess.Popen[str]:
@@ -16,7 +16,7 @@ def start(what: str, n: int, seed: int) -> subprocess.Popen[str]:
     if what == "pictures":
         pytest.importorskip("PIL.Image", reason="reading images needs Pillow")
     pytest.importorskip("resource", reason="memory is measured on POSIX")
-    command = [sys.executable, "-m", "tests.fuzzing", what, str(n), str(seed)]
+    command = [sys.executable, "-m", "tests.storage.fuzzing", what, str(n), str(seed)]
     return subprocess.Popen(
         command, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )

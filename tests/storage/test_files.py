@@ -11,11 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.limits import largest_file
-from tinyae import Autoencoder, FileError, files
+from tests.storage.limits import largest_file
+from tinyae import Autoencoder, FileError
+from tinyae.storage import files
 from tinyae.cli.output import write_array, write_csv, write_json, write_text
-from tinyae.files import replacing, write_atomically
 from tinyae.plot.style import write_png
+from tinyae.storage.files import replacing, write_atomically
 
 X = np.random.default_rng(0).random((20, 6))
 AE = Autoencoder(hidden=(4,), code=2, epochs=1, random_state=0, backend="numpy").fit(X)

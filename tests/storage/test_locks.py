@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from tinyae.locks import SUFFIX, held
+from tinyae.storage.locks import SUFFIX, held
 
 HOLD = """
 import sys, time
-from tinyae.locks import held
+from tinyae.storage.locks import held
 with held(sys.argv[1]):
     print("held", flush=True)
     time.sleep(600)
@@ -38,7 +38,7 @@ def test_it_is_held_once_and_leaves_nothing(tmp_path: Path, folder: bool) -> Non
 def test_another_process_is_named_and_its_kill_frees_the_lock(tmp_path: Path) -> None:
     process = subprocess.Popen(
         [sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
     )  # fmt: skip
     assert process.stdout is not None and process.stdout.readline() == "held\n"
     with pytest.raises(BlockingIOError, match=f"process {process.pid} on "), held(tmp_path):
