@@ -14,12 +14,12 @@ from numpy.typing import ArrayLike, NDArray
 from . import arguments, assemble
 from .checks import integer
 from .data.rows import Rows, as_rows, far_outside, value_range
-from .inference import run, squared_errors, zero_units
+from .inference import Inference
 from .kernels.columns import get_backend
 from .model_file import as_json, load_model, plain_state, restore_state, save_model
 from .net import losses
 from .net.network import Network
-from .sklearn_api import EstimatorMixin, NotFittedError
+from .sklearn_api import EstimatorMixin
 from .train.batches import Feeder, split
 from .train.checkpoint import (
     blas_threads,
@@ -36,7 +36,7 @@ from .train.training import Training
 from .train.work import Work
 
 
-class Autoencoder(EstimatorMixin):
+class Autoencoder(Inference, EstimatorMixin):
     """An autoencoder: z = encode(x) is a short code from which decode(z) gives x back.
 
     Attributes
@@ -237,50 +237,7 @@ class Autoencoder(EstimatorMixin):
         self.loss_ = loss
         return self
 
-    # ---- using ---------------------------------------------------------------------------
-
-    def encode(self, X: ArrayLike | Rows) -> NDArray[Any]:
-        """X (n, n_features) -> codes (n, code). uint8 is scaled to [0, 1], as in ``fit``."""
-        network, rows = self._fitted(), self._checked(X)
-        with self._limited_threads():
-            return run(network, network.encode, rows, self._code)
-
-    def decode(self, Z: ArrayLike | Rows) -> NDArray[Any]:
-        """Codes Z (n, code) -> reconstructions (n, n_features)."""
-        network, rows = self._fitted(), as_rows(Z, "Z")
-        self._expect_width(rows, self._code, "Z")
-        value_range(rows, "Z", network.dtype)
-        with self._limited_threads():
-            return run(network, network.decode, rows, self.n_features_in_)
-
-    def reconstruct(self, X: ArrayLike | Rows) -> NDArray[Any]:
-        """decode(encode(X)), (n, n_features)."""
-        network, rows = self._fitted(), self._checked(X)
-        with self._limited_threads():
-            return run(network, network.reconstruct, rows, self.n_features_in_)
-
-    def score_samples(self, X: ArrayLike | Rows) -> NDArray[Any]:
-        """Minus the squared error of each sample, (n,) in the net's dtype: higher is better.
-
-        What is beyond the dtype becomes its least finite number.
-        """
-        scores = -self._squared_errors(X)
-        return np.maximum(scores, np.finfo(self._fitted().dtype).min).astype(self._fitted().dtype)
-
-    def score(self, X: ArrayLike | Rows, y: object = None) -> float:
-        """Minus the squared error per sample: higher is better."""
-        with np.errstate(over="ignore"):
-            return -float(self._squared_errors(X).mean())
-
-    def zero_units(self, X: ArrayLike | Rows) -> dict[str, int]:
-        """How many units of each layer before the output are 0 for all samples X (n, n_features).
-
-        Layers without such units are left out. A relu unit that is 0 for all training data is
-        dead: it no longer learns.
-        """
-        network, rows = self._fitted(), self._checked(X)
-        with self._limited_threads():
-            return zero_units(network, rows)
+    # ---- weights and files ---------------------------------------------------------------
 
     def parameters(self) -> dict[str, NDArray[Any]]:
         """Copies of the weights, in order: "encoder.0.weight" (n_in, n_out), "encoder.0.bias"..."""
@@ -389,11 +346,6 @@ class Autoencoder(EstimatorMixin):
             self._warned = True
             warnings.warn(problem, UserWarning, stacklevel=4)
 
-    def _squared_errors(self, X: ArrayLike | Rows) -> NDArray[np.float64]:
-        network, rows = self._fitted(), self._checked(X)
-        with self._limited_threads():
-            return squared_errors(network, rows)
-
     def _limited_threads(self) -> AbstractContextManager[int | None]:
         """Threads as asked for; gives their number, None for a GPU."""
         limit = self._network.backend.limit_threads
@@ -405,35 +357,6 @@ class Autoencoder(EstimatorMixin):
                 "use threads=None"
             )
         return nullcontext(blas_threads() if self.backend_ == "numpy" else None)
-
-    def _checked(self, X: ArrayLike | Rows) -> Rows:
-        """X as samples of the right width, finite in the net's dtype."""
-        rows = as_rows(X)
-        self._expect_features(rows)
-        low, high = value_range(rows, "X", self._network.dtype)
-        self._warn(far_outside(rows, low, high, self.data_range_))
-        return rows
-
-    def _fitted(self) -> Network:
-        if not hasattr(self, "_network"):
-            raise NotFittedError(
-                f"This {type(self).__name__} instance is not fitted yet: call fit, partial_fit or "
-                "initialize first"
-            )
-        return self._network
-
-    def _expect_features(self, rows: Rows) -> None:
-        """Raises ValueError where these are other features than those of the weights."""
-        if self._settled:
-            self._expect_names(rows.names, getattr(self, "feature_names_in_", None), "X")
-        self._expect_width(rows, self.n_features_in_, "X")
-
-    def _expect_width(self, rows: Rows, width: int, name: str) -> None:
-        if rows.shape[1] != width:
-            raise ValueError(
-                f"{name} has {rows.shape[1]} features, but {type(self).__name__} is expecting "
-                f"{width} features as input"
-            )
 
 
 def _ignore(progress: object) -> None:

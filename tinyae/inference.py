@@ -1,14 +1,15 @@
-"""Encoding and decoding data of any length through a network, batch by batch."""
+"""Encoding, decoding and scoring data of any length, batch by batch."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from .data.rows import Rows
+from .data.rows import Rows, as_rows, far_outside, value_range
 from .kernels.backend import Array
 from .net.layers import Record
 from .net.network import Network, Workspace, forward
@@ -18,6 +19,77 @@ BATCH = 512
 
 # a stretch of the net: (batch, n_in) -> (batch, n_out)
 Stretch = Callable[[Array, Sequence[Record]], Array]
+
+
+class Inference:
+    """What an autoencoder with weights does with samples; nothing here changes the weights."""
+
+    # what the estimator has
+    n_features_in_: int
+    data_range_: tuple[float, float] | None
+    _network: Network
+    _code: int
+    _fitted: Callable[[], Network]
+    _expect_features: Callable[[Rows], None]
+    _expect_width: Callable[[Rows, int, str], None]
+    _limited_threads: Callable[[], AbstractContextManager[Any]]
+    _warn: Callable[[str], None]
+
+    def encode(self, X: ArrayLike | Rows) -> NDArray[Any]:
+        """X (n, n_features) -> codes (n, code). uint8 is scaled to [0, 1], as in ``fit``."""
+        network, rows = self._fitted(), self._checked(X)
+        with self._limited_threads():
+            return run(network, network.encode, rows, self._code)
+
+    def decode(self, Z: ArrayLike | Rows) -> NDArray[Any]:
+        """Codes Z (n, code) -> reconstructions (n, n_features)."""
+        network, rows = self._fitted(), as_rows(Z, "Z")
+        self._expect_width(rows, self._code, "Z")
+        value_range(rows, "Z", network.dtype)
+        with self._limited_threads():
+            return run(network, network.decode, rows, self.n_features_in_)
+
+    def reconstruct(self, X: ArrayLike | Rows) -> NDArray[Any]:
+        """decode(encode(X)), (n, n_features)."""
+        network, rows = self._fitted(), self._checked(X)
+        with self._limited_threads():
+            return run(network, network.reconstruct, rows, self.n_features_in_)
+
+    def score_samples(self, X: ArrayLike | Rows) -> NDArray[Any]:
+        """Minus the squared error of each sample, (n,) in the net's dtype: higher is better.
+
+        What is beyond the dtype becomes its least finite number.
+        """
+        scores = -self._squared_errors(X)
+        return np.maximum(scores, np.finfo(self._fitted().dtype).min).astype(self._fitted().dtype)
+
+    def score(self, X: ArrayLike | Rows, y: object = None) -> float:
+        """Minus the squared error per sample: higher is better."""
+        with np.errstate(over="ignore"):
+            return -float(self._squared_errors(X).mean())
+
+    def zero_units(self, X: ArrayLike | Rows) -> dict[str, int]:
+        """How many units of each layer before the output are 0 for all samples X (n, n_features).
+
+        Layers without such units are left out. A relu unit that is 0 for all training data is
+        dead: it no longer learns.
+        """
+        network, rows = self._fitted(), self._checked(X)
+        with self._limited_threads():
+            return zero_units(network, rows)
+
+    def _squared_errors(self, X: ArrayLike | Rows) -> NDArray[np.float64]:
+        network, rows = self._fitted(), self._checked(X)
+        with self._limited_threads():
+            return squared_errors(network, rows)
+
+    def _checked(self, X: ArrayLike | Rows) -> Rows:
+        """X as samples of the right width, finite in the net's dtype."""
+        rows = as_rows(X)
+        self._expect_features(rows)
+        low, high = value_range(rows, "X", self._network.dtype)
+        self._warn(far_outside(rows, low, high, self.data_range_))
+        return rows
 
 
 def run(network: Network, stretch: Stretch, rows: Rows, width: int) -> NDArray[Any]:

@@ -16,6 +16,7 @@ from .arguments import ARGUMENTS, Argument, described, plain
 from .checks import choice
 from .data.frames import as_frame
 from .data.rows import Rows
+from .net.network import Network
 
 
 class _Bases(ValueError, AttributeError):
@@ -47,7 +48,8 @@ class EstimatorMixin:
     fit: Callable[..., Any]
     encode: Callable[[ArrayLike | Rows], NDArray[Any]]
     decode: Callable[[ArrayLike | Rows], NDArray[Any]]
-    _fitted: Callable[[], Any]
+    _network: Network
+    _settled: bool
     _code: int
 
     def __init_subclass__(cls) -> None:
@@ -174,7 +176,28 @@ class EstimatorMixin:
         routing.score.add_request(param="sample_weight", alias=None)
         return routing
 
-    # ---- names of features ---------------------------------------------------------------
+    def _fitted(self) -> Network:
+        if not hasattr(self, "_network"):
+            raise NotFittedError(
+                f"This {type(self).__name__} instance is not fitted yet: call fit, partial_fit or "
+                "initialize first"
+            )
+        return self._network
+
+    # ---- the features, and their names ---------------------------------------------------
+
+    def _expect_features(self, rows: Rows) -> None:
+        """Raises ValueError where these are other features than those of the weights."""
+        if self._settled:
+            self._expect_names(rows.names, getattr(self, "feature_names_in_", None), "X")
+        self._expect_width(rows, self.n_features_in_, "X")
+
+    def _expect_width(self, rows: Rows, width: int, name: str) -> None:
+        if rows.shape[1] != width:
+            raise ValueError(
+                f"{name} has {rows.shape[1]} features, but {type(self).__name__} is expecting "
+                f"{width} features as input"
+            )
 
     def _name_features(self, names: Sequence[str] | None) -> None:
         """``feature_names_in_`` of new weights; None, of an array, takes it away."""

@@ -13,9 +13,9 @@ import pytest
 
 from tests.storage.limits import largest_file
 from tinyae import Autoencoder, FileError
-from tinyae.storage import files
 from tinyae.cli.output import write_array, write_csv, write_json, write_text
 from tinyae.plot.style import write_png
+from tinyae.storage import files
 from tinyae.storage.files import replacing, write_atomically
 
 X = np.random.default_rng(0).random((20, 6))
