@@ -8,6 +8,7 @@ nets and batch sizes of ``tinyae bench --only epoch``: median and quartiles of 2
 
 from __future__ import annotations
 
+import argparse
 import itertools
 import sys
 import time
@@ -27,41 +28,38 @@ from tinyae.train import batches
 EPOCHS = 25
 
 
-class Stopwatch:
-    """Sums the time spent in functions."""
+def watch(owner: type, name: str, spent: list[float]) -> None:
+    """From now on each call of a function appends its seconds."""
+    function: Callable[..., Any] = getattr(owner, name)
 
-    def __init__(self) -> None:
-        self.seconds = 0.0
+    @wraps(function)
+    def watched(*args: Any, **kwargs: Any) -> Any:
+        started = time.perf_counter()
+        result = function(*args, **kwargs)
+        spent.append(time.perf_counter() - started)
+        return result
 
-    def watch(self, owner: type, name: str) -> None:
-        function: Callable[..., Any] = getattr(owner, name)
-
-        @wraps(function)
-        def watched(*args: Any, **kwargs: Any) -> Any:
-            started = time.perf_counter()
-            try:
-                return function(*args, **kwargs)
-            finally:
-                self.seconds += time.perf_counter() - started
-
-        setattr(owner, name, watched)
+    setattr(owner, name, watched)
 
 
 def main() -> None:
-    stopwatch = Stopwatch()
-    for owner, name in (
-        (batches.Order, "__init__"), (batches.Order, "positions"), (batches.Feeder, "fill"),
-    ):  # fmt: skip
-        stopwatch.watch(owner, name)
+    argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args()
+    spent: list[float] = []
+    watch(batches.Order, "__init__", spent)
+    watch(batches.Order, "positions", spent)
+    watch(batches.Feeder, "fill", spent)
     print("net    batch  % of an epoch  (quartiles)")
     for net, batch in itertools.product(nets.NETS, nets.BATCHES):
         epoch = own_epoch("numba", "epoch", net, nets.pixels(batch), batch)
         epoch()
         shares = []
         for _ in range(EPOCHS):
-            stopwatch.seconds, started = 0.0, time.perf_counter()
+            spent.clear()
+            started = time.perf_counter()
             epoch()
-            shares.append(100 * stopwatch.seconds / (time.perf_counter() - started))
+            shares.append(100 * sum(spent) / (time.perf_counter() - started))
         low, median, high = np.quantile(shares, [0.25, 0.5, 0.75])
         print(f"{net:5} {batch:6}  {median:13.2f}  ({low:.2f} to {high:.2f})", flush=True)
 

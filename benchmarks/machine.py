@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import platform
 import re
 import shutil
 import statistics
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ STEERING = ("OPENBLAS_", "MKL_", "BLIS_", "OMP_", "GOMP_", "KMP_", "NUMBA_NUM_TH
 
 def machine() -> dict[str, Any]:
     facts: dict[str, Any] = {
-        "cpu": _cpu("model name") or platform.processor() or platform.machine(),
+        "cpu": next(iter(_cpus("model name")), platform.processor() or platform.machine()),
         "cores": _cores(),
         "clock_mhz": _clock(),
         "memory_gib": _memory(),
@@ -45,13 +45,9 @@ def _environment() -> str:
 
 
 def versions() -> dict[str, str]:
-    found = {"tinyae": __version__, "python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
+    found = {package: nvidia._version(package) for package in PACKAGES}
+    installed = {package: version for package, version in found.items() if version}
+    return {"tinyae": __version__, "python": platform.python_version(), **installed}
 
 
 def _system() -> str:
@@ -60,11 +56,8 @@ def _system() -> str:
     return f"{platform.system()} {version[0] if version else ''}, {platform.machine()}"
 
 
-def _cpu(field: str) -> str:
-    return next(iter(_cpu_fields(field)), "")
-
-
-def _cpu_fields(field: str) -> list[str]:
+def _cpus(field: str) -> list[str]:
+    """What the system says of each core."""
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:
@@ -72,16 +65,14 @@ def _cpu_fields(field: str) -> list[str]:
     return re.findall(rf"^{field}\s*: (.*)$", text, re.MULTILINE)
 
 
-def _cores() -> int:
+def _cores() -> int | None:
     """That this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count()
 
 
 def _clock() -> float | None:
     """Now, the mean of the cores; None where the system does not say."""
-    clocks = [float(value) for value in _cpu_fields("cpu MHz")]
+    clocks = [float(value) for value in _cpus("cpu MHz")]
     return round(statistics.fmean(clocks), 1) if clocks else None
 
 

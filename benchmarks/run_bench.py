@@ -28,8 +28,7 @@ from benchmarks.reports import rows as bench_rows
 from benchmarks.reports import table as bench_table
 from benchmarks.reports.merging import Row, merge
 from tinyae.cli.options import UsageError
-from tinyae.cli.output import expect_own
-from tinyae.files import write_atomically
+from tinyae.cli.output import expect_own, write_text
 from tinyae.train.progress import clock
 
 FOLDER = Path(__file__).resolve().parent
@@ -68,8 +67,7 @@ def run(given: argparse.Namespace) -> None:
 
     def save(results: dict[str, Any]) -> None:
         nonlocal saved
-        text = json.dumps(results, indent=1) + "\n"
-        write_atomically(out / "results.json", lambda f: f.write(text.encode()))
+        write_text(out / "results.json", json.dumps(results, indent=1) + "\n")
         saved = True
 
     try:
@@ -78,7 +76,7 @@ def run(given: argparse.Namespace) -> None:
         kept = f"what was measured is in {out / 'results.json'}" if saved else "nothing measured"
         raise KeyboardInterrupt(f"interrupted; {kept}") from None
     table = bench_table.render(results)
-    write_atomically(out / "table.txt", lambda f: f.write((table + "\n").encode()))
+    write_text(out / "table.txt", table + "\n")
     print(table)
     pictures = bench_plots.draw_all(results, out)
     if given.plot:
@@ -106,7 +104,10 @@ def measure(
     """
     run = Run(options, contestants, absent)
     if not run.work:
-        raise UsageError(f"nothing to measure: {_reasons(absent)}")
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in absent.items() if reason)
+        raise UsageError(
+            f"nothing to measure: {reasons or 'nobody takes part in what --only names'}"
+        )
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         try:
@@ -133,11 +134,7 @@ class Run:
     ) -> None:
         self.options = options
         self.started = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
-        self.about: dict[str, Any] = {
-            c.name: {"kind": c.kind, "device": c.device, "matmul": c.matmul, "available": False,
-                     "reason": absent[c.name], "threads": None, "note": ""}
-            for c in contestants
-        }  # fmt: skip
+        self.about = {c.name: c.about(absent[c.name]) | {"available": False} for c in contestants}
         self.work = {}  # contestant -> the files that hold its cases
         total = 0
         for c in contestants:
@@ -181,21 +178,12 @@ class Run:
         """The content of results.json, with a mark if more was to come."""
         rows, ceilings = merge(self.found)
         mark = {"interrupted": interrupted} if interrupted else {}
+        command = " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
         return {
-            "date": self.started, "command": _command(), "quick": self.options.quick, **mark,
+            "date": self.started, "command": command, "quick": self.options.quick, **mark,
             "machine": machine(), "versions": versions(), "contestants": self.about,
             "ceilings": ceilings, "rows": rows,
         }  # fmt: skip
-
-
-def _reasons(absent: dict[str, str]) -> str:
-    reasons = [f"{name}: {reason}" for name, reason in absent.items() if reason]
-    return "; ".join(reasons) or "nobody takes part in what --only names"
-
-
-def _command() -> str:
-    """As it was typed, without the folder of the program."""
-    return " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
 
 
 def _child(

@@ -5,12 +5,12 @@ On the CPU pytest-benchmark's own timer; on a GPU see ``gpu_timing``.
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import math
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from threadpoolctl import threadpool_limits
@@ -36,12 +36,9 @@ def plan(once: float, seconds: float, shortest: float = SHORTEST) -> tuple[int, 
     return min(rounds, MOST), iterations
 
 
-@contextlib.contextmanager
-def one_thread() -> Iterator[None]:
-    """For what is computed before a call is timed: a BLAS that has used its threads leaves them
-    spinning for 100 ms, and whoever is timed next has half the cores."""
-    with threadpool_limits(1, user_api="blas"):
-        yield
+# ``with one_thread():`` for what is computed before a call is timed: a BLAS that has used its
+# threads leaves them spinning for 100 ms, and whoever is timed next has half the cores.
+one_thread = partial(threadpool_limits, limits=1, user_api="blas")
 
 
 def warm_up(call: Call, seconds: float) -> float:

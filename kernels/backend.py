@@ -74,9 +74,9 @@ class DenseBackwardInput(Protocol):
 
 
 class DenseBackwardWeights(Protocol):
-    """dw = x.T @ dz and db = sum of dz over the batch, both overwritten"""
+    """dw = x.T @ dz and db = sum of dz over the batch; with ``add``, dw += and db +="""
 
-    def __call__(self, x: Array, dz: Array, dw: Array, db: Array) -> None: ...
+    def __call__(self, x: Array, dz: Array, dw: Array, db: Array, add: bool = False) -> None: ...
 
 
 class ActivationForward(Protocol):

@@ -61,6 +61,15 @@ def _floating(name: str, value: Array, n_dims: int) -> str:
     return str(dtype)
 
 
+def _alike(kind: type, n_dims: int, **arrays: Array) -> str:
+    """All have the shape and the dtype of the first, which is the result."""
+    first, value = next(iter(arrays.items()))
+    dtype = _floating(first, value, n_dims)
+    for name, other in arrays.items():
+        array(kind, name, other, value.shape, dtype)
+    return dtype
+
+
 def _name(what: str, value: str, known: tuple[str, ...]) -> None:
     if value not in known:
         raise ValueError(f"{what} must be one of {', '.join(known)}, got {value!r}")
@@ -108,7 +117,9 @@ def dense_backward_input(
     _name("activation", activation, ACTIVATIONS)
 
 
-def dense_backward_weights(kind: type, x: Array, dz: Array, dw: Array, db: Array) -> None:
+def dense_backward_weights(
+    kind: type, x: Array, dz: Array, dw: Array, db: Array, add: bool = False
+) -> None:
     dtype = _floating("x", x, 2)
     _floating("dz", dz, 2)
     batch, n_in = x.shape
@@ -117,30 +128,24 @@ def dense_backward_weights(kind: type, x: Array, dz: Array, dw: Array, db: Array
     array(kind, "dz", dz, (batch, n_out), dtype)
     array(kind, "dw", dw, (n_in, n_out), dtype)
     array(kind, "db", db, (n_out,), dtype)
+    if not isinstance(add, bool):
+        raise TypeError(f"add must be True or False, got {add!r}")
 
 
 def activation_forward(kind: type, x: Array, activation: str, y: Array) -> None:
-    dtype = _floating("x", x, 2)
-    array(kind, "x", x, x.shape, dtype)
-    array(kind, "y", y, x.shape, dtype)
+    _alike(kind, 2, x=x, y=y)
     _name("activation", activation, ACTIVATIONS)
 
 
 def activation_backward(kind: type, dy: Array, activation: str, saved: Array, dx: Array) -> None:
-    dtype = _floating("dy", dy, 2)
-    array(kind, "dy", dy, dy.shape, dtype)
-    array(kind, "saved", saved, dy.shape, dtype)
-    array(kind, "dx", dx, dy.shape, dtype)
+    _alike(kind, 2, dy=dy, saved=saved, dx=dx)
     _name("activation", activation, ACTIVATIONS)
 
 
 def loss(
     kind: type, name: str, output: Array, target: Array, gradient: Array, totals: Array
 ) -> None:
-    dtype = _floating("output", output, 2)
-    array(kind, "output", output, output.shape, dtype)
-    array(kind, "target", target, output.shape, dtype)
-    array(kind, "gradient", gradient, output.shape, dtype)
+    _alike(kind, 2, output=output, target=target, gradient=gradient)
     array(kind, "totals", totals, (2,), "float64")
     _name("loss", name, LOSSES)
 
@@ -150,9 +155,7 @@ def update(
     n_decayed: int, guard: Array,
 ) -> None:  # fmt: skip
     _name("optimizer", name, OPTIMIZERS)
-    dtype = _floating("w", w, 1)
-    array(kind, "w", w, w.shape, dtype)
-    array(kind, "grad", grad, w.shape, dtype)
+    dtype = _alike(kind, 1, w=w, grad=grad)
     if len(moments) != len(MOMENTS[name]):
         raise ValueError(
             f"moments must be the arrays ({', '.join(MOMENTS[name])}) of optimizer {name!r}, "
@@ -167,8 +170,7 @@ def update(
 
 
 def clip_by_norm(kind: type, grad: Array, max_norm: float, norm: Array) -> None:
-    dtype = _floating("grad", grad, 1)
-    array(kind, "grad", grad, grad.shape, dtype)
+    _alike(kind, 1, grad=grad)
     array(kind, "norm", norm, (1,), "float64")
     if not max_norm > 0:
         raise ValueError(f"max_norm must be > 0, got {max_norm}")
@@ -188,11 +190,9 @@ def random_normal(kind: type, state: Array, mean: float, std: float, out: Array)
 
 
 def add_normal(kind: type, state: Array, std: Array, x: Array, out: Array) -> None:
-    dtype = _floating("x", x, 2)
+    _alike(kind, 2, x=x, out=out)
     array(kind, "state", state, (4,), "uint32")
     array(kind, "std", std, (1,), "float64")
-    array(kind, "x", x, x.shape, dtype)
-    array(kind, "out", out, x.shape, dtype)
 
 
 def random_bernoulli(kind: type, state: Array, probability: float, out: Array) -> None:
@@ -216,8 +216,7 @@ def random_permutation(kind: type, state: Array, n: int, start: int, out: Array)
 
 
 def gather(kind: type, data: Array, indices: Array, scale: float, out: Array) -> None:
-    dtype = _floating("out", out, 2)
-    array(kind, "out", out, out.shape, dtype)
+    _alike(kind, 2, out=out)
     array(kind, "indices", indices, (out.shape[0],), "int64")
     if getattr(data, "ndim", 0) != 2 or data.shape[1] != out.shape[1]:
         raise ValueError(

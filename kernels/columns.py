@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
@@ -30,18 +31,35 @@ def _numpy() -> Backend:
 def _numba() -> Backend:
     """Compiled for this processor; its arrays are NumPy's."""
     try:
+        with _one_line_each():
+            import numba
+        if numba.config.DISABLE_JIT:
+            raise RuntimeError("it is told to compile nothing")
+        if any(
+            name[0] not in "+-" for name in (numba.config.CPU_FEATURES or "").split(",") if name
+        ):
+            raise ValueError("a CPU feature is +NAME or -NAME, else LLVM ends the process")
         from .cpu import activation, dense, gather, loss, random, step, threads, update
         from .reference import memory
+
+        layer = threads.start()
     except ImportError as error:
         raise BackendUnavailable(
             "numba", f'Numba does not load ({error}): pip install "tinyae[numba]"'
         ) from error
-    if threads.start() == "workqueue":
+    except Exception as error:  # what its variables ask for and it does not have or understand
+        given = " ".join(f"{k}={v}" for k, v in os.environ.items() if k.startswith("NUMBA_"))
+        raise BackendUnavailable(
+            "numba",
+            f"Numba does not start ({' '.join(str(error).split())}): "
+            + (f"change or unset {given}" if given else "'tinyae doctor' tells more"),
+        ) from error
+    if layer == "workqueue":
         raise BackendUnavailable(
             "numba",
             "Numba found neither OpenMP nor TBB, and its own threads are slow and must not be "
             "called from two Python threads: install libgomp (Debian: apt install libgomp1), or "
-            "pip install tbb",
+            "pip install tbb; NUMBA_THREADING_LAYER must not be workqueue",
         )
     modules = (activation, dense, gather, loss, memory, random, update)
     beyond = {"make_step": step.make_step, "limit_threads": threads.limited}
@@ -126,6 +144,16 @@ def _numba_cuda() -> Backend:
             file=sys.stderr,
         )
     return checked(column, target.CudaArray)
+
+
+@contextmanager
+def _one_line_each() -> Iterator[None]:
+    """Numba's warnings about its variables end in a traceback: what stands before it is enough."""
+    with warnings.catch_warnings(record=True) as caught:
+        yield
+    for w in caught:
+        text = " ".join(str(w.message).partition("\nThe parse failed")[0].split())
+        warnings.warn_explicit(text, w.category, w.filename, w.lineno)
 
 
 @contextmanager

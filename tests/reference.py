@@ -260,6 +260,31 @@ PRODUCT_TOLERANCES = {
 }
 
 
+def check_matmul(
+    backend: Backend, matmul: Callable[..., None], rng: np.random.Generator, dtype: str,
+    shape: tuple[int, int, int], offsets: tuple[int, int, int] = (0, 0, 0), guard: int = 512,
+) -> None:  # fmt: skip
+    """c (m, n) = a (m, k) @ b (k, n), and nothing but c is read or written.
+
+    Each lies so many elements past a multiple of 16 bytes, amid NaN: what is read outside a or b
+    brings NaN into c, even where it is multiplied by a zero.
+    """
+    m, k, n = shape
+    host = normals(rng, (m, k), dtype), normals(rng, (k, n), dtype), poisoned((m, n), dtype)
+    starts = [guard + offset for offset in offsets]
+    around = [np.pad(x.reshape(-1), (start, guard), constant_values=np.nan)
+              for x, start in zip(host, starts, strict=True)]  # fmt: skip
+    buffers = list(map(backend.to_device, around))
+    matmul(*(buffer[start : start + x.size].reshape(x.shape)
+             for buffer, start, x in zip(buffers, starts, host, strict=True)))  # fmt: skip
+    a, b, c = map(backend.to_host, buffers)
+    assert a.tobytes() == around[0].tobytes() and b.tobytes() == around[1].tobytes(), shape
+    result = c[starts[2] : starts[2] + m * n].reshape(m, n)
+    tolerance = product_tolerance(*host[:2], dtype)
+    assert_within(result, dense(*host[:2], np.zeros(n)), tolerance, (shape, offsets))
+    assert np.isnan(c).sum() == c.size - m * n, (shape, offsets)
+
+
 # ---- losses: each a pair (value, derivative with respect to the output), elementwise
 
 
@@ -313,20 +338,6 @@ def squared_error_tolerance(name: str, output: Array, target: Array, dtype: str)
     square = e**2
     each = 2 * e * d + np.square(d) + 2 * eps(dtype) * square + tiny(dtype)
     return float(each.sum() + e.size * eps("float64") * square.sum())
-
-
-def call_loss(backend: Backend, name: str, output: Array, target: Array) -> tuple[Array, ...]:
-    """(gradient, totals)"""
-    return call(
-        backend, "loss", ("gradient", "totals"),
-        name=name, output=output, target=target,
-        gradient=poisoned(output.shape, output.dtype), totals=poisoned((2,), "float64"),
-    )  # fmt: skip
-
-
-def check_loss(backend: Backend, name: str, output: Array, target: Array, dtype: str) -> None:
-    gradient, totals = call_loss(backend, name, output, target)
-    assert_loss(name, output, target, gradient, totals, dtype)
 
 
 def assert_loss(

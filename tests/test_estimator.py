@@ -112,6 +112,12 @@ def damaged(tmp_path: Path, change: Any) -> Path:
         (meta('"code": 3', '"code": -3'), "code must be"),
         (meta('"momentum"', '"wings"'), "wings"),
         (meta('"n_features": 6', '"n_features": "6"'), "n_features"),
+        (meta('"n_features": 6', '"n_features": 7'), r"must have shape \(7, 8\)"),
+        (meta('"n_iter": ', '"n_iter": -'), "n_iter must be an integer >= 0"),
+        (meta('"seed": ', '"seed": -1'), "seed must be"),
+        (meta('"output": "sigmoid", "loss"', '"output": "auto", "loss"'), "output must be one of"),
+        (meta('"loss": [', '"loss": "12", "x": ['), "'loss' must be a list of numbers"),
+        (meta('"fitted"', '"fit"'), "describes no autoencoder: KeyError 'fitted'"),
     ],
 )  # fmt: skip
 def test_damaged_model_files(tmp_path: Path, change: Any, message: str) -> None:

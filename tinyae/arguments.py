@@ -193,7 +193,7 @@ TABLE = (
              "cores (compute capability 8.0) 3xtf32, as accurate, or tf32, which keeps 11 of the "
              "24 significant bits of all factors: products err by up to 1/1000"),
     Argument("threads", _integer(1), None, "CPU threads of the numba backend (default: "
-             "TINYAE_NUM_THREADS, or all); the bytes of a result depend on it"),
+             "TINYAE_NUM_THREADS, or as 'tinyae doctor' says); the bytes of a result depend on it"),
     Argument("dtype", _choice(*DTYPES), "float32", "of weights and results: float32 or float64"),
     Argument("random_state", SEED, None, "seed of weights, shuffles and splits; the same seed "
              "gives the same bytes on the same backend, machine and number of threads"),

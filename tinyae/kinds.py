@@ -23,7 +23,8 @@ class Kind(NamedTuple):
         return self.what == other.what and (self.names <= other.names or self.names >= other.names)
 
     def __str__(self) -> str:
-        shown = [*sorted(self.names)[:6], *(["..."] if len(self.names) > 6 else [])]
+        shown = [repr(name)[1:-1][:60] for name in sorted(self.names)[:6]]
+        shown += ["..."] if len(self.names) > 6 else []
         return f"{self.what} of {', '.join(shown)}" if shown else self.what
 
 
@@ -41,10 +42,7 @@ def kind_of(path: Path, suffix: str) -> Kind:
             start = head[:2048].replace(b"\0", b"").decode("latin-1")
             if found := re.search(r'meta\.npy.*{"format": "([\w-]+)"', start, re.DOTALL):
                 return tinyae_kind(found[1])
-            with (
-                suppress(OSError, ValueError, zipfile.BadZipFile, NotImplementedError),
-                zipfile.ZipFile(file) as archive,
-            ):
+            with suppress(Exception), zipfile.ZipFile(file) as archive:  # it may raise anything
                 return Kind("an archive", frozenset(archive.namelist()))
             return Kind("a broken archive")
         for magic, what in MAGIC.items():

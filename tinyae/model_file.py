@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from . import arguments, assemble
-from .checks import integer
-from .files import FileError, expect_arrays, read_npz, write_npz
+from .checks import choice, integer
+from .files import write_npz
+from .kernels.conventions import ACTIVATIONS, LOSSES
+from .net.losses import resolve
+from .train.checkpoint import history_from
+from .untrusted import errors_of, open_npz
 
 if TYPE_CHECKING:
     from .estimator import Autoencoder
@@ -56,41 +61,48 @@ def save_model(path: str | os.PathLike[str], model: Autoencoder) -> None:
 
 def load_model(path: str | os.PathLike[str], kind: type[Model], backend: str, matmul: str) -> Model:
     """The model of class ``kind``; raises FileNotFoundError or FileError."""
-    meta, arrays = read_npz(path, FORMAT, VERSION)
-    params, fitted = meta.get("params"), meta.get("fitted")
-    if not isinstance(params, dict) or not isinstance(fitted, dict):
-        raise FileError(f"{path} is no complete {FORMAT} file: it lacks params or fitted")
-    own = kind._defaults()
-    if odd := sorted(set(params) ^ {*kind._arguments, *own}):
-        raise FileError(
-            f"{path}: its params do not fit {kind.__name__} of this version: {', '.join(odd)}"
-        )
-    try:
-        params |= {"backend": backend, "matmul": matmul}
-        model = kind(**{name: params[name] for name in own})
-        for name in kind._arguments:  # the file's, where the constructor takes others
-            setattr(model, name, params[name])
-        arguments.check(model._params())
-        n_features, output, loss = fitted["n_features"], fitted["output"], fitted["loss"]
-        integer("n_features", n_features, 1)
-        plan = assemble.architecture(params, n_features, output, loss)
-        expect_arrays(path, arrays, assemble.expected_arrays(plan, model.dtype))
-        model._build(n_features, output, loss, fitted["seed"], model._params())
-        names = fitted.get("feature_names")
-        if names is not None and [type(name) for name in names] != [str] * n_features:
-            raise ValueError(f"feature_names must be {n_features} strings, got {names!r}")
-        model._name_features(names)
-        model.history_ = {k: [float(v) for v in vs] for k, vs in fitted["history"].items()}
-        model.n_iter_ = int(fitted["n_iter"])
-        if fitted.get("range") is not None:  # files of earlier versions say nothing of it
-            low, high = map(float, fitted["range"])
-            model.data_range_ = low, high
-        if fitted.get("zero_units") is not None:
-            model.zero_units_ = {k: int(v) for k, v in fitted["zero_units"].items()}
-    except FileError:
-        raise
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise FileError(f"{path} describes no autoencoder: {error}") from error
+    with open_npz(path, FORMAT, VERSION) as (meta, read):
+        with errors_of(path, "describes no autoencoder"):
+            params, fitted = dict(meta["params"]), dict(meta["fitted"])
+            own = kind._defaults()
+            if odd := sorted(set(params) ^ {*kind._arguments, *own}):
+                raise ValueError(
+                    f"its params do not fit {kind.__name__} of this version: {', '.join(odd)}"
+                )
+            model = kind(**{name: params[name] for name in own})
+            for name in kind._arguments:  # the file's, where the constructor takes others
+                setattr(model, name, params[name])
+            arguments.check(model._params())
+            n_features, output, loss = fitted["n_features"], fitted["output"], fitted["loss"]
+            integer("n_features", n_features, 1)
+            choice("output", output, ACTIVATIONS)
+            choice("loss", loss, LOSSES)
+            resolve(output, loss, -math.inf, math.inf)
+            arguments.SEED.check("seed", fitted["seed"])
+            integer("n_iter", fitted["n_iter"], 0)
+            history = history_from(fitted["history"])
+            names = fitted.get("feature_names")
+            if names is not None and [type(name) for name in names] != [str] * n_features:
+                raise ValueError(f"feature_names must be {n_features} strings, got {names!r}")
+            span = fitted.get("range")  # files of earlier versions say nothing of it
+            if span is not None:
+                low, high = map(float, span)
+                if not low <= high:
+                    raise ValueError(f"range must be two numbers, the smaller first, got {span!r}")
+            zero_units = fitted.get("zero_units")
+            for name, count in ({} if zero_units is None else zero_units).items():
+                integer(f"zero_units[{name!r}]", count, 0)
+            plan = assemble.architecture(params, n_features, output, loss)
+        arrays = read(assemble.expected_arrays(plan, params["dtype"]))
+    model.backend, model.matmul = backend, matmul
+    arguments.check(model._params())
+    model._build(n_features, output, loss, fitted["seed"], model._params())
+    model._name_features(names)
+    model.history_, model.n_iter_ = history, fitted["n_iter"]
+    if span is not None:
+        model.data_range_ = low, high
+    if zero_units is not None:
+        model.zero_units_ = zero_units
     model.set_parameters(arrays)
     return model
 

@@ -107,6 +107,8 @@ def select(suite: str, options: Options) -> list[Case]:
         "epoch": net_cases.epochs,
         "transfer": net_cases.transfers,
     }
+    if suite in GROUPS and not options.wants(suite):
+        return []
     return makers[suite](options)
 
 

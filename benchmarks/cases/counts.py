@@ -22,16 +22,13 @@ class Counts(NamedTuple):
         assert isinstance(other, Counts)
         return Counts(self.flops + other.flops, self.bytes + other.bytes)
 
-    def times(self, factor: float) -> Counts:
-        return Counts(self.flops * factor, self.bytes * factor)
-
 
 Layers = Sequence[tuple[int, int]]  # (n_in, n_out) of each
 
 
-def matmul(m: int, k: int, n: int, real: int = REAL) -> Counts:
+def matmul(m: int, k: int, n: int) -> Counts:
     """c (m, n) = a (m, k) @ b (k, n)"""
-    return Counts(2 * m * k * n, real * (m * k + k * n + m * n))
+    return Counts(2 * m * k * n, REAL * (m * k + k * n + m * n))
 
 
 def dense_forward(batch: int, n_in: int, n_out: int) -> Counts:
@@ -48,57 +45,29 @@ def dense_backward_weights(batch: int, n_in: int, n_out: int) -> Counts:
     return matmul(n_in, batch, n_out) + Counts(0, REAL * n_out)
 
 
-# per element, as the formulas in kernels/reference/activation.py have it
-ACTIVATION_FLOPS = {
-    "identity": 0, "relu": 1, "leaky_relu": 2, "elu": 2, "sigmoid": 3, "tanh": 1, "softplus": 4,
-    "silu": 4, "gelu": 9,
+# Flops of each number, as the formulas in kernels/reference/ have them, and how often an array of
+# them is read or written.
+ELEMENTWISE = {
+    "identity": (0, 2), "relu": (1, 2), "leaky_relu": (2, 2), "elu": (2, 2), "sigmoid": (3, 2),
+    "tanh": (1, 2), "softplus": (4, 2), "silu": (4, 2), "gelu": (9, 2),
+    # the product with dy is one of them
+    "identity backward": (0, 3), "relu backward": (2, 3), "leaky_relu backward": (2, 3),
+    "elu backward": (3, 3), "sigmoid backward": (3, 3), "tanh backward": (3, 3),
+    "softplus backward": (3, 3), "silu backward": (7, 3), "gelu backward": (17, 3),
+    # value, squared error, gradient, sums; output and target are read, the gradient is written
+    "mse": (5, 3), "bce": (14, 3), "l1": (6, 3), "huber": (9, 3),
+    # w twice, the gradient once, each moment twice
+    "sgd": (2, 3), "momentum": (4, 5), "nesterov": (6, 5), "adam": (13, 7), "adamw": (15, 7),
+    "clip_by_norm": (2, 1),  # where the norm is within bounds: one pass that reads
+    # beyond the generator's integers (Box and Muller: 5 and a scale and a shift)
+    "random_bits": (0, 1), "random_uniform": (2, 1), "random_normal": (7, 1),
+    "random_bernoulli": (1, 1), "add_normal": (7, 2), "random_permutation": (0, 2),  # of int64
 }  # fmt: skip
-DERIVATIVE_FLOPS = {  # the product with dy is one of them
-    "identity": 0, "relu": 2, "leaky_relu": 2, "elu": 3, "sigmoid": 3, "tanh": 3, "softplus": 3,
-    "silu": 7, "gelu": 17,
-}  # fmt: skip
 
 
-def activation_forward(n: int, activation: str) -> Counts:
-    return Counts(n * ACTIVATION_FLOPS[activation], 2 * REAL * n)
-
-
-def activation_backward(n: int, activation: str) -> Counts:
-    return Counts(n * DERIVATIVE_FLOPS[activation], 3 * REAL * n)
-
-
-LOSS_FLOPS = {"mse": 5, "bce": 14, "l1": 6, "huber": 9}  # value, squared error, gradient, sums
-
-
-def loss(n: int, name: str) -> Counts:
-    """Reads output and target, writes the gradient."""
-    return Counts(n * LOSS_FLOPS[name], 3 * REAL * n)
-
-
-# flops per parameter, and arrays read or written: w twice, the gradient once, each moment twice
-UPDATES = {"sgd": (2, 3), "momentum": (4, 5), "nesterov": (6, 5), "adam": (13, 7), "adamw": (15, 7)}
-
-
-def update(n: int, optimizer: str) -> Counts:
-    flops, passes = UPDATES[optimizer]
+def elementwise(n: int, op: str) -> Counts:
+    flops, passes = ELEMENTWISE[op]
     return Counts(n * flops, REAL * n * passes)
-
-
-def clip_by_norm(n: int) -> Counts:
-    """Where the norm is within bounds: one pass that reads."""
-    return Counts(2 * n, REAL * n)
-
-
-# flops per number beyond the generator's integers (Box and Muller: 5 and a scale and a shift)
-RANDOM = {
-    "random_bits": (0, REAL), "random_uniform": (2, REAL), "random_normal": (7, REAL),
-    "random_bernoulli": (1, REAL), "add_normal": (7, 2 * REAL), "random_permutation": (0, 8),
-}  # fmt: skip
-
-
-def random(n: int, op: str) -> Counts:
-    flops, size = RANDOM[op]
-    return Counts(n * flops, n * size)
 
 
 def gather(batch: int, n_features: int, item: int) -> Counts:

@@ -79,16 +79,14 @@ def layer_cases(
         return {"x": x, "dz": dz, "dw": poisoned((n_in, n_out), DTYPE),
                 "db": poisoned((n_out,), DTYPE)}  # fmt: skip
 
-    common = {"most": most, "multiplies": True, **about}
     return [
-        Case("kernel", "dense_forward", shape, counts.dense_forward(m, n_in, n_out),
-             make=forward, outputs=("y",), check=check_forward, **common),
-        Case("kernel", "dense_backward_input", shape,
-             counts.dense_backward_input(m, n_in, n_out),
-             make=backward_input, outputs=("dx",), check=check_backward_input, **common),
-        Case("kernel", "dense_backward_weights", shape,
-             counts.dense_backward_weights(m, n_in, n_out),
-             make=backward_weights, outputs=("dw", "db"), check=check_backward_weights, **common),
+        Case("kernel", op, shape, getattr(counts, op)(m, n_in, n_out), most=most, make=make,
+             outputs=outputs, check=check, multiplies=True, **about)
+        for op, make, outputs, check in (
+            ("dense_forward", forward, ("y",), check_forward),
+            ("dense_backward_input", backward_input, ("dx",), check_backward_input),
+            ("dense_backward_weights", backward_weights, ("dw", "db"), check_backward_weights),
+        )
     ]  # fmt: skip
 
 
@@ -156,8 +154,6 @@ def check_backward_weights(given: Arguments, result: Arguments, matmul: str = "f
 
 def ladder(options: Options) -> list[Case]:
     """One case per size; which rungs there are is the contestant's to say."""
-    if not options.wants("ladder"):
-        return []
 
     def make(n: int, rng: np.random.Generator) -> Arguments:
         a, b = (rng.standard_normal((n, n), np.float32) for _ in range(2))

@@ -57,18 +57,15 @@ def activation(options: Options) -> list[Case]:
         assert_within(result["dx"], dy * slope,
                       np.abs(dy) * (slack + 2 * EPS * np.abs(slope)), "dx")  # fmt: skip
 
-    cases = []
-    for name in names:
-        cases.append(Case(
-            "kernel", "activation_forward", f"{name} {label}", counts.activation_forward(n, name),
-            make=partial(forward, name), outputs=("y",), check=check_activation,
-        ))  # fmt: skip
-        cases.append(Case(
-            "kernel", "activation_backward", f"{name} {label}",
-            counts.activation_backward(n, name), make=partial(backward, name), outputs=("dx",),
-            check=check_backward,
-        ))  # fmt: skip
-    return cases
+    return [
+        Case("kernel", op, f"{name} {label}", counts.elementwise(n, counted),
+             make=partial(make, name), outputs=(out,), check=check)
+        for name in names
+        for op, counted, make, out, check in (
+            ("activation_forward", name, forward, "y", check_activation),
+            ("activation_backward", f"{name} backward", backward, "dx", check_backward),
+        )
+    ]  # fmt: skip
 
 
 def check_activation(given: Arguments, result: Arguments) -> None:
@@ -78,23 +75,19 @@ def check_activation(given: Arguments, result: Arguments) -> None:
 
 
 def loss(options: Options) -> list[Case]:
-    batch_sizes = batches(options, (128, 2048))
-
     def make(name: str, shape: tuple[int, int], rng: np.random.Generator) -> Arguments:
         return {"name": name, "output": 3 * rng.standard_normal(shape, np.float32),
                 "target": rng.random(shape, np.float32), "gradient": poisoned(shape, DTYPE),
                 "totals": poisoned((2,), "float64")}  # fmt: skip
 
-    cases = []
-    for name in ("mse", "bce") if options.quick else LOSSES:
-        for batch in batch_sizes:
-            shape = (batch, nets.N_FEATURES)
-            cases.append(Case(
-                "kernel", "loss", f"{name} {batch}x{nets.N_FEATURES}",
-                counts.loss(batch * nets.N_FEATURES, name), batch=batch,
-                make=partial(make, name, shape), outputs=("gradient", "totals"), check=check_loss,
-            ))  # fmt: skip
-    return cases
+    return [
+        Case("kernel", "loss", f"{name} {batch}x{nets.N_FEATURES}",
+             counts.elementwise(batch * nets.N_FEATURES, name), batch=batch,
+             make=partial(make, name, (batch, nets.N_FEATURES)), outputs=("gradient", "totals"),
+             check=check_loss)
+        for name in (("mse", "bce") if options.quick else LOSSES)
+        for batch in batches(options, (128, 2048))
+    ]  # fmt: skip
 
 
 def check_loss(given: Arguments, result: Arguments) -> None:
@@ -114,13 +107,14 @@ def update(options: Options) -> list[Case]:
             if op not in ("sgd", "adam") and options.spares(op):
                 continue
             cases.append(Case(
-                "kernel", op, f"{n}", counts.update(n, op), net=net,
+                "kernel", op, f"{n}", counts.elementwise(n, op), net=net,
                 make=partial(_update, n, moments), outputs=("w", *moments),
                 check=partial(check_update, op),
             ))  # fmt: skip
         cases.append(Case(
-            "kernel", "clip_by_norm", f"{n}, within the norm", counts.clip_by_norm(n), net=net,
-            make=partial(_clip, n), outputs=("grad", "norm"), check=check_clip,
+            "kernel", "clip_by_norm", f"{n}, within the norm",
+            counts.elementwise(n, "clip_by_norm"), net=net, make=partial(_clip, n),
+            outputs=("grad", "norm"), check=check_clip,
         ))  # fmt: skip
     return cases
 

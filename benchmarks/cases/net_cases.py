@@ -21,29 +21,25 @@ PARTS = ("dense_forward", "loss", "dense_backward_weights", "dense_backward_inpu
 
 def steps(options: Options) -> list[Case]:
     """Each net and batch: the step as a whole, then each operation of it, summed over layers."""
-    if not options.wants("step"):
-        return []
     cases = []
     for net in chosen_nets(options):
         for batch in batches(options, STEP_BATCHES):
-            whole = counts.step(nets.layers(net), batch)
-            about = {"net": net, "batch": batch}
-            label = f"B={batch}"
-            cases.append(Case("step", "step", label, whole, net=net, batch=batch))
+            work = {"step": counts.step(nets.layers(net), batch)}
+            if net == "deep" or not options.quick:
+                work |= {f"step/{op}": part_counts(op, net, batch) for op in PARTS}
             cases += [
-                Case("step", f"step/{op}", label, part_counts(op, net, batch), **about)
-                for op in PARTS
-                if net == "deep" or not options.quick
-            ]  # fmt: skip
+                Case("step", op, f"B={batch}", of_op, net=net, batch=batch)
+                for op, of_op in work.items()
+            ]
     return cases
 
 
 def part_counts(op: str, net: str, batch: int) -> Counts:
     layers = nets.layers(net)
     if op == "loss":
-        return counts.loss(batch * nets.N_FEATURES, "bce")
+        return counts.elementwise(batch * nets.N_FEATURES, "bce")
     if op == "adam":
-        return counts.update(counts.parameters(layers), "adam")
+        return counts.elementwise(counts.parameters(layers), "adam")
     of_layer: Callable[[int, int, int], Counts] = getattr(counts, op)
     total = Counts(0, 0)
     for n_in, n_out in layers[1:] if op == "dense_backward_input" else layers:
@@ -54,8 +50,6 @@ def part_counts(op: str, net: str, batch: int) -> Counts:
 def epochs(options: Options) -> list[Case]:
     """``epoch``: uint8 pixels, cross-entropy. ``epoch_mse``: float32 and squared error, with ReLU
     on the code too, which is all that scikit-learn's MLPRegressor does."""
-    if not options.wants("epoch"):
-        return []
     cases = []
     for net in chosen_nets(options):
         for op, usual, item in (("epoch", nets.BATCHES, 1), ("epoch_mse", (128, 512), 4)):
@@ -71,8 +65,6 @@ def epochs(options: Options) -> list[Case]:
 
 def transfers(options: Options) -> list[Case]:
     """Copies between host and device memory: apart, for no other figure includes them."""
-    if not options.wants("transfer"):
-        return []
     sizes = (1, 64) if options.quick else (1, 16, 256)
     return [
         Case("transfer", op, f"{size} MiB", Counts(0, size * 2**20), size=size)

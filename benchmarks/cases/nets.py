@@ -27,10 +27,10 @@ def layers(net: str) -> list[tuple[int, int]]:
     return list(itertools.pairwise(widths(net)))
 
 
-def activations(net: str, code: str = "identity") -> list[str]:
+def activations(net: str) -> list[str]:
     """ReLU, but for the code and for the output, which is logits or the numbers themselves."""
     names = ["relu"] * len(layers(net))
-    names[len(NETS[net]) - 1], names[-1] = code, "identity"
+    names[len(NETS[net]) - 1] = names[-1] = "identity"
     return names
 
 

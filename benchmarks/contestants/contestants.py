@@ -45,6 +45,11 @@ class Contestant:
         """The backend that it is, however that multiplies."""
         return self.name.removesuffix(f"-{self.matmul}")
 
+    def about(self, reason: str) -> dict[str, Any]:
+        """What results tell of it; ``reason``: why it does not take part, or "" where it does."""
+        return {"kind": self.kind, "device": self.device, "matmul": self.matmul,
+                "available": not reason, "reason": reason, "threads": None, "note": ""}  # fmt: skip
+
     def takes(self, case: Case) -> bool:
         return case.op in self.ops and (self.device == "gpu" or case.most == "cpu")
 

@@ -13,6 +13,8 @@ from benchmarks.cases import nets
 from benchmarks.cases.net_cases import check_step
 from benchmarks.contestants.contestants import CONTESTANTS
 from benchmarks.contestants.loaded import Loaded, StepRun
+from benchmarks.contestants.rival_blas import blas_threads
+from benchmarks.gpu_timing import captured
 from benchmarks.timing import Call
 from tests.reference import operation
 from tinyae import Autoencoder, assemble
@@ -52,17 +54,11 @@ class Own(Loaded):
 
             return available()
         if self.name == "numpy":
-            from benchmarks.contestants.rival_blas import blas_threads
-
             return blas_threads()
         return None
 
     def capture(self) -> Callable[[Call], Call] | None:
-        if self.name != "cupy":
-            return None
-        from benchmarks.gpu_timing import captured
-
-        return captured(self.cuda)
+        return captured(self.cuda) if self.name == "cupy" else None
 
     def op(self, name: str) -> Callable[..., Any]:
         if name in MOMENTS or hasattr(self.backend, name):
@@ -104,8 +100,7 @@ class Own(Loaded):
 
     def _work(self, net: str, batch: int, backend: Any) -> Work:
         """As ``Training`` has it, with the batch to train on in place."""
-        *hidden, code = nets.NETS[net]
-        params = Autoencoder(hidden=hidden, code=code, betas=nets.BETAS, eps=nets.EPS).get_params()
+        params = autoencoder(net, betas=nets.BETAS, eps=nets.EPS).get_params()
         plan = assemble.architecture(params, nets.N_FEATURES, "sigmoid", "bce")
         network = Network(backend, plan, "float32")
         network.parameters.set(_first_weights(net, network))
@@ -138,6 +133,11 @@ class Own(Loaded):
 
     def epoch(self, op: str, net: str, batch: int, quick: bool) -> Callable[[], float]:
         return own_epoch(self.name, op, net, nets.pixels(batch, quick), batch, matmul=self.matmul)
+
+
+def autoencoder(net: str, **options: Any) -> Autoencoder:
+    *hidden, code = nets.NETS[net]
+    return Autoencoder(hidden=hidden, code=code, random_state=0, **options)
 
 
 def _first_weights(net: str, network: Network) -> dict[str, Any]:
@@ -173,13 +173,13 @@ def own_epoch(
     matmul: str = "fp32",
 ) -> Callable[[], float]:  # fmt: skip
     """An epoch of ``fit``'s own loop; the estimator is made, and compiled, before."""
-    *hidden, code = nets.NETS[net]
-    X = pixels if op == "epoch" else (pixels / np.float32(255)).astype("float32")
-    mse = {"loss": "mse", "output": "identity", "code_activation": "relu"}
-    options = mse if op == "epoch_mse" else {}
-    ae = Autoencoder(hidden=hidden, code=code, batch_size=batch, schedule="constant", warmup=0.0,
-                     learning_rate=nets.LEARNING_RATE, betas=nets.BETAS, epochs=0, random_state=0,
-                     dtype=dtype, backend=backend, matmul=matmul, **options).fit(X)  # fmt: skip
+    X, options = pixels, {}
+    if op == "epoch_mse":
+        X = (pixels / np.float32(255)).astype("float32")
+        options = {"loss": "mse", "output": "identity", "code_activation": "relu"}
+    ae = autoencoder(net, batch_size=batch, schedule="constant", warmup=0.0, epochs=0,
+                     learning_rate=nets.LEARNING_RATE, betas=nets.BETAS, dtype=dtype,
+                     backend=backend, matmul=matmul, **options).fit(X)  # fmt: skip
     ae.set_parameters(_first_weights(net, ae._network))
     params = {**ae.get_params(), "epochs": 1}
     settings = assemble.settings(params, seed=0)

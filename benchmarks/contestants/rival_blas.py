@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_info
 
 from benchmarks.cases import nets
 from benchmarks.cases.cases import data_rng
@@ -19,20 +20,13 @@ def load(name: str) -> Blas:
     return CuBlas(CONTESTANTS[name].matmul) if name != "blas" else Blas()
 
 
-def blas_threads() -> int | None:
+def blas_pools() -> list[dict[str, Any]]:
     """Of NumPy's BLAS, and nothing else's."""
-    from threadpoolctl import threadpool_info
-
-    counts = [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
-    return max(counts, default=None)
+    return [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
 
 
-def blas_name() -> str:
-    from threadpoolctl import threadpool_info
-
-    pools = [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
-    names = {f"{pool['internal_api']} {pool['version'] or ''}".strip() for pool in pools}
-    return ", ".join(sorted(names))
+def blas_threads() -> int | None:
+    return max((pool["num_threads"] for pool in blas_pools()), default=None)
 
 
 class Blas(Loaded):
@@ -40,10 +34,11 @@ class Blas(Loaded):
     multiply: Callable[..., Any] = staticmethod(np.matmul)
 
     def __init__(self) -> None:
-        self.note = f"np.matmul alone, {blas_name() or 'unknown BLAS'}"
+        names = {f"{p['internal_api']} {p['version'] or ''}".strip() for p in blas_pools()}
+        self.note = f"np.matmul alone, {', '.join(sorted(names)) or 'unknown BLAS'}"
 
     def threads(self) -> int | None:
-        return blas_threads()
+        return blas_threads() if self.device == "cpu" else None
 
     def op(self, name: str) -> Callable[..., Any]:
         matmul = self.multiply
@@ -90,9 +85,6 @@ class CuBlas(Blas):
             raise RuntimeError("TF32 needs compute capability 8.0 or newer")
         self._stream = cupy.cuda.Stream(non_blocking=True)
         self._stream.use()
-
-    def threads(self) -> int | None:
-        return None
 
     def op(self, name: str) -> Callable[..., Any]:
         """CuPy has one mode for all of a process, and takes it from CUPY_TF32 unless it is set."""

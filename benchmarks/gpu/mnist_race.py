@@ -9,12 +9,12 @@ compiled before the clock starts.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from benchmarks.cases import nets
+from benchmarks.contestants.own import autoencoder
 from tinyae import Autoencoder
 from tinyae.data.datasets import Dataset
 from tinyae.data.rows import Rows
@@ -22,13 +22,11 @@ from tinyae.train.schedules import learning_rate_factor
 
 TARGET = 3.5  # squared error of a test picture
 RECIPE: dict[str, Any] = {"learning_rate": 2e-3, "schedule": "cosine", "warmup": 0.05,
-                          "batch_size": 256, "random_state": 0}  # fmt: skip
-
-Say = Callable[[str], None]
+                          "batch_size": 256}  # fmt: skip
 
 
 def tinyae(
-    data: Dataset, backend: str, matmul: str, epochs: int, say: Say, recipe: dict[str, Any] = RECIPE
+    data: Dataset, backend: str, matmul: str, epochs: int, recipe: dict[str, Any] = RECIPE
 ) -> dict[str, Any]:
     """Trains with ``fit``; see ``_course`` for what is returned."""
     options = {**recipe, "backend": backend, "matmul": matmul}
@@ -36,24 +34,14 @@ def tinyae(
     # a full minibatch and the last one of the real run, twice each: recorded, then replayed
     few = Rows(data.train.array[: 2 * batch + len(data.train) % batch])
     _made(epochs=2, **options).fit(few, validation=data.test)
-
-    def callback(progress: Any) -> None:
-        if "val_squared_error" in progress.metrics:
-            say(_line(progress.epoch, epochs, progress.metrics["val_squared_error"]))
-
-    ae = _made(epochs=epochs, **options).fit(data.train, validation=data.test, callback=callback)
+    ae = _made(epochs=epochs, **options).fit(data.train, validation=data.test)
     history = ae.history_
     about = {"by": f"tinyae, {ae.backend_}", "matmul": matmul}
     return about | _course(history["val_squared_error"], history["seconds"], epochs, recipe)
 
 
 def _made(**options: Any) -> Autoencoder:
-    *hidden, code = nets.NETS["deep"]
-    return Autoencoder(hidden=hidden, code=code, output="sigmoid", loss="bce", **options)
-
-
-def _line(epoch: int, epochs: int, error: float) -> str:
-    return f"epoch {epoch} of {epochs}: squared error on test {error:.4f}"
+    return autoencoder("deep", output="sigmoid", loss="bce", **options)
 
 
 def _course(
@@ -73,7 +61,7 @@ def _course(
 
 
 def pytorch(
-    data: Dataset, gpu: bool, epochs: int, say: Say, recipe: dict[str, Any] = RECIPE
+    data: Dataset, gpu: bool, epochs: int, recipe: dict[str, Any] = RECIPE
 ) -> dict[str, Any]:
     """The same in PyTorch: compiled into CUDA graphs on a GPU, eager on a CPU."""
     import torch
@@ -105,19 +93,17 @@ def pytorch(
     optimizer.state.clear()
 
     errors, seconds, update = [], [], 0
-    for epoch in range(epochs):
+    for _ in range(epochs):
         rival.synchronize()
         started = time.perf_counter()
         order = torch.randperm(n, device=train.device)
         for first in range(0, n, batch):
-            factor = learning_rate_factor(
-                recipe["schedule"], update, updates, recipe["warmup"], {}
-            )  # fmt: skip
+            schedule, warmup = recipe["schedule"], recipe["warmup"]
+            factor = learning_rate_factor(schedule, update, updates, warmup, {})
             optimizer.param_groups[0]["lr"] = recipe["learning_rate"] * factor
             rival._update(optimizer, loss_of, scaled(train[order[first : first + batch]]))
             update += 1
         errors.append(error())
         seconds.append(time.perf_counter() - started)
-        say(_line(epoch + 1, epochs, errors[-1]))
     about = {"by": f"PyTorch {torch.__version__}, {rival.note}", "matmul": "fp32"}
     return about | _course(errors, seconds, epochs, recipe)

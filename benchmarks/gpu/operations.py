@@ -15,31 +15,26 @@ from typing import Any
 import numpy as np
 
 from benchmarks import gpu_timing
-from benchmarks.cases import nets
+from benchmarks.cases import counts, nets
+from benchmarks.cases.cases import GROUPS
 from benchmarks.contestants import own
 from tinyae.cli import tune as tuning
-from tinyae.kernels.columns import get_backend
 from tinyae.kernels.cuda.dense import DenseKernels
 from tinyae.kernels.cuda.plan import TILES, Plan, Problem, choose
 
 Row = dict[str, Any]
 BATCHES = (128, 1024, 8192)
-KERNELS = ("dense_forward", "dense_backward_input", "dense_backward_weights")
+KERNELS = GROUPS["dense"]
 LAUNCHES, REPLAYS = 20, 9
 
 
-class Device:
-    """What runs the kernels, and how launches on it are timed."""
+class Device(own.Own):
+    """A backend, what runs its kernels, and how launches on it are timed."""
 
-    def __init__(self, backend: str, matmul: str = "fp32") -> None:
-        self.ops = get_backend(backend, matmul)
-        self.tiny = self.ops.host  # a rehearsal
-        if not self.tiny:
-            import cupy
-
-            self.cuda = cupy.cuda
-            self.stream = cupy.cuda.Stream(non_blocking=True)
-            self.stream.use()
+    @property
+    def tiny(self) -> bool:
+        """A rehearsal on the CPU."""
+        return bool(self.backend.host)
 
     def runner(self) -> Any:
         if self.tiny:
@@ -99,12 +94,9 @@ def _products(
     for kernel, m, n, k in wanted:
         problem = Problem(matmul, "float32", kernel, m, n, k)
         arguments, check = tuning._call(problem, np.random.default_rng(0))
-        there = {name: device.ops.to_device(value) if isinstance(value, np.ndarray) else value
-                 for name, value in arguments.items()}  # fmt: skip
+        there = device._moved(arguments)
         usual = choose(m, n, k)
-        plans = [Plan(*tile, 1) for tile in TILES]
-        if not square:
-            plans = list(tuning.candidates(problem))
+        plans = [Plan(*tile, 1) for tile in TILES] if square else tuning.candidates(problem)
         plans = list(dict.fromkeys([usual, *plans]))[: 2 if device.tiny else None]
         row = {"matmul": matmul, "kernel": kernel, "m": m, "n": n, "k": k, "usual": list(usual)}
         times = {}
@@ -112,7 +104,7 @@ def _products(
             op = getattr(DenseKernels(runner, matmul=matmul, plans={problem: plan}), kernel)
             op(**there)
             try:
-                check({name: device.ops.to_host(there[name]) for name in ("y", "dx", "dw")
+                check({name: device.to_host(there[name]) for name in ("y", "dx", "dw")
                        if name in there})  # fmt: skip
             except tuning.WrongResult as error:
                 yield row | {"plan": list(plan), "wrong": str(error)}
@@ -148,52 +140,60 @@ def _cublas(device: Device, kernel: str, there: Row, matmul: str, calls: int) ->
 
 def kernels(given: argparse.Namespace) -> Iterator[Row]:
     """Each operation of a step by itself, in bytes a second, beside the largest copy."""
-    adam = own.Own(given.backend).op("adam")
     device = Device(given.backend)
-    ops = device.ops
-    rng = np.random.default_rng(0)
     if not device.tiny:
-        import cupy
+        yield _copy(device)
+    for n in (1 << 12,) if device.tiny else (counts.parameters(nets.layers("deep")), 1 << 27):
+        yield from _updates(device, n)
+    for batch in (3,) if device.tiny else (*BATCHES, 131072):
+        yield from _of_batch(device, batch)
 
-        big, other = cupy.zeros(1 << 29, np.float32), cupy.empty(1 << 29, np.float32)
-        seconds = device.seconds(lambda: cupy.copyto(other, big), graph=False, calls=3)
-        yield {"op": "copy", "bytes": 2 * big.nbytes, "seconds": seconds,
-               "tb_per_second": 2 * big.nbytes / seconds / 1e12}  # fmt: skip
-        del big, other
-    n_parameters = sum((i + 1) * o for i, o in nets.layers("deep"))
-    hyper = ops.to_device(np.array([1e-3, 0, 0.9, 0.9, 0.999, 1e-8, 0.1, 0.001]))
-    guard = ops.to_device(np.zeros(2))
-    for n in (1 << 12,) if device.tiny else (n_parameters, 1 << 27):
-        w, g, m, v = (ops.to_device(rng.random(n, np.float32)) for _ in range(4))
-        arrays = {"w": w, "grad": g, "m": m, "v": v, "hyper": hyper, "n_decayed": n}
-        took = device.seconds(lambda: adam(**arrays, guard=guard))  # noqa: B023
-        yield {"op": "adam", "n": n, "seconds": took, "tb_per_second": 28 * n / took / 1e12}
-        norm = ops.to_device(np.zeros(1))
-        took = device.seconds(lambda: ops.clip_by_norm(g, 1e9, norm))  # noqa: B023
-        yield {"op": "clip_by_norm", "n": n, "seconds": took, "tb_per_second": 4 * n / took / 1e12}
-    for batch in (3,) if device.tiny else (128, 1024, 8192, 131072):
-        shape = (batch, nets.N_FEATURES)
-        n = math.prod(shape)
-        data = ops.to_device(rng.integers(0, 256, shape, dtype=np.uint8))
-        order = ops.to_device(rng.permutation(batch))
-        x, y, dz = (ops.to_device(rng.random(shape, np.float32)) for _ in range(3))
-        totals = ops.to_device(np.zeros(2))
-        state = ops.to_device(np.array([1, 2, 3, 4], np.uint32))
-        std = ops.to_device(np.full(1, 0.1))
-        words = ops.to_device(np.zeros(shape, np.uint32))
-        for op, size, call in (
-            ("gather", 5 * n, lambda: ops.gather(data, order, 1 / 255, x)),  # noqa: B023
-            ("loss bce", 12 * n, lambda: ops.loss("bce", y, x, dz, totals)),  # noqa: B023
-            ("loss mse", 12 * n, lambda: ops.loss("mse", y, x, dz, totals)),  # noqa: B023
-            ("relu", 8 * n, lambda: ops.activation_forward(y, "relu", dz)),  # noqa: B023
-            ("gelu", 8 * n, lambda: ops.activation_forward(y, "gelu", dz)),  # noqa: B023
-            ("relu backward", 12 * n, lambda: ops.activation_backward(y, "relu", x, dz)),  # noqa: B023
-            ("add_normal", 8 * n, lambda: ops.add_normal(state, std, x, dz)),  # noqa: B023
-            ("random_bits", 4 * n, lambda: ops.random_bits(state, words)),  # noqa: B023
-        ):
-            try:
-                took = device.seconds(call)
-            except Exception as error:
-                yield {"op": op, "batch": batch, "error": str(error)[-300:]}
-                continue
-            yield {"op": op, "batch": batch, "seconds": took, "tb_per_second": size / took / 1e12}
+
+def _traffic(op: str, seconds: float, moved: float, **about: Any) -> Row:
+    return {"op": op, **about, "seconds": seconds, "tb_per_second": moved / seconds / 1e12}
+
+
+def _copy(device: Device) -> Row:
+    import cupy
+
+    big, other = cupy.zeros(1 << 29, np.float32), cupy.empty(1 << 29, np.float32)
+    seconds = device.seconds(lambda: cupy.copyto(other, big), graph=False, calls=3)
+    return _traffic("copy", seconds, 2 * big.nbytes, bytes=2 * big.nbytes)
+
+
+def _updates(device: Device, n: int) -> Iterator[Row]:
+    rng, adam = np.random.default_rng(0), device.op("adam")
+    hyper = device.to_device(np.array([1e-3, 0, 0.9, 0.9, 0.999, 1e-8, 0.1, 0.001]))
+    guard, norm = device.to_device(np.zeros(2)), device.to_device(np.zeros(1))
+    w, g, m, v = (device.to_device(rng.random(n, np.float32)) for _ in range(4))
+    arrays = {"w": w, "grad": g, "m": m, "v": v, "hyper": hyper, "n_decayed": n, "guard": guard}
+    for op, call in (
+        ("adam", lambda: adam(**arrays)),
+        ("clip_by_norm", lambda: device.backend.clip_by_norm(g, 1e9, norm)),
+    ):
+        yield _traffic(op, device.seconds(call), counts.elementwise(n, op).bytes, n=n)
+
+
+def _of_batch(device: Device, batch: int) -> Iterator[Row]:
+    rng, ops, there = np.random.default_rng(0), device.backend, device.to_device
+    shape = (batch, nets.N_FEATURES)
+    n = math.prod(shape)
+    data = there(rng.integers(0, 256, shape, dtype=np.uint8))
+    order = there(rng.permutation(batch))
+    x, y, dz = (there(rng.random(shape, np.float32)) for _ in range(3))
+    totals, std = there(np.zeros(2)), there(np.full(1, 0.1))
+    state, words = there(np.array([1, 2, 3, 4], np.uint32)), there(np.zeros(shape, np.uint32))
+    for op, moved, call in (
+        ("gather", 5 * n, lambda: ops.gather(data, order, 1 / 255, x)),
+        ("loss bce", 12 * n, lambda: ops.loss("bce", y, x, dz, totals)),
+        ("loss mse", 12 * n, lambda: ops.loss("mse", y, x, dz, totals)),
+        ("relu", 8 * n, lambda: ops.activation_forward(y, "relu", dz)),
+        ("gelu", 8 * n, lambda: ops.activation_forward(y, "gelu", dz)),
+        ("relu backward", 12 * n, lambda: ops.activation_backward(y, "relu", x, dz)),
+        ("add_normal", 8 * n, lambda: ops.add_normal(state, std, x, dz)),
+        ("random_bits", 4 * n, lambda: ops.random_bits(state, words)),
+    ):
+        try:
+            yield _traffic(op, device.seconds(call), moved, batch=batch)
+        except Exception as error:
+            yield {"op": op, "batch": batch, "error": str(error)[-300:]}

@@ -27,14 +27,13 @@ VISIT = ROOT / "benchmarks" / "gpu" / "visit.py"
 
 def correct(given: argparse.Namespace) -> Iterator[Row]:
     """The tests that are marked gpu: every operation, every shape, training, the ladder."""
-    chosen = ["-m", "gpu"] if given.backend == "cupy" else ["-k", given.backend]
-    where = [str(ROOT / "tests")]
-    if given.backend != "cupy":
-        where = [str(ROOT / "tests" / "kernels" / "test_gather.py")]
-    workers = ["-n", "14"] if given.backend == "cupy" and importlib.util.find_spec("xdist") else []
+    chosen = ["-k", given.backend, str(ROOT / "tests" / "kernels" / "test_gather.py")]
+    if given.backend == "cupy":
+        workers = ["-n", "14"] if importlib.util.find_spec("xdist") else []
+        chosen = ["-m", "gpu", *workers, str(ROOT / "tests")]
     log = given.out / "correct.txt"
-    command = [sys.executable, "-m", "pytest", "-q", *chosen, *workers, "-rfE", "--tb=short",
-               "-p", "no:cacheprovider", "-W", "default", *where]  # fmt: skip
+    command = [sys.executable, "-m", "pytest", "-q", "-rfE", "--tb=short", "-p",
+               "no:cacheprovider", "-W", "default", *chosen]  # fmt: skip
     with log.open("w") as file:
         done = subprocess.run(command, cwd=ROOT, stdout=file, stderr=subprocess.STDOUT, check=False)
     text = log.read_text()
@@ -106,8 +105,8 @@ def looked_at(given: argparse.Namespace) -> Iterator[Row]:
     device = Device("cupy")
     rng = np.random.default_rng(0)
     for matmul, kernel, n, tile in LOOKED_AT:
-        a, b, c = (device.ops.to_device(rng.standard_normal((n, n), np.float32)) for _ in range(3))
-        bias = device.ops.to_device(rng.standard_normal(n, np.float32))
+        a, b, c = (device.to_device(rng.standard_normal((n, n), np.float32)) for _ in range(3))
+        bias = device.to_device(rng.standard_normal(n, np.float32))
         dense = DenseKernels(device.runner(), tile=tile, splits=1, matmul=matmul)
         if kernel == "dense_forward":
             dense.dense_forward(a, b, bias, "relu", c, None)
@@ -115,7 +114,7 @@ def looked_at(given: argparse.Namespace) -> Iterator[Row]:
             dense.dense_backward_input(a, b, "relu", a, c)
         else:
             dense.dense_backward_weights(a, b, c, bias)
-    device.ops.synchronize()
+    device.synchronize()
     yield {}
 
 
@@ -136,13 +135,10 @@ def sanitizer(given: argparse.Namespace) -> Iterator[Row]:
                 command += ["--report-api-errors", "no"]
             command += [sys.executable, script, column]
             with log.open("w") as file:
-                running[tool] = (
-                    log,
-                    subprocess.Popen(command, cwd=ROOT, stdout=file, stderr=subprocess.STDOUT),
-                )
+                process = subprocess.Popen(command, cwd=ROOT, stdout=file, stderr=file)
+            running[tool] = log, process
         for tool, (log, process) in running.items():
-            code = process.wait()
-            text = log.read_text()
+            code, text = process.wait(), log.read_text()
             summary = re.findall(r"(?:ERROR|RACECHECK) SUMMARY: .*", text)
             yield {"column": column, "tool": tool, "clean": code == 0 and bool(summary),
                    "summary": summary, "end": text[-600:]}  # fmt: skip

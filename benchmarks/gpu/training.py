@@ -19,7 +19,6 @@ from benchmarks.contestants import own
 from benchmarks.gpu import mnist_race
 from benchmarks.gpu.operations import BATCHES, Device, Row
 from tests.train.test_backend_training import TOLERANCE, X, curve, make
-from tinyae import Autoencoder
 from tinyae.data.datasets import load_dataset
 
 STEPS, EPOCHS, BATCH = 40, 10, 128
@@ -47,9 +46,8 @@ def check(backend: str, matmul: str = "fp32") -> dict[str, Any]:
 
 def _trained(backend: str, matmul: str) -> bytes:
     """The weights and the history after two epochs of the deep net."""
-    *hidden, code = nets.NETS["deep"]
-    ae = Autoencoder(hidden=hidden, code=code, batch_size=BATCH, epochs=2, random_state=0,
-                     backend=backend, matmul=matmul).fit(nets.pixels(BATCH))  # fmt: skip
+    ae = own.autoencoder("deep", batch_size=BATCH, epochs=2, backend=backend, matmul=matmul)
+    ae.fit(nets.pixels(BATCH))
     weights = b"".join(value.tobytes() for value in ae.parameters().values())
     return weights + np.array(ae.history_["loss"]).tobytes()
 
@@ -117,12 +115,9 @@ def epochs(given: argparse.Namespace) -> Iterator[Row]:
     """``Autoencoder.fit`` for one epoch of 60,000 uint8 rows, both nets, after a first one."""
     for net in nets.NETS:
         for batch in (128, 1024) if given.backend == "cupy" else (64,):
-            *hidden, code = nets.NETS[net]
-            X = np.random.default_rng(0).integers(
-                0, 256, (60_000 if given.backend == "cupy" else 130, 784), dtype=np.uint8
-            )
-            ae = Autoencoder(hidden=hidden, code=code, batch_size=batch, epochs=4, random_state=0,
-                             backend=given.backend).fit(X)  # fmt: skip
+            shape = (60_000 if given.backend == "cupy" else 130, nets.N_FEATURES)
+            X = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+            ae = own.autoencoder(net, batch_size=batch, epochs=4, backend=given.backend).fit(X)
             yield {"net": net, "batch": batch, "rows": len(X), "seconds": ae.history_["seconds"],
                    "loss": ae.history_["loss"]}  # fmt: skip
 
@@ -132,6 +127,6 @@ def mnist(given: argparse.Namespace) -> Iterator[Row]:
     data = load_dataset(str(given.mnist))
     n = 12 if given.backend == "cupy" else 1
     for matmul in ("fp32", "3xtf32") if given.backend == "cupy" else ("fp32",):
-        yield mnist_race.tinyae(data, given.backend, matmul, n, lambda text: None)
+        yield mnist_race.tinyae(data, given.backend, matmul, n)
     if given.backend == "cupy":
-        yield mnist_race.pytorch(data, True, n, lambda text: None)
+        yield mnist_race.pytorch(data, True, n)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +13,14 @@ from benchmarks.reports.rows import (
     case_name,
     contestants,
     grouped,
-    measured,
     significant,
     time_unit,
 )
-from benchmarks.reports.style import PARTS, bars_only, colours, finish, panel, patch
+from benchmarks.reports.style import PARTS, bars_only, ceilings, colours, finish, panel, patch
 from tinyae.plot.style import INK, MUTED, new_figure
 
 MOST = 24  # panels of a picture
 GAP = 0.25  # of the room of a group of bars
-REST = "#d0d0d0"
 LETTERS: dict[str, Any] = {"fontsize": 7.5, "color": MUTED}
 
 
@@ -32,23 +29,21 @@ def ladder(results: Results, rows: list[Row], path: Path) -> Path | None:
 
     None where no rung has a time.
     """
-    rungs = [row for row in measured(rows) if row["suite"] == "ladder" and row["gflops"]]
-    cases = list(dict.fromkeys((row["device"], row["dtype"], row["case"]) for row in rungs))
-    if not cases:
+    rungs = [row for row in rows if row["suite"] == "ladder" and row["gflops"]]
+    panels: dict[tuple[str, ...], list[Row]] = {}
+    for row in rungs:
+        panels.setdefault((row["case"], row["dtype"], row["device"]), []).append(row)
+    if not panels:
         return None
-    panels = [[row for row in rungs if (row["device"], row["dtype"], row["case"]) == case]
-              for case in cases]  # fmt: skip
-    figure = new_figure(700, 95 + 26 * sum(map(len, panels)) + 60 * len(panels))
-    hues, ceilings = colours(results), []
-    for i, (case, bars) in enumerate(zip(cases, panels, strict=True), 1):
-        axes = panel(figure, (len(cases), 1, i), f"{case[2]}, {case[1]}", "GFLOP/s", "")
+    figure = new_figure(700, 95 + 26 * len(rungs) + 60 * len(panels))
+    hues, dotted = colours(results), False
+    for i, ((case, dtype, _), bars) in enumerate(panels.items(), 1):
+        axes = panel(figure, (len(panels), 1, i), f"{case}, {dtype}", "GFLOP/s", "")
         _lie(axes, bars, [row["gflops"] for row in bars], "op", hues)
-        gflops = results["ceilings"].get(case[0], {}).get("gflops") or {}
-        if case[1] in gflops:
-            ceilings.append(axes.axvline(gflops[case[1]], color=MUTED, lw=1, ls=":"))
+        dotted |= ceilings(axes.axvline, results, bars)
         axes.margins(x=0.1)
         bars_only(axes, "x")
-    extra = "dotted: largest GEMM of the run" * bool(ceilings)
+    extra = "dotted: largest GEMM of the run" * dotted
     return finish(figure, path, results, rungs, legend=_legend(results, rungs), extra=extra)
 
 
@@ -58,17 +53,12 @@ def split(results: Results, rows: list[Row], path: Path) -> Path | None:
     A black line marks the time of the whole step as measured by itself; a contestant whose parts
     were not measured is an empty bar of that height. None where no step was split.
     """
-    steps = [row for row in measured(rows) if row["suite"] == "step" and row["batch"]]
+    steps = [row for row in rows if row["suite"] == "step" and row["batch"]]
     parts = [row for row in steps if row["op"].startswith("step/")]
     nets = list(dict.fromkeys(row["net"] for row in parts))
     if not parts:
         return None
-    totals: dict[str, float] = {}
-    for row in parts:  # as a share of its step's parts: a small net counts as much as a deep one
-        totals[row["op"]] = totals.get(row["op"], 0) + row["median"] / row["batch"]
-    largest = sorted(totals, key=lambda op: -totals[op])[: len(PARTS) - (len(totals) > len(PARTS))]
-    ops = [op for op in totals if op in largest]
-    hues = dict(zip(ops, PARTS, strict=False))
+    hues = dict(zip(dict.fromkeys(row["op"] for row in parts), PARTS, strict=False))
     names = contestants(results, [row for row in steps if row["net"] in nets])
     batches = sorted({row["batch"] for row in parts})
     figure = new_figure(max(900, 150 + 34 * len(names) * len(batches)), 90 + 310 * len(nets))
@@ -76,8 +66,6 @@ def split(results: Results, rows: list[Row], path: Path) -> Path | None:
         axes = panel(figure, (len(nets), 1, i), f"a training step, {net} net", "", "")
         _draw_split(axes, [row for row in steps if row["net"] == net], names, batches, hues)
     legend = {op.removeprefix("step/"): patch(hue) for op, hue in hues.items()}
-    if len(totals) > len(ops):
-        legend["other ops"] = patch(REST)
     extra = "black line: the whole step, by itself; empty: parts not measured; no line: parts alone"
     return finish(figure, path, results, steps, legend=legend, extra=extra)
 
@@ -95,11 +83,10 @@ def _draw_split(
                 continue
             x, bottom = j + (k - (len(names) - 1) / 2) * width, 0.0
             whole = own.pop("step", None)
-            others = sum(value for op, value in own.items() if op not in hues)
-            stack = [(own[op], hue) for op, hue in hues.items() if op in own]
-            for value, hue in [*stack, (others, REST)]:
-                axes.bar(x, value, width * 0.86, bottom, color=hue, edgecolor="white", lw=0.4)
-                bottom += value
+            for op in filter(own.get, hues):
+                look = {"color": hues[op], "edgecolor": "white", "lw": 0.4}
+                axes.bar(x, own[op], width * 0.86, bottom, **look)
+                bottom += own[op]
             if whole is not None and not own:
                 axes.bar(x, whole, width * 0.86, fill=False, edgecolor=MUTED, lw=0.8)
             if whole is not None:
@@ -117,12 +104,12 @@ def _draw_split(
     axes.set_ylim(0, 1.14 * top)
 
 
-def relative(results: Results, rows: list[Row], suite: str, path: Path) -> Path | None:
+def relative(results: Results, rows: list[Row], path: Path, suite: str) -> Path | None:
     """Steps or epochs: the fastest rival's time over each contestant's, a panel for each net.
 
     None where no case was timed both for a rival and for another contestant.
     """
-    whole = [row for row in measured(rows) if row["suite"] == row["op"] == suite]
+    whole = [row for row in rows if row["suite"] == row["op"] == suite]
     speeds: dict[tuple[str, int, str], float] = {}
     for of in grouped(whole).values():
         rival = best_rival(results, of.values())
@@ -158,7 +145,7 @@ def relative(results: Results, rows: list[Row], suite: str, path: Path) -> Path 
 
 def times(results: Results, rows: list[Row], path: Path) -> Path | None:
     """Times, a panel with an axis of its own for each case. None where nothing was timed."""
-    groups = [list(of.values()) for of in grouped(measured(rows)).values()]
+    groups = [list(of.values()) for of in grouped(rows).values()]
     if not groups:
         return None
     extra = f"the first {MOST} of {len(groups)} cases" * (len(groups) > MOST)
@@ -190,6 +177,6 @@ def _lie(axes: Any, bars: list[Row], length: list[float], named: str, hues: dict
     axes.tick_params(axis="y", length=0)
 
 
-def _legend(results: Results, rows: Sequence[Row]) -> dict[str, Any]:
+def _legend(results: Results, rows: list[Row]) -> dict[str, Any]:
     hues = colours(results)
     return {name: patch(hues[name]) for name in contestants(results, rows)}

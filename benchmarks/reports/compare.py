@@ -11,6 +11,7 @@ compared: each is timed once, and what is compiled for it may lie in a cache.
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -72,16 +73,11 @@ def render(old: Results, new: Results) -> str:
         _outcomes("Vanished", [row for key, row in before.items() if key not in after]),
         _outcomes("New", [row for key, row in after.items() if key not in before]),
         f"{len(timed) - len(moved)} of {len(timed)} rows timed in both runs agree within the noise",
-        _blind(sum(hides_doubling(a) or hides_doubling(b) for a, b in timed), len(timed)),
     ]
-    return "\n\n".join(part for part in parts if part)
-
-
-def _blind(n: int, of: int) -> str:
-    if not n:
-        return ""
-    return (f"!!! {n} of these {of} rows are so noisy that even twice the time would not show: "
-            "measure again on a quiet machine")  # fmt: skip
+    if blind := sum(hides_doubling(a) or hides_doubling(b) for a, b in timed):
+        parts.append(f"!!! {blind} of these {len(timed)} rows are so noisy that even twice the "
+                     "time would not show: measure again on a quiet machine")  # fmt: skip
+    return "\n\n".join(filter(None, parts))
 
 
 def _by_key(results: Results) -> dict[Key, Row]:
@@ -111,8 +107,7 @@ def _outcomes(title: str, rows: list[Row]) -> str:
 
 
 def _name(row: Row) -> str:
-    dtype = "" if row["dtype"] == "float32" else f" {row['dtype']}"
-    return f"{row['contestant']}, {row['suite']} {row['op']}{dtype}, {case_name(row)}"
+    return f"{row['contestant']}, {row['suite']} {row['op']}, {case_name(row)}"
 
 
 def _warnings(old: Results, new: Results) -> str:
@@ -120,9 +115,8 @@ def _warnings(old: Results, new: Results) -> str:
     found = _differences("machine", old["machine"], new["machine"])
     found += _differences("version of", old["versions"], new["versions"])
     threads, new_threads = _threads(old), _threads(new)
-    both = threads.keys() & new_threads.keys()  # another's absence shows in the rows
-    found += _differences("threads of", {name: threads[name] for name in threads if name in both},
-                          {name: new_threads[name] for name in both})  # fmt: skip
+    found += [f"threads of {name}: {threads[name]} -> {n}" for name, n in new_threads.items()
+              if n != threads.get(name, n)]  # another's absence shows in the rows  # fmt: skip
     if old["quick"] != new["quick"]:
         quick = {True: "quick", False: "full"}
         found.append(f"the old run is {quick[old['quick']]}, the new one {quick[new['quick']]}")
@@ -147,4 +141,13 @@ def _threads(results: Results) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    print(render(load(sys.argv[1]), load(sys.argv[2])))
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    for name in ("old", "new"):
+        parser.add_argument(name, help=f"results.json of the {name} run")
+    given = parser.parse_args()
+    try:
+        print(render(load(given.old), load(given.new)))
+    except (OSError, ValueError) as error:
+        parser.error(str(error))

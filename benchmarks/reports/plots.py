@@ -8,11 +8,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from benchmarks.reports.bars import ladder, relative, split, times
 from benchmarks.reports.roofline import roofline, sizes
-from benchmarks.reports.rows import Results, Row, measured
+from benchmarks.reports.rows import Results, measured
+
+# name -> how it is drawn, from rows that have a time; and what it would take
+PICTURES: dict[str, tuple[Callable[..., Path | None], str]] = {
+    "roofline": (roofline, "no kernel with flops and bytes was timed, or no ceiling"),
+    "sizes": (sizes, "no product was timed at two sizes"),
+    "ladder": (ladder, "no rung was timed"),
+    "split": (split, "no step was split by op"),
+    "step": (partial(relative, suite="step"), "no step was timed beside a rival"),
+    "epoch": (partial(relative, suite="epoch"), "no epoch was timed beside a rival"),
+}
 
 
 def draw_all(
@@ -24,32 +35,14 @@ def draw_all(
     """
     made: list[Path] = []
     for device in ("cpu", "gpu"):
-        rows = [row for row in results["rows"] if row["device"] == device]
-        if measured(rows):
-            made += _draw(results, rows, device, Path(folder), say)
+        rows = [row for row in measured(results["rows"]) if row["device"] == device]
+        for name, (draw, missing) in PICTURES.items() if rows else ():
+            path = Path(folder) / f"bench-{name}-{device}.png"
+            if draw(results, rows, path):
+                made.append(path)
+            else:
+                say(f"no picture {path.name}: {missing}")
     return made
-
-
-def _draw(
-    results: Results, rows: list[Row], device: str, folder: Path, say: Callable[[str], object]
-) -> list[Path]:
-    def path(name: str) -> Path:
-        return folder / f"bench-{name}-{device}.png"
-
-    drawn = {  # name -> its file, or None; and what it would take
-        "roofline": (roofline(results, rows, device, path("roofline")),
-                     "no kernel with flops and bytes was timed, or no ceiling"),
-        "sizes": (sizes(results, rows, path("sizes")), "no product was timed at two sizes"),
-        "ladder": (ladder(results, rows, path("ladder")), "no rung was timed"),
-        "split": (split(results, rows, path("split")), "no step was split by op"),
-        "step": (relative(results, rows, "step", path("step")), "no step was timed beside a rival"),
-        "epoch": (relative(results, rows, "epoch", path("epoch")),
-                  "no epoch was timed beside a rival"),
-    }  # fmt: skip
-    for name, (made, missing) in drawn.items():
-        if made is None:
-            say(f"no picture {path(name).name}: {missing}")
-    return [made for made, _ in drawn.values() if made is not None]
 
 
 def draw_selection(results: Results, path: str | os.PathLike[str]) -> None:
@@ -58,11 +51,6 @@ def draw_selection(results: Results, path: str | os.PathLike[str]) -> None:
     Products at several sizes: their GFLOP/s; a ladder: its rungs; steps: their parts; else bars
     of times. Raises ValueError where nothing has a time.
     """
-    path, rows = Path(path), results["rows"]
-    if not (
-        sizes(results, rows, path)
-        or ladder(results, rows, path)
-        or split(results, rows, path)
-        or times(results, rows, path)
-    ):
+    rows = measured(results["rows"])
+    if not any(draw(results, rows, Path(path)) for draw in (sizes, ladder, split, times)):
         raise ValueError("nothing to draw: no row of the results has a time")

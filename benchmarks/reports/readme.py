@@ -17,6 +17,7 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from statistics import geometric_mean
 
 sys.path.append(str(Path(__file__).parents[2]))
 
@@ -27,7 +28,6 @@ from benchmarks.reports.rows import (
     Row,
     case_name,
     contestants,
-    geometric_mean,
     grouped,
     load,
     measured,
@@ -35,8 +35,8 @@ from benchmarks.reports.rows import (
     rate_unit,
     significant,
 )
-from benchmarks.reports.table import absent, errors, head
-from tinyae.files import write_atomically
+from benchmarks.reports.table import absent, errors, head, markdown
+from tinyae.cli.output import write_text
 
 FOLDER = Path(__file__).parents[1]
 MARKED = re.compile(r"(<!-- table: (\S+) (\S+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
@@ -58,7 +58,7 @@ def epochs(results: Results) -> str:
     torch = _pairs(rows, "epoch", "torch", own)
     sklearn = _pairs(rows, "epoch_mse", "sklearn", own)
     batches = sorted({batch for _, batch in torch})
-    lines = [("", *(f"B = {batch}" for batch in batches)), ("---", *["---:"] * len(batches))]
+    lines: list[tuple[str, ...]] = []
     for net in dict.fromkeys(net for net, _ in torch):
         of = [(net, batch) for batch in batches]
         lines += [
@@ -68,26 +68,31 @@ def epochs(results: Results) -> str:
             (f"scikit-learn / {own}", *(_ratio(sklearn.get(at)) for at in of)),
         ]  # fmt: skip
     mean = geometric_mean([other / mine for mine, other in torch.values()])
-    return f"{_table(lines)}\n\nGeometric mean of PyTorch / {own}: {mean:.2f}."
+    table = markdown(["", *(f"B = {batch}" for batch in batches)], lines)
+    return f"{table}\n\nGeometric mean of PyTorch / {own}: {mean:.2f}."
 
 
 def operations(results: Results) -> str:
     """A line for each operation: its largest case, of those that most contestants have."""
     rows = _rows(results)
     own = OWN[rows[0]["device"]]
+
+    def rank(of: dict[str, Row]) -> tuple[int, float]:
+        return len(of), max((row["bytes"] or 0 for row in of.values()), default=0)
+
     chosen: dict[str, dict[str, Row]] = {}
     for of in grouped(row for row in rows if row["suite"] == "kernel").values():
         if own in of and rate(of[own]) is not None:
             op = of[own]["op"]
-            chosen[op] = max(chosen.get(op, {}), of, key=_rank)
+            chosen[op] = max(chosen.get(op, {}), of, key=rank)
     timed = [row for of in chosen.values() for row in of.values()]
     names = [own, *(name for name in contestants(results, timed) if name != own)]
-    lines = [("operation", "case", "unit", *names), (*["---"] * 3, *["---:"] * len(names))]
+    lines = []
     for op, of in chosen.items():
         unit = rate_unit(of[own])
         cells = (_rate(of.get(name), unit) for name in names)
         lines.append((f"`{op}`", case_name(of[own]), unit, *cells))
-    return _table(lines)
+    return markdown(["operation", "case", "unit", *names], lines, left=3)
 
 
 TABLES: dict[str, Callable[[Results], str]] = {
@@ -117,20 +122,12 @@ def _ratio(pair: tuple[float, float] | None) -> str:
     return f"{pair[1] / pair[0]:.2f}" if pair else "-"
 
 
-def _rank(of: dict[str, Row]) -> tuple[int, float]:
-    return len(of), max((float(row["bytes"] or 0) for row in of.values()), default=0.0)
-
-
 def _rate(row: Row | None, unit: str) -> str:
     if row is None:
         return "-"
     value = row["gflops"] if unit == "GFLOP/s" else row["gbs"]
     share = "" if row["share"] is None else f" ({100 * row['share']:.0f} %)"
     return significant(value) + share
-
-
-def _table(lines: Sequence[Sequence[str]]) -> str:
-    return "\n".join(f"| {' | '.join(cells)} |".replace("|  |", "| |") for cells in lines)
 
 
 def render(page: str, folder: Path) -> str:
@@ -167,7 +164,7 @@ def main(arguments: Sequence[str] | None = None, folder: Path = FOLDER) -> int:
         for file in files:
             results = load(folder / "results" / file)
             draw_all(results | {"rows": _rows(results)}, folder / "pictures")
-        write_atomically(path, lambda f: f.write(new.encode()))
+        write_text(path, new)
     elif new != old:
         print(f"{path} is stale: python benchmarks/reports/readme.py --write", file=sys.stderr)
     return int(new != old and not given.write)

@@ -11,30 +11,26 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.reports.rows import Results, Row, contestants, measured, significant
-from benchmarks.reports.style import colours, finish, markers, panel
+from benchmarks.reports.rows import Results, Row, contestants, significant
+from benchmarks.reports.style import ceilings, colours, finish, markers, panel
 from tinyae.plot.style import INK, MUTED, new_figure
 
-REACHES = (8, 14, 22, 32, 44, 58, 74)  # points between a name and what it names
-WAYS = ((0, 1), (0, -1), (1, 0), (-1, 0), (1, 1), (-1, 1), (1, -1), (-1, -1))
-OFFSETS = [(x * reach, y * reach) for reach in REACHES for x, y in WAYS]
 
+def roofline(results: Results, rows: list[Row], path: Path) -> Path | None:
+    """GFLOP/s over flops per byte, on logarithmic axes, under the ceilings of the one device.
 
-def roofline(results: Results, rows: list[Row], device: str, path: Path) -> Path | None:
-    """GFLOP/s over flops per byte, on logarithmic axes, under the measured ceilings.
-
-    Each op is named once. None where no kernel with flops has a time or a ceiling is missing.
+    Each op is named once, at its fastest point. None where no kernel with flops has a time or a
+    ceiling is missing.
     """
-    of_device = [row for row in rows if row["suite"] == "kernel" and row["device"] == device]
-    timed = measured(of_device)
+    timed = [row for row in rows if row["suite"] == "kernel"]
     points = [row for row in timed if row["flops"] and row["bytes"]]
-    ceiling = results["ceilings"].get(device) or {}
-    roofs, gbs = ceiling.get("gflops") or {}, ceiling.get("gbs")
-    if not points or not roofs or not gbs:
+    device = rows[0]["device"]
+    if not points or device not in results["ceilings"]:
         return None
+    roofs, gbs = results["ceilings"][device]["gflops"], results["ceilings"][device]["gbs"]
     figure = new_figure(900, 600)
-    title = f"Roofline, {'CPU' if device == 'cpu' else 'GPU'}"
-    axes = panel(figure, (1, 1, 1), title, "arithmetic intensity, flop per byte", "GFLOP/s")
+    title, x = f"Roofline, {device.upper()}", "arithmetic intensity, flop per byte"
+    axes = panel(figure, (1, 1, 1), title, x, "GFLOP/s")
     axes.set(xscale="log", yscale="log")
     intensity = np.array([row["flops"] / row["bytes"] for row in points])
     speed = np.array([row["flops"] / row["median"] / 1e9 for row in points])
@@ -47,12 +43,10 @@ def roofline(results: Results, rows: list[Row], device: str, path: Path) -> Path
     no_flops = sorted({row["op"] for row in timed if not row["flops"]})
     extra = f"not drawn, as they do no arithmetic on floats: {', '.join(no_flops)}" * bool(no_flops)
     if any((row["share"] or 0) > 1 for row in points):
-        extra = (
-            "above the roof: data that stay in a cache, or products faster than the largest\n"
-            + extra
-        )
-    return finish(figure, path, results, points, legend=legend, extra=extra,
-                  last=lambda: _name_ops(axes, points, intensity, speed))  # fmt: skip
+        above = "above the roof: data that stay in a cache, or products faster than the largest"
+        extra = f"{above}\n{extra}"
+    _name_ops(axes, points, intensity, speed)
+    return finish(figure, path, results, points, legend=legend, extra=extra)
 
 
 def _draw_roofs(
@@ -61,62 +55,25 @@ def _draw_roofs(
     top = max(roofs.values())
     left, right = intensity.min() / 2, max(intensity.max(), top / gbs) * 2
     axes.set(xlim=(left, right), ylim=(speed.min() / 2, max(top, speed.max()) * 3))
-    along = np.geomspace(left, top / gbs, 60)
-    axes.plot(along, gbs * along, color=INK, lw=1.2)
+    axes.plot([left, top / gbs], [gbs * left, top], color=INK, lw=1.2)
     for dtype, roof in roofs.items():
-        axes.plot(np.geomspace(roof / gbs, right, 60), np.full(60, roof), color=INK, lw=1.2)
-        text = f"largest GEMM, {dtype}: {significant(roof)} GFLOP/s"
-        axes.annotate(text, (right, roof), (-2, 4), textcoords="offset points", ha="right",
-                      fontsize=8, color=INK)  # fmt: skip
+        axes.plot([roof / gbs, right], [roof, roof], color=INK, lw=1.2)
+        axes.annotate(f"largest GEMM, {dtype}: {significant(roof)} GFLOP/s", (roof / gbs, roof),
+                      (24, 4), textcoords="offset points", fontsize=8, color=INK)  # fmt: skip
     axes.annotate(f"largest copy: {significant(gbs)} GB/s", (left, gbs * left), (6, 9),
                   textcoords="offset points", fontsize=8, color=INK, rotation_mode="anchor",
                   rotation=45, transform_rotates_text=True)  # fmt: skip
 
 
 def _name_ops(axes: Any, points: list[Row], intensity: np.ndarray, speed: np.ndarray) -> None:
-    """Each op's name beside one of its points, where least is in the way.
-
-    In the way are other names, and less so other points and the roof; near is better than far.
-    """
-    from matplotlib.text import Text
-
-    def extent(text: Any) -> Any:
-        text.update_positions(renderer)
-        return Text.get_window_extent(text, renderer).padded(2)  # its own would include the arrow
-
-    axes.figure.canvas.draw()
-    renderer, to_pixels = axes.figure.canvas.get_renderer(), axes.transData.transform
-    roofs = [to_pixels(line.get_xydata()) for line in axes.lines]
-    dots = np.concatenate([to_pixels(np.stack([intensity, speed], axis=1)), *roofs])
-    taken = [extent(text) for text in axes.texts]
-    for op in dict.fromkeys(row["op"] for row in points):
-        own = [(x, y) for row, x, y in zip(points, intensity, speed, strict=True)
-               if row["op"] == op]  # fmt: skip
-        text, least = None, np.inf
-        for at in sorted(own, key=lambda point: -point[1])[:8]:
-            for offset in OFFSETS:
-                tried = _label(axes, op, at, offset)
-                box = extent(tried)
-                inside = axes.bbox.contains(box.x0, box.y0) and axes.bbox.contains(box.x1, box.y1)
-                covers = (dots > (box.x0, box.y0)) & (dots < (box.x1, box.y1))
-                cost = 50 * sum(map(box.overlaps, taken)) + 10 * covers.all(axis=1).sum()
-                cost += 1000 * (not inside) + abs(offset[0]) / 9 + abs(offset[1]) / 9
-                if cost < least:
-                    tried, text, least = text, tried, cost
-                if tried is not None:
-                    tried.remove()
-        assert text is not None
-        taken.append(extent(text))
-
-
-def _label(axes: Any, text: str, at: tuple[float, float], offset: tuple[int, int]) -> Any:
-    dx, dy = offset
-    return axes.annotate(
-        text, at, offset, textcoords="offset points", fontsize=7.5, color=INK, zorder=4,
-        ha="center" if not dx else "left" if dx > 0 else "right",
-        va="center" if not dy else "bottom" if dy > 0 else "top",
-        arrowprops={"arrowstyle": "-", "color": MUTED, "lw": 0.6, "shrinkA": 0, "shrinkB": 2},
-    )  # fmt: skip
+    """The ops in a column at the right, the fastest at the top, each beside its fastest point."""
+    fastest = {points[i]["op"]: i for i in np.argsort(speed)}  # the last of an op stays
+    names = sorted(fastest, key=lambda op: -speed[fastest[op]])
+    for op, place in zip(names, np.linspace(0.98, 0.02, len(names)), strict=True):
+        i = fastest[op]
+        axes.annotate(op, (intensity[i], speed[i]), (1.02, place), textcoords="axes fraction",
+                      fontsize=7.5, color=INK, va="center", zorder=4,
+                      arrowprops={"arrowstyle": "-", "color": MUTED, "lw": 0.4})  # fmt: skip
 
 
 def sizes(results: Results, rows: list[Row], path: Path) -> Path | None:
@@ -125,8 +82,8 @@ def sizes(results: Results, rows: list[Row], path: Path) -> Path | None:
 
     None where no op was timed at two sizes or more.
     """
-    timed = [row for row in measured(rows) if row["suite"] == "kernel" and row["size"]]
-    timed = [row for row in timed if row["gflops"] is not None]
+    timed = [row for row in rows
+             if row["suite"] == "kernel" and row["size"] and row["gflops"]]  # fmt: skip
     ops = [op for op in dict.fromkeys(row["op"] for row in timed)
            if len({row["size"] for row in timed if row["op"] == op}) > 1]  # fmt: skip
     if not ops:
@@ -147,7 +104,7 @@ def sizes(results: Results, rows: list[Row], path: Path) -> Path | None:
         axes.set_xticks(at, [str(size) for size in at])
         axes.minorticks_off()
         axes.margins(x=0.08)
-        _ceilings(axes, results, drawn)
+        ceilings(axes.axhline, results, drawn)
         axes.set_ylim(bottom=0)
     extra = "vertical bars: lower to upper quartile; dotted: largest GEMM of the run"
     return finish(figure, path, results, drawn, legend=lines, extra=extra)
@@ -160,13 +117,3 @@ def _line(axes: Any, rows: list[Row], colour: str, marker: str) -> Any:
     high = [row["flops"] / min(run["q1"] for run in row["runs"]) / 1e9 for row in rows]
     axes.vlines(size, low, high, color=colour, lw=1, alpha=0.7)
     return axes.plot(size, speed, color=colour, marker=marker, ms=4.5, lw=1.5)[0]
-
-
-def _ceilings(axes: Any, results: Results, rows: list[Row]) -> None:
-    for device in sorted({row["device"] for row in rows}):
-        gflops = (results["ceilings"].get(device) or {}).get("gflops") or {}
-        own = [row for row in rows if row["device"] == device]
-        roofs = {row["dtype"] for row in own}
-        roofs |= {"tf32" for row in own if row.get("matmul", "fp32") != "fp32"}
-        for roof in roofs & set(gflops):
-            axes.axhline(gflops[roof], color=MUTED, lw=1, ls=":")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,6 @@ SUITES = {
     "transfer": "Transfers between host and GPU",
     "compile": "The first step of the first pass, with whatever is compiled and not on disk yet",
 }
-UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "us"), (0.0, "ns"))
 WIDE = 0.1  # a spread that makes a row's third digit worthless
 SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
 
@@ -34,7 +33,7 @@ def load(path: str | os.PathLike[str]) -> Results:
     """The results in a file. Raises FileNotFoundError, or ValueError for any other file."""
     try:
         found = json.loads(Path(path).read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{os.fspath(path)} is no JSON: {error}") from error
     if not is_results(found):
         raise ValueError(f"{os.fspath(path)} holds no results of 'tinyae bench'")
@@ -42,8 +41,31 @@ def load(path: str | os.PathLike[str]) -> Results:
 
 
 def is_results(found: object) -> bool:
+    """Has it all that two runs are compared by?"""
     parts = {"date", "command", "quick", "machine", "versions", "contestants", "ceilings", "rows"}
-    return isinstance(found, dict) and parts <= set(found)
+    try:
+        return (
+            isinstance(found, dict)
+            and parts <= set(found)
+            and {type(found[part]) for part in ("machine", "versions", "contestants")} == {dict}
+            and isinstance(found["quick"], bool)
+            and all({"available", "threads"} <= set(c) for c in found["contestants"].values())
+            and all(map(_is_row, found["rows"]))
+        )
+    except (TypeError, KeyError, AttributeError):
+        return False
+
+
+def _is_row(row: Row) -> bool:
+    texts = [row[part] for part in ("suite", "op", "case", "dtype", "contestant", "error")]
+    times = [run[part] for run in row["runs"] for part in ("median", "q1", "q3")]
+    times += [row["median"]] * (row["median"] is not None)
+    hash(subject(row))
+    return (
+        all(isinstance(text, str) for text in (*texts, row["net"] or ""))
+        and all(isinstance(time, float) and 0 < time < math.inf for time in times)
+        and (row["median"] is None or len(row["runs"]) > 0)
+    )
 
 
 def subject(row: Row) -> Key:
@@ -108,7 +130,7 @@ def rate_unit(row: Row) -> str:
 
 def time_unit(seconds: float) -> str:
     """The largest unit in which it is at least 1."""
-    return next(name for least, name in UNITS if seconds >= least)
+    return next((name for name, least in SECONDS.items() if seconds >= least), "ns")
 
 
 def time_text(seconds: float) -> str:
@@ -122,10 +144,6 @@ def significant(value: float, digits: int = 3) -> str:
         return f"{value:g}"
     exponent = int(f"{value:.{digits - 1}e}".partition("e")[2])
     return f"{value:.{max(0, digits - 1 - exponent)}f}"
-
-
-def geometric_mean(values: Sequence[float]) -> float:
-    return math.exp(math.fsum(map(math.log, values)) / len(values))
 
 
 def spread_text(rows: Iterable[Row]) -> str:

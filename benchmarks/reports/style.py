@@ -56,6 +56,20 @@ def bars_only(axes: Any, along: str) -> None:
         axes.set_ylim(bottom=0)
 
 
+def ceilings(line: Callable[..., Any], results: Results, rows: list[Row]) -> bool:
+    """Draws the largest product of the rows' devices and precisions; False where none is known.
+
+    ``line``: the method axhline or axvline of a panel.
+    """
+    found = {(row["device"], row["dtype"]) for row in rows}
+    found |= {(row["device"], "tf32") for row in rows if row.get("matmul", "fp32") != "fp32"}
+    known = [results["ceilings"].get(device, {}).get("gflops", {}).get(precision)
+             for device, precision in sorted(found)]  # fmt: skip
+    for gflops in filter(None, known):
+        line(gflops, color=MUTED, lw=1, ls=":")
+    return any(known)
+
+
 def finish(
     figure: Any,
     path: Path,
@@ -64,12 +78,8 @@ def finish(
     *,
     legend: dict[str, Any] | None = None,
     extra: str = "",
-    last: Callable[[], None] = lambda: None,
 ) -> Path:
-    """Small print at the foot, a legend (label -> handle) over it, the panels over both; saved.
-
-    ``last`` is called before that, when everything has its place.
-    """
+    """Small print at the foot, a legend (label -> handle) over it, the panels over both; saved."""
     width, height = figure.bbox.width, figure.bbox.height
     print_ = f"{machine_text(results)}; {rounds_text(rows)}{'; quick run' * results['quick']}"
     text = "\n".join([print_, *extra.splitlines()])
@@ -82,7 +92,6 @@ def finish(
                       borderaxespad=0, columnspacing=1.4, **PLAIN)  # fmt: skip
         foot += 19 * lines + 4
     figure.tight_layout(pad=1.0, w_pad=2.2, h_pad=1.6, rect=(0, foot / height, 1, 1))
-    last()
     save(figure, path)
     return path
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from benchmarks.reports.rows import (
     SECONDS,
@@ -36,10 +37,10 @@ def render(results: Results) -> str:
     parts = ["\n".join(f"{name + ':':14}{value}" for name, value in head(results)), LEGEND]
     for suite, title in SUITES.items():
         for device in ("cpu", "gpu"):
-            rows = [row for row in results["rows"] if _place(row) == (suite, device)]
+            rows = [row for row in results["rows"]
+                    if (row["suite"], row["device"]) == (suite, device)]  # fmt: skip
             if rows:
-                name = "CPU" if device == "cpu" else "GPU"
-                parts.append(f"{title} ({name})\n\n{_suite(results, rows)}")
+                parts.append(f"{title} ({device.upper()})\n\n{_suite(results, rows)}")
     parts += ["\n  ".join([title, *lines]) for title, lines in (
         ("Errors of products against float64, root mean square of |c - c64| / (|a| |b|):",
          _accuracy(results)),
@@ -49,13 +50,10 @@ def render(results: Results) -> str:
     return "\n\n".join(parts)
 
 
-def _place(row: Row) -> tuple[str, str]:
-    return row["suite"], row["device"]
-
-
 def head(results: Results) -> list[tuple[str, str]]:
     """How the figures were made: (name, value)."""
-    machine, present = results["machine"], _present(results)
+    machine = results["machine"]
+    present = [(name, of) for name, of in results["contestants"].items() if of["available"]]
     hardware = [f"{machine['cpu']}, {machine['cores']} cores"]
     hardware += [f"{machine['memory_gib']:.3g} GiB"] if machine.get("memory_gib") else []
     hardware += [f"{machine['clock_mhz']:.0f} MHz"] if machine.get("clock_mhz") else []
@@ -71,107 +69,76 @@ def head(results: Results) -> list[tuple[str, str]]:
         facts = {key: value for key, value in machine.items() if key.startswith(("gpu_", "driver"))}
         text = "".join(f", {key} {value}" for key, value in facts.items() if value is not None)
         lines.append(("GPU", machine["gpu"] + text))
-    lines += [
+    return [
+        *lines,
         ("versions", ", ".join(f"{name} {v}" for name, v in results["versions"].items())),
-        ("contestants", "; ".join(_contestant(name, facts) for name, facts in present.items())),
+        ("contestants", "; ".join(_contestant(name, facts) for name, facts in present)),
         *((f"{device.upper()} ceilings", _ceiling(c)) for device, c in results["ceilings"].items()),
         ("figures", rounds_text(results["rows"])),
         ("spread", spread_text(results["rows"])),
     ]
-    return lines
 
 
-def _present(results: Results) -> dict[str, dict[str, object]]:
-    return {name: facts for name, facts in results["contestants"].items() if facts["available"]}
-
-
-def _contestant(name: str, facts: dict[str, object]) -> str:
+def _contestant(name: str, facts: dict[str, Any]) -> str:
     threads = facts["threads"]
     counted = f"{threads} thread{'' if threads == 1 else 's'}" if threads else ""
-    return f"{name} ({', '.join(str(part) for part in (counted, facts['note']) if part)})"
+    return f"{name} ({', '.join(filter(None, (counted, facts['note'])))})"
 
 
-def _ceiling(ceiling: dict[str, object]) -> str:
-    gflops = ceiling.get("gflops")
-    texts = [f"{dtype} {significant(value)} GFLOP/s"
-             for dtype, value in (gflops if isinstance(gflops, dict) else {}).items()]  # fmt: skip
-    if isinstance(gbs := ceiling.get("gbs"), float):
-        texts.append(f"{significant(gbs)} GB/s")
-    note = f" ({ceiling['note']})" if ceiling.get("note") else ""
-    return ", ".join(texts) + note
+def _ceiling(ceiling: dict[str, Any]) -> str:
+    rates = [f"{dtype} {significant(rate)} GFLOP/s" for dtype, rate in ceiling["gflops"].items()]
+    return f"{', '.join([*rates, significant(ceiling['gbs'])])} GB/s ({ceiling['note']})"
 
 
 def _suite(results: Results, rows: list[Row]) -> str:
-    names = contestants(results, rows)
-    groups = grouped(rows)
-    titles, body = [["", "", "", ""]], [["op", "case", "time in", "rate in"]]
-    for name in names:
-        titles[0] += [name, "", "", ""]
-        body[0] += ["time", "+-%", "rate", "%"]
-        if is_backend(results, name):
-            titles[0].append("")
-            body[0].append("x")
-    body += [_line(results, names, of) for of in groups.values()]
-    return _aligned(results, names, titles + body)
+    """Two lines of header, then a line for each subject; the contestants side by side."""
+    groups = list(grouped(rows).values())
+    blocks = [_block("", ["op", "case", "time in", "rate in"], [_labels(of) for of in groups])]
+    for name in contestants(results, rows):
+        head = ["time", "+-%", "rate", "%", *["x"] * is_backend(results, name)]
+        blocks.append(_block(name, head, [_cells(results, name, of) for of in groups]))
+    lines = ["  ".join(parts).rstrip() for parts in zip(*blocks, strict=True)]
+    return "\n".join([*lines[:2], "-" * max(map(len, lines)), *lines[2:]])
 
 
-def _line(results: Results, names: Sequence[str], of: dict[str, Row]) -> list[str]:
-    """One subject: the contestants' cells in the unit that fits the fastest."""
+def _labels(of: dict[str, Row]) -> list[str]:
+    """One subject: op, case, the unit that fits the fastest, and that of the rates."""
     timed, some = measured(of.values()), next(iter(of.values()))
-    unit = time_unit(min(row["median"] for row in timed)) if timed else ""
     rated = next((row for row in timed if rate(row) is not None), None)
-    dtype = "" if some["dtype"] == "float32" else f" {some['dtype']}"
-    line = [some["op"] + dtype, case_name(some), unit, rate_unit(rated) if rated else ""]
-    for name in names:
-        row = of.get(name)
-        backend = is_backend(results, name)
-        if row is None:
-            line += ["", "", "", ""] + [""] * backend
-        elif row not in timed:
-            line += ["error", "", "", ""] + [""] * backend
-        else:
-            rival = None
-            if some["suite"] != "compile":
-                rival = best_rival(results, timed, matmul_of(results, name))
-            line += _cell(row, unit)
-            line += [f"{rival['median'] / row['median']:.2f}" if rival else "-"] * backend
-    return line
+    return [some["op"], case_name(some), _unit(timed), rate_unit(rated) if rated else ""]
 
 
-def _cell(row: Row, unit: str) -> list[str]:
-    value, share, spread = rate(row), row["share"], row["spread"]
+def _unit(timed: list[Row]) -> str:
+    return time_unit(min(row["median"] for row in timed)) if timed else ""
+
+
+def _cells(results: Results, name: str, of: dict[str, Row]) -> list[str]:
+    """One contestant's time, spread, rate and share, and how many times its best rival takes."""
+    row, timed = of.get(name), measured(of.values())
+    if row is None or row not in timed:
+        return ["error" if row else "", "", "", "", ""]
+    value, share, spread, rival = rate(row), row["share"], row["spread"], None
+    if row["suite"] != "compile":
+        rival = best_rival(results, timed, matmul_of(results, name))
     return [
-        significant(row["median"] / SECONDS[unit]),
+        significant(row["median"] / SECONDS[_unit(timed)]),
         "" if spread is None else f"{100 * spread:.{0 if spread >= 0.0995 else 1}f}",
         "" if value is None else significant(value),
         "" if share is None else f"{100 * share:.0f}",
+        f"{rival['median'] / row['median']:.2f}" if rival else "-",
     ]
 
 
-def _aligned(results: Results, names: Sequence[str], lines: list[list[str]]) -> str:
-    """Two lines of header; a contestant's columns, those that hold anything, under its name."""
-    starts: dict[str, range] = {}  # contestant -> its columns
-    at = 4
-    for name in names:
-        starts[name] = range(at, at := at + 4 + is_backend(results, name))
-    bodies = lines[2:]
-    kept = [i for i in range(at) if i < 2 or any(line[i] not in ("", "-") for line in bodies)]
-    widths = {i: max(len(line[i]) for line in lines[1:]) for i in kept}
-    for columns in starts.values():  # a name may be longer than its columns
-        own = [i for i in columns if i in widths]
-        room = sum(widths[i] for i in own) + 2 * (len(own) - 1)
-        widths[own[0]] += max(0, len(lines[0][columns[0]]) - room)
-    first = [" " * (sum(widths[i] for i in kept if i < 4) + 2 * sum(i < 4 for i in kept) - 2)]
-    for name, columns in starts.items():
-        own = [i for i in columns if i in widths]
-        room = sum(widths[i] for i in own) + 2 * (len(own) - 1)
-        first.append(name.center(room, "-") if len(own) > 1 else name.rjust(room))
-    text = ["  ".join(first).rstrip()]
-    for line in lines[1:]:
-        cells = (line[i].ljust(widths[i]) if i < 4 else line[i].rjust(widths[i]) for i in kept)
-        text.append("  ".join(cells).rstrip())
-    text.insert(2, "-" * max(map(len, text)))
-    return "\n".join(text)
+def _block(name: str, head: list[str], body: list[list[str]]) -> list[str]:
+    """Columns under a contestant's name, those that hold anything; without a name, the labels."""
+    columns = zip(head, *(line[: len(head)] for line in body), strict=True)
+    kept = [column for column in columns if {*column[1:]} - {"", "-"}]
+    align = str.rjust if name else str.ljust
+    aligned = [[align(cell, max(map(len, column))) for cell in column] for column in kept]
+    lines = ["  ".join(line) for line in zip(*aligned, strict=True)]
+    width = max(len(lines[0]), len(name))
+    title = name.center(width, "-") if name and len(kept) > 1 else name.rjust(width)
+    return [title, *(align(line, width) for line in lines)]
 
 
 def _accuracy(results: Results) -> list[str]:
@@ -184,6 +151,13 @@ def _accuracy(results: Results) -> list[str]:
         found = ", ".join(f"{name} {row['rms_error']:.2g}" for name, row in of.items())
         lines.append(f"{some['op']}, {case_name(some)}: {found}")
     return lines
+
+
+def markdown(head: Sequence[str], body: Sequence[Sequence[str]], left: int = 1) -> str:
+    """A table of a README, its first columns aligned to the left, the others to the right."""
+    rule = ["---"] * left + ["---:"] * (len(head) - left)
+    lines = (f"| {' | '.join(cells)} |" for cells in (head, rule, *body))
+    return "\n".join(line.replace("|  |", "| |") for line in lines)
 
 
 def errors(results: Results) -> list[str]:

@@ -7,8 +7,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.cases.cases import GROUPS
+from benchmarks.reports.table import markdown
+
 Row = dict[str, Any]
-KERNELS = ("dense_forward", "dense_backward_input", "dense_backward_weights")
 MODES = {
     "eager": "PyTorch, eager",
     "default": "PyTorch, torch.compile",
@@ -27,11 +29,6 @@ def _of(rows: Sequence[Row], part: str, having: str) -> list[Row]:
     return [row for row in rows if row["part"] == part and having in row]
 
 
-def _table(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---", *["---:"] * (len(head) - 1)], *body]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
 def steps(rows: Sequence[Row]) -> str:
     """Microseconds of a training step, ours as it is replayed, beside PyTorch's ways."""
     cases: dict[tuple[str, int], dict[str, float]] = {}
@@ -42,7 +39,7 @@ def steps(rows: Sequence[Row]) -> str:
         cases[row["net"], row["batch"]][MODES[row["mode"]]] = row["seconds"]
     names = list(next(iter(cases.values())))
     body = [[name, *(f"{of[name] * 1e6:,.0f}" for of in cases.values())] for name in names]
-    return _table(["microseconds", *(f"{net}, B = {batch:,}" for net, batch in cases)], body)
+    return markdown(["microseconds", *(f"{net}, B = {batch:,}" for net, batch in cases)], body)
 
 
 def products(rows: Sequence[Row]) -> str:
@@ -54,7 +51,7 @@ def products(rows: Sequence[Row]) -> str:
         if all("cublas" in row for row in found):
             rates = [2 * row["m"] * row["n"] * row["k"] / row["cublas"] / 1e12 for row in found]
             body.append([f"cuBLAS, {matmul}", *(f"{rate:.1f}" for rate in rates)])
-    return _table(["TFLOP/s", *(f"`{kernel}`" for kernel in KERNELS)], body)
+    return markdown(["TFLOP/s", *(f"`{kernel}`" for kernel in GROUPS["dense"])], body)
 
 
 def memory(rows: Sequence[Row]) -> str:
@@ -62,7 +59,7 @@ def memory(rows: Sequence[Row]) -> str:
     largest = {row["op"]: row for row in _of(rows, "kernels", "tb_per_second")}  # the last one
     body = [[f"`{op}`", f"{largest[op]['seconds'] * 1e6:,.0f}",
              f"{largest[op]['tb_per_second']:.2f}"] for op in OPERATIONS]  # fmt: skip
-    return _table(["operation", "microseconds", "TB/s"], body)
+    return markdown(["operation", "microseconds", "TB/s"], body)
 
 
 TABLES: dict[str, Callable[[Sequence[Row]], str]] = {

@@ -11,16 +11,13 @@ from typing import Any
 
 from benchmarks.cases.cases import Case, Options
 from benchmarks.cases.net_cases import check_step
-from benchmarks.contestants.contestants import Contestant
 from benchmarks.contestants.loaded import Loaded
 from benchmarks.timing import one_thread
 
 SUITE = "step"
 
 
-def test_step(
-    benchmark: Any, contestant: Contestant, case: Case, loaded: Loaded, options: Options
-) -> None:
+def test_step(benchmark: Any, case: Case, loaded: Loaded, options: Options) -> None:
     assert case.net is not None and case.batch is not None
     if case.op != "step":
         with one_thread():
@@ -34,5 +31,5 @@ def test_step(
     loaded.synchronize()
     benchmark.extra_info["first_call_seconds"] = time.perf_counter() - started
     with one_thread():
-        check_step(case.net, case.batch, *step.results(), contestant.matmul)
+        check_step(case.net, case.batch, *step.results(), loaded.matmul)
     loaded.measure(benchmark, [step.run], options.seconds)

@@ -8,15 +8,12 @@ import numpy as np
 
 from benchmarks import timing
 from benchmarks.cases.cases import Case, Options, data_rng
-from benchmarks.contestants.contestants import Contestant
 from benchmarks.contestants.own import Own
 
 SUITE = "transfer"
 
 
-def test_transfer(
-    benchmark: Any, contestant: Contestant, case: Case, loaded: Own, options: Options
-) -> None:
+def test_transfer(benchmark: Any, case: Case, loaded: Own, options: Options) -> None:
     host = data_rng().integers(0, 256, int(case.counts.bytes), dtype=np.uint8)
     array = loaded.to_device(host)
     np.testing.assert_array_equal(loaded.to_host(array), host)

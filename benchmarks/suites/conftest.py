@@ -16,7 +16,7 @@ import pytest
 
 from benchmarks.cases.cases import DTYPE, SECONDS, Case, Options
 from benchmarks.contestants.contestants import (
-    CONTESTANTS,
+    RIVALS,
     Contestant,
     cases_of,
     chosen,
@@ -24,7 +24,8 @@ from benchmarks.contestants.contestants import (
     why_absent,
 )
 from benchmarks.contestants.loaded import Loaded
-from tinyae.files import write_atomically
+from tinyae.cli.options import integers, names
+from tinyae.cli.output import write_text
 
 OPTIONS = pytest.StashKey[Options]()
 LOADED = pytest.StashKey[dict[str, Loaded]]()
@@ -34,11 +35,11 @@ ROWS = pytest.StashKey[list[dict[str, Any]]]()
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("tinyae")
-    group.addoption("--contestants", type=_names, help="names (default: all that can)")
-    group.addoption("--only", type=_names, default=(), help="operations or groups of them")
-    group.addoption("--sizes", type=_numbers, default=(), help="of square products")
-    group.addoption("--batches", type=_numbers, default=(), help="batch sizes")
-    group.addoption("--nets", type=_names, default=(), help="deep, small")
+    group.addoption("--contestants", type=names, help="names (default: all that can)")
+    group.addoption("--only", type=names, default=(), help="operations or groups of them")
+    group.addoption("--sizes", type=integers, default=(), help="of square products")
+    group.addoption("--batches", type=integers, default=(), help="batch sizes")
+    group.addoption("--nets", type=names, default=(), help="deep, small")
     group.addoption("--quick", action="store_true", help="few and small cases")
     group.addoption("--seconds", type=float, default=SECONDS, help="of timing for each case")
     group.addoption("--ceilings", type=_devices, default=("cpu", "gpu"), help="cpu, gpu, or none")
@@ -46,19 +47,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--rows", type=Path, help="JSON file for run_bench.py")
 
 
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(filter(None, text.split(",")))
-
-
-def _numbers(text: str) -> tuple[int, ...]:
-    return tuple(map(int, _names(text)))
-
-
 def _devices(text: str) -> tuple[str, ...]:
-    names = () if text == "none" else _names(text)
-    if not {*names} <= {"cpu", "gpu"}:
+    devices = () if text == "none" else names(text)
+    if not {*devices} <= {"cpu", "gpu"}:
         raise ValueError(text)
-    return names
+    return devices
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -84,18 +77,17 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         if _load(config, contestant) is not None
         for case in cases_of(contestant, config.stash[OPTIONS], metafunc.module.SUITE)
     ]
-    names = [f"{contestant.name}-{case.id}" for contestant, case in pairs]
-    metafunc.parametrize(("contestant", "case"), pairs, ids=names)
+    ids = [f"{contestant.name}-{case.id}" for contestant, case in pairs]
+    metafunc.parametrize(("contestant", "case"), pairs, ids=ids)
 
 
 def _asked_for(config: pytest.Config) -> list[Contestant]:
-    names = config.getoption("contestants")
+    asked = config.getoption("contestants")
     try:
-        if names is None:
+        if asked is None:
             return chosen(None, None)
-        backends = [n for n in names if n not in CONTESTANTS or CONTESTANTS[n].kind == "backend"]
-        rivals = [n for n in names if n not in backends]
-        return chosen(backends, rivals)
+        rivals = [name for name in asked if name in RIVALS]
+        return chosen([name for name in asked if name not in rivals], rivals)
     except ValueError as error:
         raise pytest.UsageError(str(error)) from error
 
@@ -110,11 +102,7 @@ def _load(config: pytest.Config, contestant: Contestant) -> Loaded | None:
                 loaded[name] = load(contestant)
         except Exception as error:  # every library has its own
             reason = str(getattr(error, "reason", "") or error).strip() or type(error).__name__
-        about[name] = {
-            "kind": contestant.kind, "device": contestant.device, "matmul": contestant.matmul,
-            "available": not reason,
-            "reason": reason, "threads": None, "note": "",
-        }  # fmt: skip
+        about[name] = contestant.about(reason)
         if name in loaded:
             about[name] |= {"threads": loaded[name].threads(), "note": loaded[name].note}
     return loaded.get(name)
@@ -176,8 +164,7 @@ def _write_rows(config: pytest.Config, complete: bool) -> None:
     if path is not None:
         found = {"contestants": config.stash[ABOUT], "rows": config.stash[ROWS],
                  "complete": complete}  # fmt: skip
-        text = json.dumps(found)
-        write_atomically(path, lambda file: file.write(text.encode()))
+        write_text(path, json.dumps(found))
 
 
 def _one_line(error: BaseException) -> str:

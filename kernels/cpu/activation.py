@@ -28,10 +28,7 @@ def activation_forward(x: Array, activation: str, y: Array) -> None:
 
 
 def activation_backward(dy: Array, activation: str, saved: Array, dx: Array) -> None:
-    """dx = dy * act'(...), elementwise; dx may be dy itself.
-
-    ``saved`` is the output y of ``activation_forward``, or for silu and gelu its input x.
-    """
+    """dx = dy * act'(saved), elementwise; dx may be dy itself."""
     code, threads = ACTIVATIONS.index(activation), threads_for(COST * dy.size)
     launch(_backward, code, dy.reshape(-1), saved.reshape(-1), dx.reshape(-1), threads=threads)
 

@@ -2,11 +2,13 @@
 
 Every jitted function of the column goes through ``jit``. Code is compiled at its first call with
 new types and kept in the user's cache folder, or in $NUMBA_CACHE_DIR; where that cannot be written
-it is compiled anew in each process.
+it is compiled anew in each process, and so is what is damaged there.
 """
 
 from __future__ import annotations
 
+import hashlib
+import pickle
 import platform
 import sys
 from collections.abc import Callable
@@ -75,10 +77,7 @@ class _Locator(caching.FunctionCache._impl_class._locator_classes[0]):  # type: 
     @classmethod
     def from_function(cls, function: Callable[..., Any], file: str) -> Any:
         located = cls(function, file)
-        try:
-            located.ensure_cache_path()
-        except OSError:
-            return None
+        located.ensure_cache_path()
         return located
 
 
@@ -86,17 +85,79 @@ class _Files(caching.FunctionCache._impl_class):  # type: ignore[misc]
     _locator_classes = (_Locator,)
 
 
+class _Kept(caching.IndexDataCacheFile):  # type: ignore[misc]
+    """A function's compiled code on disk, a file for each list of argument types.
+
+    A file is: what it was compiled from, the checksum of the rest, a pickle of (types, code). The
+    checksum is Numba's omission: unnoticed, damaged code ends the process, or is wrong. So is its
+    index of files, in which two processes at once may both take the same number.
+    """
+
+    def load(self, key: Any) -> Any:
+        """None where there is none, or none that is sound."""
+        path = self._path(key)
+        try:
+            with open(path, "rb") as file:
+                stamp, checksum, content = file.read(16), file.read(16), file.read()
+            if stamp == self._stamp() or len(checksum) < 16:
+                if checksum != _digest(content):
+                    raise ValueError(f"{path}: its checksum differs")
+                kept_key, data = pickle.loads(content)
+                return data if kept_key == key else None
+        except FileNotFoundError:
+            pass
+        except Exception as error:  # of the file system; unpickling may raise anything
+            _say_once("damaged", f"compiled code was damaged and is made anew ({error})")
+        return None  # not there, damaged, or of other sources
+
+    def save(self, key: Any, data: Any) -> None:
+        content = self._dump((key, data))
+        with self._open_for_write(self._path(key)) as file:
+            file.write(self._stamp() + _digest(content) + content)
+
+    def _path(self, key: Any) -> str:
+        number = int.from_bytes(_digest(repr(key))[:8], "big")
+        return str(self._data_path(self._data_name_pattern.format(number=number)))
+
+    def _stamp(self) -> bytes:
+        return _digest(repr((self._version, self._source_stamp)))
+
+
+def _digest(content: str | bytes) -> bytes:
+    data = content if isinstance(content, bytes) else content.encode()
+    return hashlib.blake2b(data, digest_size=16).digest()
+
+
 class _Cache(caching.FunctionCache):  # type: ignore[misc]
     _impl_class = _Files
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__(function)
+        # Numba compiles anew when the function's own file has changed: any file here counts
+        self._cache_file = _Kept(self._cache_path, self._impl.filename_base, _SOURCES)
+
+    def save_overload(self, signature: Any, compiled: Any) -> None:
+        try:
+            super().save_overload(signature, compiled)
+        except OSError as error:
+            where = f"{self._cache_path} cannot be written"
+            _say_once("unkept", f"compiled for this process only: {where}: {error}")
 
 
 def _keep_on_disk(compiled: Any, function: Callable[..., Any]) -> None:
     try:
         compiled._cache = _Cache(function)
-    except RuntimeError:  # no folder for it can be written
-        return
-    # Numba compiles anew when the function's own file has changed: any file here counts
-    compiled._cache._cache_file._source_stamp = _SOURCES
+    except (OSError, RuntimeError) as error:  # no folder for it can be written, or none is known
+        _Announce.kept = f"for this process only: {error}"
+
+
+_said: set[str] = set()
+
+
+def _say_once(kind: str, what: str) -> None:
+    if kind not in _said:
+        _said.add(kind)
+        print(f"tinyae: {what}", file=sys.stderr)
 
 
 def inline(function: F) -> F:
@@ -133,13 +194,13 @@ VECTOR_BYTES, VECTOR_REGISTERS = _vectors()
 class _Announce(event.Listener):  # type: ignore[misc]
     """Says, once in a process, that something is being compiled: it takes seconds."""
 
-    said = False
+    kept = "once, kept on disk"
 
     def on_start(self, started: Any) -> None:
         module = started.data["dispatcher"].py_func.__module__
-        if not self.said and module.startswith(__package__):
-            self.said = True
-            print("tinyae: compiling for this processor, once (kept on disk) ...", file=sys.stderr)
+        if module.startswith(__package__):
+            what = f"compiling for this processor, up to half a minute ({self.kept}) ..."
+            _say_once("compiling", what)
 
     def on_end(self, ended: Any) -> None:
         pass

@@ -1,10 +1,4 @@
-"""The dense layer: one product forward, two backward, each with its neighbours fused.
-
-    z  = x @ w + b          dw = x.T @ dz
-    y  = act(z)             db = sum of dz over the batch
-                            dx = dz @ w.T, and times act'(layer below) it is that layer's dz
-
-Shapes: x (batch, n_in), w (n_in, n_out), b (n_out,), y and dz (batch, n_out).
+"""The dense layer (see ``reference.dense``): one product forward, two backward.
 
 Each product is cut among the threads, and each thread finishes its part: bias, activation and
 derivative are applied while it is in the cache. ``..._part`` does one thread's share.
@@ -18,11 +12,9 @@ from numba import prange
 from numpy.typing import NDArray
 
 from ..conventions import ACTIVATIONS
-from ..scratch import borrow
 from . import activation as activations
 from .compiling import jit
-from .matmul import link, product, room_size, share
-from .threads import launch, threads_for
+from .matmul import launch_product, product, share
 
 Array = NDArray[Any]
 
@@ -33,42 +25,25 @@ def dense_forward(
     """y = act(x @ w + b); where ``pre`` is given it receives x @ w + b."""
     (batch, n_in), n_out = x.shape, w.shape[1]
     z, code = y if pre is None else pre, ACTIVATIONS.index(activation)
-    threads = threads_for(batch * n_in * n_out)
-    link(x.dtype)
-    room = borrow((threads, room_size(x.itemsize)), x.dtype)
-    launch(
-        _forward, x.reshape(-1), w.reshape(-1), b, code, z.reshape(-1), y.reshape(-1),
-        batch, n_in, n_out, room, threads=threads,
-    )  # fmt: skip
+    launch_product(_forward, (x, w, b, z, y), code, batch, n_in, n_out)
 
 
 def dense_backward_input(dz: Array, w: Array, activation: str, saved: Array, dx: Array) -> None:
     """dx = (dz @ w.T) * act'(saved): ``activation`` and ``saved`` are the layer below's."""
     (batch, n_out), n_in = dz.shape, w.shape[0]
-    code, threads = ACTIVATIONS.index(activation), threads_for(batch * n_in * n_out)
-    link(dz.dtype)
-    room = borrow((threads, room_size(dz.itemsize)), dz.dtype)
-    launch(
-        _backward_input, dz.reshape(-1), w.reshape(-1), code, saved.reshape(-1), dx.reshape(-1),
-        batch, n_in, n_out, room, threads=threads,
-    )  # fmt: skip
+    code = ACTIVATIONS.index(activation)
+    launch_product(_backward_input, (dz, w, saved, dx), code, batch, n_in, n_out)
 
 
-def dense_backward_weights(x: Array, dz: Array, dw: Array, db: Array) -> None:
-    """dw = x.T @ dz and db = dz summed over the batch; both are overwritten."""
+def dense_backward_weights(x: Array, dz: Array, dw: Array, db: Array, add: bool = False) -> None:
+    """dw = x.T @ dz and db = dz summed over the batch; with ``add``, dw += and db +=."""
     (batch, n_in), n_out = x.shape, dz.shape[1]
-    threads = threads_for(batch * n_in * n_out)
-    link(x.dtype)
-    room = borrow((threads, room_size(x.itemsize)), x.dtype)
-    launch(
-        _backward_weights, x.reshape(-1), dz.reshape(-1), dw.reshape(-1), db, batch, n_in, n_out,
-        room, threads=threads,
-    )  # fmt: skip
+    launch_product(_backward_weights, (x, dz, dw, db), add, batch, n_in, n_out)
 
 
 @jit(parallel=True)
 def _forward(
-    x: Array, w: Array, b: Array, code: int, z: Array, y: Array, batch: int, n_in: int,
+    x: Array, w: Array, b: Array, z: Array, y: Array, code: int, batch: int, n_in: int,
     n_out: int, room: Array, threads: int,
 ) -> None:  # fmt: skip
     for t in prange(threads):
@@ -78,7 +53,7 @@ def _forward(
 
 @jit(parallel=True)
 def _backward_input(
-    dz: Array, w: Array, code: int, saved: Array, dx: Array, batch: int, n_in: int, n_out: int,
+    dz: Array, w: Array, saved: Array, dx: Array, code: int, batch: int, n_in: int, n_out: int,
     room: Array, threads: int,
 ) -> None:  # fmt: skip
     for t in prange(threads):
@@ -88,16 +63,14 @@ def _backward_input(
 
 @jit(parallel=True)
 def _backward_weights(
-    x: Array, dz: Array, dw: Array, db: Array, batch: int, n_in: int, n_out: int, room: Array,
-    threads: int,
+    x: Array, dz: Array, dw: Array, db: Array, add: bool, batch: int, n_in: int, n_out: int,
+    room: Array, threads: int,
 ) -> None:  # fmt: skip
     for t in prange(threads):
         first, last = n_in * t // threads, n_in * (t + 1) // threads
-        weights_part(
-            x, 0, dz, 0, dw, first * n_out, batch, n_in, n_out, first, last, False, room[t]
-        )
+        weights_part(x, 0, dz, 0, dw, first * n_out, batch, n_in, n_out, first, last, add, room[t])
         first, last = n_out * t // threads, n_out * (t + 1) // threads
-        bias_part(dz, 0, db[first:last], batch, n_out, first, False)
+        bias_part(dz, 0, db[first:last], batch, n_out, first, add)
 
 
 @jit()

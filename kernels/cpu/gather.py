@@ -17,11 +17,7 @@ COST = 12  # of an element, in multiply-adds: it comes from far away
 
 
 def gather(data: Array, indices: Array, scale: float, out: Array) -> None:
-    """out[i] = data[indices[i]] * scale.
-
-    data (n, features) of any real dtype, uint8 pictures and memory maps included;
-    indices (batch,) int64 in [0, n); out (batch, features) float32 or float64.
-    """
+    """out[i] = data[indices[i]] * scale."""
     rows = np.asarray(data)  # a memory map is an array of a type that Numba does not know
     work = COST * out.size
     if work < 2 * GRAIN:  # without a word to the threads: that takes as long as 32 rows

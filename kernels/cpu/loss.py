@@ -1,8 +1,4 @@
-"""Losses: value and gradient in one pass.
-
-Values are summed over features and over the batch (the caller divides by the number of
-samples); gradients are those of the batch *mean*, so they carry the factor 1 / batch.
-"""
+"""Losses: value and gradient in one pass, as ``reference.loss`` defines them."""
 
 from __future__ import annotations
 
@@ -26,11 +22,7 @@ CHUNK = 1024  # elements at a time: their values stay in the first-level cache
 
 
 def loss(name: str, output: Array, target: Array, gradient: Array, totals: Array) -> None:
-    """gradient = d(mean loss)/d(output); totals = [sum of losses, sum of squared errors].
-
-    For ``bce`` the output is the logit of the reconstruction p = sigmoid(output); for the
-    others it is the reconstruction itself. Sums are taken in float64.
-    """
+    """gradient = d(mean loss)/d(output); totals = [sum of losses, sum of squared errors]."""
     threads = threads_for(COST * output.size)
     work = borrow((threads, CHUNK), output.dtype)
     partial = borrow((threads, 2), np.float64, slot=1)

@@ -15,6 +15,7 @@ what a function calls again for each caller, and this takes seconds.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
@@ -22,7 +23,9 @@ from llvmlite.binding import add_symbol
 from numba import carray, types
 from numba.core import cgutils
 
+from ..scratch import borrow
 from .compiling import c_function, inline, intrinsic, jit
+from .threads import launch, threads_for
 from .tile import (
     SHORT_ROWS,
     TILE_ROWS,
@@ -142,6 +145,18 @@ def _product(
                 if not whole:
                     _copy_edge(room, edge, columns, c, c_at, c_row, height, width, more)
                 i += height
+
+
+def launch_product(
+    kernel: Callable[..., None], arrays: tuple[Any, ...], kind: int, m: int, n: int, depth: int
+) -> None:
+    """kernel(*arrays, kind, m, n, depth, room, threads), all of one dimension, on as many threads
+    as a product of these sizes is worth."""
+    dtype, threads = arrays[0].dtype, threads_for(m * n * depth)
+    link(dtype)
+    room = borrow((threads, room_size(dtype.itemsize)), dtype)
+    flat = [array.reshape(-1) for array in arrays]
+    launch(kernel, *flat, kind, m, n, depth, room, threads=threads)
 
 
 @jit()

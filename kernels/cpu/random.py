@@ -7,6 +7,7 @@ Words and uniforms have the same bits on every backend, so nothing is fused here
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -51,42 +52,43 @@ def philox(state: Words, block: Any, counter1: int) -> tuple[Any, Any, Any, Any]
 
 def random_bits(state: Words, out: Words) -> None:
     """out = the stream's words, uint32."""
-    launch(_bits, state, out.reshape(-1), threads=threads_for(COST * out.size))
+    _fill(_bits, out, state)
 
 
 def random_uniform(state: Words, low: float, high: float, out: Array) -> None:
-    """out = low + (high - low) u, u uniform in [0, 1) with 24 (float32) or 53 (float64) bits.
-
-    A float32 number takes one word, a float64 number two. Product and sum are rounded one after
-    the other.
-    """
-    threads = threads_for(COST * out.size)
-    launch(_uniform, state, low, high - low, out.reshape(-1), threads=threads)
+    """out = low + (high - low) u, u uniform in [0, 1); product and sum are rounded one by one."""
+    _fill(_reals, out, False, state, _alone(low, out), high - low)
 
 
 def random_normal(state: Words, mean: float, std: float, out: Array) -> None:
-    """out = mean + std g, g standard normal (Box and Muller 1958: two uniforms, two normals)."""
-    threads = threads_for(COST * out.size)
-    launch(_normal, state, mean, std, out.reshape(-1), threads=threads)
+    """out = mean + std g, g standard normal."""
+    _fill(_reals, out, True, state, _alone(mean, out), std)
 
 
 def add_normal(state: Words, std: Array, x: Array, out: Array) -> None:
     """out = x + std[0] g, g the numbers of ``random_normal`` with mean 0; out may be x."""
-    threads = threads_for(COST * out.size)
-    launch(_add_normal, state, float(std[0]), x.reshape(-1), out.reshape(-1), threads=threads)
+    _fill(_reals, out, True, state, x.reshape(-1), float(std[0]))
 
 
 def random_bernoulli(state: Words, probability: float, out: Array) -> None:
     """out = 1 with the given probability, else 0: where word < probability 2^32."""
-    threshold, threads = round(probability * 2**32), threads_for(COST * out.size)
-    launch(_bernoulli, state, threshold, out.reshape(-1), threads=threads)
+    _fill(_bernoulli, out, state, round(probability * 2**32))
 
 
 def random_permutation(state: Words, n: int, start: int, out: NDArray[np.int64]) -> None:
     """out[i] = p(start + i), p a permutation of 0 .. n - 1 keyed by state: see reference.random."""
-    keys = borrow((FEISTEL_ROUNDS,), np.uint64)
-    threads = threads_for(COST * out.size)
-    launch(_permutation, state, n, feistel_bits(n), start, keys, out, threads=threads)
+    _fill(_permutation, out, state, n, feistel_bits(n), start, borrow((FEISTEL_ROUNDS,), np.uint64))
+
+
+def _alone(number: float, like: Array) -> Array:
+    """An array of one number."""
+    array = borrow((1,), like.dtype)
+    array[0] = number
+    return array
+
+
+def _fill(kernel: Callable[..., None], out: Array, *arguments: Any) -> None:
+    launch(kernel, *arguments, out.reshape(-1), threads=threads_for(COST * out.size))
 
 
 @jit(parallel=True, contract=False)
@@ -119,18 +121,6 @@ def _units(state: Words, block: int, out: Array) -> tuple[Any, Any, Any, Any]:
     )
 
 
-@jit(parallel=True, contract=False)
-def _uniform(state: Words, low: float, width: float, out: Array, threads: int) -> None:
-    real = out.dtype.type
-    each = 16 // out.itemsize  # numbers of a block
-    blocks = (out.size + each - 1) // each
-    for t in prange(threads):
-        for block in range(blocks * t // threads, blocks * (t + 1) // threads):
-            units = _units(state, block, out)
-            for i in range(min(each, out.size - each * block)):
-                out[each * block + i] = real(low) + real(width) * units[i]
-
-
 @jit(contract=False)
 def _normals(state: Words, block: int, out: Array) -> tuple[Any, Any, Any, Any]:
     """A block's normals: four of float32, or two of float64 (and two that mean nothing)."""
@@ -146,28 +136,19 @@ def _normals(state: Words, block: int, out: Array) -> tuple[Any, Any, Any, Any]:
 
 
 @jit(parallel=True, contract=False)
-def _normal(state: Words, mean: float, std: float, out: Array, threads: int) -> None:
+def _reals(
+    normal: bool, state: Words, shift: Array, scale: float, out: Array, threads: int
+) -> None:
+    """out = shift + scale times normals or uniforms; shift has one number, or as many as out."""
     real = out.dtype.type
-    each = 16 // out.itemsize
-    blocks = (out.size + each - 1) // each
+    each = 16 // out.itemsize  # numbers of a block
+    blocks, one_each = (out.size + each - 1) // each, shift.size == out.size
     for t in prange(threads):
         for block in range(blocks * t // threads, blocks * (t + 1) // threads):
-            g = _normals(state, block, out)
-            for i in range(min(each, out.size - each * block)):
-                out[each * block + i] = real(mean) + real(std) * g[i]
-
-
-@jit(parallel=True, contract=False)
-def _add_normal(state: Words, std: float, x: Array, out: Array, threads: int) -> None:
-    real = out.dtype.type
-    each = 16 // out.itemsize
-    blocks = (out.size + each - 1) // each
-    for t in prange(threads):
-        for block in range(blocks * t // threads, blocks * (t + 1) // threads):
-            g = _normals(state, block, out)
+            numbers = _normals(state, block, out) if normal else _units(state, block, out)
             for i in range(min(each, out.size - each * block)):
                 place = each * block + i
-                out[place] = x[place] + real(std) * g[i]
+                out[place] = shift[place if one_each else 0] + real(scale) * numbers[i]
 
 
 @jit(parallel=True, contract=False)

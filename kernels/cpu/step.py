@@ -34,7 +34,7 @@ from .update import moments_of, scale, sum_of_squares, update_part
 Array = NDArray[Any]
 
 # columns of the table of layers: sizes, the activation's code, places of weight and bias in the
-# parameters, and of z and y in the memory of activations (in numbers that each sample has there)
+# parameters, and of z and y in the memory of activations
 N_IN, N_OUT, CODE, WEIGHT, BIAS, Z, Y = range(7)
 
 SLICE = 256  # samples that a thread takes through the net at a time
@@ -61,24 +61,22 @@ class NumbaStep:
         self._max_norm = math.inf if plan.clip_norm is None else plan.clip_norm
 
         link(values.dtype)
-        self._net, width = _table(plan.layers)
         dtype, most = values.dtype, available()
         self._by_samples = values.size <= SMALL_NET
         self._work_per_sample = values.size
+        self._samples = min(SLICE, plan.capacity) if self._by_samples else plan.capacity
+        self._net, room = _table(plan.layers, self._samples)
         if self._by_samples:
-            samples = min(SLICE, plan.capacity)
             most = min(most, max(1, plan.capacity // LEAST))
             self._gradients = np.empty((most, values.size), dtype)
-            self._y, self._dz = (np.empty((most, samples * width), dtype) for _ in range(2))
+            self._y, self._dz = (np.empty((most, room), dtype) for _ in range(2))
         else:
-            samples = plan.capacity
             clipped = math.isfinite(self._max_norm)
             widest = max(n_out for _, n_out, _ in plan.layers)
             block = max(PART_OF_DW, widest)
             self._gradients = np.empty((1, values.size if clipped else 0), dtype)
             self._blocks = np.empty((most, block), dtype)
-            self._y, self._dz = (np.empty(samples * width, dtype) for _ in range(2))
-        self._samples = samples
+            self._y, self._dz = (np.empty(room, dtype) for _ in range(2))
         self._work = np.empty((most, CHUNK), dtype)
         self._room = np.empty((most, room_size(values.itemsize)), dtype)
         self._partial = np.empty((most, 2))
@@ -87,33 +85,32 @@ class NumbaStep:
         threads = min(threads_for(len(x) * self._work_per_sample), len(self._work))
         m, v = self._moments
         common = (
-            x.reshape(-1), target.reshape(-1), len(x), self._samples, self._net, self._values, m, v,
-            hyper, self._n_weights, self._optimizer, self._loss, self._max_norm, self._y, self._dz,
+            x.reshape(-1), target.reshape(-1), len(x), self._net, self._values, m, v, hyper,
+            self._n_weights, self._optimizer, self._loss, self._max_norm, self._y, self._dz,
             self._gradients, self._work, self._partial, self._room, totals,
         )  # fmt: skip
         if self._by_samples:
-            launch(_by_samples, *common, threads=threads)
+            launch(_by_samples, *common, self._samples, threads=threads)
         else:
             launch(_by_layers, *common, self._blocks, threads=threads)
 
 
-def _table(layers: tuple[tuple[int, int, str], ...]) -> tuple[Array, int]:
-    """(one row of numbers per layer, numbers that a sample leaves behind in all layers)"""
+def _table(layers: tuple[tuple[int, int, str], ...], samples: int) -> tuple[Array, int]:
+    """(one row of numbers per layer, numbers that so many samples leave behind in all layers)"""
     net = np.empty((len(layers), 7), np.int64)
-    weight, bias, width = 0, sum(n_in * n_out for n_in, n_out, _ in layers), 0
+    weight, bias, z = 0, sum(n_in * n_out for n_in, n_out, _ in layers), 0
     for i, (n_in, n_out, activation) in enumerate(layers):
-        keeps_input = activation in NEEDS_INPUT
-        y = width + n_out if keeps_input else width
-        net[i] = n_in, n_out, ACTIVATIONS.index(activation), weight, bias, width, y
-        weight, bias, width = weight + n_in * n_out, bias + n_out, y + n_out
-    return net, width
+        y = z + samples * n_out if activation in NEEDS_INPUT else z
+        net[i] = n_in, n_out, ACTIVATIONS.index(activation), weight, bias, z, y
+        weight, bias, z = weight + n_in * n_out, bias + n_out, y + samples * n_out
+    return net, z
 
 
 @jit(parallel=True)
 def _by_samples(
-    x: Array, target: Array, batch: int, samples: int, net: Array, values: Array, m: Array,
-    v: Array, hyper: Array, n_weights: int, optimizer: int, loss: int, max_norm: float, y: Array,
-    dz: Array, gradients: Array, work: Array, partial: Array, room: Array, totals: Array,
+    x: Array, target: Array, batch: int, net: Array, values: Array, m: Array, v: Array,
+    hyper: Array, n_weights: int, optimizer: int, loss: int, max_norm: float, y: Array, dz: Array,
+    gradients: Array, work: Array, partial: Array, room: Array, totals: Array, samples: int,
     threads: int,
 ) -> None:  # fmt: skip
     for t in prange(threads):
@@ -154,36 +151,36 @@ def _through_the_net(
         n, add = min(samples, last - top), top > first
         for i in range(len(net)):
             block = (0, n, 0, net[i, N_OUT])
-            _layer_forward(i, x, top, samples, net, values, y, block, room)
-        _loss(target, top, 0, n, batch, samples, net, loss, y, dz, work, totals)
+            _layer_forward(i, x, top, net, values, y, block, room)
+        _loss(target, top, 0, n, batch, net, loss, y, dz, work, totals)
         for i in range(len(net) - 1, -1, -1):
             n_in, n_out, b = net[i, N_IN], net[i, N_OUT], net[i, BIAS]
-            below, below_at = _below(i, x, top, samples, net, y)
-            dz_at = net[i, Z] * samples
+            below, below_at = _below(i, x, top, net, y)
+            dz_at = net[i, Z]
             weights_part(
                 below, below_at, dz, dz_at, gradient, net[i, WEIGHT], n, n_in, n_out, 0, n_in, add,
                 room,
             )  # fmt: skip
             bias_part(dz, dz_at, gradient[b : b + n_out], n, n_out, 0, add)
             if i > 0:
-                _layer_backward(i, samples, net, values, y, dz, (0, n, 0, n_in), room)
+                _layer_backward(i, net, values, y, dz, (0, n, 0, n_in), room)
 
 
 @jit(parallel=True)
 def _by_layers(
-    x: Array, target: Array, batch: int, samples: int, net: Array, values: Array, m: Array,
-    v: Array, hyper: Array, n_weights: int, optimizer: int, loss: int, max_norm: float, y: Array,
-    dz: Array, gradients: Array, work: Array, partial: Array, room: Array, totals: Array,
-    blocks: Array, threads: int,
+    x: Array, target: Array, batch: int, net: Array, values: Array, m: Array, v: Array,
+    hyper: Array, n_weights: int, optimizer: int, loss: int, max_norm: float, y: Array, dz: Array,
+    gradients: Array, work: Array, partial: Array, room: Array, totals: Array, blocks: Array,
+    threads: int,
 ) -> None:  # fmt: skip
     for i in range(len(net)):
         for t in prange(threads):
             block = share(batch, net[i, N_OUT], t, threads, x)
-            _layer_forward(i, x, 0, samples, net, values, y, block, room[t])
+            _layer_forward(i, x, 0, net, values, y, block, room[t])
     for t in prange(threads):
         partial[t] = 0
         first, last = batch * t // threads, batch * (t + 1) // threads
-        _loss(target, 0, first, last, batch, samples, net, loss, y, dz, work[t], partial[t])
+        _loss(target, 0, first, last, batch, net, loss, y, dz, work[t], partial[t])
     _sum_of_threads(partial, threads, totals)
     if not math.isfinite(totals[0]):
         return
@@ -193,12 +190,12 @@ def _by_layers(
         for t in prange(threads):
             if i < len(net):
                 _layer_update(
-                    i, t, threads, x, batch, samples, net, values, m, v, hyper, n_weights,
-                    optimizer, clipped, y, dz, gradients[0], blocks[t], room[t],
+                    i, t, threads, x, batch, net, values, m, v, hyper, n_weights, optimizer,
+                    clipped, y, dz, gradients[0], blocks[t], room[t],
                 )  # fmt: skip
             if i > 1:
                 block = share(batch, net[i - 1, N_IN], t, threads, x)
-                _layer_backward(i - 1, samples, net, values, y, dz, block, room[t])
+                _layer_backward(i - 1, net, values, y, dz, block, room[t])
     if clipped:
         n = values.size
         for t in prange(threads):
@@ -212,43 +209,43 @@ def _by_layers(
 
 
 @jit()
-def _below(i: int, x: Array, top: int, samples: int, net: Array, y: Array) -> tuple[Array, int]:
+def _below(i: int, x: Array, top: int, net: Array, y: Array) -> tuple[Array, int]:
     """(array, place) of layer i's input: the samples from ``top`` on, or the layer below's y."""
-    return (x, top * net[0, N_IN]) if i == 0 else (y, net[i - 1, Y] * samples)
+    return (x, top * net[0, N_IN]) if i == 0 else (y, net[i - 1, Y])
 
 
 @jit()
 def _layer_forward(
-    i: int, x: Array, top: int, samples: int, net: Array, values: Array, y: Array,
+    i: int, x: Array, top: int, net: Array, values: Array, y: Array,
     block: tuple[int, int, int, int], room: Array,
 ) -> None:  # fmt: skip
     """Rows and columns of layer i's y."""
     n_in, n_out, code, w, b, z_at, y_at = net[i]
-    below, below_at = _below(i, x, top, samples, net, y)
+    below, below_at = _below(i, x, top, net, y)
     forward_part(
         below, below_at, values[w : w + n_in * n_out], values[b : b + n_out], code,
-        y, z_at * samples, y, y_at * samples, n_in, n_out, block, room,
+        y, z_at, y, y_at, n_in, n_out, block, room,
     )  # fmt: skip
 
 
 @jit()
 def _layer_backward(
-    i: int, samples: int, net: Array, values: Array, y: Array, dz: Array,
-    block: tuple[int, int, int, int], room: Array,
+    i: int, net: Array, values: Array, y: Array, dz: Array, block: tuple[int, int, int, int],
+    room: Array,
 ) -> None:  # fmt: skip
     """Rows and columns of the dz of the layer below, from layer i's."""
     n_in, n_out, _, w, _, z_at, _ = net[i]
-    code, z_below = net[i - 1, CODE], net[i - 1, Z] * samples
+    code, z_below = net[i - 1, CODE], net[i - 1, Z]
     backward_input_part(
-        dz, z_at * samples, values[w : w + n_in * n_out], code, y, z_below, dz, z_below,
-        n_in, n_out, block, room,
+        dz, z_at, values[w : w + n_in * n_out], code, y, z_below, dz, z_below, n_in, n_out, block,
+        room,
     )  # fmt: skip
 
 
 @jit()
 def _loss(
-    target: Array, top: int, first: int, last: int, batch: int, samples: int, net: Array, loss: int,
-    y: Array, dz: Array, work: Array, totals: Array,
+    target: Array, top: int, first: int, last: int, batch: int, net: Array, loss: int, y: Array,
+    dz: Array, work: Array, totals: Array,
 ) -> None:  # fmt: skip
     """Adds to totals, and makes the last layer's dz, for rows first .. last - 1 of its y.
 
@@ -257,22 +254,21 @@ def _loss(
     end = len(net) - 1
     width, code, z_at, y_at = net[end, N_OUT], net[end, CODE], net[end, Z], net[end, Y]
     rows = slice(first * width, last * width)
-    output, gradient = y[y_at * samples :][rows], dz[z_at * samples :][rows]
+    output, gradient = y[y_at:][rows], dz[z_at:][rows]
     loss_part(loss, output, target[top * width :][rows], batch, gradient, work, totals)
     if code != IDENTITY:
-        activations.backward(code, gradient, y[z_at * samples :][rows], gradient)
+        activations.backward(code, gradient, y[z_at:][rows], gradient)
 
 
 @jit()
 def _layer_update(
-    i: int, t: int, threads: int, x: Array, batch: int, samples: int, net: Array, values: Array,
-    m: Array, v: Array, hyper: Array, n_weights: int, optimizer: int, clipped: bool, y: Array,
-    dz: Array, gradient: Array, block: Array, room: Array,
+    i: int, t: int, threads: int, x: Array, batch: int, net: Array, values: Array, m: Array,
+    v: Array, hyper: Array, n_weights: int, optimizer: int, clipped: bool, y: Array, dz: Array,
+    gradient: Array, block: Array, room: Array,
 ) -> None:  # fmt: skip
     """The thread's rows of dw and columns of db, and the update of these parameters."""
-    n_in, n_out, _, w, b, z_at, _ = net[i]
-    below, below_at = _below(i, x, 0, samples, net, y)
-    dz_at = z_at * samples
+    n_in, n_out, _, w, b, dz_at, _ = net[i]
+    below, below_at = _below(i, x, 0, net, y)
     last = n_in * (t + 1) // threads
     rows = block.size // n_out
     for first in range(n_in * t // threads, last, rows):

@@ -8,6 +8,7 @@ comes next: NumPy, PyTorch, another process. Settings of other libraries are not
 
 from __future__ import annotations
 
+import functools
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -16,7 +17,8 @@ from typing import Any
 
 import numba
 
-VARIABLE = "TINYAE_NUM_THREADS"
+from . import cores
+
 GRAIN = 250_000  # multiply-adds that are worth one more thread: some microseconds
 
 # Turns that GNU OpenMP's threads spin: by default 300,000, some milliseconds, in which they steal
@@ -26,6 +28,7 @@ USERS_CHOICE = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
 
 _local = threading.local()
 _process = os.getpid()
+_by_default = functools.cache(cores.threads)  # reads some files
 
 
 def start() -> str:
@@ -44,7 +47,7 @@ def start() -> str:
 
 
 def available() -> int:
-    """Threads that a large problem gets: ``limited``, TINYAE_NUM_THREADS, or Numba's number."""
+    """Threads that a large problem gets: ``limited``, or ``cores.threads``; Numba's at the most."""
     if os.getpid() != _process:
         raise RuntimeError(
             "this process was forked from one that had loaded the numba backend, whose threads do "
@@ -53,12 +56,9 @@ def available() -> int:
         )
     most = int(numba.get_num_threads())
     limit: int | None = getattr(_local, "limit", None)
-    if limit is None and os.environ.get(VARIABLE):
-        text = os.environ[VARIABLE]
-        if not text.isdecimal() or int(text) < 1:
-            raise ValueError(f"{VARIABLE} must be an integer >= 1, got {text!r}")
-        limit = int(text)
-    return most if limit is None else min(limit, most)
+    if limit is None:
+        limit = (cores.threads if os.environ.get(cores.VARIABLE) else _by_default)()[0]
+    return min(limit, most)
 
 
 def threads_for(work: int) -> int:

@@ -96,100 +96,81 @@ class _Vectors:
         return self.builder.bitcast(place, self.vector.as_pointer())
 
 
-def _tile_product(
-    rows: int, a: Any, a_start: Any, a_row: Any, a_column: Any, panel: Any, c: Any, c_start: Any,
-    c_row: Any, depth: Any, add: Any,
-) -> Any:  # fmt: skip
-    """One tile of c = a @ panel, or c += a @ panel where ``add``; depth >= 1.
+def _tile_of(rows: int) -> Any:
+    @intrinsic
+    def tile_product(
+        _: Any, a: Any, a_start: Any, a_row: Any, a_column: Any, panel: Any, c: Any, c_start: Any,
+        c_row: Any, depth: Any, add: Any,
+    ) -> Any:  # fmt: skip
+        """One tile of c = a @ panel, or c += a @ panel where ``add``; depth >= 1.
 
-    a[i, k] lies at a_start + i a_row + k a_column, c[i, j] at c_start + i c_row + j; panel
-    (depth, tile columns) is contiguous.
-    """
+        a[i, k] lies at a_start + i a_row + k a_column, c[i, j] at c_start + i c_row + j; panel
+        (depth, tile columns) is contiguous.
+        """
 
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        kinds = signature.args
-        _, a_start, a_row, a_column, _, _, c_start, c_row, depth, add = arguments
-        a_in, b_in, c_in = (_Vectors(context, builder, kinds[i], arguments[i]) for i in (0, 4, 5))
-        fma = fused_multiply_add(builder, c_in.vector)
-        tile = [(i, j) for i in range(rows) for j in range(TILE_VECTORS)]
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            kinds = signature.args
+            _, a_start, a_row, a_column, _, _, c_start, c_row, depth, add = arguments
+            a_in, b_in, c_in = (
+                _Vectors(context, builder, kinds[i], arguments[i]) for i in (0, 4, 5)
+            )
+            fma = fused_multiply_add(builder, c_in.vector)
+            tile = [(i, j) for i in range(rows) for j in range(TILE_VECTORS)]
 
-        before = builder.block
-        loop, after = builder.append_basic_block("depth"), builder.append_basic_block("store")
-        builder.branch(loop)
-        builder.position_at_end(loop)
-        k = builder.phi(_integer)
-        k.add_incoming(_integer(0), before)
-        sums = {place: builder.phi(c_in.vector) for place in tile}
-        for total in sums.values():
-            total.add_incoming(ir.Constant(c_in.vector, None), before)
+            before = builder.block
+            loop, after = builder.append_basic_block("depth"), builder.append_basic_block("store")
+            builder.branch(loop)
+            builder.position_at_end(loop)
+            k = builder.phi(_integer)
+            k.add_incoming(_integer(0), before)
+            sums = {place: builder.phi(c_in.vector) for place in tile}
+            for total in sums.values():
+                total.add_incoming(ir.Constant(c_in.vector, None), before)
 
-        def offset(start: Value, *terms: tuple[Value, Value]) -> Value:
-            for step, count in terms:
-                start = builder.add(start, builder.mul(step, count))
-            return start
+            def offset(start: Value, *terms: tuple[Value, Value]) -> Value:
+                for step, count in terms:
+                    start = builder.add(start, builder.mul(step, count))
+                return start
 
-        row = builder.mul(k, _integer(TILE_VECTORS * b_in.lanes))
-        b = [b_in.load(builder.add(row, _integer(j * b_in.lanes))) for j in range(TILE_VECTORS)]
-        column = offset(a_start, (k, a_column))
-        advanced = {}
-        for i in range(rows):
-            number = a_in.load_number(offset(column, (a_row, _integer(i))))
-            for j in range(TILE_VECTORS):
-                advanced[i, j] = builder.call(fma, [number, b[j], sums[i, j]])
+            row = builder.mul(k, _integer(TILE_VECTORS * b_in.lanes))
+            b = [b_in.load(builder.add(row, _integer(j * b_in.lanes))) for j in range(TILE_VECTORS)]
+            column = offset(a_start, (k, a_column))
+            advanced = {}
+            for i in range(rows):
+                number = a_in.load_number(offset(column, (a_row, _integer(i))))
+                for j in range(TILE_VECTORS):
+                    advanced[i, j] = builder.call(fma, [number, b[j], sums[i, j]])
 
-        k_next = builder.add(k, _integer(1))
-        k.add_incoming(k_next, loop)
-        for place in tile:
-            sums[place].add_incoming(advanced[place], loop)
-        builder.cbranch(builder.icmp_signed("<", k_next, depth), loop, after)
+            k_next = builder.add(k, _integer(1))
+            k.add_incoming(k_next, loop)
+            for place in tile:
+                sums[place].add_incoming(advanced[place], loop)
+            builder.cbranch(builder.icmp_signed("<", k_next, depth), loop, after)
 
-        builder.position_at_end(after)
-        places = {
-            (i, j): offset(c_start, (c_row, _integer(i)), (_integer(c_in.lanes), _integer(j)))
-            for i, j in tile
-        }
-        with builder.if_else(cgutils.is_true(builder, add)) as (then, otherwise):
-            with then:
-                for place in tile:
-                    total = builder.fadd(c_in.load(places[place]), advanced[place])
-                    c_in.store(total, places[place])
-            with otherwise:
-                for place in tile:
-                    c_in.store(advanced[place], places[place])
-        return context.get_dummy_value()
+            builder.position_at_end(after)
+            places = {
+                (i, j): offset(c_start, (c_row, _integer(i)), (_integer(c_in.lanes), _integer(j)))
+                for i, j in tile
+            }
+            with builder.if_else(cgutils.is_true(builder, add)) as (then, otherwise):
+                with then:
+                    for place in tile:
+                        total = builder.fadd(c_in.load(places[place]), advanced[place])
+                        c_in.store(total, places[place])
+                with otherwise:
+                    for place in tile:
+                        c_in.store(advanced[place], places[place])
+            return context.get_dummy_value()
 
-    whole = types.intp
-    return types.void(
-        a, whole, whole, whole, panel, c, whole, whole, whole, types.boolean
-    ), generate
+        whole = types.intp
+        return types.void(
+            a, whole, whole, whole, panel, c, whole, whole, whole, types.boolean
+        ), generate
 
-
-@intrinsic
-def tall_tile(
-    _: Any, a: Any, a_start: Any, a_row: Any, a_column: Any, panel: Any, c: Any, c_start: Any,
-    c_row: Any, depth: Any, add: Any,
-) -> Any:  # fmt: skip
-    return _tile_product(
-        TILE_ROWS, a, a_start, a_row, a_column, panel, c, c_start, c_row, depth, add
-    )
+    return tile_product
 
 
-@intrinsic
-def short_tile(
-    _: Any, a: Any, a_start: Any, a_row: Any, a_column: Any, panel: Any, c: Any, c_start: Any,
-    c_row: Any, depth: Any, add: Any,
-) -> Any:  # fmt: skip
-    return _tile_product(
-        SHORT_ROWS, a, a_start, a_row, a_column, panel, c, c_start, c_row, depth, add
-    )
-
-
-@intrinsic
-def single_tile(
-    _: Any, a: Any, a_start: Any, a_row: Any, a_column: Any, panel: Any, c: Any, c_start: Any,
-    c_row: Any, depth: Any, add: Any,
-) -> Any:  # fmt: skip
-    return _tile_product(1, a, a_start, a_row, a_column, panel, c, c_start, c_row, depth, add)
+tall_tile, short_tile, single_tile = map(_tile_of, (TILE_ROWS, SHORT_ROWS, 1))
 
 
 @intrinsic

@@ -104,10 +104,7 @@ def _rule(
 
 
 def clip_by_norm(grad: Array, max_norm: float, norm: Array) -> None:
-    """Scales grad so that its Euclidean norm is at most max_norm; norm[0] = the norm before.
-
-    A norm that is not finite leaves grad as it is (Pascanu et al. 2013).
-    """
+    """Scales grad so that its norm is at most max_norm or not finite; norm[0] = the norm before."""
     threads = threads_for(COST * grad.size)
     launch(_clip, grad, max_norm, norm, borrow((threads,), np.float64), threads=threads)
 

@@ -1,19 +1,29 @@
 // The dense layer: matrix products by fused multiply-adds.
 //
-// This is where matmul_ladder.cu arrives. dense_product.cuh brings the tiles, dense_kernels.cuh has
+// This is where matmul_ladder.cu arrives. dense_product.cuh brings the tiles, dense_tile.cuh has
 // the kernels; what is left is how a thread multiplies two tiles that lie in shared memory.
 
 #include "dense_product.cuh"
+
+// Of the largest tile. Two hide each other's waits. Gradients of weights need more registers than two
+// have, and gain nothing from it; from sm_120 on the forward pass needs more too.
+#if REAL_IS_DOUBLE || __CUDA_ARCH__ >= 1200
+#define BLOCKS_128 1
+#else
+#define BLOCKS_128 2
+#endif
 
 // TM x TN elements of a BM x BN tile for each thread. Up to 16 bytes of them lie side by side, so
 // that a thread reads an operand's in one go; such groups of the 16 x 16 threads fill the tile in
 // turns. A warp has 4 rows of 8 threads, so that its lanes read the fewest different elements. Lanes
 // n and n ^ 1 lie in one column, n and n ^ 2 in one row: two such neighbours that read the same 16
 // bytes share a wavefront of shared memory, so both operands are read in the fewest of them.
-template <int BM_, int BN_, int BK_, int TM_, int TN_, bool TA_, bool TB_> struct Sums {
-    static constexpr int BM = BM_, BN = BN_, BK = BK_, TM = TM_, TN = TN_;
+template <int BM_, int BN_, bool TA_, bool TB_> struct Sums {
+    static constexpr int BM = BM_, BN = BN_, TM = BM / 16, TN = BN / 16;
     static constexpr bool TA = TA_, TB = TB_;
+    static constexpr int BK = REAL_IS_DOUBLE && BM == 128 ? 8 : 16;
     static constexpr int BUFFERS = REAL_IS_DOUBLE || BM == 128 ? 2 : 4;  // what fits
+    static constexpr int BLOCKS = BM < 128 ? 2 : TA ? 1 : BLOCKS_128;
     static constexpr int VECTOR = 16 / sizeof(REAL);
     static constexpr int GM = TM < VECTOR ? TM : VECTOR;  // rows side by side
     static constexpr int GN = TN < VECTOR ? TN : VECTOR;
@@ -23,7 +33,7 @@ template <int BM_, int BN_, int BK_, int TM_, int TN_, bool TA_, bool TB_> struc
     static constexpr int PITCH_B = BN + VECTOR;
     static constexpr int SIZE_A = BK * PITCH_A;
     static constexpr int SIZE_B = BK * PITCH_B;
-    static_assert(BM == 16 * TM && BN == 16 * TN, "16 x 16 threads");
+    static_assert(THREADS == 16 * 16, "a square of threads");
 
     REAL value[TM][TN];
 
@@ -63,19 +73,5 @@ template <int BM_, int BN_, int BK_, int TM_, int TN_, bool TA_, bool TB_> struc
         }
     }
 };
-
-template <bool TA, bool TB> using Product32x32 = Product<Sums<32, 32, 16, 2, 2, TA, TB>>;
-template <bool TA, bool TB> using Product32x64 = Product<Sums<32, 64, 16, 2, 4, TA, TB>>;
-template <bool TA, bool TB> using Product64x64 = Product<Sums<64, 64, 16, 4, 4, TA, TB>>;
-template <bool TA, bool TB>
-using Product128x128 = Product<Sums<128, 128, REAL_IS_DOUBLE ? 8 : 16, 8, 8, TA, TB>>;
-
-// Two hide each other's waits. Gradients of weights need more registers than two have, and gain
-// nothing from it; from sm_120 on the forward pass needs more too.
-#if REAL_IS_DOUBLE || __CUDA_ARCH__ >= 1200
-#define BLOCKS_128 1
-#else
-#define BLOCKS_128 2
-#endif
 
 #include "dense_kernels.cuh"

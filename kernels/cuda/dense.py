@@ -78,7 +78,9 @@ class DenseKernels:
         if cut.parts > 1:
             self._sum(cut, "sum_input", out, dx.size, code, saved, dx)
 
-    def dense_backward_weights(self, x: Array, dz: Array, dw: Array, db: Array) -> None:
+    def dense_backward_weights(
+        self, x: Array, dz: Array, dw: Array, db: Array, add: bool = False
+    ) -> None:
         (batch, n_in), n_out = x.shape, dz.shape[1]
         if n_out == 0:
             return
@@ -88,9 +90,10 @@ class DenseKernels:
             if cut.parts > 1:
                 part_w = self._parts(cut, n, slot=1)
                 part_b = part_w[n_in * n_out :]
-            self._launch(cut, x, dz, part_w, part_b, *ints(batch, n_in, n_out, cut.per_part))
+            numbers = ints(add and cut.parts == 1, batch, n_in, n_out, cut.per_part)
+            self._launch(cut, x, dz, part_w, part_b, *numbers)
             if cut.parts > 1:
-                self._sum(cut, "sum_weights", part_w, n, dw, db, np.int32(n_out))
+                self._sum(cut, "sum_weights", part_w, n, dw, db, *ints(add, n_out))
 
     def _cut(self, kernel: str, operand: Array, name: str, m: int, n: int, k: int) -> Cut:
         """How the product is launched whose ``operand``, the argument ``name``, has the dtype."""

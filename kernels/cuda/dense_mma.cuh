@@ -11,16 +11,21 @@
 //
 // Tensor cores cut their sums off, always towards zero, which adds up along k. So they begin anew
 // every 8 steps, and it is the thread that adds what they return, rounding to nearest.
+//
+// The file that includes this one says whether to SPLIT factors, as 3xTF32 does.
 
 #include "dense_product.cuh"
 #include "mma.cuh"
 
+#if HAS_TF32
+
 // Eight warps, two rows of four; each has a WM x WN part of the tile, in pieces of 16 x 8.
-template <int WM, int WN, bool TA_, bool TB_, bool SPLIT> struct Sums {
-    static constexpr int BM = 2 * WM, BN = 4 * WN, BK = 16;
-    static constexpr int TM = WM / 8, TN = WN / 4;
+template <int BM_, int BN_, bool TA_, bool TB_> struct Sums {
+    static constexpr int BM = BM_, BN = BN_, BK = 16;
+    static constexpr int WM = BM / 2, WN = BN / 4, TM = WM / 8, TN = WN / 4;
     static constexpr bool TA = TA_, TB = TB_;
     static constexpr int BUFFERS = BM < 128 ? 4 : 2;  // more of the largest would not fit
+    static constexpr int BLOCKS = BM < 128 ? 2 : 1;   // two of the largest would spill registers
     static constexpr bool KEEPS_A = true, KEEPS_B = true;
     // These pitches send the 8 x 4 elements
     // that a warp reads to 32 different banks.
@@ -91,3 +96,7 @@ template <int WM, int WN, bool TA_, bool TB_, bool SPLIT> struct Sums {
         }
     }
 };
+
+#include "dense_kernels.cuh"
+
+#endif

@@ -233,18 +233,22 @@ template <class Sums> struct Product {
         });
     }
 
-    // Epilogue: the sums as they are, of which there may be other parts.
-    __device__ void finish_part(REAL *part, REAL *shared) const {
+    // Epilogue: the sums as they are, of which there may be other parts; or added to what is there.
+    __device__ void finish_part(REAL *part, bool add, REAL *shared) const {
         each(shared, [&](const long long *at, const int *, const REAL *totals, REAL *) {
+            REAL there[SIDE];
+#pragma unroll
+            for (int u = 0; u < SIDE; u++) there[u] = add && at[u] >= 0 ? part[at[u]] : 0;
 #pragma unroll
             for (int u = 0; u < SIDE; u++)
-                if (at[u] >= 0) part[at[u]] = totals[u];
+                if (at[u] >= 0) part[at[u]] = add ? there[u] + totals[u] : totals[u];
         });
     }
 
     // Epilogue: the column sums of B, from the first row of blocks.
-    __device__ void finish_columns(REAL *db) const {
+    __device__ void finish_columns(REAL *db, bool add) const {
         int column = column0 + (int)threadIdx.x;
-        if (blockIdx.y == 0 && threadIdx.x < BN && column < n) db[column] = column_sum;
+        if (blockIdx.y == 0 && threadIdx.x < BN && column < n)
+            db[column] = add ? db[column] + column_sum : column_sum;
     }
 };

@@ -1,7 +1,9 @@
 """The text of a .cu file, ready for a compiler: NVRTC through CuPy, or C++ on the host.
 
 The sources include no system headers, so that NVRTC compiles them at once. Numbers that all
-columns share come from ``conventions.py`` as #defines; ``#include "x.cuh"`` is resolved here.
+columns share come from ``conventions.py`` as #defines; ``#include "x.cuh"`` is resolved here. With
+"for every tile" behind it the file is put in once for each tile of ``plan.TILES``, whose numbers
+take the place of ROWS and COLUMNS.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from functools import cache
 from pathlib import Path
 
 from .. import conventions
+from .plan import TILES
 
 FOLDER = Path(__file__).parent
 
@@ -21,7 +24,7 @@ REALS = {"float32": "float", "float64": "double"}
 # Their kernels are there for float32 alone, and from compute capability 8.0 on.
 ON_TENSOR_CORES = ("dense_3xtf32.cu", "dense_tf32.cu")
 
-_INCLUDE = re.compile(r'^#include "(\w+\.cuh)"$', re.MULTILINE)
+_INCLUDE = re.compile(r'^#include "(\w+\.cuh)"(  // for every tile)?$', re.MULTILINE)
 _KERNEL = re.compile(r'extern "C" __global__ void(?:\s+__launch_bounds__\([^)]*\))?\s+(\w+)\(')
 
 
@@ -53,7 +56,11 @@ def read_source(file: str) -> str:
 
     def included(match: re.Match[str]) -> str:
         line = text[: match.start()].count("\n") + 2
-        return f'{read_source(match[1])}\n#line {line} "{path}"'
+        there = read_source(match[1])
+        if match[2]:
+            tiles = [map(str, tile) for tile in reversed(TILES)]
+            there = "\n".join(there.replace("ROWS", r).replace("COLUMNS", c) for r, c in tiles)
+        return f'{there}\n#line {line} "{path}"'
 
     text = path.read_text()
     return f'#line 1 "{path}"\n' + _INCLUDE.sub(included, text)

@@ -20,10 +20,6 @@
 
 #define __global__
 #define __device__
-#define __host__
-#define __constant__ static const
-#define __forceinline__ inline __attribute__((always_inline))
-#define __restrict__ __restrict
 #define __launch_bounds__(...)
 // One section holds all shared variables, so that they can be poisoned between blocks. It is
 // static memory: blocks never run at the same time. The linker knows where it lies.
@@ -129,14 +125,11 @@ inline float __fadd_rn(float a, float b) { return a + b; }
 inline double __dmul_rn(double a, double b) { return a * b; }
 inline double __dadd_rn(double a, double b) { return a + b; }
 
-using std::abs;
 using std::cos;
 using std::exp;
 using std::expm1;
 using std::fabs;
 using std::fma;
-using std::fmax;
-using std::fmin;
 using std::isfinite;
 using std::log;
 using std::log1p;

@@ -174,8 +174,8 @@ def _fused_multiply_add() -> tuple[str, ...]:
 
 def cache_folder() -> Path:
     """That of the user, or a temporary one where it is closed."""
-    folder = user_cache() / "cuda-host"
     try:
+        folder = user_cache() / "cuda-host"
         folder.mkdir(parents=True, exist_ok=True)
         if os.access(folder, os.W_OK):
             return folder

@@ -4,7 +4,7 @@
     dense_backward_input    dx = (dz @ w.T) * act'(saved)
     dense_backward_weights  dw = x.T @ dz, db = column sums of dz
 
-The kernels of dense_kernels.cuh a second time, at the same tiles and with their sums split alike:
+The kernels of dense_tile.cuh a second time, at the same tiles and with their sums split alike:
 then block z makes part z of them, and the parts lie one below the other until a sum_... kernel adds
 them up. An array brings its shape, so a launch passes no sizes.
 """
@@ -60,8 +60,10 @@ class DenseKernels:
         if parts > 1:
             launch(sum_input, grid_for(dx.size), THREADS, out, code, saved, dx)
 
-    def dense_backward_weights(self, x: Array, dz: Array, dw: Array, db: Array) -> None:
-        """dw = x.T @ dz and db = sum of dz over the batch"""
+    def dense_backward_weights(
+        self, x: Array, dz: Array, dw: Array, db: Array, add: bool = False
+    ) -> None:
+        """dw = x.T @ dz and db = sum of dz over the batch; with ``add``, dw += and db +="""
         (batch, n_in), n_out = x.shape, dz.shape[1]
         if n_out == 0:
             return
@@ -69,9 +71,10 @@ class DenseKernels:
         parts, out, height = grid[2], dw, n_in + 1  # the row below a part of dw is that of db
         if parts > 1:
             out = scratch((parts * height, n_out), x.dtype.name, slot=1)
-        launch(kernels.backward_weights, grid, THREADS, x, dz, out, db, per_part)
+        now = int(add and parts == 1)
+        launch(kernels.backward_weights, grid, THREADS, x, dz, out, db, now, per_part)
         if parts > 1:
-            launch(sum_weights, grid_for(height * n_out), THREADS, out, dw, db)
+            launch(sum_weights, grid_for(height * n_out), THREADS, out, dw, db, int(add))
 
     def _cut(self, m: int, n: int, k: int) -> tuple[SimpleNamespace, Dim, int]:
         """The kernels at the tile, the grid, whose last axis is the parts, and terms per part."""
@@ -89,7 +92,7 @@ def layer(tile: tuple[int, int]) -> SimpleNamespace:
     rows_each, columns_each = rows // ACROSS, columns // ACROSS  # of a thread
     sums_shape = (rows_each, columns_each)
     size_a, size_b = shared_size(tile)
-    assert columns_each * N_THREADS <= size_a  # what ``set_aside`` needs
+    assert columns_each * N_THREADS <= size_a  # what ``finish_row`` needs
     run_forward = product(tile, False, False)
     run_backward_input = product(tile, False, True)
     run_backward_weights = product(tile, True, False)
@@ -109,45 +112,39 @@ def layer(tile: tuple[int, int]) -> SimpleNamespace:
         return first, min(first + per_part, k)
 
     @device
-    def finish_part(sums: Array, m: int, first_row: int, out: Array) -> None:
-        """Epilogue: the sums as they are, a part (m, n) that begins at a row of ``out``"""
+    def finish_part(sums: Array, m: int, first_row: int, out: Array, add: int) -> None:
+        """Epilogue: the sums as they are, or added, in a part (m, n) that begins at a row of
+        ``out``"""
         n = out.shape[1]
         for i in range(rows_each):
             row = row_of(i)
             for j in range(columns_each):
                 column = column_of(j)
                 if row < m and column < n:
-                    out[first_row + row, column] = sums[i, j]
+                    put_sum(sums[i, j], first_row + row, column, out, add)
 
     @device
     def count() -> Any:
         """``columns_each``, which the compiler cannot know: or it would unroll the activations"""
         return columns_each * (cuda.blockDim.x // N_THREADS)
 
-    @device
-    def set_aside(sums: Array, i: int, shared: Array) -> None:
-        """Row i of the thread's sums into places of its own in shared memory, which a loop can
-        index as it cannot index registers."""
-        for j in range(columns_each):
-            shared[j * N_THREADS + thread()] = sums[i, j]
+    def finishing(put: Any) -> Any:
+        """Epilogue: ``put`` for each of the thread's elements."""
 
-    @device
-    def finish_forward(
-        i: int, sums: Array, shared: Array, b: Array, activation: int, y: Array, pre: Array,
-        keep: int,
-    ) -> None:  # fmt: skip
-        """Epilogue, row i of the thread's elements: y = act(sum + bias)"""
-        set_aside(sums, i, shared)
-        row, (batch, n_out) = row_of(i), y.shape
-        for j in range(count()):
-            column = column_of(j)
-            if row < batch and column < n_out:
-                z = shared[j * N_THREADS + thread()] + b[column]
-                if keep:
-                    pre[row, column] = z
-                y[row, column] = activate(activation, z, y.dtype.type)
+        @device
+        def finish_row(i: int, sums: Array, shared: Array, out: Array, *others: Any) -> None:
+            # through its own places in shared memory: a loop can index them, unlike registers
+            for j in range(columns_each):
+                shared[j * N_THREADS + thread()] = sums[i, j]
+            row = row_of(i)
+            for j in range(count()):
+                column = column_of(j)
+                if row < out.shape[0] and column < out.shape[1]:
+                    put(shared[j * N_THREADS + thread()], row, column, out, *others)
 
-    finish_forward_rows = unrolled(finish_forward, rows_each)
+        return unrolled(finish_row, rows_each)
+
+    finish_forward, finish_input = finishing(put_forward), finishing(put_input)
 
     @kernel
     def forward(
@@ -163,25 +160,9 @@ def layer(tile: tuple[int, int]) -> SimpleNamespace:
         first, last = terms(n_in, per_part)
         run_forward(x, w, first, last, shared_a, shared_b, sums, False, ignored)
         if cuda.gridDim.z == 1:
-            finish_forward_rows(sums, shared_a, b, activation, y, pre, keep)
+            finish_forward(sums, shared_a, y, b, activation, pre, keep)
         else:
-            finish_part(sums, batch, part() * batch, y)
-
-    @device
-    def finish_input(
-        i: int, sums: Array, shared: Array, activation: int, saved: Array, dx: Array
-    ) -> None:
-        """Epilogue, row i of the thread's elements: dx = sum * act'(saved)"""
-        set_aside(sums, i, shared)
-        row, (batch, n_in) = row_of(i), dx.shape
-        for j in range(count()):
-            column = column_of(j)
-            if row < batch and column < n_in:
-                total = shared[j * N_THREADS + thread()]
-                slope = activation_slope(activation, saved[row, column], dx.dtype.type)
-                dx[row, column] = total * slope
-
-    finish_input_rows = unrolled(finish_input, rows_each)
+            finish_part(sums, batch, part() * batch, y, 0)
 
     @kernel
     def backward_input(
@@ -196,13 +177,15 @@ def layer(tile: tuple[int, int]) -> SimpleNamespace:
         first, last = terms(n_out, per_part)
         run_backward_input(dz, w, first, last, shared_a, shared_b, sums, False, ignored)
         if cuda.gridDim.z == 1:
-            finish_input_rows(sums, shared_a, activation, saved, dx)
+            finish_input(sums, shared_a, dx, activation, saved)
         else:
-            finish_part(sums, batch, part() * batch, dx)
+            finish_part(sums, batch, part() * batch, dx, 0)
 
     @kernel
-    def backward_weights(x: Array, dz: Array, dw: Array, db: Array, per_part: int) -> None:
-        """dw: (n_in, n_out), or all parts of it, each with its db as a row below"""
+    def backward_weights(
+        x: Array, dz: Array, dw: Array, db: Array, add: int, per_part: int
+    ) -> None:
+        """dw: (n_in, n_out), or all parts of it, each with its db as a row below; then add is 0"""
         shared_a = cuda.shared.array(size_a, x.dtype)
         shared_b = cuda.shared.array(size_b, x.dtype)
         sums = cuda.local.array(sums_shape, x.dtype)
@@ -212,11 +195,11 @@ def layer(tile: tuple[int, int]) -> SimpleNamespace:
         makes_db = block_y() == 0
         run_backward_weights(x, dz, first, last, shared_a, shared_b, sums, makes_db, column_sum)
         first_row = part() * (n_in + 1)
-        finish_part(sums, n_in, first_row, dw)
+        finish_part(sums, n_in, first_row, dw, add)
         column = block_x() * columns + thread()
         if makes_db and thread() < columns and column < n_out:
             if cuda.gridDim.z == 1:
-                db[column] = column_sum[0]
+                db[column] = db[column] + column_sum[0] if add else column_sum[0]
             else:
                 dw[first_row + n_in, column] = column_sum[0]
 
@@ -236,6 +219,29 @@ def part() -> Any:
     return cuda.blockIdx.z & 0xFFFF
 
 
+# What becomes of an element's sum
+
+
+@device
+def put_forward(
+    total: Any, row: int, column: int, y: Array, b: Array, activation: int, pre: Array, keep: int
+) -> None:
+    z = total + b[column]
+    if keep:
+        pre[row, column] = z
+    y[row, column] = activate(activation, z, y.dtype.type)
+
+
+@device
+def put_input(total: Any, row: int, column: int, dx: Array, activation: int, saved: Array) -> None:
+    dx[row, column] = total * activation_slope(activation, saved[row, column], dx.dtype.type)
+
+
+@device
+def put_sum(total: Any, row: int, column: int, out: Array, add: int) -> None:
+    out[row, column] = out[row, column] + total if add else total
+
+
 @device
 def sum_of(parts: Array, height: int, row: int, column: int) -> Any:
     """An element of all parts, each ``height`` rows, added in the same order: two runs, the same
@@ -251,10 +257,8 @@ def sum_forward(parts: Array, b: Array, activation: int, y: Array, pre: Array, k
     batch, n_out = y.shape
     for e in range(cuda.grid(1), y.size, cuda.gridsize(1)):
         row, column = e // n_out, e % n_out
-        z = sum_of(parts, batch, row, column) + b[column]
-        if keep:
-            pre[row, column] = z
-        y[row, column] = activate(activation, z, y.dtype.type)
+        total = sum_of(parts, batch, row, column)
+        put_forward(total, row, column, y, b, activation, pre, keep)
 
 
 @kernel
@@ -262,17 +266,16 @@ def sum_input(parts: Array, activation: int, saved: Array, dx: Array) -> None:
     batch, n_in = dx.shape
     for e in range(cuda.grid(1), dx.size, cuda.gridsize(1)):
         row, column = e // n_in, e % n_in
-        total = sum_of(parts, batch, row, column)
-        dx[row, column] = total * activation_slope(activation, saved[row, column], dx.dtype.type)
+        put_input(sum_of(parts, batch, row, column), row, column, dx, activation, saved)
 
 
 @kernel
-def sum_weights(parts: Array, dw: Array, db: Array) -> None:
+def sum_weights(parts: Array, dw: Array, db: Array, add: int) -> None:
     n_in, n_out = dw.shape
     for e in range(cuda.grid(1), (n_in + 1) * n_out, cuda.gridsize(1)):
         row, column = e // n_out, e % n_out
         total = sum_of(parts, n_in + 1, row, column)
         if row < n_in:
-            dw[row, column] = total
+            put_sum(total, row, column, dw, add)
         else:
-            db[column] = total
+            db[column] = db[column] + total if add else total

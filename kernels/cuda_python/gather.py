@@ -1,7 +1,6 @@
 """Minibatch rows by index in Numba CUDA: out[i][j] = data[indices[i]][j] * scale (see gather.cu).
 
-A block copies whole rows. A row that does not exist becomes NaN: nothing outside the data is
-read, and the loss shows it.
+A block copies whole rows.
 """
 
 from __future__ import annotations

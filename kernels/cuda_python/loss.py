@@ -1,8 +1,4 @@
-"""Losses in Numba CUDA: value and gradient in one pass over output and target (see loss.cu).
-
-Two stages: loss_elements leaves one pair of sums per block, loss_totals adds the pairs up. Both
-add in a fixed order and in float64, so that two runs give the same bits.
-"""
+"""Losses in Numba CUDA: value and gradient in one pass over output and target (see loss.cu)."""
 
 from __future__ import annotations
 

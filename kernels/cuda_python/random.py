@@ -1,9 +1,8 @@
 """Random numbers in Numba CUDA: each a function of its position alone (see random.cu, philox.cuh).
 
-A thread turns a Philox block of four words into its numbers: four of 32 bits or two of 64.
-Words, uniforms, bernoullis and permutations have the very bits of the NumPy column; normals
-differ in the last digits of log, sin and cos. Words are held in uint64, as Numba computes in 64
-bits whatever it is given, and all that meets them is uint64 too.
+A thread turns a Philox block of four words into its numbers: four of 32 bits or two of 64. Words
+are held in uint64, as Numba computes in 64 bits whatever it is given, and all that meets them is
+uint64 too.
 """
 
 from __future__ import annotations
@@ -113,20 +112,6 @@ def unit_uniforms(state: Array, block: int, out: Array) -> Any:
     )  # fmt: skip
 
 
-@kernel
-def uniform_kernel(state: Array, low: float, width: float, out: Array) -> None:
-    """out = low + width u"""
-    real = out.dtype.type
-    n, per_block = out.size, 16 // out.itemsize
-    for block in range(cuda.grid(1), (n + per_block - 1) // per_block, cuda.gridsize(1)):
-        unit = unit_uniforms(state, block, out)
-        for i in range(4):
-            at = per_block * block + i
-            if i < per_block and at < n:
-                # rounded one after the other, never fused: the bits are the same everywhere
-                out[at] = mul_rn(unit[i], real(width)) + real(low)
-
-
 @device
 def unit_normals(state: Array, block: int, out: Array) -> Any:
     """A block's standard normals: two uniforms make two of them (Box and Muller 1958)"""
@@ -140,17 +125,27 @@ def unit_normals(state: Array, block: int, out: Array) -> Any:
     return radius0 * cosine0, radius0 * sine0, radius1 * cosine1, radius1 * sine1
 
 
-@kernel
-def normal_kernel(state: Array, mean: float, std: float, out: Array) -> None:
-    """out = mean + std g"""
-    real = out.dtype.type
-    n, per_block = out.size, 16 // out.itemsize
-    for block in range(cuda.grid(1), (n + per_block - 1) // per_block, cuda.gridsize(1)):
-        normal = unit_normals(state, block, out)
-        for i in range(4):
-            at = per_block * block + i
-            if i < per_block and at < n:
-                out[at] = mul_rn(normal[i], real(std)) + real(mean)
+def filling(numbers: Any, name: str) -> Any:
+    """A kernel: out = shift + scale times ``numbers`` of a block, unit_uniforms or unit_normals"""
+
+    @kernel
+    def fill(state: Array, shift: float, scale: float, out: Array) -> None:
+        real = out.dtype.type
+        n, per_block = out.size, 16 // out.itemsize
+        for block in range(cuda.grid(1), (n + per_block - 1) // per_block, cuda.gridsize(1)):
+            units = numbers(state, block, out)
+            for i in range(4):
+                at = per_block * block + i
+                if i < per_block and at < n:
+                    # rounded one after the other, never fused: the bits are the same everywhere
+                    out[at] = mul_rn(units[i], real(scale)) + real(shift)
+
+    fill.__name__ = name
+    return fill
+
+
+uniform_kernel = filling(unit_uniforms, "uniform_kernel")
+normal_kernel = filling(unit_normals, "normal_kernel")
 
 
 @kernel

@@ -1,8 +1,6 @@
 """Optimiser updates in Numba CUDA: one launch moves all parameters (see update.cu).
 
-The step's numbers (learning rate, corrections for the step count, ...) are read from device
-memory, and so is guard, the step's loss: where it is not finite nothing is written, and the last
-good weights stay. Element i of the first n_decayed, the weights, decays; a bias does not.
+Element i of the first n_decayed, the weights, decays; a bias does not.
 """
 
 from __future__ import annotations

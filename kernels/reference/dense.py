@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..scratch import borrow
 from .activation import activation_backward, activation_forward
 
 Array = NDArray[Any]
@@ -35,7 +36,13 @@ def dense_backward_input(dz: Array, w: Array, activation: str, saved: Array, dx:
     activation_backward(dx, activation, saved, dx)
 
 
-def dense_backward_weights(x: Array, dz: Array, dw: Array, db: Array) -> None:
-    """dw = x.T @ dz and db = dz summed over the batch; both are overwritten."""
+def dense_backward_weights(x: Array, dz: Array, dw: Array, db: Array, add: bool = False) -> None:
+    """dw = x.T @ dz and db = dz summed over the batch; with ``add``, dw += and db +=."""
+    if add:
+        more_w, more_b = borrow(dw.shape, dw.dtype), borrow(db.shape, db.dtype, slot=1)
+        dense_backward_weights(x, dz, more_w, more_b)
+        dw += more_w
+        db += more_b
+        return
     np.matmul(x.T, dz, out=dw)
     dz.sum(axis=0, out=db)

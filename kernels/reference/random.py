@@ -10,6 +10,7 @@ the block with counter (j // 4 low, j // 4 high, stream, step).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -59,12 +60,18 @@ def _words(state: Words, first_block: int, n_blocks: int, counter1: int = 0) -> 
     return philox(counter, (int(state[0]), int(state[1])))
 
 
+def _chunks(state: Words, out: Array, per_block: int) -> Iterator[tuple[Array, Words]]:
+    """The parts of ``out``, flat, each with the words of its blocks, which make ``per_block``."""
+    flat = out.reshape(-1)
+    for start in range(0, flat.size, per_block * CHUNK):
+        part = flat[start : start + per_block * CHUNK]
+        yield part, _words(state, start // per_block, -(-part.size // per_block))
+
+
 def random_bits(state: Words, out: Words) -> None:
     """out = the stream's words, uint32."""
-    flat = out.reshape(-1)
-    for start in range(0, flat.size, 4 * CHUNK):
-        part = flat[start : start + 4 * CHUNK]
-        part[:] = _words(state, start // 4, -(-part.size // 4)).reshape(-1)[: part.size]
+    for part, words in _chunks(state, out, 4):
+        part[:] = words.reshape(-1)[: part.size]
 
 
 def random_uniform(state: Words, low: float, high: float, out: Array) -> None:
@@ -74,11 +81,7 @@ def random_uniform(state: Words, low: float, high: float, out: Array) -> None:
     the other, never fused, so that the bits are the same everywhere; the sum may round up to
     ``high`` where low is far from zero.
     """
-    flat = out.reshape(-1)
-    per_block = 4 if out.dtype == np.float32 else 2
-    for start in range(0, flat.size, per_block * CHUNK):
-        part = flat[start : start + per_block * CHUNK]
-        words = _words(state, start // per_block, -(-part.size // per_block))
+    for part, words in _chunks(state, out, 16 // out.itemsize):
         part[:] = _unit(words, out.dtype).reshape(-1)[: part.size]
         part *= high - low
         part += low
@@ -98,12 +101,9 @@ def random_normal(state: Words, mean: float, std: float, out: Array) -> None:
 
     Equal on all backends to rounding: log, sqrt, sin and cos differ in their last bits.
     """
-    flat = out.reshape(-1)
-    per_block = 4 if out.dtype == np.float32 else 2
-    half_bit = out.dtype.type(2**-25 if per_block == 4 else 2**-54)
-    for start in range(0, flat.size, per_block * CHUNK):
-        part = flat[start : start + per_block * CHUNK]
-        unit = _unit(_words(state, start // per_block, -(-part.size // per_block)), out.dtype)
+    half_bit = out.dtype.type(2**-25 if out.dtype == np.float32 else 2**-54)
+    for part, words in _chunks(state, out, 16 // out.itemsize):
+        unit = _unit(words, out.dtype)
         radius = np.sqrt(-2 * np.log(unit[:, 0::2] + half_bit))  # never log(0)
         angle = out.dtype.type(2 * np.pi) * unit[:, 1::2]
         unit[:, 0::2] = radius * np.cos(angle)
@@ -123,11 +123,8 @@ def add_normal(state: Words, std: Array, x: Array, out: Array) -> None:
 def random_bernoulli(state: Words, probability: float, out: Array) -> None:
     """out = 1 with the given probability, else 0: where word < probability 2^32."""
     threshold = np.uint64(round(probability * 2**32))
-    flat = out.reshape(-1)
-    for start in range(0, flat.size, 4 * CHUNK):
-        part = flat[start : start + 4 * CHUNK]
-        words = _words(state, start // 4, -(-part.size // 4)).reshape(-1)[: part.size]
-        part[:] = words < threshold
+    for part, words in _chunks(state, out, 4):
+        part[:] = words.reshape(-1)[: part.size] < threshold
 
 
 def random_permutation(state: Words, n: int, start: int, out: NDArray[np.int64]) -> None:

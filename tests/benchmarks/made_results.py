@@ -93,8 +93,9 @@ def scaled(results: dict[str, Any], factor: float, op: str, contestant: str) -> 
     return new
 
 
-def on_gpu(results: dict[str, Any]) -> dict[str, Any]:
-    """The same as if numba were cupy on a GPU."""
+def with_tf32(results: dict[str, Any]) -> dict[str, Any]:
+    """The same as if numba were cupy on a GPU, with a fast TF32 rival and a backend that multiplies
+    so."""
     new = copy.deepcopy(results)
     for each in new["rows"]:
         each["device"] = "gpu"
@@ -102,12 +103,6 @@ def on_gpu(results: dict[str, Any]) -> dict[str, Any]:
     new["ceilings"] = {"gpu": new["ceilings"]["cpu"]}
     new["machine"]["gpu"] = "Test GPU"
     new["contestants"]["cupy"].update(available=True, reason="", note="TF32 off")
-    return new
-
-
-def with_tf32(results: dict[str, Any]) -> dict[str, Any]:
-    """A GPU's run with a fast TF32 rival and a backend that multiplies so."""
-    new = on_gpu(results)
     for name, kind in (("cupy-tf32", "backend"), ("cublas-tf32", "rival")):
         new["contestants"][name] = {
             "kind": kind, "device": "gpu", "matmul": "tf32", "available": True, "reason": "",

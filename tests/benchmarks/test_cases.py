@@ -7,21 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.cases import (
-    counts,
-    dense_cases,
-    net_cases,
-    nets,
-    random_cases,
-    reference_random,
-    reference_updates,
-)
+from benchmarks.cases import counts, dense_cases, net_cases, nets, random_cases, reference_updates
 from benchmarks.cases.cases import GROUPS, SUITES, Case, Options, data_rng, select
 from benchmarks.contestants.contestants import CONTESTANTS
 from benchmarks.contestants.own import Own
 from tests.kernels.test_random import word
 from tests.kernels.test_update import Weight, hyper
-from tinyae.kernels.conventions import MATMULS
+from tinyae.kernels.conventions import MATMULS, OPTIMIZERS
 
 # ---- counts
 
@@ -47,12 +39,12 @@ def test_products_are_counted_as_in_the_textbook() -> None:
 def test_elementwise_operations_are_counted() -> None:
     arrays = {"sgd": 3, "momentum": 5, "nesterov": 5, "adam": 7, "adamw": 7}
     for optimizer, passes in arrays.items():
-        assert counts.update(10, optimizer).bytes == 4 * 10 * passes
-    assert counts.loss(10, "mse").bytes == 120
-    assert counts.activation_forward(10, "relu") == (10, 80)
-    assert counts.activation_backward(10, "relu") == (20, 120)
+        assert counts.elementwise(10, optimizer).bytes == 4 * 10 * passes
+    assert counts.elementwise(10, "mse").bytes == 120
+    assert counts.elementwise(10, "relu") == (10, 80)
+    assert counts.elementwise(10, "relu backward") == (20, 120)
     assert counts.gather(2, 784, 1).bytes == 2 * (784 * 5 + 8)
-    assert counts.random(8, "random_permutation") == (0, 64)
+    assert counts.elementwise(8, "random_permutation") == (0, 64)
 
 
 # ---- what is asked for
@@ -205,10 +197,10 @@ def test_an_epoch_is_checked_by_its_losses() -> None:
 def test_references_agree_with_the_tests() -> None:
     """The vectorised formulas here, the numbers one by one there."""
     words = [word(random_cases.STATE, j) for j in range(9)]
-    assert reference_random.bits(random_cases.STATE, 9).tolist() == words
+    assert random_cases.bits(random_cases.STATE, 9).tolist() == words
     given = {"w": np.array([0.7], "f4"), "grad": np.array([-1.25], "f4"), "hyper": hyper(1),
              "m": np.zeros(1, "f4"), "v": np.zeros(1, "f4"), "n_decayed": 1}  # fmt: skip
-    for op in counts.UPDATES:
+    for op in OPTIMIZERS:
         weight = Weight(w=float(given["w"][0]), decay=0.1)
         weight.update(op, -1.25)
         (found,), _ = reference_updates.updated(op, given, 1e-7)["w"]

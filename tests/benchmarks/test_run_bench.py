@@ -17,6 +17,7 @@ from benchmarks import run_bench
 from benchmarks.cases.cases import GROUPS
 from benchmarks.contestants import contestants
 from benchmarks.reports import rows
+from tests.benchmarks.made_results import made
 from tinyae.cli import bench as bench_command
 from tinyae.cli.main import main
 from tinyae.kernels.cuda import driver as cuda_driver
@@ -27,7 +28,7 @@ Bench = Callable[..., tuple[int, dict[str, Any]]]
 
 @pytest.fixture
 def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
-    """Runs the command without ceilings; its processes load the plugin.
+    """bench(plugin, arguments): runs the command without ceilings; its processes load the plugin.
     Returns the exit code and the results."""
     child = run_bench._child
     monkeypatch.setattr(
@@ -38,11 +39,12 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.setenv("PYTEST_ADDOPTS", "-p plugin")
 
-    def run(plugin: str, *arguments: str) -> tuple[int, dict[str, Any]]:
-        (tmp_path / "plugin.py").write_text(plugin, encoding="utf-8")
-        out = tmp_path / "out"
-        code = main(["bench", "--seconds", "0.002", "--out", str(out), *arguments])
-        return code, rows.load(out / "results.json")
+    monkeypatch.chdir(tmp_path)
+
+    def run(plugin: str, arguments: str) -> tuple[int, dict[str, Any]]:
+        Path("plugin.py").write_text(plugin, encoding="utf-8")
+        code = main(["bench", "--seconds", "0.002", "--out", "out", *arguments.split()])
+        return code, rows.load("out/results.json")
 
     return run
 
@@ -68,10 +70,9 @@ def test_a_wrong_kernel_gets_no_time(
     monkeypatch.setattr(cuda_driver, "missing_gpu", lambda: "there is no NVIDIA driver")
     monkeypatch.setattr(contestants, "missing_gpu", lambda: "there is no NVIDIA driver")
     code, results = bench(
-        PLANT + "plant('numpy', columns.get_backend('numpy'), 0.01)", "--only", "dense", "--sizes",
-        "24,40", "--backends", "numpy,cupy", "--rivals", "blas", "--plot",
-        str(tmp_path / "out.png"),
-    )  # fmt: skip
+        PLANT + "plant('numpy', columns.get_backend('numpy'), 0.01)",
+        "--only dense --sizes 24,40 --backends numpy,cupy --rivals blas --plot out.png",
+    )
     said = capsys.readouterr()
     assert code == 0, said.err
     for row in results["rows"]:
@@ -107,8 +108,8 @@ def test_tensor_cores_take_part_and_a_wrong_product_gets_no_time(
     (tmp_path / "cupy.py").write_text("", encoding="utf-8")  # it is asked whether it is there
     monkeypatch.setattr(contestants, "missing_gpu", lambda: "")
     monkeypatch.setattr(contestants, "_installed", lambda package: True)
-    code, results = bench(PLANT + STAND_IN, "--only", "dense_forward", "--sizes", "40",
-                          "--backends", "cupy-3xtf32,cupy-tf32", "--rivals", "none")  # fmt: skip
+    names = "--backends cupy-3xtf32,cupy-tf32 --rivals none"
+    code, results = bench(PLANT + STAND_IN, f"--only dense_forward --sizes 40 {names}")
     exact, planted = results["rows"]
     assert code == 0
     assert (exact["contestant"], exact["matmul"]) == ("cupy-3xtf32", "3xtf32")
@@ -130,8 +131,7 @@ if "blas" in sys.argv:
 
 
 def test_a_contestant_that_dies_takes_only_its_own_figures(bench: Bench, tmp_path: Path) -> None:
-    code, results = bench(DIE, "--only", "dense_forward", "--sizes", "24", "--backends", "numpy",
-                          "--rivals", "blas")  # fmt: skip
+    code, results = bench(DIE, "--only dense_forward --sizes 24 --backends numpy --rivals blas")
     assert code == 0
     assert [(row["contestant"], len(row["runs"])) for row in results["rows"]] == [("numpy", 2)]
     assert not results["contestants"]["blas"]["available"]
@@ -157,8 +157,7 @@ def test_what_was_measured_before_ctrl_c_is_kept(
     bench: Bench, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """numpy's three products, and two of blas, from the first of two passes."""
-    code, results = bench(INTERRUPT, "--only", "dense", "--sizes", "24", "--backends", "numpy",
-                          "--rivals", "blas")  # fmt: skip
+    code, results = bench(INTERRUPT, "--only dense --sizes 24 --backends numpy --rivals blas")
     assert code == 1
     assert "interrupted; " in capsys.readouterr().err
     assert results["interrupted"] == "by Ctrl-C, at pass 1 of 2: blas"
@@ -172,12 +171,12 @@ def test_what_was_measured_before_ctrl_c_is_kept(
 def test_pytest_benchmarks_own_options(tmp_path: Path) -> None:
     """pytest on the folder, from the repository's root."""
     out = tmp_path / "x.json"
+    options = ("--benchmark-only --contestants numpy --only adam --nets small --seconds 0.002 "
+               "--ceilings none -q")  # fmt: skip
+    command = [sys.executable, "-m", "pytest", "benchmarks/suites", f"--benchmark-json={out}"]
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "benchmarks/suites", "--benchmark-only",
-         f"--benchmark-json={out}", "--contestants", "numpy", "--only", "adam", "--nets", "small",
-         "--seconds", "0.002", "--ceilings", "none", "-q"],
-        cwd=ROOT, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        [*command, *options.split()], cwd=ROOT, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     (found,) = json.loads(out.read_text(encoding="utf-8"))["benchmarks"]
     assert found["extra_info"]["op"] == "adam" and found["extra_info"]["bytes"] == 28 * 209_968
@@ -186,29 +185,30 @@ def test_pytest_benchmarks_own_options(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     (
-        (["--backends", "cuda-host"], "cuda-host executes GPU kernels on the CPU"),
-        (["--only", "conv"], "--only must be of"),
-        (["--sizes", "many"], "invalid list of integers value: 'many'"),
-        (["--compare", "nowhere.json"], "--compare nowhere.json"),
-        (["--compare", "empty.json"], "empty.json holds no results of 'tinyae bench'"),
-        (["--compare", "broken.json"], "broken.json is no JSON"),
-        (["--plot", "picture.xyz"], "--plot must end in .png, got 'picture.xyz'"),
-        (["--out", "broken.json"], "broken.json must be a folder, or a place for one"),
-        (
-            ["--only", "epoch", "--backends", "numba-cuda", "--rivals", "cublas"],
-            "nothing to measure",
-        ),
+        ("--backends cuda-host", "cuda-host executes GPU kernels on the CPU"),
+        ("--only conv", "--only must be of"),
+        ("--sizes many", "invalid list of integers value: 'many'"),
+        ("--compare nowhere.json", "--compare nowhere.json"),
+        ("--compare empty.json", "empty.json holds no results of 'tinyae bench'"),
+        ("--compare broken.json", "broken.json is no JSON"),
+        ("--compare nested.json", "nested.json is no JSON"),
+        ("--compare row.json", "row.json holds no results of 'tinyae bench'"),
+        ("--plot picture.xyz", "--plot must end in .png, got 'picture.xyz'"),
+        ("--out broken.json", "broken.json must be a folder, or a place for one"),
+        ("--only epoch --backends numba-cuda --rivals cublas", "nothing to measure"),
     ),
 )
 def test_wrong_arguments(
-    arguments: list[str], complaint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    arguments: str, complaint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     """Each is refused before anything is measured."""
     monkeypatch.chdir(tmp_path)
     Path("empty.json").write_text('{"rows": []}', encoding="utf-8")
     Path("broken.json").write_text('{"rows": ', encoding="utf-8")
-    assert main(["bench", *arguments]) == 2
+    Path("nested.json").write_text("[" * 100_000, encoding="utf-8")
+    Path("row.json").write_text(json.dumps(made() | {"rows": [{"suite": "step"}]}))
+    assert main(["bench", *arguments.split()]) == 2
     assert complaint in capsys.readouterr().err
 
 

@@ -12,7 +12,6 @@ import pytest
 
 from benchmarks import gpu_timing, machine, timing
 from benchmarks.cases.cases import Options, data_rng, select
-from benchmarks.contestants.contestants import CONTESTANTS
 from benchmarks.contestants.rival_blas import Blas, blas_threads
 from benchmarks.suites import bench_kernels
 
@@ -179,7 +178,7 @@ def test_what_precedes_the_clock_leaves_no_threads_at_work(
     monkeypatch.setattr(blas, "prepared", watched)
     monkeypatch.setattr(blas, "measure", lambda *_, **__: seen.update(timed=blas_threads()))
     fixture = Fixture(time.perf_counter)
-    bench_kernels.test_kernel(fixture, CONTESTANTS["blas"], case, blas, OPTIONS)
+    bench_kernels.test_kernel(fixture, case, blas, OPTIONS)
     assert seen == {"checked": 1, "timed": usual}
     assert 0 < fixture.extra_info["rms_error"] < 1e-6
 

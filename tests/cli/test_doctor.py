@@ -304,6 +304,13 @@ def test_extras(bare: None, wheels: Callable[..., Path], monkeypatch: pytest.Mon
     assert found["plot"] == ("missing (pictures)", 'pip install "tinyae[plot]"')
 
 
+def test_the_threads_and_what_sets_them(bare: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TINYAE_NUM_THREADS", "1")
+    assert rows()["cores"] == ("1 threads of backend numba, by TINYAE_NUM_THREADS", "")
+    monkeypatch.setenv("TINYAE_NUM_THREADS", "0")
+    assert rows()["cores"][0].startswith("unknown: ValueError: TINYAE_NUM_THREADS must be")
+
+
 def test_nothing_is_raised(
     bare: None, monkeypatch: pytest.MonkeyPatch, capsys: Output,
     wheels: Callable[..., Path],

@@ -181,6 +181,33 @@ def test_failing_work_exits_with_1(run: Path, capsys: Output) -> None:
     assert "X has 12 features" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('"data"', '"date"', "KeyError 'data'"),
+        ('"test_fraction": 0.1', '"test_fraction": 2', "test_fraction must be a number"),
+        ('"label": null', '"label": [1]', "label must not be"),
+        ('"size": null', '"size": [3]', "not enough values"),
+        ('"size": null', '"size": [3, 0]', "size must be an integer >= 1"),
+        ('"source": "', '"sauce": "', "KeyError 'source'"),
+        ('"size": null', '"sise": null', "data has no option 'sise'"),
+        ('"code": 3', '"code": "3"', "code must be an integer"),
+        ('"code": 3', '"cod": 3', "unexpected keyword argument"),
+        ("{", "[" * 100_000, "maximum recursion depth"),
+        ('"code": 3', '"code": ' + "3" * 5000, "integer string conversion"),
+    ],
+)
+def test_a_broken_config_is_an_error_of_one_line(
+    run: Path, capsys: Output, old: str, new: str, message: str
+) -> None:
+    text = (run / "config.json").read_text()
+    assert old in text
+    (run / "config.json").write_text(text.replace(old, new, 1))
+    for argv in (["info", "run"], ["evaluate", "run"], ["train", "--resume", "run"]):
+        assert main(argv) == 1
+        assert re.fullmatch(f"tinyae: run/config.json: .*{message}.*\n", capsys.readouterr().err)
+
+
 def test_a_backend_that_cannot_run_here_makes_no_run(
     here: Path, capsys: Output, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -103,13 +103,13 @@ def test_interrupted_it_goes_on_to_the_same_weights(
     Path("out").rename("whole")
     epochs = []
 
-    def interrupted(progress: Any, file: Any) -> None:
+    def interrupted(progress: Any) -> None:
         epochs.extend([progress.epoch] if progress.metrics else [])
         if epochs == [1, 2, 3, 1, 2]:  # code 3, after its second epoch
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(tinyae.cli.run_folder, "print_epochs", interrupted)
+        patched.setattr(tinyae.cli.run_folder, "Lines", lambda file: interrupted)
         assert main([*SWEEP, "--codes", "2,3"]) == 1
     assert "interrupted; the same command goes on from here" in capsys.readouterr().err
     assert Path("out/code-2/model.npz").exists() and not Path("out/code-3/model.npz").exists()

@@ -150,6 +150,7 @@ def test_plans_are_kept_and_used(host: Backend) -> None:
         ('"fp32"', '"bf16"'),
         ("]\n}", ""),
         ('"plans"', '"plan"'),
+        ('"plans": ', '"plans": ' + "[" * 100_000),
     ],
 )
 def test_what_does_not_fit_counts_as_absent(old: str, new: str) -> None:

@@ -304,9 +304,8 @@ def test_inputs_are_not_modified(fit: Fit) -> None:
 def test_refuses_what_is_not_finite(fit: Fit, bad: float) -> None:
     codes = clusters()
     codes[5, 1] = bad
-    with pytest.raises(
-        ValueError, match=r"codes contains (NaN|infinity) \(first in sample 5, column 1\)"
-    ):
+    message = r"codes contains (NaN|infinity) \(first in sample 5, column 1\)"
+    with pytest.raises(ValueError, match=message):
         fit(codes)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from tests.data.raising import raises
+from tests.data.test_idx import idx_bytes
 from tinyae.data import datasets
 from tinyae.data.ball import ball_centres, ball_images
 from tinyae.data.datasets import load_dataset, split_positions
@@ -32,17 +33,12 @@ def saved(path, array):
     return path
 
 
-def write_idx(path, array):
-    head = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes()
-    path.write_bytes(head + array.astype(np.uint8).tobytes())
-
-
-def write_mnist(folder, n_train=12, n_test=4, labels=True):
+def write_mnist(folder, labels=True):
     folder.mkdir(exist_ok=True)
-    for part, n in (("train", n_train), ("t10k", n_test)):
-        write_idx(folder / f"{part}-images-idx3-ubyte", numbered(n, 3, 2))
+    for part, n in (("train", 12), ("t10k", 4)):
+        (folder / f"{part}-images-idx3-ubyte").write_bytes(idx_bytes(numbered(n, 3, 2)))
         if labels:
-            write_idx(folder / f"{part}-labels-idx1-ubyte", np.arange(n) % 10)
+            (folder / f"{part}-labels-idx1-ubyte").write_bytes(idx_bytes(np.arange(n) % 10))
     return folder
 
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 import gzip
 import itertools
 import logging
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.data.raising import raises
+from tinyae import FileError
+from tinyae.data import tables
 from tinyae.data.reading import Reading
 from tinyae.data.tables import read_table
+from tinyae.untrusted import expect_memory
 
 
 def csv(tmp_path, text, encoding="utf-8"):
@@ -171,6 +175,19 @@ def test_endings_encodings_and_gzip(tmp_path, name, encoding, packed):
 def test_utf_16_without_its_mark(tmp_path):
     with raises("zero bytes", "--encoding"):
         read_table(csv(tmp_path, "a,b\n1,2\n", "utf-16-le"))
+
+
+def test_a_gzip_bomb_is_refused_before_the_memory_is_full(tmp_path, monkeypatch):
+    path = tmp_path / "a.csv.gz"
+    monkeypatch.setattr(tables, "expect_memory", lambda p, n: expect_memory(p, n << 30))
+    path.write_bytes(gzip.compress(b"1\n" * 70_000))
+    if Path("/proc/meminfo").exists():  # elsewhere the system does not say how much is free
+        with raises(path, "takes 524,288.0 GiB of memory", error=FileError):
+            read_table(path)
+    monkeypatch.setattr(tables, "LONGEST", 1000)
+    path.write_bytes(gzip.compress(b"1,2\n" * 500 + b"1" * 1000))
+    with raises(path, "line 501: longer than 1,000 characters", error=FileError):
+        read_table(path)
 
 
 @pytest.mark.parametrize("keep", [1, 20, -4])

@@ -38,7 +38,7 @@ def arguments(op: str, dtype: str, batch: int = 4, n_in: int = 3, n_out: int = 5
         },
         "dense_backward_weights": lambda: {
             "x": real(batch, n_in), "dz": real(batch, n_out),
-            "dw": real(n_in, n_out), "db": real(n_out),
+            "dw": real(n_in, n_out), "db": real(n_out), "add": False,
         },
         "activation_forward": lambda: {
             "x": real(batch, n_in), "activation": "gelu", "y": real(batch, n_in),

@@ -5,30 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.reference import (
-    EXTREMES,
-    activation,
-    activation_tolerance,
-    assert_within,
-    awkward_shapes,
-    call,
-    derivative,
-    derivative_tolerance,
-    eps,
-    normals,
-    poisoned,
-    saved_for_backward,
-)
+from tests import reference as ref
+from tests.reference import EXTREMES, assert_within, awkward_shapes, call, normals, poisoned
 from tinyae.kernels.backend import Backend
 from tinyae.kernels.conventions import ACTIVATIONS, NEEDS_INPUT
 
 every_activation = pytest.mark.parametrize("name", ACTIVATIONS)
-
-
-def backward_tolerance(name: str, x: np.ndarray, dy: np.ndarray, dtype: str) -> np.ndarray:
-    """The derivative's error and the product's rounding, scaled by dy."""
-    slack = derivative_tolerance(name, x, dtype) + eps(dtype) * np.abs(derivative(name, x))
-    return np.abs(dy.astype(np.float64)) * slack
 
 
 def forward(backend: Backend, name: str, x: np.ndarray) -> np.ndarray:
@@ -42,13 +24,25 @@ def backward(backend: Backend, name: str, dy: np.ndarray, saved: np.ndarray) -> 
     return call(backend, "activation_backward", ("dx",), **given)[0]
 
 
+def check_forward(backend: Backend, name: str, x: np.ndarray, dtype: str) -> None:
+    tolerance = ref.activation_tolerance(name, x, dtype)
+    what = (name, x.shape)
+    assert_within(forward(backend, name, x), ref.activation(name, x), tolerance, what)
+
+
+def check_backward(backend: Backend, name: str, x: np.ndarray, dy: np.ndarray, dtype: str) -> None:
+    """The derivative's error and the product's rounding, scaled by dy."""
+    dx = backward(backend, name, dy, ref.saved_for_backward(name, x, dtype))
+    slope = ref.derivative(name, x)
+    slack = ref.derivative_tolerance(name, x, dtype) + ref.eps(dtype) * np.abs(slope)
+    assert_within(dx, dy * slope, np.abs(dy.astype(np.float64)) * slack, (name, x.shape))
+
+
 @every_activation
 def test_forward(backend: Backend, name: str, dtype: str) -> None:
     rng = np.random.default_rng(1)
     for shape in awkward_shapes(2):
-        x = 4 * normals(rng, shape, dtype)
-        y = forward(backend, name, x)
-        assert_within(y, activation(name, x), activation_tolerance(name, x, dtype), shape)
+        check_forward(backend, name, 4 * normals(rng, shape, dtype), dtype)
 
 
 @every_activation
@@ -62,9 +56,7 @@ def test_forward_in_place(backend: Backend, name: str, dtype: str) -> None:
 @every_activation
 def test_forward_of_extreme_inputs(backend: Backend, name: str, dtype: str) -> None:
     """No overflow (a warning is an error here), no NaN, and right to the last digits."""
-    x = np.array([EXTREMES], dtype)
-    y = forward(backend, name, x)
-    assert_within(y, activation(name, x), activation_tolerance(name, x, dtype), name)
+    check_forward(backend, name, np.array([EXTREMES], dtype), dtype)
 
 
 @every_activation
@@ -72,16 +64,14 @@ def test_backward(backend: Backend, name: str, dtype: str) -> None:
     rng = np.random.default_rng(3)
     for shape in awkward_shapes(2):
         x, dy = 4 * normals(rng, shape, dtype), normals(rng, shape, dtype)
-        dx = backward(backend, name, dy, saved_for_backward(name, x, dtype))
-        tolerance = backward_tolerance(name, x, dy, dtype)
-        assert_within(dx, dy * derivative(name, x), tolerance, shape)
+        check_backward(backend, name, x, dy, dtype)
 
 
 @every_activation
 def test_backward_in_place(backend: Backend, name: str, dtype: str) -> None:
     rng = np.random.default_rng(4)
     x, dy = 4 * normals(rng, (33, 65), dtype), normals(rng, (33, 65), dtype)
-    saved = saved_for_backward(name, x, dtype)
+    saved = ref.saved_for_backward(name, x, dtype)
     dx = backend.to_device(dy)
     backend.activation_backward(dx, name, backend.to_device(saved), dx)
     np.testing.assert_array_equal(backend.to_host(dx), backward(backend, name, dy, saved))
@@ -91,10 +81,7 @@ def test_backward_in_place(backend: Backend, name: str, dtype: str) -> None:
 def test_backward_of_extreme_inputs(backend: Backend, name: str, dtype: str) -> None:
     """+-0 too: there relu and leaky_relu have the slope of the left side, elu has 1."""
     x = np.array([EXTREMES], dtype)
-    dy = np.full(x.shape, -3, dtype)
-    dx = backward(backend, name, dy, saved_for_backward(name, x, dtype))
-    tolerance = backward_tolerance(name, x, dy, dtype)
-    assert_within(dx, dy * derivative(name, x), tolerance, name)
+    check_backward(backend, name, x, np.full(x.shape, -3, dtype), dtype)
 
 
 @every_activation

@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
@@ -23,6 +21,7 @@ from tests.kernels.calls import (
     every_op,
     on_device,
 )
+from tests.kernels.conftest import python
 from tests.reference import call, operation, poisoned
 from tinyae.kernels import columns
 from tinyae.kernels.backend import Backend, Recorder
@@ -220,6 +219,12 @@ def test_a_wrong_value_is_refused(
     refuses(backend, op, {**arguments(op, "float32"), **wrong}, ValueError, f"^{match}")
 
 
+@pytest.mark.parametrize("add", (0, 1, None, np.ones(1)), ids=repr)
+def test_whether_to_add_is_true_or_false(backend: Backend, add: Any) -> None:
+    host = {**arguments("dense_backward_weights", "float32"), "add": add}
+    refuses(backend, "dense_backward_weights", host, TypeError, "^add must be True or False, got")
+
+
 # ---- the record itself
 
 
@@ -307,9 +312,6 @@ def test_inputs_are_told_from_outputs(backend: Backend, dtype: str) -> None:
 
 
 def test_kernels_is_no_top_level_package() -> None:
-    run = subprocess.run(
-        [sys.executable, "-c", "import kernels"],
-        cwd=TESTS.parents[1], capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    run = python("-c", "import kernels")
     assert run.returncode != 0
     assert "ImportError: the kernels are the package tinyae.kernels" in run.stderr

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -12,65 +11,31 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.reference import assert_within, dense, normals, poisoned, product_tolerance
+from tests.kernels.conftest import need_compiler, python
+from tests.reference import check_matmul
 from tinyae.kernels.backend import Backend
 from tinyae.kernels.columns import get_backend
 from tinyae.kernels.cuda import source as cuda_source
 from tinyae.kernels.cuda.ladder import MOST, MOST_BLOCKS_Y, RUNGS, LadderKernels
 from tinyae.kernels.cuda.runner import Runner
 from tinyae.kernels.cuda.source import FOLDER as KERNELS
-from tinyae.kernels.cuda_host.host import CompilerMissing, HostRunner, find_compiler
+from tinyae.kernels.cuda_host.host import HostRunner
 
-try:
-    find_compiler()
-except CompilerMissing as error:
-    pytest.skip(str(error), allow_module_level=True)
+need_compiler()
 
 FILE = "matmul_ladder.cu"
 SIZES = (0, 1, 2, 3, 4, 7, 8, 9, 12, 31, 32, 33, 37, 63, 64, 65, 97, 127, 128, 129, 132)
-REALS = ("float32", "float64")
 
 every_rung = pytest.mark.parametrize("rung", RUNGS)
 
 
-@pytest.fixture(scope="module")
-def kernels(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TINYAE_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield LadderKernels(HostRunner())
+def on_host(runner: HostRunner, rung: str, rng: np.random.Generator, *how: Any) -> None:
+    matmul = partial(LadderKernels(runner).matmul, rung)
+    check_matmul(get_backend("numpy"), matmul, rng, *how)
 
 
-def placed(values: np.ndarray, offset: int) -> np.ndarray:
-    """A copy ``offset`` elements past a multiple of 16 bytes, amid a buffer (.base) of NaN."""
-    guard = 512
-    buffer = np.full(values.size + 2 * guard, np.nan, values.dtype)
-    start = guard - buffer.ctypes.data % 16 // values.itemsize + offset
-    view = buffer[start : start + values.size].reshape(values.shape)
-    view[...] = values
-    return view
-
-
-def check_product(
-    kernels: LadderKernels, rung: str, dtype: str, shape: tuple[int, int, int],
-    offsets: tuple[int, int, int], rng: np.random.Generator,
-) -> None:  # fmt: skip
-    """c = a @ b within the rounding of its sums; nothing but c read or written.
-
-    A sum of k rounded products, in any order, errs by at most k eps / 2 (|a| @ |b|) to first
-    order (Higham 2002, 3.1); the float64 reference errs likewise. A read outside a or b brings
-    NaN into c, even where it is multiplied by a zero.
-    """
-    m, k, n = shape
-    a = placed(rng.standard_normal((m, k)).astype(dtype), offsets[0])
-    b = placed(rng.standard_normal((k, n)).astype(dtype), offsets[1])
-    c = placed(np.full((m, n), np.nan, dtype), offsets[2])
-    before = a.base.tobytes(), b.base.tobytes()
-    kernels.matmul(rung, a, b, c)
-    wide_a, wide_b = a.astype(np.float64), b.astype(np.float64)
-    bound = (k + 2) * np.finfo(dtype).eps * (np.abs(wide_a) @ np.abs(wide_b))
-    assert (np.abs(c - wide_a @ wide_b) <= bound).all(), (shape, offsets)
-    assert (a.base.tobytes(), b.base.tobytes()) == before, (shape, offsets)
-    assert np.isnan(c.base).sum() == c.base.size - c.size, (shape, offsets)
+def some_shapes(rng: np.random.Generator) -> list[tuple[int, int, int]]:
+    return [tuple(rng.choice(SIZES, 3).tolist()) for _ in range(60)]
 
 
 def test_the_rungs_are_the_kernels_in_order() -> None:
@@ -78,36 +43,24 @@ def test_the_rungs_are_the_kernels_in_order() -> None:
 
 
 @every_rung
-@pytest.mark.parametrize("dtype", REALS)
-def test_over_shapes(kernels: LadderKernels, rung: str, dtype: str) -> None:
+def test_over_shapes(host: HostRunner, rung: str, dtype: str) -> None:
     """200 products each, half of them of arrays that are aligned to 16 bytes."""
     rng = np.random.default_rng(RUNGS.index(rung))
     shapes = list(product((0, 1, 4, 7), repeat=3))
     shapes += [(s, s, s) for s in SIZES]
     shapes += [tuple(129 if i == axis else 1 for i in range(3)) for axis in range(3)]
-    shapes += [tuple(rng.choice(SIZES, 3)) for _ in range(200 - len(shapes))]
-    for i, (m, k, n) in enumerate(shapes):
-        x, y, z = rng.integers(0, 4, 3) if i % 2 else (0, 0, 0)
-        check_product(kernels, rung, dtype, (int(m), int(k), int(n)), (int(x), int(y), int(z)), rng)
+    shapes += [tuple(rng.choice(SIZES, 3).tolist()) for _ in range(200 - len(shapes))]
+    for i, shape in enumerate(shapes):
+        offsets = rng.integers(0, 4, 3).tolist() if i % 2 else (0, 0, 0)
+        on_host(host, rung, rng, dtype, shape, offsets)
 
 
 @every_rung
 def test_on_the_columns_own_arrays(cuda: Backend, runner: Runner, rung: str, dtype: str) -> None:
     """The same product wherever the column's arrays lie, aligned or not."""
-    rng, ladder = np.random.default_rng(1), LadderKernels(runner)
-    for i in range(60):
-        m, k, n = (int(s) for s in rng.choice(SIZES, 3))
-        a, b = normals(rng, (m, k), dtype), normals(rng, (k, n), dtype)
-        c = poisoned((m, n), dtype)
-        start = i % 3
-        a_, b_, c_ = (
-            cuda.to_device(np.concatenate([np.full(start, np.nan, dtype), x.reshape(-1)]))[start:]
-            .reshape(x.shape)
-            for x in (a, b, c)
-        )  # fmt: skip
-        ladder.matmul(rung, a_, b_, c_)
-        tolerance = product_tolerance(a, b, dtype)
-        assert_within(cuda.to_host(c_), dense(a, b, np.zeros(n)), tolerance, (m, k, n))
+    rng, matmul = np.random.default_rng(1), partial(LadderKernels(runner).matmul, rung)
+    for i, shape in enumerate(some_shapes(rng)):
+        check_matmul(cuda, matmul, rng, dtype, shape, (i % 3,) * 3)
 
 
 @pytest.mark.gpu
@@ -118,13 +71,9 @@ def test_the_rungs_in_python(dtype: str) -> None:
 
     assert set(ladder.RUNGS) == set(RUNGS) - {"matmul_6_vectors"}
     rng = np.random.default_rng(2)
-    for rung, _ in product(ladder.RUNGS, range(60)):
-        m, k, n = (int(s) for s in rng.choice(SIZES, 3))
-        a, b = normals(rng, (m, k), dtype), normals(rng, (k, n), dtype)
-        a_, b_, c_ = map(backend.to_device, (a, b, poisoned((m, n), dtype)))
-        ladder.matmul(rung, a_, b_, c_)
-        tolerance = product_tolerance(a, b, dtype)
-        assert_within(backend.to_host(c_), dense(a, b, np.zeros(n)), tolerance, (m, k, n))
+    for rung in ladder.RUNGS:
+        for shape in some_shapes(rng):
+            check_matmul(backend, partial(ladder.matmul, rung), rng, dtype, shape)
 
 
 # Runs the rungs with vectors where no vector fits: in each array in turn, by its address and by
@@ -133,16 +82,16 @@ MISALIGNED = """
 import sys
 from pathlib import Path
 import numpy as np
-from tests.kernels.test_ladder import RUNGS, HostRunner, LadderKernels, check_product, cuda_source
+from tests.kernels.test_ladder import RUNGS, HostRunner, cuda_source, on_host
 cuda_source.FOLDER = Path(sys.argv[1])
 flags = ("-fsanitize=alignment", "-fsanitize-undefined-trap-on-error")
-kernels, rng = LadderKernels(HostRunner(flags)), np.random.default_rng(0)
+host, rng = HostRunner(flags), np.random.default_rng(0)
 for rung in RUNGS[5:]:
     for dtype in ("float32", "float64"):
         for offsets in ((0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1), (3, 3, 3)):
-            check_product(kernels, rung, dtype, (16, 16, 16), offsets, rng)
+            on_host(host, rung, rng, dtype, (16, 16, 16), offsets)
         for shape in ((5, 16, 16), (5, 15, 16), (5, 16, 17), (5, 17, 15)):
-            check_product(kernels, rung, dtype, shape, (0, 0, 0), rng)
+            on_host(host, rung, rng, dtype, shape)
 """
 
 
@@ -151,11 +100,7 @@ def misaligned(folder: Path, old: str = "", new: str = "") -> subprocess.Complet
     text = (KERNELS / FILE).read_text()
     assert old in text
     (folder / FILE).write_text(text.replace(old, new))
-    script = f"import sys; sys.path.insert(0, {str(Path(__file__).parents[2])!r})\n{MISALIGNED}"
-    return subprocess.run(
-        [sys.executable, "-c", script, str(folder)], cwd=folder, capture_output=True, text=True,
-        env=os.environ | {"TINYAE_CACHE": str(folder)}, check=False,
-    )  # fmt: skip
+    return python("-c", MISALIGNED, str(folder), TINYAE_CACHE=str(folder))
 
 
 def test_vectors_are_aligned(tmp_path: Path) -> None:
@@ -195,10 +140,10 @@ def test_each_barrier_is_needed(i: int, sources: Path, monkeypatch: pytest.Monke
     (sources / FILE).write_text(without_barrier((KERNELS / FILE).read_text(), i))
     rng = np.random.default_rng(i)
     monkeypatch.setenv("TINYAE_CACHE", str(sources))
-    broken = LadderKernels(HostRunner())
+    broken = HostRunner()
     for rung in RUNGS[2:]:
         with pytest.raises(AssertionError):
-            check_product(broken, rung, "float32", (32, 100, 32), (0, 0, 0), rng)
+            on_host(broken, rung, rng, "float32", (32, 100, 32))
 
 
 class Recorder:

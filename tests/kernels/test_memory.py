@@ -98,12 +98,12 @@ VARIANTS = [
     *(("loss", {"name": name}) for name in LOSSES),
     *((op, {}) for op in OPS if "dense" not in op and "activation" not in op and op != "loss"
       and op not in RANDOM),
-    ("dense_backward_weights", {}),
+    *(("dense_backward_weights", {"add": add}) for add in (False, True)),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("op", "fixed"), VARIANTS, ids=lambda x: "-".join(x.values()) if
-                         isinstance(x, dict) else x)  # fmt: skip
+@pytest.mark.parametrize(("op", "fixed"), VARIANTS, ids=lambda x: "-".join(map(str, x.values()))
+                         if isinstance(x, dict) else x)  # fmt: skip
 def test_a_step_allocates_nothing(
     backend: Backend, op: str, fixed: dict[str, Any], dtype: str
 ) -> None:

@@ -72,29 +72,18 @@ HIGHEST_ANGLE = state_of(1, 2, 27248, 42)  # its fourth word is ffffff90
 
 
 def drawn(backend: Backend, op: str, size: int, dtype: str, **given: Any) -> np.ndarray:
-    return call(backend, op, ("out",), **given, out=poisoned((size,), dtype))[0]
+    """So many numbers of the stream SEED, unless another state is given."""
+    arguments = {"state": SEED, **STANDARD.get(op, {}), **given, "out": poisoned((size,), dtype)}
+    return call(backend, op, ("out",), **arguments)[0]
+
+
+STANDARD = {
+    "random_uniform": {"low": 0.0, "high": 1.0}, "random_normal": {"mean": 0.0, "std": 1.0}
+}  # fmt: skip
 
 
 def bits(backend: Backend, state: np.ndarray, n: int) -> np.ndarray:
     return drawn(backend, "random_bits", n, "uint32", state=state)
-
-
-def uniform(
-    backend: Backend, state: np.ndarray, n: int, dtype: str, low: float = 0.0, high: float = 1.0
-) -> np.ndarray:
-    return drawn(backend, "random_uniform", n, dtype, state=state, low=low, high=high)
-
-
-def normal(
-    backend: Backend, state: np.ndarray, n: int, dtype: str, mean: float = 0.0, std: float = 1.0
-) -> np.ndarray:
-    return drawn(backend, "random_normal", n, dtype, state=state, mean=mean, std=std)
-
-
-def bernoulli(
-    backend: Backend, state: np.ndarray, n: int, dtype: str, probability: float
-) -> np.ndarray:
-    return drawn(backend, "random_bernoulli", n, dtype, state=state, probability=probability)
 
 
 def permutation(backend: Backend, state: np.ndarray, n: int, start: int, size: int) -> np.ndarray:
@@ -162,16 +151,13 @@ SOME_SIZES = (0, 1, 2, 3, 4, 5, 7, 8, 9, 1023, 2 * CHUNK - 1, 2 * CHUNK + 1, 4 *
 
 def test_a_prefix_does_not_depend_on_the_length(backend: Backend, dtype: str) -> None:
     longest = SOME_SIZES[-1]
-    draws = (
-        lambda n: bits(backend, SEED, n),
-        lambda n: uniform(backend, SEED, n, dtype, -1.0, 1.0),
-        lambda n: normal(backend, SEED, n, dtype),
-        lambda n: bernoulli(backend, SEED, n, dtype, 0.3),
-    )
-    for draw in draws:
-        whole = draw(longest)
+    given = {"random_bits": {}, "random_uniform": {"low": -1.0}, "random_normal": {},
+             "random_bernoulli": {"probability": 0.3}}  # fmt: skip
+    for op, numbers in given.items():
+        kind = "uint32" if op == "random_bits" else dtype
+        whole = drawn(backend, op, longest, kind, **numbers)
         for n in SOME_SIZES:
-            np.testing.assert_array_equal(draw(n), whole[:n])
+            np.testing.assert_array_equal(drawn(backend, op, n, kind, **numbers), whole[:n])
 
 
 def test_the_shape_does_not_matter(backend: Backend, dtype: str) -> None:
@@ -179,7 +165,7 @@ def test_the_shape_does_not_matter(backend: Backend, dtype: str) -> None:
         backend, "random_normal", ("out",),
         state=SEED, mean=0.0, std=1.0, out=poisoned((7, 3, 5), dtype),
     )  # fmt: skip
-    np.testing.assert_array_equal(matrix.reshape(-1), normal(backend, SEED, 105, dtype))
+    np.testing.assert_array_equal(matrix.reshape(-1), drawn(backend, "random_normal", 105, dtype))
 
 
 # ---- uniform
@@ -196,7 +182,7 @@ def test_uniform_is_exact(
     1 - 2^-24, rounds to a number below high - low, and adding low to it is exact.
     """
     n = 4 * CHUNK + 5
-    out = uniform(backend, state, n, dtype, low, high)
+    out = drawn(backend, "random_uniform", n, dtype, state=state, low=low, high=high)
     real = np.dtype(dtype).type
     per_number = 1 if dtype == "float32" else 2
     u = units(bits(backend, state, per_number * n), dtype).astype(dtype)
@@ -206,8 +192,8 @@ def test_uniform_is_exact(
 
 
 def test_the_extreme_uniforms(backend: Backend) -> None:
-    assert uniform(backend, LOWEST, 1, "float32")[0] == 0
-    assert uniform(backend, HIGHEST, 1, "float32")[0] == 1 - 2**-24
+    assert drawn(backend, "random_uniform", 1, "float32", state=LOWEST)[0] == 0
+    assert drawn(backend, "random_uniform", 1, "float32", state=HIGHEST)[0] == 1 - 2**-24
 
 
 # ---- normal
@@ -224,7 +210,7 @@ def test_normal_is_box_and_muller(backend: Backend, state: np.ndarray, dtype: st
     """
     n = 5000
     mean, std = 0.25, 1.5
-    out = normal(backend, state, n, dtype, mean, std)
+    out = drawn(backend, "random_normal", n, dtype, state=state, mean=mean, std=std)
     words = bits(backend, state, n if dtype == "float32" else 2 * n)
     g, radius = box_muller(words, dtype)
     expected = mean + std * g
@@ -241,7 +227,7 @@ def test_add_normal(backend: Backend, shape: tuple[int, int], dtype: str) -> Non
         backend, "add_normal", ("out",),
         state=SEED, std=np.array([0.3]), x=x, out=poisoned(shape, dtype),
     )  # fmt: skip
-    noise = 0.3 * normal(backend, SEED, x.size, dtype).reshape(shape).astype(np.float64)
+    noise = 0.3 * drawn(backend, "random_normal", x.size, dtype).reshape(shape).astype(np.float64)
     assert_within(out, x + noise, 2 * eps(dtype) * (np.abs(noise) + np.abs(x)), shape)
 
 
@@ -280,7 +266,7 @@ def assert_moments(sample: np.ndarray, moments: tuple[float, ...]) -> None:
 
 
 def test_uniform_distribution(backend: Backend, dtype: str) -> None:
-    sample = uniform(backend, SEED, N, dtype).astype(np.float64)
+    sample = drawn(backend, "random_uniform", N, dtype).astype(np.float64)
     assert_distributed(sample, np.sort(sample))
     assert_moments(2 * sample - 1, tuple((k + 1) % 2 / (k + 1) for k in range(1, 9)))
     for lag in (1, 2, 3, 4, 8):
@@ -288,7 +274,7 @@ def test_uniform_distribution(backend: Backend, dtype: str) -> None:
 
 
 def test_normal_distribution(backend: Backend, dtype: str) -> None:
-    sample = normal(backend, SEED, N, dtype).astype(np.float64)
+    sample = drawn(backend, "random_normal", N, dtype).astype(np.float64)
     ordered = np.sort(sample)
     assert_distributed(sample, np.array([0.5 + 0.5 * math.erf(x / math.sqrt(2)) for x in ordered]))
     assert_moments(sample, (0, 1, 0, 3, 0, 15, 0, 105))
@@ -298,11 +284,11 @@ def test_normal_distribution(backend: Backend, dtype: str) -> None:
 
 
 def test_neighbouring_streams_are_unrelated(backend: Backend) -> None:
-    plain = normal(backend, SEED, N, "float64")
+    plain = drawn(backend, "random_normal", N, "float64")
     for i in range(4):
         state = SEED.copy()
         state[i] += 1
-        assert_uncorrelated(plain, normal(backend, state, N, "float64"))
+        assert_uncorrelated(plain, drawn(backend, "random_normal", N, "float64", state=state))
 
 
 # ---- bernoulli
@@ -311,7 +297,7 @@ def test_neighbouring_streams_are_unrelated(backend: Backend) -> None:
 @pytest.mark.parametrize("probability", (0.0, 2**-32, 0.1, 0.25, 0.5, 0.9, 1 - 2**-32, 1.0))
 def test_bernoulli_is_exact(backend: Backend, probability: float, dtype: str) -> None:
     n = 4 * CHUNK + 5
-    out = bernoulli(backend, SEED, n, dtype, probability)
+    out = drawn(backend, "random_bernoulli", n, dtype, probability=probability)
     words = bits(backend, SEED, n).astype(np.int64)
     np.testing.assert_array_equal(out, (words < round(probability * 2**32)).astype(dtype))
     spread = math.sqrt(n * probability * (1 - probability))
@@ -320,16 +306,17 @@ def test_bernoulli_is_exact(backend: Backend, probability: float, dtype: str) ->
 
 def test_bernoulli_never_and_always(backend: Backend, dtype: str) -> None:
     """Also for the words next to the ends, which rounding would get wrong."""
-    for state in (LOWEST, HIGHEST):
-        assert not bernoulli(backend, state, 1000, dtype, 0.0).any()
-        assert bernoulli(backend, state, 1000, dtype, 1.0).all()
+    for state, p in itertools.product((LOWEST, HIGHEST), (0.0, 1.0)):
+        assert (
+            drawn(backend, "random_bernoulli", 1000, dtype, state=state, probability=p) == p
+        ).all()
 
 
 def test_bernoulli_at_its_threshold(backend: Backend, dtype: str) -> None:
     """The word itself is not below its own threshold, but below the next one."""
     first = word(SEED, 0)
-    assert bernoulli(backend, SEED, 1, dtype, first / 2**32)[0] == 0
-    assert bernoulli(backend, SEED, 1, dtype, (first + 1) / 2**32)[0] == 1
+    for i in (0, 1):
+        assert drawn(backend, "random_bernoulli", 1, dtype, probability=(first + i) / 2**32)[0] == i
 
 
 # ---- permutation

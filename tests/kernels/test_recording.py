@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 
 from tests.conftest import cuda_runner
+from tests.kernels.cuda_host.cuda_sanitize import begin_step, epoch
 from tests.reference import poisoned
 from tests.train.stopping import Stop, assert_same_weights, stop_at
 from tinyae import Autoencoder, DivergenceError
 from tinyae.kernels import columns
 from tinyae.kernels.backend import Backend, Recorder
-from tinyae.kernels.conventions import HYPER, OPTIMIZERS
+from tinyae.kernels.conventions import OPTIMIZERS
 
 X = np.random.default_rng(0).random((50, 12))
 
@@ -107,9 +108,9 @@ def test_within_an_epoch_the_host_sends_nothing(cuda: Backend, device: Callable[
         seen.append((progress.epoch, progress.step, len(log)))
 
     make(backend, code_noise=0.1).fit(X, callback=look)
-    for (epoch, step, before), (_, _, after) in itertools.pairwise(seen):
+    for (nth, step, before), (_, _, after) in itertools.pairwise(seen):
         if 0 < step < 6:  # after the last step the host reads the epoch's losses
-            assert log[before:after] == [], (epoch, step)
+            assert log[before:after] == [], (nth, step)
     assert log.count("random_permutation") == 3
 
 
@@ -160,27 +161,14 @@ def recorder_of(backend: Backend) -> Recorder:
 
 @pytest.mark.parametrize("batch_size", [1, 2, 7, 8, 9, 255, 256, 257, 600])
 def test_begin_step(cuda: Backend, batch_size: int) -> None:
-    rng = np.random.default_rng(batch_size)
-    steps, n = 4, 3 * batch_size + 1  # the last step has a single sample
-    order = rng.permutation(n)
-    numbers = rng.random((steps, len(HYPER) + 2))
-    numbers[:, -1] = rng.integers(0, 2**32, steps)
-    for step, size in ((0, batch_size), (2, batch_size), (3, 1)):
-        host = {
-            "cursor": np.array([step]), "order": order, "numbers": numbers,
-            "positions": poisoned((size,), "int64"), "hyper": poisoned((len(HYPER),), "float64"),
-            "std": poisoned((1,), "float64"), "state": np.array([1, 2, 3, 0], np.uint32),
-        }  # fmt: skip
+    for step, size in ((0, batch_size), (2, batch_size), (3, 1)):  # the last has a single sample
+        host = epoch(step, batch_size, size)["begin_step"]
+        del host["batch_size"]
         there = {name: cuda.to_device(value) for name, value in host.items()}
         recorder_of(cuda).begin_step(**there, batch_size=batch_size)
-        after = {name: cuda.to_host(value) for name, value in there.items()}
-        start = step * batch_size
-        np.testing.assert_array_equal(after["positions"], order[start : start + size])
-        np.testing.assert_array_equal(after["hyper"], numbers[step, : len(HYPER)])
-        assert after["std"][0] == numbers[step, -2]
-        assert after["state"].tolist() == [1, 2, 3, int(numbers[step, -1])]
-        for name in ("cursor", "order", "numbers"):
-            np.testing.assert_array_equal(after[name], host[name])
+        begin_step(**host, batch_size=batch_size)
+        for name, expected in host.items():
+            np.testing.assert_array_equal(cuda.to_host(there[name]), expected, name)
 
 
 def test_end_step(cuda: Backend) -> None:

@@ -77,6 +77,18 @@ def tiled(values: list[float], n: int, dtype: str) -> np.ndarray:
     return np.resize(np.array(values, dtype), n)
 
 
+def updated(
+    backend: Backend, optimizer: str, w: np.ndarray, grad: np.ndarray, t: int = 1, *,
+    n_decayed: int, loss: float = 0.5, **state: np.ndarray,
+) -> dict[str, np.ndarray]:  # fmt: skip
+    """w and the optimiser's moments, which are zero unless ``state`` has them, an update later."""
+    state = {"w": w, **{name: np.zeros_like(w) for name in MOMENTS[optimizer]}, **state}
+    guard = np.array([loss, np.nan])
+    numbers = {"hyper": hyper(t), "n_decayed": n_decayed, "guard": guard}
+    results = call(backend, optimizer, tuple(state), grad=grad, **state, **numbers)
+    return dict(zip(state, results, strict=True))
+
+
 def run(backend: Backend, optimizer: str, n: int, n_decayed: int, updates: int, dtype: str) -> None:
     """Compares w and all moments, after the last update, in all n elements.
 
@@ -84,21 +96,14 @@ def run(backend: Backend, optimizer: str, n: int, n_decayed: int, updates: int, 
     moment carries the errors of t updates. As nothing cancels (``gradients``), that makes
     t eps |w| and (12 + 2 t) eps of the way gone.
     """
-    state = {name: np.zeros(n, dtype) for name in MOMENTS[optimizer]}
-    w = tiled(START, n, dtype)
+    state = {"w": tiled(START, n, dtype)}
     kinds = {
         decay: [Weight(w=float(np.dtype(dtype).type(start)), decay=decay) for start in START]
         for decay in (DECAY, 0.0)
     }
     for t in range(1, updates + 1):
         grad = tiled(gradients(t), n, dtype)
-        outputs = ("w", *state)
-        w, *moments = call(
-            backend, optimizer, outputs,
-            w=w, grad=grad, **state, hyper=hyper(t), n_decayed=n_decayed,
-            guard=np.array([0.5, np.nan]),
-        )  # fmt: skip
-        state = dict(zip(state, moments, strict=True))
+        state = updated(backend, optimizer, grad=grad, t=t, n_decayed=n_decayed, **state)
         for weights in kinds.values():
             for weight, g in zip(weights, gradients(t), strict=True):
                 weight.update(optimizer, float(np.dtype(dtype).type(g)))
@@ -114,7 +119,7 @@ def run(backend: Backend, optimizer: str, n: int, n_decayed: int, updates: int, 
     growth = (12 + 2 * updates) * eps(dtype)
     largest = np.abs(expected("w")) + expected("way")
     tolerance = updates * eps(dtype) * largest + growth * expected("way")
-    assert_within(w, expected("w"), tolerance, what)
+    assert_within(state.pop("w"), expected("w"), tolerance, what)
     for name, value in state.items():
         assert_within(value, expected(name), growth * np.abs(expected(name)), (*what, name))
 
@@ -138,29 +143,20 @@ def test_gradients_that_change_sign(backend: Backend, optimizer: str) -> None:
     of at most 40 rates (momentum's 1 / (1 - mu), twice 2) errs by 50 eps of that."""
     rng = np.random.default_rng(1)
     grads = rng.uniform(-2, 2, (20, PERIOD))
-    w = np.array(START)
     weights = [Weight(w=start, decay=DECAY) for start in START]
-    state = {name: np.zeros(PERIOD) for name in MOMENTS[optimizer]}
+    state = {"w": np.array(START)}
     for t, grad in enumerate(grads, 1):
-        w, *moments = call(
-            backend, optimizer, ("w", *state),
-            w=w, grad=grad, **state, hyper=hyper(t), n_decayed=PERIOD, guard=np.zeros(2),
-        )  # fmt: skip
-        state = dict(zip(state, moments, strict=True))
+        state = updated(backend, optimizer, grad=grad, t=t, n_decayed=PERIOD, **state)
         for weight, g in zip(weights, grad.tolist(), strict=True):
             weight.update(optimizer, g)
-        assert_within(w, [x.w for x in weights], t * 40 * RATE * 50 * eps("float64"), t)
+        assert_within(state["w"], [x.w for x in weights], t * 40 * RATE * 50 * eps("float64"), t)
 
 
 @every_optimizer
 def test_a_gradient_of_zero(backend: Backend, optimizer: str, dtype: str) -> None:
     """Nothing is divided by zero, and only the decayed weights move."""
     w = np.array([1.0, -2.0, 3.0], dtype)
-    after, *_ = call(
-        backend, optimizer, ("w", *MOMENTS[optimizer]),
-        w=w, grad=np.zeros_like(w), hyper=hyper(1), n_decayed=2, guard=np.zeros(2),
-        **{name: np.zeros_like(w) for name in MOMENTS[optimizer]},
-    )  # fmt: skip
+    after = updated(backend, optimizer, w, np.zeros_like(w), n_decayed=2)["w"]
     assert after[2] == w[2]
     assert (np.abs(after[:2]) < np.abs(w[:2])).all()
 
@@ -169,11 +165,8 @@ def test_a_gradient_of_zero_leaves_adam_without_decay_alone(backend: Backend, dt
     w = np.array([1.0, -2.0, 3.0], dtype)
     for optimizer in ("adam", "adamw"):
         zero = np.zeros_like(w)
-        after = call(
-            backend, optimizer, ("w", "m", "v"),
-            w=w, grad=zero, m=zero, v=zero, hyper=hyper(1), n_decayed=0, guard=np.zeros(2),
-        )  # fmt: skip
-        np.testing.assert_array_equal(after, [w, zero, zero])
+        after = updated(backend, optimizer, w, zero, n_decayed=0)
+        np.testing.assert_array_equal([after[name] for name in "wmv"], [w, zero, zero])
 
 
 @every_optimizer
@@ -182,14 +175,11 @@ def test_a_loss_that_is_not_finite_changes_nothing(
     backend: Backend, optimizer: str, bad: float, dtype: str
 ) -> None:
     n = BLOCK + 1
-    arrays = {name: tiled(START, n, dtype) for name in ("w", *MOMENTS[optimizer])}
-    after = call(
-        backend, optimizer, tuple(arrays), **arrays,
-        grad=np.full(n, np.nan, dtype), hyper=hyper(1), n_decayed=n // 2,
-        guard=np.array([bad, 0.0]),
-    )  # fmt: skip
-    for name, value in zip(arrays, after, strict=True):
-        assert value.tobytes() == arrays[name].tobytes(), name
+    state = {name: tiled(START, n, dtype) for name in ("w", *MOMENTS[optimizer])}
+    grad = np.full(n, np.nan, dtype)
+    after = updated(backend, optimizer, grad=grad, n_decayed=n // 2, loss=bad, **state)
+    for name, value in after.items():
+        assert value.tobytes() == state[name].tobytes(), name
 
 
 def test_moments_are_given_in_the_order_of_the_table(backend: Backend) -> None:

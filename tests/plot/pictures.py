@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -18,6 +20,12 @@ def read(path: Path) -> np.ndarray:
     with Image.open(path) as image:
         pixels = np.asarray(image)
     return pixels if pixels.ndim == 2 else pixels[:, :, :3]
+
+
+def drawn(folder: Path, plot: Callable[..., None], *arguments: Any, **options: Any) -> np.ndarray:
+    """What a function draws from these arguments into a folder, as ``read`` gives it."""
+    plot(*arguments, folder / "drawn.png", **options)
+    return read(folder / "drawn.png")
 
 
 def images(n: int, *shape: int, seed: int = 0) -> np.ndarray:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.plot.pictures import NEEDED, read
+from tests.plot.pictures import NEEDED, drawn
 from tinyae.data.pca import plane
 from tinyae.plot.codes import plot_code
 
@@ -20,7 +20,7 @@ def clusters(k: int, n: int = 90) -> tuple[np.ndarray, np.ndarray]:
     return np.random.default_rng(k).normal(size=(n, k)) + 6 * labels[:, None], labels
 
 
-def draw(codes: np.ndarray, labels: Any, path: Path) -> None:
+def plot_plane(codes: np.ndarray, labels: Any, path: Path) -> None:
     """Codes of any number of units, as ``tinyae train`` draws them."""
     points, titles = plane(codes)
     plot_code(points, labels, path, titles=titles)
@@ -30,8 +30,7 @@ def draw(codes: np.ndarray, labels: Any, path: Path) -> None:
 @pytest.mark.parametrize("with_labels", [True, False])
 def test_code(k: int, with_labels: bool, tmp_path: Path) -> None:
     codes, labels = clusters(k)
-    draw(codes, labels if with_labels else None, tmp_path / "c.png")
-    pixels = read(tmp_path / "c.png")
+    pixels = drawn(tmp_path, plot_plane, codes, labels if with_labels else None)
     assert pixels.shape == (520, 680, 3)
     hues = {tuple(np.argsort(rgb)) for rgb in pixels[np.ptp(pixels.astype(int), axis=2) > 90]}
     assert len(hues) >= (3 if with_labels else 1)  # tab10: blue, orange, green
@@ -39,11 +38,10 @@ def test_code(k: int, with_labels: bool, tmp_path: Path) -> None:
 
 def test_code_shows_names(tmp_path: Path) -> None:
     codes, labels = clusters(2)
-    for k in (1, 2):
-        plot_code(codes[:, :k], labels, tmp_path / "a.png")
-        names = ["_plain", "$x^{$", "100 %"]  # nothing of this is markup
-        plot_code(codes[:, :k], labels, tmp_path / "b.png", label_names=names)
-        assert not np.array_equal(read(tmp_path / "a.png"), read(tmp_path / "b.png"))
+    names = ["_plain", "$x^{$", "100 %"]  # nothing of this is markup
+    for z in (codes[:, :1], codes):
+        plain = drawn(tmp_path, plot_code, z, labels)
+        assert not np.array_equal(plain, drawn(tmp_path, plot_code, z, labels, label_names=names))
 
 
 @pytest.mark.parametrize("k", [1, 3])
@@ -61,32 +59,28 @@ def test_code_shows_names(tmp_path: Path) -> None:
     ids=lambda labels: f"{np.asarray(labels).dtype}-{len(set(np.asarray(labels).tolist()))}",
 )
 def test_code_with_labels_of_all_kinds(k: int, labels: Any, tmp_path: Path) -> None:
-    draw(clusters(k)[0], labels, tmp_path / "c.png")
-    read(tmp_path / "c.png")
+    drawn(tmp_path, plot_plane, clusters(k)[0], labels)
 
 
 @pytest.mark.parametrize("k", [1, 2, 3])
 @pytest.mark.parametrize("labels", [None, [4]])
 def test_code_of_one_sample(k: int, labels: list[int] | None, tmp_path: Path) -> None:
-    draw(np.ones((1, k)), labels, tmp_path / "c.png")
-    read(tmp_path / "c.png")
+    drawn(tmp_path, plot_plane, np.ones((1, k)), labels)
 
 
 @pytest.mark.parametrize("jitter", [0.0, 2e-16])
 @pytest.mark.parametrize("k", [1, 2, 3])
 def test_code_that_does_not_vary(k: int, jitter: float, tmp_path: Path) -> None:
-    draw(np.ones((6, k)) + jitter * np.arange(6)[:, None], None, tmp_path / "c.png")
-    read(tmp_path / "c.png")
+    drawn(tmp_path, plot_plane, np.ones((6, k)) + jitter * np.arange(6)[:, None], None)
 
 
 def test_code_of_many_samples_is_thinned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     codes = np.random.default_rng(0).normal(size=(20_000, 2)).astype(np.float32)
     monkeypatch.setattr("tinyae.plot.codes.MAX_POINTS", 40)
-    plot_code(codes, np.arange(20_000) // 1000, tmp_path / "c.png")
-    few = read(tmp_path / "c.png")
+    few = drawn(tmp_path, plot_code, codes, np.arange(20_000) // 1000)
     monkeypatch.undo()
-    plot_code(codes, np.arange(20_000) // 1000, tmp_path / "c.png")
-    assert (read(tmp_path / "c.png") != 255).sum() > 3 * (few != 255).sum()
+    all_points = drawn(tmp_path, plot_code, codes, np.arange(20_000) // 1000)
+    assert (all_points != 255).sum() > 3 * (few != 255).sum()
 
 
 def test_code_refuses_bad_input(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.plot.pictures import NEEDED, images, read, shows
+from tests.plot.pictures import NEEDED, drawn, images, read, shows
 from tinyae.plot.codes import plot_code
 from tinyae.plot.curves import plot_loss
 from tinyae.plot.grids import plot_reconstructions
@@ -28,8 +28,7 @@ HISTORY = {
 
 
 def test_loss_draws_both_curves_in_both_panels(tmp_path: Path) -> None:
-    plot_loss(HISTORY, tmp_path / "loss.png")
-    pixels = read(tmp_path / "loss.png")
+    pixels = drawn(tmp_path, plot_loss, HISTORY)
     assert pixels.shape == (360, 940, 3)
     for half in (pixels[:, :470], pixels[:, 470:]):
         assert shows(half, "#1f5fa8")
@@ -37,8 +36,7 @@ def test_loss_draws_both_curves_in_both_panels(tmp_path: Path) -> None:
 
 
 def test_loss_without_validation_or_squared_error(tmp_path: Path) -> None:
-    plot_loss({"loss": [3.0]}, tmp_path / "loss.png")
-    pixels = read(tmp_path / "loss.png")
+    pixels = drawn(tmp_path, plot_loss, {"loss": [3.0]})
     assert pixels.shape == (360, 470, 3)
     assert shows(pixels, "#1f5fa8")
     assert not shows(pixels, "#d9822b")
@@ -48,8 +46,7 @@ def test_loss_without_validation_or_squared_error(tmp_path: Path) -> None:
     "loss", [[np.nan, np.nan], [1.0, np.inf, np.nan], [0.0, -100.0], [1e-12, 1e12], [2.0] * 300]
 )
 def test_loss_draws_whatever_a_training_gave(loss: list[float], tmp_path: Path) -> None:
-    plot_loss({"loss": loss, "val_loss": []}, tmp_path / "loss.png")
-    read(tmp_path / "loss.png")
+    drawn(tmp_path, plot_loss, {"loss": loss, "val_loss": []})
 
 
 def test_same_input_same_bytes_and_other_input_other_bytes(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.plot.pictures import NEEDED, images, read
+from tests.plot.pictures import NEEDED, drawn, images
 from tinyae.plot.grids import LINE_CELL, plot_grid, plot_reconstructions, resized, tiled
 
 pytest.importorskip("matplotlib", reason=NEEDED)
@@ -20,8 +20,7 @@ ORANGE, BLUE = (0xD9, 0x82, 0x2B), (0x1F, 0x5F, 0xA8)
 @pytest.mark.parametrize("gap", [0, 4])
 def test_every_pixel_of_a_grey_grid(gap: int, tmp_path: Path) -> None:
     x = images(6, 8, 6)
-    plot_grid(x, 3, (8, 6), tmp_path / "g.png", span=(0, 1), gap=gap)
-    pixels = read(tmp_path / "g.png")
+    pixels = drawn(tmp_path, plot_grid, x, 3, (8, 6), span=(0, 1), gap=gap)
     h, w, zoom = 64, 48, 8
     assert pixels.shape == (2 * (h + gap) + gap, 3 * (w + gap) + gap)
     expected = np.full(pixels.shape, 255, np.uint8)
@@ -32,8 +31,7 @@ def test_every_pixel_of_a_grey_grid(gap: int, tmp_path: Path) -> None:
 
 
 def test_the_last_row_may_end_early(tmp_path: Path) -> None:
-    plot_grid(np.zeros((5, 16)), 3, (4, 4), tmp_path / "g.png", span=(0, 1), gap=0)
-    pixels = read(tmp_path / "g.png")
+    pixels = drawn(tmp_path, plot_grid, np.zeros((5, 16)), 3, (4, 4), span=(0, 1), gap=0)
     assert pixels.shape == (128, 192)
     assert (pixels[:64] == 0).all() and (pixels[64:, :128] == 0).all()
     assert (pixels[64:, 128:] == 255).all()
@@ -41,25 +39,22 @@ def test_the_last_row_may_end_early(tmp_path: Path) -> None:
 
 def test_span_is_black_and_white_and_beyond_it_is_clipped(tmp_path: Path) -> None:
     x = np.array([[-3.0], [-2.0], [0.0], [2.0], [9.0]])
-    plot_grid(x, 5, (1, 1), tmp_path / "g.png", span=(-2, 2), gap=0)
-    np.testing.assert_array_equal(read(tmp_path / "g.png")[0, ::64], [0, 0, 128, 255, 255])
-    plot_grid(x, 5, (1, 1), tmp_path / "g.png", gap=0)  # by default, the samples' own
-    np.testing.assert_array_equal(read(tmp_path / "g.png")[0, [0, -1]], [0, 255])
-    plot_grid(np.ones((2, 1)), 2, (1, 1), tmp_path / "g.png", gap=0)
-    assert (read(tmp_path / "g.png") == 128).all()
+    pixels = drawn(tmp_path, plot_grid, x, 5, (1, 1), span=(-2, 2), gap=0)
+    np.testing.assert_array_equal(pixels[0, ::64], [0, 0, 128, 255, 255])
+    pixels = drawn(tmp_path, plot_grid, x, 5, (1, 1), gap=0)  # by default, the samples' own
+    np.testing.assert_array_equal(pixels[0, [0, -1]], [0, 255])
+    assert (drawn(tmp_path, plot_grid, np.ones((2, 1)), 2, (1, 1), gap=0) == 128).all()
 
 
 def test_colour(tmp_path: Path) -> None:
     x = np.zeros((2, 4, 4, 3))
     x[0, :, :, 0] = x[1, :, :, 2] = 1
-    plot_grid(x.reshape(2, -1), 2, (4, 4, 3), tmp_path / "g.png", gap=0)
-    pixels = read(tmp_path / "g.png")
+    pixels = drawn(tmp_path, plot_grid, x.reshape(2, -1), 2, (4, 4, 3), gap=0)
     assert (pixels[:, :64] == (255, 0, 0)).all() and (pixels[:, 64:] == (0, 0, 255)).all()
 
 
 def test_marked_samples_have_a_frame(tmp_path: Path) -> None:
-    plot_grid(np.zeros((4, 16)), 2, (4, 4), tmp_path / "g.png", span=(0, 1), marked={1})
-    pixels = read(tmp_path / "g.png")
+    pixels = drawn(tmp_path, plot_grid, np.zeros((4, 16)), 2, (4, 4), span=(0, 1), marked={1})
     framed = (pixels == ORANGE).all(axis=2)
     assert framed.sum() == 68**2 - 64**2
     assert framed[2:70, 70:138].sum() == framed.sum()  # two pixels around the second of the row
@@ -68,9 +63,10 @@ def test_marked_samples_have_a_frame(tmp_path: Path) -> None:
 
 def test_labels_stand_beside_their_rows(tmp_path: Path) -> None:
     x = np.zeros((6, 784))
-    plot_grid(x, 2, (28, 28), tmp_path / "plain.png", span=(0, 1))
-    plot_grid(x, 2, (28, 28), tmp_path / "g.png", span=(0, 1), labels=["one", "", "three"])
-    plain, pixels = read(tmp_path / "plain.png"), read(tmp_path / "g.png")
+    plain, pixels = (
+        drawn(tmp_path, plot_grid, x, 2, (28, 28), span=(0, 1), labels=labels)
+        for labels in (None, ["one", "", "three"])
+    )
     room = pixels.shape[1] - plain.shape[1]
     assert 40 < room < 80 and pixels.shape[0] == plain.shape[0]
     np.testing.assert_array_equal(pixels[:, room:], plain)
@@ -83,11 +79,10 @@ def test_labels_stand_beside_their_rows(tmp_path: Path) -> None:
 def test_height_is_exact_whatever_it_is(count: int, tmp_path: Path) -> None:
     """The labels' part, which matplotlib draws, is as high as the other."""
     for side in (1, 5, 7, 28):
-        plot_grid(
-            images(count, side, side), 1, (side, side), tmp_path / "g.png", labels=["a"] * count
-        )
+        x, labels = images(count, side, side), ["a"] * count
         tiles = tiled(resized(np.zeros((count, side, side, 1)), count, 1), 1, 4)
-        assert read(tmp_path / "g.png").shape[0] == len(tiles)
+        pixels = drawn(tmp_path, plot_grid, x, 1, (side, side), labels=labels)
+        assert len(pixels) == len(tiles)
 
 
 @pytest.mark.parametrize(
@@ -111,8 +106,7 @@ def test_reduced_pictures_are_block_means() -> None:
 @pytest.mark.parametrize("features", [1, 2, 40])
 def test_samples_that_are_no_images_are_lines(features: int, tmp_path: Path) -> None:
     x = np.tile(np.linspace(0, 1, features), (6, 1))
-    plot_grid(x, 3, None, tmp_path / "g.png", span=(-1, 2), marked={4})
-    pixels = read(tmp_path / "g.png").astype(int)
+    pixels = drawn(tmp_path, plot_grid, x, 3, None, span=(-1, 2), marked={4}).astype(int)
     w, h = LINE_CELL
     assert pixels.shape == (2 * h, 3 * w, 3)
     for i in range(6):
@@ -126,8 +120,7 @@ def test_samples_that_are_no_images_are_lines(features: int, tmp_path: Path) -> 
 
 
 def test_lines_have_labels_too(tmp_path: Path) -> None:
-    plot_grid(images(4, 9), 2, None, tmp_path / "g.png", labels=["one", "two"])
-    pixels = read(tmp_path / "g.png")
+    pixels = drawn(tmp_path, plot_grid, images(4, 9), 2, None, labels=["one", "two"])
     assert pixels.shape == (2 * LINE_CELL[1], 45 + 2 * LINE_CELL[0], 3)
     assert pixels[:44, :40].min() < 160 and pixels[44:, :40].min() < 160
 
@@ -164,27 +157,25 @@ def test_refuses_bad_input(tmp_path: Path) -> None:
 
 def test_grey_images_are_drawn_pixel_by_pixel(tmp_path: Path) -> None:
     x, y = images(12, 8, 6), images(12, 8, 6, seed=1) * 3 - 1  # beyond the originals' range
-    plot_reconstructions(x, y, (8, 6), tmp_path / "r.png", n=5)
-    pixels = read(tmp_path / "r.png")
+    pixels = drawn(tmp_path, plot_reconstructions, x, y, (8, 6), n=5)
     h, w, zoom = 64, 48, 8
     assert pixels.shape == (2 * (MARGIN + h) + GAP, LEFT + 5 * (w + GAP) - GAP + MARGIN, 3)
     low, high = x[:5].min(), x[:5].max()
     for row, data in enumerate((x, y)):
         for i in range(5):
             top, left = MARGIN + row * (h + GAP), LEFT + i * (w + GAP)
-            drawn = pixels[top : top + h, left : left + w]
             grey = ((data[i] - low) / (high - low)).clip(0, 1).reshape(8, 6)
             expected = (grey * 255 + 0.5).astype(np.uint8).repeat(zoom, 0).repeat(zoom, 1)
-            np.testing.assert_array_equal(drawn, np.stack([expected] * 3, axis=2))
+            picture = pixels[top : top + h, left : left + w]
+            np.testing.assert_array_equal(picture, np.stack([expected] * 3, axis=2))
 
 
 def test_mnist_sized_pictures_are_small_files(tmp_path: Path) -> None:
     x = (images(10, 28, 28) * 256).astype(np.uint8)
-    plot_reconstructions(x, x / 255, (28, 28, 1), tmp_path / "r.png")
-    pixels = read(tmp_path / "r.png")
+    pixels = drawn(tmp_path, plot_reconstructions, x, x / 255, (28, 28, 1))
     above, below = pixels[10:66, LEFT:], pixels[70:126, LEFT:]
     np.testing.assert_array_equal(above, below)  # uint8 counts as pixels
-    assert (tmp_path / "r.png").stat().st_size < 100_000
+    assert (tmp_path / "drawn.png").stat().st_size < 100_000
 
 
 def test_colour_images(tmp_path: Path) -> None:
@@ -192,8 +183,7 @@ def test_colour_images(tmp_path: Path) -> None:
     x[0, :2, :, 0] = 1  # red above, blue below
     x[0, 2:, :, 2] = 1
     x = x.reshape(1, -1)
-    plot_reconstructions(x, 1 - x, (4, 4, 3), tmp_path / "r.png")
-    pixels = read(tmp_path / "r.png")
+    pixels = drawn(tmp_path, plot_reconstructions, x, 1 - x, (4, 4, 3))
     picture = pixels[MARGIN : MARGIN + 64, LEFT : LEFT + 64]
     assert (picture[:32] == (255, 0, 0)).all()
     assert (picture[32:] == (0, 0, 255)).all()
@@ -203,23 +193,21 @@ def test_colour_images(tmp_path: Path) -> None:
 @pytest.mark.parametrize("shape", [(300, 200), (1, 30), (1, 784), (784, 1), (1, 1), (130, 2, 3)])
 def test_images_of_odd_shapes(shape: tuple[int, ...], tmp_path: Path) -> None:
     x = images(2, *shape)
-    plot_reconstructions(x, x, shape, tmp_path / "r.png")
-    pixels = read(tmp_path / "r.png")
+    pixels = drawn(tmp_path, plot_reconstructions, x, x, shape)
     assert max(pixels.shape) < 500
     assert pixels[MARGIN:-MARGIN, LEFT:].min() < 100
 
 
 def test_constant_images(tmp_path: Path) -> None:
     x = np.full((1, 9), 0.3)
-    plot_reconstructions(x, x, (3, 3), tmp_path / "r.png")
-    assert (read(tmp_path / "r.png")[20:40, LEFT + 10 : LEFT + 40] == 128).all()
+    pixels = drawn(tmp_path, plot_reconstructions, x, x, (3, 3))
+    assert (pixels[20:40, LEFT + 10 : LEFT + 40] == 128).all()
 
 
 @pytest.mark.parametrize("shape", [(9, 40), (1, 40), (3, 1), (2, 2)])
 def test_samples_that_are_no_images(shape: tuple[int, int], tmp_path: Path) -> None:
     x = images(*shape)
-    plot_reconstructions(x, x * 0.5, None, tmp_path / "r.png", n=4)
-    pixels = read(tmp_path / "r.png")
+    pixels = drawn(tmp_path, plot_reconstructions, x, x * 0.5, None, n=4)
     assert pixels.shape == (210, LEFT + 110 * min(4, shape[0]), 3)
     colourful = np.ptp(pixels.astype(int), axis=2) > 60
     assert colourful[:105].any()

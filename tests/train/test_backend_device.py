@@ -9,13 +9,14 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Iterator
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from tests.train.stopping import Stop, stop_at
+from tests.train.stopping import Stop, assert_same_weights, stop_at
 from tinyae import Autoencoder, DivergenceError
 from tinyae.kernels import backend as contract
 from tinyae.kernels import columns
@@ -28,12 +29,10 @@ class DeviceArray:
     def __init__(self, memory: np.ndarray) -> None:
         self.memory = memory
 
-    shape = property(lambda self: self.memory.shape)
-    dtype = property(lambda self: self.memory.dtype)
-    ndim = property(lambda self: self.memory.ndim)
-    size = property(lambda self: self.memory.size)
-    flags = property(lambda self: self.memory.flags)
-    strides = property(lambda self: self.memory.strides)
+    shape, dtype, ndim, size, flags, strides = (
+        property(attrgetter(f"memory.{name}"))
+        for name in ("shape", "dtype", "ndim", "size", "flags", "strides")
+    )
 
     def __len__(self) -> int:
         return len(self.memory)
@@ -43,10 +42,10 @@ class DeviceArray:
         assert (
             isinstance(part, np.ndarray) and np.shares_memory(part, self.memory)
         ) or not part.size
-        return DeviceArray(part)
+        return type(self)(part)
 
     def reshape(self, shape: tuple[int, ...]) -> DeviceArray:
-        return DeviceArray(self.memory.reshape(shape))
+        return type(self)(self.memory.reshape(shape))
 
     def __array__(self, *_: Any, **__: Any) -> np.ndarray:
         raise TypeError("a device array was taken for a NumPy array")
@@ -114,8 +113,7 @@ def both(**options: Any) -> list[Autoencoder]:
 
 def assert_same(host: Autoencoder, device: Autoencoder) -> None:
     assert device.backend_ == "fake-device"
-    for name, value in host.parameters().items():
-        np.testing.assert_array_equal(device.parameters()[name], value, err_msg=name)
+    assert_same_weights(host, device)
     np.testing.assert_array_equal(device.reconstruct(X), host.reconstruct(X))
     np.testing.assert_array_equal(device.score_samples(X), host.score_samples(X))
     np.testing.assert_array_equal(device.decode(device.encode(X)), host.decode(host.encode(X)))

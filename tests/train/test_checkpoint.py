@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -16,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.train.stopping import Stop, stop_at
+from tests.train.stopping import Stop, assert_same_weights, stop_at
 from tinyae import Autoencoder, FileError
 from tinyae.assemble import TERMS
 from tinyae.kernels.backend import Backend
@@ -34,22 +35,13 @@ def make(**options: Any) -> Autoencoder:
     return Autoencoder(**{**settings, **options})
 
 
-def interrupt_at(epoch: int, step: int) -> Any:
-    def callback(p: Progress) -> None:
-        if (p.epoch, p.step) == (epoch, step):
-            os.kill(os.getpid(), signal.SIGINT)
-
-    return callback
-
-
 def assert_same(a: Autoencoder, b: Autoencoder) -> None:
     """Weights, moments and history, bit for bit; the wall clock apart."""
-    for one, two in zip(
-        [a.parameters(), a._optimizer.state()], [b.parameters(), b._optimizer.state()], strict=True
-    ):
-        assert list(one) == list(two)
-        for name in one:
-            np.testing.assert_array_equal(one[name], two[name], err_msg=name)
+    assert_same_weights(a, b)
+    moments, others = a._optimizer.state(), b._optimizer.state()
+    assert list(moments) == list(others)
+    for name, moment in moments.items():
+        np.testing.assert_array_equal(moment, others[name], err_msg=name)
     assert a._optimizer.updates == b._optimizer.updates
     assert a.n_iter_ == b.n_iter_
     for history in (a.history_, b.history_):
@@ -83,7 +75,8 @@ def test_interrupt_within_an_epoch(tmp_path: Path, epoch: int, step: int) -> Non
     file = tmp_path / "checkpoint.npz"
     handler = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
-        make(**options).fit(X, checkpoint=file, callback=interrupt_at(epoch, step))
+        interrupt = stop_at(epoch, step, lambda: os.kill(os.getpid(), signal.SIGINT))
+        make(**options).fit(X, checkpoint=file, callback=interrupt)
     assert signal.getsignal(signal.SIGINT) is handler
     assert_same(make(**options).fit(X, checkpoint=file, resume=True), whole)
 
@@ -132,6 +125,40 @@ def test_other_settings_data_or_files_are_refused(tmp_path: Path) -> None:
         file.write_bytes(whole[:size])
         with pytest.raises(FileError, match="broken or truncated"):
             make().fit(X, checkpoint=file, resume=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("epoch", 6, "do not fit 5 epochs of 7 steps"),
+        ("epoch", -1, "epoch must be an integer >= 0"),
+        ("step", 8, "do not fit"),
+        ("step", 2.0, "step must be an integer"),
+        ("updates", None, "updates must be an integer"),
+        ("best_epoch", 4, "do not fit"),
+        ("best_loss", "x", "best_loss must be a number"),
+        ("best_loss", None, r"unknown \['best'\]"),
+        ("history", {}, "its history must have 3 entries"),
+        ("history", {"loss": [1, 2]}, "its history must have 3 entries"),
+        ("history", {"loss": [1, 2, "x"]}, "'loss' must be a list of numbers"),
+        ("config", 1, "no complete checkpoint"),
+        ("threads", "3", "threads must be an integer"),
+    ],
+)
+def test_a_checkpoint_that_contradicts_itself(
+    tmp_path: Path, name: str, value: Any, message: str
+) -> None:
+    file = tmp_path / "checkpoint.npz"
+    options = {"validation_fraction": 0.1, "patience": 4, "batch_size": 7}
+    with pytest.raises(Stop):
+        make(**options).fit(X, checkpoint=file, callback=stop_at(4, 2))
+    with np.load(file) as saved:
+        arrays = dict(saved)
+    meta = json.loads(str(arrays["meta"])) | {name: value}
+    np.savez(file, **arrays | {"meta": json.dumps(meta)})
+    ae = make(**options)
+    with pytest.raises(FileError, match=f"^{file}.*{message}"):
+        ae.fit(X, checkpoint=file, resume=True)
 
 
 def test_a_second_training_of_a_checkpoint_is_refused_and_the_first_goes_on(

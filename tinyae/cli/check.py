@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from typing import Any
 
 from .. import gradient_check
 from ..kernels.columns import get_backend
 from ..kernels.conventions import ACTIVATIONS, LOSSES
+from ..train.progress import Waiting
 from .options import command
 from .output import table
 
@@ -33,15 +33,16 @@ def add_commands(commands: Any) -> None:
 def _gradcheck(given: argparse.Namespace) -> None:
     """Raises ArithmeticError where a gradient is wrong."""
     get_backend(given.backend)
-    results = gradient_check.gradcheck_table(
-        activations=(given.activation,) if given.activation else ACTIVATIONS,
-        names=(given.loss,) if given.loss else LOSSES,
-        mode=given.mode,
-        seed=given.seed,
-        backend=given.backend,
-        report=_counter if sys.stderr.isatty() else lambda done, total: None,
-    )
-    rows = [(a, n, d, c.max_error, c.straddled) for a, n, d, c in results]
+    with Waiting("checking gradients") as report:
+        results = gradient_check.gradcheck_table(
+            activations=(given.activation,) if given.activation else ACTIVATIONS,
+            names=(given.loss,) if given.loss else LOSSES,
+            mode=given.mode,
+            seed=given.seed,
+            backend=given.backend,
+            report=report,
+        )
+        rows = [(a, n, d, c.max_error, c.straddled) for a, n, d, c in results]
     worst = max(row[3] for row in rows)
     if given.json:
         names = ("activation", "loss", "depth", "relative_error", "straddled")
@@ -53,7 +54,3 @@ def _gradcheck(given: argparse.Namespace) -> None:
               f"(at most {TOLERANCE:g} is right)")  # fmt: skip
     if not worst <= TOLERANCE:
         raise ArithmeticError(f"a gradient is off by {worst:.2g}, more than {TOLERANCE:g}")
-
-
-def _counter(done: int, total: int) -> None:
-    print(f"\r{done}/{total} nets", end="\n" if done == total else "", file=sys.stderr, flush=True)

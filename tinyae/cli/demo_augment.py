@@ -18,6 +18,7 @@ from ..data.datasets import Dataset
 from ..data.rows import Array
 from ..estimator import Autoencoder
 from ..plot.grids import plot_grid
+from ..train.progress import Waiting
 from .options import command, data_given
 from .output import can_draw, expect_own, table, write_json
 from .run_folder import RunFolder, open_data, run_config, trained_run
@@ -53,7 +54,9 @@ def _augment(given: argparse.Namespace) -> None:
     expect_own(out, "augment.json", "run/config.json")
     run, dataset, ae = _trained(given, out)
     y_train, y_test = labels_of(dataset, "train")[0], labels_of(dataset, "test")[0]
-    test = Samples(dataset.test, ae.encode(dataset.test), y_test)
+    with Waiting(f"encoding {dataset.name}"):
+        test = Samples(dataset.test, ae.encode(dataset.test), y_test)
+        squared_error = -ae.score(dataset.test)
     if given.per_class is None:
         fewest = int(np.unique(y_train, return_counts=True)[1].min())
         given.per_class = max(2, min(PER_CLASS, fewest))
@@ -62,12 +65,14 @@ def _augment(given: argparse.Namespace) -> None:
     shown: dict[str, Array] = {}
     for seed in range(given.seeds):
         chosen = labelled(y_train, given.per_class, seed)
-        x = np.asarray(dataset.train.select(chosen), np.float64)
-        known = Samples(x, ae.encode(x), y_train[chosen])
-        made, base = augmented(ae, known, how, dataset.image_shape, seed)
-        results.setdefault("none", []).append(accuracies(known, test))
-        for way, new in made.items():
-            results.setdefault(way, []).append(accuracies(known.joined(new), test))
+        with Waiting(f"classifying with {given.per_class} labels per class") as report:
+            x = np.asarray(dataset.train.select(chosen), np.float64)
+            known = Samples(x, ae.encode(x), y_train[chosen])
+            made, base = augmented(ae, known, how, dataset.image_shape, seed)
+            results.setdefault("none", []).append(accuracies(known, test))
+            for i, (way, new) in enumerate(made.items(), start=1):
+                results.setdefault(way, []).append(accuracies(known.joined(new), test))
+                report(i, len(made))
         if not shown:  # the first of each class
             firsts = slice(0, SHOWN_CLASSES * given.new, given.new)
             shown = {"original": x[base[firsts]]}
@@ -75,7 +80,7 @@ def _augment(given: argparse.Namespace) -> None:
         print(f"seed {seed}: {seed + 1} of {given.seeds} done", file=sys.stderr, flush=True)
     summary = {
         "data": dataset.name, "run": str(run.path), "code": ae.code,
-        "squared_error": -ae.score(dataset.test), "test_samples": len(dataset.test),
+        "squared_error": squared_error, "test_samples": len(dataset.test),
         "per_class": given.per_class, "new": given.new, "seeds": given.seeds,
         "augmentation": asdict(how), "accuracy": _summed_up(results),
         "seconds": round(time.perf_counter() - started, 1),
@@ -84,7 +89,8 @@ def _augment(given: argparse.Namespace) -> None:
     write_json(out / "augment.json", summary)
     files = ["augment.json"]
     if can_draw():
-        _draw(shown, dataset.image_shape, out / "augment.png")
+        with Waiting("drawing"):
+            _draw(shown, dataset.image_shape, out / "augment.png")
         files.append("augment.png")
     if given.json:
         print(json.dumps(summary))

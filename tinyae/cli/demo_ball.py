@@ -19,7 +19,7 @@ from ..data.ball import SIDE, ball_centres, ball_images
 from ..estimator import Autoencoder
 from ..kernels.columns import get_backend
 from ..plot.grids import plot_grid
-from ..train.progress import print_epochs
+from ..train.progress import Lines, Waiting
 from .options import UsageError, command
 from .output import can_draw, expect_own, table, write_json
 
@@ -90,7 +90,8 @@ def _ball(given: argparse.Namespace) -> None:
         models[row].save(out / f"{row}.npz")
         between[row] = midpoint(models[row], frames)
     seconds = time.perf_counter() - started
-    measures = {row: measure(pictures, frames) for row, pictures in between.items()}
+    with Waiting("measuring"):
+        measures = {row: measure(pictures, frames) for row, pictures in between.items()}
     result = _result(measures, given, seconds)
     write_json(out / "ball.json", result)
     drawn = _draw(out, frames, between)
@@ -118,13 +119,7 @@ def _trained(
         else Autoencoder(random_state=given.seed, backend=given.backend)
     )
     model.set_params(**options)
-    return model.fit(X, callback=_report)
-
-
-def _report(progress: Any) -> None:
-    """Every tenth epoch's line."""
-    if progress.metrics and (progress.epoch % 10 == 0 or progress.epoch == progress.epochs):
-        print_epochs(progress, sys.stderr)
+    return model.fit(X, callback=Lines(sys.stderr, epochs=10))
 
 
 def midpoint(model: Autoencoder, frames: Frames) -> np.ndarray[Any, Any]:
@@ -155,5 +150,6 @@ def _draw(out: Path, frames: Frames, between: dict[str, np.ndarray[Any, Any]]) -
             "frame 3": frames.last}  # fmt: skip
     shown = min(SHOWN, len(frames.first))
     pictures = np.concatenate([pictures[:shown] for pictures in rows.values()])
-    plot_grid(pictures, shown, (SIDE, SIDE), out / "ball.png", span=(0, 1), labels=tuple(rows))
+    with Waiting("drawing"):
+        plot_grid(pictures, shown, (SIDE, SIDE), out / "ball.png", span=(0, 1), labels=tuple(rows))
     return ["ball.png"]

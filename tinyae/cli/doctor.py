@@ -21,8 +21,10 @@ import numpy as np
 
 from .._version import __version__
 from ..kernels.columns import backend_report
+from ..kernels.cpu import cores
 from ..kernels.cuda import measured_plans
 from ..kernels.cuda_host.host import CompilerMissing, find_compiler
+from ..train.progress import Waiting
 from . import nvidia
 from .options import command
 
@@ -72,7 +74,8 @@ def add_commands(commands: Any) -> None:
 
 def _doctor(given: argparse.Namespace) -> None:
     """Prints what was found; what could not be found out is printed too, never raised."""
-    found, failed = examine()
+    with Waiting("looking at this machine"):
+        found, failed = examine()
     sections = report(found, failed)
     if given.json:
         remedies = {r.what: r.remedy for rows in sections.values() for r in rows if r.remedy}
@@ -102,6 +105,7 @@ def examine() -> tuple[dict[str, Any], dict[str, str]]:
         "numpy": lambda: np.__version__,
         "blas": _blas,
         "threads": _threads,
+        "cores": lambda: "{} threads of backend numba, by {}".format(*cores.threads()),
         "driver": nvidia.find_driver,
         "cupy": nvidia.cupy_wheels,
         "nvrtc": _nvrtc,
@@ -133,15 +137,15 @@ def report(found: dict[str, Any], failed: dict[str, str]) -> dict[str, list[Row]
         except Exception as error:
             return [Row(what, f"unknown: {_why(error)}")]
 
-    def plain(what: str) -> list[Row]:
-        return rows(what, lambda state: [Row(what, state)])
+    def plain(what: str) -> Row:
+        return rows(what, lambda state: [Row(what, state)])[0]
 
     driver = found["driver"]
     return {
         "this machine": [
-            *plain("tinyae"),
+            plain("tinyae"),
             *rows("python", lambda version: [Row("python", f"{version}, {found['executable']}")]),
-            *(row for what in ("system", "numpy", "blas", "threads") for row in plain(what)),
+            *(plain(w) for w in ("system", "numpy", "blas", "threads", "cores")),
         ],
         "backends, in the order in which auto tries them": rows(
             "backends",
@@ -201,13 +205,9 @@ def _cupy_row(wheels: dict[str, str], driver: nvidia.Driver | None) -> Row:
         return Row("cupy", f"{state} is older than {OLDEST_CUPY}", mend)
     major = _cuda_of(wheels)
     if driver is not None and major is not None and major > _cuda_for(driver):
-        capability = "{}.{}".format(*OLDEST_CAPABILITY[major])
-        return Row(
-            "cupy",
-            f"{state} needs driver {OLDEST_DRIVER[major]} and compute capability {capability}, "
-            "or newer",
-            mend,
-        )
+        needed = "driver {} and compute capability {}.{}, or newer"
+        needed = needed.format(OLDEST_DRIVER[major], *OLDEST_CAPABILITY[major])
+        return Row("cupy", f"{state} needs {needed}", mend)
     return Row("cupy", state)
 
 
@@ -267,13 +267,11 @@ def _compiler_row(compiler: dict[str, str] | None) -> Row:
 
 
 def _extra_rows(extras: dict[str, str | None]) -> list[Row]:
-    rows = []
-    for extra, (_, name, purpose) in EXTRAS.items():
-        if extras[extra]:
-            rows.append(Row(extra, f"{name} {extras[extra]} ({purpose})"))
-        else:
-            rows.append(Row(extra, f"missing ({purpose})", f'pip install "tinyae[{extra}]"'))
-    return rows
+    return [
+        Row(extra, f"{name} {extras[extra]} ({purpose})") if extras[extra]
+        else Row(extra, f"missing ({purpose})", f'pip install "tinyae[{extra}]"')
+        for extra, (_, name, purpose) in EXTRAS.items()
+    ]  # fmt: skip
 
 
 def _version(module: str, name: str) -> str | None:
@@ -298,6 +296,5 @@ def _threads() -> str:
 
         pools = [f"{p['internal_api']} {p['num_threads']}" for p in threadpool_info()]
         return ", ".join(pools) or "no thread pool found"
-    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-    given = [f"{name}={os.environ[name]}" for name in names if name in os.environ]
+    given = [f"{name}={n}" for name, n in os.environ.items() if name.endswith("_NUM_THREADS")]
     return ", ".join(given) or "as many as BLAS likes (set OMP_NUM_THREADS to bound them)"

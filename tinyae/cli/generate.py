@@ -15,6 +15,7 @@ import numpy as np
 from ..codes import densities, generate
 from ..data.rows import Array, Rows, value_range
 from ..plot.grids import plot_grid
+from ..train.progress import Waiting
 from .options import Command, UsageError, at_least, command
 from .output import can_draw, write_array
 from .run_folder import opened
@@ -92,7 +93,12 @@ class _Work:
         self.default = self.run.path / given.picture
 
     def training_codes(self) -> Array:
-        return self.ae.encode(self.dataset.train)
+        with Waiting(f"encoding {self.dataset.name}"):
+            return self.ae.encode(self.dataset.train)
+
+    def decoded(self, codes: Array) -> Array:
+        with Waiting(f"decoding {len(codes):,} codes"):
+            return self.ae.decode(codes)
 
     def save(
         self, samples: Array, columns: int, what: str, labels: Sequence[str] = (),
@@ -103,10 +109,11 @@ class _Work:
             write_array(self.array, samples, "samples")
             if self.picture is None and not can_draw():
                 return
-        span = value_range(self.dataset.train, "X")  # one scale for all of a run's pictures
         path = self.picture or self.default
-        plot_grid(samples, columns, self.dataset.image_shape, path, span=span, labels=labels,
-                  marked=marked, gap=gap)  # fmt: skip
+        with Waiting(f"drawing {path}"):
+            span = value_range(self.dataset.train, "X")  # one scale for all of a run's pictures
+            plot_grid(samples, columns, self.dataset.image_shape, path, span=span, labels=labels,
+                      marked=marked, gap=gap)  # fmt: skip
         print(f"{path}: {what}")
 
 
@@ -123,7 +130,7 @@ def _manifold(given: argparse.Namespace) -> None:
         f"{given.grid} x {given.grid} samples; code unit 1 from {left:.4g} (left) to {right:.4g}, "
         f"unit 2 from {bottom:.4g} (bottom) to {top:.4g}"
     )
-    work.save(work.ae.decode(grid), given.grid, what, gap=given.gap)
+    work.save(work.decoded(grid), given.grid, what, gap=given.gap)
 
 
 def _sample(given: argparse.Namespace) -> None:
@@ -132,22 +139,25 @@ def _sample(given: argparse.Namespace) -> None:
             raise UsageError(f"--{name} is for --density {density}, got {given.density}")
     work = _Work(given)
     codes = work.training_codes()
-    if given.density == "gaussian":
-        fitted = densities.fit_gaussian(codes)
-    elif given.density == "mixture":
-        fitted = densities.fit_mixture(codes, given.components, given.seed)
-    else:
-        fitted = densities.fit_kernel(
-            codes, "scott" if given.bandwidth is None else given.bandwidth
-        )
+    with Waiting(f"fitting a {given.density} to {len(codes):,} codes", "at most") as report:
+        if given.density == "gaussian":
+            fitted = densities.fit_gaussian(codes)
+        elif given.density == "mixture":
+            fitted = densities.fit_mixture(codes, given.components, given.seed, report=report)
+        else:
+            fitted = densities.fit_kernel(
+                codes, "scott" if given.bandwidth is None else given.bandwidth
+            )
     drawn = generate.within_reach(fitted.sample(given.n, given.seed), work.ae.code_activation)
     test = work.dataset.test
-    judged = work.ae.encode(test.select(np.arange(min(JUDGED, len(test)))))
+    with Waiting("judging it by test codes"):
+        judged = work.ae.encode(test.select(np.arange(min(JUDGED, len(test)))))
+        density = fitted.log_density(judged).mean()
     what = (
         f"{given.n:,} samples of a {given.density} fitted to {len(codes):,} training codes; mean "
-        f"log density of {len(judged):,} test codes {fitted.log_density(judged).mean():.4g}"
+        f"log density of {len(judged):,} test codes {density:.4g}"
     )
-    work.save(work.ae.decode(drawn), int(np.ceil(np.sqrt(given.n))), what)
+    work.save(work.decoded(drawn), int(np.ceil(np.sqrt(given.n))), what)
 
 
 def _traverse(given: argparse.Namespace) -> None:
@@ -157,7 +167,7 @@ def _traverse(given: argparse.Namespace) -> None:
     codes, own = generate.traversal(code, low, high, given.steps)
     labels = [f"unit {i}" for i in range(1, len(code) + 1)]
     marked = np.arange(len(code)) * given.steps + own
-    samples = work.ae.decode(codes.reshape(-1, len(code)))
+    samples = work.decoded(codes.reshape(-1, len(code)))
     what = (
         f"{given.part} sample {given.sample} (framed), each of its {len(code)} units through "
         f"{given.steps} values"
@@ -171,7 +181,7 @@ def _interpolate(given: argparse.Namespace) -> None:
     b = _chosen(work, given.part, "--to", given.to_)
     pixels = generate.blend(np.asarray(a)[0], np.asarray(b)[0], given.steps)
     path = generate.blend(work.ae.encode(a)[0], work.ae.encode(b)[0], given.steps)
-    decoded = work.ae.decode(path)
+    decoded = work.decoded(path)
     samples = np.concatenate([pixels.astype(decoded.dtype), decoded])
     labels = ["pixel blend" if work.dataset.image_shape else "blend", "code path"]
     what = f"{given.part} samples {given.from_} to {given.to_} in {given.steps} steps"

@@ -8,7 +8,6 @@ import io
 import json
 import os
 import sys
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -20,10 +19,8 @@ from numpy.typing import NDArray
 from ..estimator import Autoencoder
 from ..files import replacing, write_atomically
 from ..locks import SUFFIX
-from ..train.progress import BAR_FORMAT, clock
+from ..train.progress import Waiting
 from .options import UsageError
-
-PATIENCE = 2.0  # seconds of reading before anything is said
 
 
 class Stream:
@@ -77,41 +74,6 @@ def expect_own(folder: Path, *marks: str) -> None:
         )
 
 
-class ReadingBar:
-    """The progress of a long reading: a tqdm bar on a terminal (extra: progress), else a line for
-    every tenth. Nothing for what is read within PATIENCE."""
-
-    def __init__(self, name: str, file: IO[str]) -> None:
-        self._name, self._file = name, file
-        self._started = time.perf_counter()
-        self._tenth = 0
-        self._bar: Any = None
-
-    def __call__(self, done: int, total: int) -> None:
-        seconds = time.perf_counter() - self._started
-        if seconds < PATIENCE or not 0 < done <= total:
-            return
-        left = f"{clock(seconds * (total - done) / done)} left"
-        text = f"reading {self._name}, {left}"
-        if self._bar is not None:
-            self._bar.set_description_str(text, refresh=False)
-            self._bar.update(done - self._bar.n)
-        elif has_bars(self._file):
-            from tqdm import tqdm
-
-            self._bar = tqdm(
-                desc=text, initial=done, total=total, file=self._file, leave=False,
-                bar_format=BAR_FORMAT,
-            )  # fmt: skip
-        elif self._tenth != (tenth := 10 * done // total):
-            self._tenth = tenth
-            print(f"reading {self._name}: {tenth}0 %, {left}", file=self._file, flush=True)
-
-    def close(self) -> None:
-        if self._bar is not None:
-            self._bar.close()
-
-
 def has_bars(file: IO[str]) -> bool:
     """Whether a tqdm bar can be shown there."""
     return file.isatty() and importlib.util.find_spec("tqdm") is not None
@@ -147,13 +109,16 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Iterable[object]
 
 def write_array(path: Path, array: NDArray[Any], what: str) -> None:
     """.npy, or .csv with all digits of the dtype; says what was written."""
-    if path.suffix == ".npy":
-        write_atomically(path, lambda file: np.save(file, array))
-    else:
-        text = io.StringIO()
-        digits = "%.9g" if array.dtype == np.float32 else "%.17g"
-        np.savetxt(text, array, fmt=digits, delimiter=",")
-        write_text(path, text.getvalue())
+    with Waiting(f"writing {path}") as report:
+        if path.suffix == ".npy":
+            write_atomically(path, lambda file: np.save(file, array))
+        else:
+            text = io.StringIO()
+            digits = "%.9g" if array.dtype == np.float32 else "%.17g"
+            for start in range(0, len(array), 1000):
+                np.savetxt(text, array[start : start + 1000], fmt=digits, delimiter=",")
+                report(min(start + 1000, len(array)), len(array))
+            write_text(path, text.getvalue())
     print(f"{path}: {array.shape[0]:,} {what} of {array.shape[1]:,} numbers, {array.dtype}")
 
 

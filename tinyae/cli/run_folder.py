@@ -6,7 +6,6 @@ Commands that train into run folders, any number of them, may be interrupted and
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -14,18 +13,19 @@ from itertools import count, zip_longest
 from pathlib import Path
 from typing import Any
 
-from .. import arguments
+from .. import arguments, checks
 from .._version import __version__
 from ..data.datasets import Dataset, load_dataset
+from ..data.reading import Reading
 from ..data.tables import table_kind
 from ..estimator import Autoencoder
-from ..files import FileError
 from ..kernels.columns import get_backend
 from ..locks import held
 from ..model_file import as_json
-from ..train.progress import Bar, print_epochs
+from ..train.progress import Bar, Lines, Waiting
+from ..untrusted import errors_of, read_json
 from .options import DEFAULTS, READING, UsageError, data_given
-from .output import ReadingBar, expect_own, has_bars, shortened, write_csv, write_json
+from .output import expect_own, has_bars, shortened, write_csv, write_json
 
 DATA_DEFAULTS: dict[str, Any] = {
     "source": "ball",
@@ -72,15 +72,17 @@ class RunFolder:
                 f"{self.path} is no run folder: it {what}. "
                 f"'tinyae train --out {self.path}' makes one"
             )
-        try:
-            config = json.loads(self.config_file.read_text())
-            data = {**DATA_DEFAULTS, **config["data"]}
+        config = read_json(self.config_file, "broken")
+        with errors_of(self.config_file, "broken"):
+            data = {**DATA_DEFAULTS, **config["data"], "source": config["data"]["source"]}
+            _check_data(data)
+            arguments.check(Autoencoder(**config["model"])._params())
             if "index" not in config["data"] and table_kind(Path(data["source"])):
                 data["index"] = False  # an older tinyae learnt numbers of lines as a feature
             columns = config.get("columns")
+            if columns is not None and not all(isinstance(name, str) for name in columns):
+                raise TypeError("columns must be names")
             return {"data": data, "model": dict(config["model"]), "columns": columns}
-        except (ValueError, KeyError, TypeError) as error:
-            raise FileError(f"{self.config_file} is broken: {error!r}") from error
 
     def write_history(self, history: Mapping[str, Sequence[float]]) -> None:
         epochs = zip(*history.values(), strict=True)
@@ -124,6 +126,25 @@ class RunFolder:
         )
 
 
+def _check_data(data: Mapping[str, Any]) -> None:
+    """Raises ValueError or TypeError for what ``open_data`` cannot have been given."""
+    kinds: dict[str, tuple[type, ...]] = {
+        **dict.fromkeys(("source", "separator", "decimal", "encoding"), (str,)),
+        **dict.fromkeys(("header", "index", "skip_bad"), (bool,)),
+        **{"label": (str, int), "drop": (list,), "size": (list,), "test_fraction": (int, float)},
+    }
+    for name, value in data.items():
+        if name not in kinds:
+            raise ValueError(f"data has no option {name!r}")
+        if not isinstance(value, kinds[name]) and value is not None:
+            raise TypeError(f"{name} must not be {value!r}")
+    checks.number("test_fraction", data["test_fraction"], above=0, below=1)
+    if data["size"] is not None:
+        width, height = data["size"]
+        checks.integer("size", min(width, height), 1)
+    Reading(**{name: data[name] for name in READING if data[name] is not None})
+
+
 def open_data(data: Mapping[str, Any]) -> Dataset:
     """Loads {"source", "test_fraction", ...}; what is missing has its default.
 
@@ -132,13 +153,11 @@ def open_data(data: Mapping[str, Any]) -> Dataset:
     options = {k: v for k, v in data.items() if k != "source" and v is not None}
     if "size" in options:
         options["size"] = tuple(options["size"])
-    bar = ReadingBar(Path(data["source"]).name, sys.stderr)
     try:
-        return load_dataset(data["source"], progress=bar, **options)
+        with Waiting(f"reading {Path(data['source']).name}") as report:
+            return load_dataset(data["source"], progress=report, **options)
     except FileNotFoundError as error:
         raise UsageError(str(error)) from error
-    finally:
-        bar.close()
 
 
 def opened(given: argparse.Namespace) -> tuple[RunFolder, Autoencoder, Dataset]:
@@ -232,7 +251,7 @@ def _train(
             dataset.train,
             checkpoint=run.checkpoint_file,
             resume=resume,
-            callback=bar or (lambda p: print_epochs(p, log)),
+            callback=bar or Lines(log),
         )
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"interrupted; {remedy}") from None

@@ -16,6 +16,7 @@ from ..data.datasets import Dataset
 from ..data.pca import PCA, fit_pca
 from ..estimator import Autoencoder
 from ..plot.curves import plot_sweep
+from ..train.progress import Waiting
 from .options import command, data_given, integers, model_given
 from .output import can_draw, expect_own, table, write_csv, write_json
 from .run_folder import RunFolder, expect_same, open_data, run_config, trained_run
@@ -74,7 +75,8 @@ def _sweep(given: argparse.Namespace) -> None:
     for code, run in runs.items():  # before hours are spent on the sizes ahead of it
         expect_same(run, configs[code])
     dataset = open_data(described["data"])
-    pca = fit_pca(dataset.train, max(given.codes))
+    with Waiting("fitting PCA, to compare with") as report:
+        pca = fit_pca(dataset.train, max(given.codes), report=report)
     rows = []
     for number, (code, run) in enumerate(runs.items(), start=1):
         print(f"\ncode {code} ({number} of {len(runs)}), run folder {run.path}", file=sys.stderr)
@@ -88,7 +90,8 @@ def _sweep(given: argparse.Namespace) -> None:
         _write(folder, summary)
     files = ["sweep.json", "sweep.csv"]
     if can_draw():
-        plot_sweep(rows, folder / "sweep.png", neighbours=given.neighbours)
+        with Waiting("drawing"):
+            plot_sweep(rows, folder / "sweep.png", neighbours=given.neighbours)
         files.append("sweep.png")
     if given.json:
         print(json.dumps(summary))
@@ -104,12 +107,16 @@ def _leading(pca: PCA, k: int) -> PCA:
 
 def _measure(ae: Autoencoder, pca: PCA, dataset: Dataset, k: int, run: RunFolder) -> Row:
     """Squared errors and, where there are labels, the accuracy of k-NN: of codes and of PCA's."""
+    with Waiting("measuring squared errors"):
+        errors = {
+            "squared_error": -ae.score(dataset.test),
+            "pca_squared_error": pca.squared_error(dataset.test),
+            "train_squared_error": -ae.score(dataset.train),
+            "pca_train_squared_error": pca.squared_error(dataset.train),
+        }
     row: Row = {
         "code": ae.code,
-        "squared_error": -ae.score(dataset.test),
-        "pca_squared_error": pca.squared_error(dataset.test),
-        "train_squared_error": -ae.score(dataset.train),
-        "pca_train_squared_error": pca.squared_error(dataset.train),
+        **errors,
         "knn_accuracy": None,
         "pca_knn_accuracy": None,
         "parameters": sum(p.size for p in ae.parameters().values()),
@@ -119,8 +126,9 @@ def _measure(ae: Autoencoder, pca: PCA, dataset: Dataset, k: int, run: RunFolder
     }
     if dataset.train_labels is not None and dataset.test_labels is not None:
         for name, encode in (("knn_accuracy", ae.encode), ("pca_knn_accuracy", pca.encode)):
-            train, test = encode(dataset.train), encode(dataset.test)
-            predicted = knn_predict(train, dataset.train_labels, test, k)
+            with Waiting(name.replace("_", " ")) as report:
+                train, test = encode(dataset.train), encode(dataset.test)
+                predicted = knn_predict(train, dataset.train_labels, test, k, report)
             row[name] = float(np.mean(predicted == dataset.test_labels))
     return row
 

@@ -16,6 +16,7 @@ from ..data.datasets import Dataset
 from ..data.pca import fit_pca, plane
 from ..estimator import Autoencoder
 from ..plot import codes, curves, grids
+from ..train.progress import Waiting
 from .options import UsageError, command, data_given, model_given
 from .output import can_draw, expect_own, print_zero_units, table
 from .run_folder import RunFolder, expect_same, open_data, opened, run_config, train_run
@@ -152,14 +153,16 @@ def _choose_run(
 
 def _compare(ae: Autoencoder, dataset: Dataset) -> dict[str, dict[str, float]]:
     """Squared errors of the autoencoder and of PCA (fitted on the training part)."""
-    pca = fit_pca(dataset.train, ae.code)
-    return {
-        part: {
-            "squared_error": float(-ae.score(rows)),
-            "pca_squared_error": float(pca.squared_error(rows)),
+    with Waiting("fitting PCA, to compare with") as report:
+        pca = fit_pca(dataset.train, ae.code, report=report)
+    with Waiting("measuring squared errors"):
+        return {
+            part: {
+                "squared_error": float(-ae.score(rows)),
+                "pca_squared_error": float(pca.squared_error(rows)),
+            }
+            for part, rows in (("train", dataset.train), ("test", dataset.test))
         }
-        for part, rows in (("train", dataset.train), ("test", dataset.test))
-    }
 
 
 def _error_table(ae: Autoencoder, dataset: Dataset, errors: dict[str, dict[str, float]]) -> str:
@@ -176,9 +179,10 @@ def _draw(ae: Autoencoder, dataset: Dataset, run: RunFolder) -> list[Path]:
     if not can_draw():
         return []
     files = [run.path / f"{name}.png" for name in ("loss", "reconstructions", "code")]
-    curves.plot_loss(ae.history_, files[0])
-    shown = np.asarray(dataset.test.select(np.arange(min(10, len(dataset.test)))))
-    grids.plot_reconstructions(shown, ae.reconstruct(shown), dataset.image_shape, files[1])
-    points, titles = plane(ae.encode(dataset.test))
-    codes.plot_code(points, dataset.test_labels, files[2], dataset.label_names, titles)
+    with Waiting("drawing"):
+        curves.plot_loss(ae.history_, files[0])
+        shown = np.asarray(dataset.test.select(np.arange(min(10, len(dataset.test)))))
+        grids.plot_reconstructions(shown, ae.reconstruct(shown), dataset.image_shape, files[1])
+        points, titles = plane(ae.encode(dataset.test))
+        codes.plot_code(points, dataset.test_labels, files[2], dataset.label_names, titles)
     return files

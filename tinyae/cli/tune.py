@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from statistics import median
 from typing import Any, NamedTuple
@@ -33,6 +32,7 @@ from ..kernels.cuda.plan import (
 )
 from ..kernels.cuda.runner import Runner
 from ..kernels.grids import blocks
+from ..train.progress import Waiting
 from .options import command, integers
 from .output import table, write_text
 
@@ -90,11 +90,11 @@ def _tune(given: argparse.Namespace) -> None:
     runner = DeviceRunner()
     timer, device = gpu_timer(runner), runner.device_name
     found: list[Tuned] = []
-    for i, problem in enumerate(wanted):
-        _show(f"{i + 1}/{len(wanted)}  {problem.kernel} {_sizes(problem)}")
-        found.append(tune(runner, backend, problem, timer))
-        save(device, found[-1:])
-    _show("")
+    with Waiting(f"measuring {len(wanted)} products") as report:
+        for i, problem in enumerate(wanted, start=1):
+            found.append(tune(runner, backend, problem, timer))
+            save(device, found[-1:])
+            report(i, len(wanted))
     print(render(found))
     print(f"\n{device}: {measured_plans.file_for(device)}")
 
@@ -105,11 +105,6 @@ def _problems(given: argparse.Namespace) -> list[Problem]:
     widths = [given.features, *given.hidden, given.code]
     widths += widths[-2::-1]
     return problems(list(itertools.pairwise(widths)), given.batch_size, given.matmul)
-
-
-def _show(text: str) -> None:
-    if sys.stderr.isatty():
-        print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
 
 
 def render(found: Sequence[Tuned]) -> str:

@@ -12,12 +12,13 @@ import numpy as np
 
 from ..codes.augment import NewSamples, add_noise, interpolate
 from ..data.datasets import Dataset, Labels
-from ..data.formats import read_npy
 from ..data.reading import Reading
 from ..data.rows import Array, Rows
 from ..data.tables import read_table, table_kind
 from ..files import write_atomically
 from ..plot.grids import plot_grid, plot_reconstructions
+from ..train.progress import Waiting
+from ..untrusted import read_npy
 from .options import UsageError, command
 from .output import can_draw, print_zero_units, table, write_array
 from .run_folder import RunFolder, opened
@@ -67,7 +68,8 @@ def add_commands(commands: Any) -> None:
 
 def _encode(given: argparse.Namespace) -> None:
     _, ae, dataset = opened(given)
-    codes = [ae.encode(rows) for rows in _part(dataset, given.part)]
+    with Waiting(f"encoding {dataset.name}"):
+        codes = [ae.encode(rows) for rows in _part(dataset, given.part)]
     write_array(given.out, np.concatenate(codes), "codes")
 
 
@@ -76,20 +78,25 @@ def _decode(given: argparse.Namespace) -> None:
     codes = Path(given.codes)
     if not codes.is_file():
         raise UsageError(f"--codes: there is no file {codes}")
-    # a code that counts is still a code
-    Z = read_table(codes, Reading(index=False)).samples if table_kind(codes) else read_npy(codes)
-    write_array(given.out, ae.decode(Z), "samples")
+    with Waiting(f"decoding {codes}"):
+        # a code that counts is still a code
+        how = Reading(index=False)
+        Z = read_table(codes, how).samples if table_kind(codes) else read_npy(codes)
+        samples = ae.decode(Z)
+    write_array(given.out, samples, "samples")
 
 
 def _reconstruct(given: argparse.Namespace) -> None:
     _, ae, dataset = opened(given)
     samples = _part(dataset, given.part)
     if given.out.suffix == ".png":
-        shown = np.asarray(samples[0].select(np.arange(min(SHOWN, len(samples[0])))))
-        plot_reconstructions(shown, ae.reconstruct(shown), dataset.image_shape, given.out)
+        with Waiting(f"drawing {given.out}"):
+            shown = np.asarray(samples[0].select(np.arange(min(SHOWN, len(samples[0])))))
+            plot_reconstructions(shown, ae.reconstruct(shown), dataset.image_shape, given.out)
         print(f"{given.out}: {len(shown)} originals over their reconstructions")
     else:
-        reconstructions = [ae.reconstruct(rows) for rows in samples]
+        with Waiting(f"reconstructing {dataset.name}"):
+            reconstructions = [ae.reconstruct(rows) for rows in samples]
         write_array(given.out, np.concatenate(reconstructions), "samples")
 
 
@@ -136,22 +143,25 @@ def _augment(given: argparse.Namespace) -> None:
     _, ae, dataset = opened(given)
     samples = _part(dataset, given.part)
     labels = np.concatenate(labels_of(dataset, given.part))
-    codes = np.concatenate([ae.encode(rows) for rows in samples])
-    if given.method == "interpolate":
-        new = interpolate(codes, labels, given.per_class, given.seed, given.neighbours)
-    else:
-        new = add_noise(codes, labels, given.per_class, given.seed, given.scale)
-    x = ae.decode(new.points)
+    with Waiting(f"making new samples of {dataset.name}"):
+        codes = np.concatenate([ae.encode(rows) for rows in samples])
+        if given.method == "interpolate":
+            new = interpolate(codes, labels, given.per_class, given.seed, given.neighbours)
+        else:
+            new = add_noise(codes, labels, given.per_class, given.seed, given.scale)
+        x = ae.decode(new.points)
     y = new.labels if dataset.label_names is None else np.array(dataset.label_names)[new.labels]
     shaped = x.reshape(len(x), *(dataset.image_shape or x.shape[1:]))
-    write_atomically(given.out, lambda f: np.savez_compressed(f, x=shaped, y=y))
+    with Waiting(f"writing {given.out}"):
+        write_atomically(given.out, lambda f: np.savez_compressed(f, x=shaped, y=y))
     n_classes = len(x) // given.per_class
     print(
         f"{given.out}: {len(x):,} new samples, {given.per_class:,} of each of {n_classes} classes"
     )
     if can_draw():
         picture = given.out.with_suffix(".png")
-        _draw(new, x, samples, y, dataset, picture)
+        with Waiting(f"drawing {picture}"):
+            _draw(new, x, samples, y, dataset, picture)
         print(f"{picture}: originals, framed, and to the right of each a new sample made from it")
 
 

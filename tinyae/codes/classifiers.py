@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..checks import integer, number
+from ..data.reading import Progress, silent
 from ..data.rows import Rows, as_rows, value_range
 
 Floats = NDArray[np.float64]
@@ -22,15 +23,18 @@ BLOCK_BYTES = 32 << 20  # of distances in memory at a time
 
 
 def knn_predict(
-    train: ArrayLike | Rows, labels: ArrayLike, queries: ArrayLike | Rows, k: int = 5
-) -> NDArray[Any]:
+    train: ArrayLike | Rows, labels: ArrayLike, queries: ArrayLike | Rows, k: int = 5,
+    report: Progress = silent,
+) -> NDArray[Any]:  # fmt: skip
     """The label of each query (m, features) by its k nearest of train (n, features): (m,).
 
     The nearest are those of the least Euclidean distance, at equal distance those that come
     first in ``train``; with fewer than k samples all of them vote. Each has one vote; where
     labels draw, the one of the nearest voter among them wins (Cover and Hart, "Nearest neighbor
-    pattern classification", 1967). Raises ValueError or TypeError for shapes that do not fit,
-    values that are not finite and a k that is no integer >= 1.
+    pattern classification", 1967). ``report(done, m)`` is called after each block of queries.
+
+    Raises ValueError or TypeError for shapes that do not fit, values that are not finite and a k
+    that is no integer >= 1.
     """
     integer("k", k, 1)
     x, kinds, which = labelled_points("train", train, labels)
@@ -44,6 +48,7 @@ def knn_predict(
         votes = (classes[:, :, None] == classes[:, None, :]).sum(axis=2)
         # argmax takes the first of equals, and the nearest stand first
         winners[where] = np.take_along_axis(classes, votes.argmax(axis=1)[:, None], axis=1)[:, 0]
+        report(where.stop, len(rows))
     predicted: NDArray[Any] = kinds[winners]
     return predicted
 

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..checks import integer
+from ..data.reading import Progress, silent
 from ..data.rows import as_rows, value_range
 from ..kernels.reference.random import random_normal, random_uniform
 from ..net import streams
@@ -96,8 +97,9 @@ def fit_gaussian(codes: ArrayLike) -> Mixture:
 
 
 def fit_mixture(
-    codes: ArrayLike, components: int | None = None, seed: int = 0, tolerance: float = 1e-3
-) -> Mixture:
+    codes: ArrayLike, components: int | None = None, seed: int = 0, tolerance: float = 1e-3,
+    report: Progress = silent,
+) -> Mixture:  # fmt: skip
     """The mixture of ``components`` normals that makes codes (n, k) likely, by EM.
 
     None: COMPONENTS, or as many as there are different codes.
@@ -105,7 +107,7 @@ def fit_mixture(
     Expectation-maximisation (Dempster, Laird and Rubin 1977; Bishop, "Pattern Recognition and
     Machine Learning", 9.2) from the start that ``seed`` in [0, 2^64) draws, until a round adds
     less than ``tolerance`` to the mean log-likelihood, or MAX_ROUNDS. It finds a local maximum:
-    another seed may find another one.
+    another seed may find another one. ``report(round, MAX_ROUNDS)`` is called after each.
 
     Raises ValueError for more components than there are different codes, and what
     ``fit_gaussian`` raises.
@@ -122,7 +124,9 @@ def fit_mixture(
             f"got {components}"
         )
     last = -np.inf
-    for parts, likelihood in islice(em_rounds(frame.units, components, seed), MAX_ROUNDS):
+    rounds = islice(em_rounds(frame.units, components, seed), MAX_ROUNDS)
+    for i, (parts, likelihood) in enumerate(rounds, start=1):
+        report(i, MAX_ROUNDS)
         best = parts
         if likelihood - last < tolerance:
             break

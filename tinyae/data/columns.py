@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
+from ..untrusted import brief
 from .dialect import Dialect
 from .reading import Reading
 
@@ -38,12 +39,12 @@ class Layout:
             del cells[-1]
 
     def column(self, index: int) -> str:
-        name = f"{self.names[index]!r}, " if self.names else ""
+        name = f"{brief(repr(self.names[index]))}, " if self.names else ""
         return f"column {index} ({name}counted from 0)"
 
     def dropping(self, index: int) -> str:
         name = self.names[index] if self.names else ""
-        return f"--drop {name or index} (in Python: drop=[{(name or index)!r}])"
+        return brief(f"--drop {name or index} (in Python: drop=[{(name or index)!r}])")
 
 
 def find_layout(path: Path, top: list[Line], dialect: Dialect, reading: Reading) -> Layout:
@@ -93,7 +94,7 @@ def _find(path: Path, column: str | int, names: list[str], what: str) -> int:
         shown = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
         raise ValueError(
             f"{path}: expected one column named {column!r} ({what}) in the first line, "
-            f"found {names.count(column)}; the columns are: {shown}"
+            f"found {names.count(column)}; the columns are: {brief(shown)}"
         )
     return names.index(column)
 

@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..kernels.reference.random import random_permutation
+from ..untrusted import errors_of, read_npy
 from .ball import SIDE, ball_centres, ball_images
-from .formats import Part, Parts, read_npy, read_npz
+from .formats import Part, Parts, read_npz
 from .idx import find_idx, read_idx_parts
 from .images import SUFFIXES, read_image_parts
 from .reading import PICTURES, TABLES, Progress, Reading
@@ -30,6 +31,8 @@ FORMATS = (
     "a .npy or .npz file, a table (.csv, .tsv, .txt, .data) or IDX file (.gz or not), a folder of "
     "IDX files or of pictures"
 )
+
+NO_WORDS = "labels that are words must be Unicode, or bytes of UTF-8"
 
 BALL_SEED = 0
 BALL_TRAIN, BALL_TEST = 5000, 1000
@@ -265,11 +268,13 @@ def _as_labels(parts: list[Part], where: str) -> tuple[list[Labels | None], tupl
     if not all(words):
         raise ValueError(f"{where}: labels must be either all words or all numbers, got both")
     vocabulary = np.unique(np.concatenate(present))
+    with errors_of(where, NO_WORDS):
+        names = tuple(vocabulary.tolist())
     numbered: list[Labels | None] = [
         None if column is None else np.searchsorted(vocabulary, column).astype(np.int64)
         for column in columns
     ]
-    return numbered, tuple(vocabulary.tolist())
+    return numbered, names
 
 
 def _column(part: Part, where: str) -> NDArray[Any]:
@@ -281,7 +286,8 @@ def _column(part: Part, where: str) -> NDArray[Any]:
             f"{where}: expected one label for each of {len(part.samples)} samples, "
             f"got labels of shape {labels.shape}"
         )
-    return np.char.decode(labels, "utf-8") if labels.dtype.kind == "S" else labels
+    with errors_of(where, NO_WORDS):
+        return np.char.decode(labels, "utf-8") if labels.dtype.kind == "S" else labels
 
 
 def _whole(labels: NDArray[Any], where: str) -> Labels:

@@ -1,4 +1,4 @@
-"""Readers of array files: .npy and .npz.
+"""Readers of array files: .npz; of .npy: ``untrusted.read_npy``.
 
 A reader returns what the file holds, in its own dtype and shape; ``datasets`` makes rows, parts
 and labels of it. Each error names the file, what was expected there and what was found.
@@ -10,8 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+from numpy.lib.format import MAGIC_PREFIX
 from numpy.typing import NDArray
+
+from ..files import FileError
+from ..untrusted import brief, errors_of, npz_members
 
 Array = NDArray[Any]
 
@@ -32,63 +35,32 @@ class Part:
 Parts = tuple[Part, Part | None]
 
 
-def read_npy(path: Path) -> Array:
-    """The array of a .npy file as a read-only memory map, so that it may exceed the memory.
-
-    Raises ValueError for a damaged or foreign file and for an array of Python objects.
-    """
-    array = _load(path, path, "r")
-    if not isinstance(array, np.ndarray):
-        array.close()
-        raise ValueError(f"{path}: expected one array in .npy format, got an archive (.npz)")
-    return array
-
-
 def read_npz(path: Path) -> Parts:
     """The arrays of a .npz file, by these names (in upper or lower case):
 
     x_train and, if they are there, y_train, x_test, y_test; or x and y; or one array alone,
-    whatever its name. Raises ValueError, with the names found, for all else.
+    whatever its name. Raises FileError, with the names found, for all else.
     """
-    with open(path, "rb") as file:  # np.load would leave a damaged archive open
-        archive = _load(path, file, None)
-        if isinstance(archive, np.ndarray):
-            raise ValueError(f"{path}: expected an archive of arrays (.npz), got one array (.npy)")
-        found = archive.files
-        keys = {key.lower(): key for key in found}
-
-        def get(name: str) -> Array:
-            try:
-                array: Array = archive[keys[name]]
-            except Exception as error:  # a damaged file: zlib's, zipfile's or NumPy's own
-                raise ValueError(f"{path}: cannot read array {keys[name]!r}: {error}") from error
-            if not isinstance(array, np.ndarray):  # some other file within the archive
-                raise ValueError(f"{path}: {keys[name]!r} is no array")
-            return array
+    with open(path, "rb") as file, errors_of(path, "cannot be read as .npz file"):
+        if file.peek(6)[:6] == MAGIC_PREFIX:
+            raise FileError(f"{path}: expected an archive of arrays (.npz), got one array (.npy)")
+        found = npz_members(path, file)
+        members = {name.lower(): member for name, member in found.items()}
 
         def part(x: str, y: str) -> Part:
-            return Part(get(x), get(y) if y in keys else None)
+            return Part(members[x].read(), members[y].read() if y in members else None)
 
-        if len(keys) == len(found):
+        if len(members) == len(found):
             if len(found) == 1:
-                return Part(get(next(iter(keys)))), None
-            if set(keys) == {"x", "y"}:
+                return Part(next(iter(members.values())).read()), None
+            if set(members) == {"x", "y"}:
                 return part("x", "y"), None
-            if "x_test" in keys:
-                if {"x_train"} <= set(keys) <= {"x_train", "y_train", "x_test", "y_test"}:
+            if "x_test" in members:
+                if {"x_train"} <= set(members) <= {"x_train", "y_train", "x_test", "y_test"}:
                     return part("x_train", "y_train"), part("x_test", "y_test")
-            elif set(keys) == {"x_train", "y_train"}:
+            elif set(members) == {"x_train", "y_train"}:
                 return part("x_train", "y_train"), None
-    raise ValueError(
+    raise FileError(
         f"{path}: expected the arrays x_train (y_train, x_test, y_test), or x and y, or a single "
-        f"one; found {', '.join(found) if found else 'none'}"
+        f"one; found {brief(', '.join(found)) or 'none'}"
     )
-
-
-def _load(path: Path, source: Any, mmap_mode: Any) -> Any:
-    from zipfile import BadZipFile
-
-    try:
-        return np.load(source, mmap_mode=mmap_mode, allow_pickle=False)
-    except (ValueError, EOFError, BadZipFile) as error:
-        raise ValueError(f"{path}: cannot be read as {path.suffix} file: {error}") from error

@@ -6,6 +6,7 @@ LeCun, Cortes and Burges: "The MNIST database of handwritten digits", yann.lecun
 from __future__ import annotations
 
 import math
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..files import FileError
+from ..untrusted import DEFLATE_RATIO, brief, errors_of, expect_memory
 from .formats import Part, Parts
 
 DTYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
@@ -24,43 +27,38 @@ _IMAGES = re.compile(r"(?P<head>.*)images(?P<dot>[-.])idx\d-ubyte(\.gz)?")
 def read_idx(path: Path) -> NDArray[Any]:
     """The array of an IDX file, gzipped or not: its own shape, native byte order, read-only.
 
-    Raises ValueError for what is no IDX file, for a truncated one and for surplus bytes.
+    Raises FileError for what is no IDX file, for a truncated one and for surplus bytes.
     """
-    data = _content(path)
-    if len(data) < 4 or data[0] or data[1] or data[2] not in DTYPES or not data[3]:
-        raise ValueError(
-            f"{path}: no IDX file: expected to start with two zero bytes, a type "
-            f"({', '.join(f'{code:02x}' for code in DTYPES)}) and the number of dimensions, "
-            f"got {data[:4].hex(' ') or 'nothing'}"
-        )
-    dtype = np.dtype(DTYPES[data[2]])
-    start = 4 + 4 * data[3]
-    if len(data) < start:
-        raise ValueError(f"{path}: truncated: {data[3]} dimensions are announced, but missing")
-    shape = tuple(int(size) for size in np.frombuffer(data, ">u4", data[3], 4))
-    expected = start + dtype.itemsize * math.prod(shape)
-    if len(data) != expected:
-        what = "truncated" if len(data) < expected else "too long"
-        raise ValueError(
-            f"{path}: {what}: shape {shape} of {dtype.name} takes {expected} bytes with the "
-            f"header, got {len(data)}"
-        )
-    values = np.frombuffer(data, dtype, offset=start).reshape(shape)
-    return values.astype(dtype.newbyteorder("="), copy=False)
-
-
-def _content(path: Path) -> bytes:
-    # by content, not by name: browsers unpack downloads and leave them their name
-    data = path.read_bytes()
-    if data[:2] != b"\x1f\x8b":
-        return data
     import gzip
-    import zlib
 
-    try:
-        return gzip.decompress(data)
-    except (OSError, EOFError, zlib.error) as error:
-        raise ValueError(f"{path}: damaged or truncated gzip file: {error}") from error
+    with open(path, "rb") as stored, errors_of(path, "damaged or truncated gzip or IDX file"):
+        # by content, not by name: browsers unpack downloads and leave them their name
+        zipped = stored.peek(2)[:2] == b"\x1f\x8b"
+        file = gzip.GzipFile(fileobj=stored) if zipped else stored
+        head = file.read(4)
+        if len(head) < 4 or head[0] or head[1] or head[2] not in DTYPES or not head[3]:
+            raise FileError(
+                f"{path}: no IDX file: expected to start with two zero bytes, a type "
+                f"({', '.join(f'{code:02x}' for code in DTYPES)}) and the number of dimensions, "
+                f"got {head.hex(' ') or 'nothing'}"
+            )
+        dtype, sizes = np.dtype(DTYPES[head[2]]), file.read(4 * head[3])
+        if len(sizes) < 4 * head[3]:
+            raise FileError(f"{path}: truncated: {head[3]} dimensions are announced, but missing")
+        shape = tuple(int(size) for size in np.frombuffer(sizes, ">u4"))
+        start, n_bytes = 4 + len(sizes), dtype.itemsize * math.prod(shape)
+        size, data = os.fstat(stored.fileno()).st_size, b""
+        if n_bytes <= size * (DEFLATE_RATIO if zipped else 1):
+            expect_memory(path, n_bytes)
+            data = file.read(n_bytes + 1)  # one more: at its end gzip compares the checksum
+        if len(data) != n_bytes:
+            raise FileError(
+                f"{path}: {'truncated' if len(data) < n_bytes else 'too long'}: shape "
+                f"{brief(str(shape))} of {dtype.name} takes {start + n_bytes} bytes with the "
+                f"header, got {start + len(data) if zipped and data else size}"
+            )
+        values = np.frombuffer(data, dtype).reshape(shape)
+        return values.astype(dtype.newbyteorder("="), copy=False)
 
 
 def read_idx_parts(path: Path) -> Parts:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import math
+import warnings
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -10,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..files import FileError
+from ..untrusted import errors_of, expect_memory
 from .formats import Part, Parts
 from .reading import Progress
 
@@ -88,6 +92,7 @@ def read_images(
     bad: dict[Path, ValueError] | None = {} if skip_bad else None
     mode, (width, height) = _common(paths, size, bad)
     shape = (len(paths), height, width) + ((3,) if mode == "RGB" else ())
+    expect_memory(folder, math.prod(shape))
     samples, read = np.empty(shape, np.uint8), list[int]()
     for i, image in _opened(paths, True, bad):
         # straight from a transparent palette to RGB, Pillow warns
@@ -180,29 +185,39 @@ def _opened(
 
     The errors of the others go into ``bad``, which passes them over; None raises them.
     """
-    from PIL import ImageOps
-
     for i, path in enumerate(paths):
         if bad and path in bad:
             continue
         try:
-            image = _open(path, decode)
-            if _is_turned(image):
-                if not decode:  # the header has the size before the turn
-                    image.close()
-                    image = _open(path, decode=True)
-                if image.format != "TIFF":  # which Pillow turns as it decodes
-                    with suppress(Exception):  # broken EXIF data, of a picture that may be whole
-                        ImageOps.exif_transpose(image, in_place=True)
+            image = _upright(path, decode)
         except ValueError as error:
             if bad is None:
-                raise ValueError(
-                    f"{error}. --skip-bad (in Python: skip_bad=True) leaves such pictures out"
-                ) from error
+                remedy = "--skip-bad (in Python: skip_bad=True) leaves such pictures out"
+                raise FileError(f"{str(error).rstrip('.')}. {remedy}") from error
             bad[path] = error
             continue
         with image:
             yield i, image
+
+
+def _upright(path: Path, decode: bool) -> Image.Image:
+    from PIL import Image, ImageOps
+
+    if not logging.getLogger("PIL").hasHandlers():  # its messages would come beside the error
+        logging.getLogger("PIL").addHandler(logging.NullHandler())
+    with warnings.catch_warnings():
+        # damaged notes beside the pixels do no harm; more pixels than Pillow trusts may
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        image = _open(path, decode)
+        if _is_turned(image):
+            if not decode:  # the header has the size before the turn
+                image.close()
+                image = _open(path, decode=True)
+            if image.format != "TIFF":  # which Pillow turns as it decodes
+                with suppress(Exception):  # broken EXIF data, of a picture that may be whole
+                    ImageOps.exif_transpose(image, in_place=True)
+    return image
 
 
 def _is_turned(image: Image.Image) -> bool:
@@ -227,7 +242,7 @@ def _open(path: Path, decode: bool) -> Image.Image:
     """The picture, to be closed: its header, or (decode) its pixels too."""
     from PIL import Image
 
-    try:
+    with errors_of(path, "cannot be read as a picture"):
         image = Image.open(path)
         image.filename = ""  # else Pillow >= 11 maps a TIFF that is turned as if it were upright
         try:
@@ -236,6 +251,4 @@ def _open(path: Path, decode: bool) -> Image.Image:
         except BaseException:
             image.close()
             raise
-    except Exception as error:  # Pillow's readers raise all sorts of them
-        raise ValueError(f"{path}: cannot be read as a picture: {error}") from error
     return image

@@ -8,14 +8,16 @@ decomposed depends on its shape, see ``fit_pca``.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from ..checks import integer
 from ..kernels.reference.random import random_normal
 from ..net import streams
+from .reading import Progress, silent
 from .rows import Rows, as_rows
 
 Floats = NDArray[np.float64]
@@ -88,7 +90,9 @@ class PCA:
         return rows
 
 
-def fit_pca(x: ArrayLike | Rows, n_components: int, seed: int = 0) -> PCA:
+def fit_pca(
+    x: ArrayLike | Rows, n_components: int, seed: int = 0, report: Progress = silent
+) -> PCA:
     """The n_components leading principal components of x (n, features), n >= 1.
 
     There are at most min(n - 1, features) directions in which n samples vary: asking for more
@@ -102,6 +106,7 @@ def fit_pca(x: ArrayLike | Rows, n_components: int, seed: int = 0) -> PCA:
       from ``seed`` in [0, 2^64) (Halko, Martinsson and Tropp, "Finding structure with
       randomness", SIAM Review 53, 2011, algorithms 4.4 and 5.1); ``approximate`` is then True.
 
+    ``report(done, total)`` is called after each chunk, of all that are visited.
     Raises ValueError where x has another shape or holds NaN, infinities or numbers whose squares
     overflow, TypeError or ValueError for an n_components that is no integer >= 1.
     """
@@ -109,8 +114,9 @@ def fit_pca(x: ArrayLike | Rows, n_components: int, seed: int = 0) -> PCA:
     n, features = rows.shape
     integer("n_components", n_components, 1)
     k = min(n_components, n - 1, features)
-    mean, total = _moments(rows)
     approximate = min(n, features) > EXACT_LIMIT
+    rows = _Reporting(rows, 3 + POWER_ITERATIONS if approximate else 3, report)
+    mean, total = _moments(rows)
     if approximate:
         squares, directions = _by_sketch(rows, mean, k, seed)
     elif n < features or n * features <= DIRECT_SIZE:
@@ -136,6 +142,20 @@ def plane(codes: ArrayLike | Rows) -> tuple[ArrayLike | Rows, list[str]]:
     shares = [v / pca.total_variance if v else 0.0 for v in (*pca.variances, 0.0, 0.0)]
     return points, [f"principal direction {i} of the code ({share:.0%} of its variance)"
                     for i, share in enumerate(shares[:2], 1)]  # fmt: skip
+
+
+class _Reporting(Rows):
+    """Rows that are gone through so many times in all."""
+
+    def __init__(self, rows: Rows, passes: int, report: Progress) -> None:
+        super().__init__(rows.array, rows.indices)
+        self._begun, self._passes, self._report = 0, passes, report
+
+    def chunks(self, dtype: DTypeLike = np.float64) -> Iterator[tuple[slice, Floats]]:
+        before, self._begun = self._begun * len(self), self._begun + 1
+        for where, part in super().chunks(dtype):
+            yield where, part
+            self._report(before + where.stop, self._passes * len(self))
 
 
 def _moments(rows: Rows) -> tuple[Floats, float]:

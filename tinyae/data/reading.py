@@ -9,6 +9,11 @@ from typing import Any
 # Called now and then with (done, all), in bytes of a table or in pictures.
 Progress = Callable[[int, int], object]
 
+
+def silent(done: int, total: int) -> None:
+    """A ``Progress`` that says nothing."""
+
+
 TABLES = frozenset(("label", "drop", "header", "index", "separator", "decimal", "encoding"))
 PICTURES = frozenset(("size", "skip_bad"))
 

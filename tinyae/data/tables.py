@@ -6,17 +6,21 @@ import csv
 import re
 from array import array
 from collections.abc import Iterator
+from functools import partial
 from itertools import chain, islice, takewhile
 from pathlib import Path
 
 import numpy as np
 
+from ..files import FileError
+from ..untrusted import brief, expect_memory
 from .columns import Layout, Line, find_layout
 from .dialect import WORDS, Dialect, rows_of, tell_dialect
 from .formats import Array, Part
 from .reading import AS_IT_IS, Progress, Reading
 
 SUFFIXES = (".csv", ".tsv", ".txt", ".data")
+LONGEST = 1 << 25  # characters of a line
 HEAD = 100  # lines that tell how the table is written
 
 # with thousands separators, or with the other decimal sign
@@ -64,6 +68,8 @@ def read_table(path: Path, reading: Reading = AS_IT_IS, progress: Progress | Non
         except ValueError:
             raise _bad_cell(path, number, cells, layout, dialect) from None
         numbers.append(number)
+        if len(numbers) % 65536 == 0:  # few bytes of a gzip file may be many lines
+            expect_memory(path, 8 * len(values))
     shape = len(numbers), len(layout.features)
     samples = (np.frombuffer(values, np.float64) if values else np.empty(0)).reshape(shape)
     _expect_finite(path, samples, numbers, layout)
@@ -86,7 +92,11 @@ def _text(path: Path, encoding: str, progress: Progress | None) -> Iterator[str]
             packed = raw.peek(2)[:2] == b"\x1f\x8b"
             binary = gzip.GzipFile(fileobj=raw) if packed else raw
             with io.TextIOWrapper(binary, encoding, newline="") as file:
-                for number, line in enumerate(file, start=1):
+                for number, line in enumerate(iter(partial(file.readline, LONGEST), ""), start=1):
+                    if len(line) == LONGEST:
+                        raise FileError(
+                            f"{path}, line {number}: longer than {LONGEST:,} characters"
+                        )
                     if "\0" in line:
                         raise UnicodeError("there are zero bytes, as in UTF-16")
                     if progress is not None and number % 1024 == 0:
@@ -181,7 +191,7 @@ def _labels(
         assert layout.label is not None
         raise ValueError(
             f"{path}, line {numbers[at]}: labels must be whole numbers or words, "
-            f"{layout.column(layout.label)} holds {labels[at]!r}; a column that is no class is "
-            f"left out with {layout.dropping(layout.label)} in place of the label"
+            f"{layout.column(layout.label)} holds {brief(labels[at])!r}; a column that is no class "
+            f"is left out with {layout.dropping(layout.label)} in place of the label"
         )
     return values

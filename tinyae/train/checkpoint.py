@@ -12,15 +12,18 @@ import sys
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ..checks import integer, number
 from ..data.rows import Rows
-from ..files import FileError, expect_arrays, expect_replaceable, read_npz, write_npz
+from ..files import FileError, expect_replaceable, write_npz
 from ..kinds import tinyae_kind
 from ..locks import held
+from ..untrusted import brief, errors_of, open_npz
 from .training import State, Training
 
 FORMAT, VERSION = "tinyae-checkpoint", 1
@@ -76,42 +79,69 @@ def restore_checkpoint(
     ``threads`` are not as many as there were. Raises FileError for a broken or foreign file,
     ValueError where the settings or the data are not those of the run that wrote it.
     """
-    meta, arrays = read_npz(path, FORMAT, VERSION)
-    _expect_same(path, meta, training, config, tied)
-    if threads is not None and meta.get("threads") not in (None, threads):
-        warnings.warn(
-            f"{path} was written with threads={meta['threads']} and is resumed with "
-            f"threads={threads}: the result's bytes may differ from an uninterrupted run's",
-            stacklevel=3,
-        )
     parameters, optimizer = training.network.parameters, training.optimizer
-    dtype = parameters.dtype
-    expected: dict[str, tuple[tuple[int, ...], str]] = {
-        f"parameter/{name}": (shape, dtype) for name, shape in parameters.shapes.items()
-    }
-    expected |= {f"moment/{name}": ((parameters.size,), dtype) for name in optimizer.moments}
-    expected["totals"] = ((training.steps, 2), "float64")
-    if meta["best_loss"] is not None:
-        expected["best"] = ((parameters.size,), dtype)
-    expect_arrays(path, arrays, expected)
+    with open_npz(path, FORMAT, VERSION) as (meta, read):
+        _expect_same(path, meta, training, config, tied)
+        with errors_of(path, "no complete checkpoint"):
+            state = _state(meta, training)
+        if threads is not None and meta.get("threads") not in (None, threads):
+            warnings.warn(
+                f"{path} was written with threads={meta['threads']} and is resumed with "
+                f"threads={threads}: the result's bytes may differ from an uninterrupted run's",
+                stacklevel=3,
+            )
+        dtype = parameters.dtype
+        expected: dict[str, tuple[tuple[int, ...], str]] = {
+            f"parameter/{name}": (shape, dtype) for name, shape in parameters.shapes.items()
+        }
+        expected |= {f"moment/{name}": ((parameters.size,), dtype) for name in optimizer.moments}
+        expected["totals"] = ((training.steps, 2), "float64")
+        if meta["best_loss"] is not None:
+            expected["best"] = ((parameters.size,), dtype)
+        arrays = read(expected)
     parameters.set({name: arrays[f"parameter/{name}"] for name in parameters.shapes})
     moments = {name: arrays[f"moment/{name}"] for name in optimizer.moments}
-    optimizer.restore(int(meta["updates"]), moments)
+    optimizer.restore(meta["updates"], moments)
     parameters.backend.write(arrays["totals"], training.totals)
-    training.state = State(
-        epoch=int(meta["epoch"]),
-        step=int(meta["step"]),
-        history={name: list(values) for name, values in meta["history"].items()},
-        best_loss=float("inf") if meta["best_loss"] is None else float(meta["best_loss"]),
-        best_epoch=int(meta["best_epoch"]),
-        best_values=arrays.get("best"),
-    )
+    training.state = replace(state, best_values=arrays.get("best"))
+
+
+def _state(meta: Mapping[str, Any], training: Training) -> State:
+    """Where training stood, without the best weights; raises ValueError or TypeError."""
+    epoch, step, best_loss = meta["epoch"], meta["step"], meta["best_loss"]
+    for name in ("updates", "epoch", "step", "best_epoch"):
+        integer(name, meta[name], 0)
+    left = training.settings.epochs - epoch  # an interrupt may come after an epoch's last step
+    if left < 0 or step > (training.steps if left else 0) or meta["best_epoch"] > epoch:
+        raise ValueError(
+            f"epoch {epoch}, step {step}, best_epoch {meta['best_epoch']} do not fit "
+            f"{training.settings.epochs} epochs of {training.steps} steps"
+        )
+    if best_loss is not None:
+        number("best_loss", best_loss)
+    if meta.get("threads") is not None:
+        integer("threads", meta["threads"], 1)
+    history = history_from(meta["history"])
+    if set(map(len, history.values())) != ({epoch} if epoch else set()):
+        raise ValueError(f"its history must have {epoch} entries, one for each epoch")
+    best_loss = float("inf") if best_loss is None else float(best_loss)
+    return State(epoch, step, history, best_loss, meta["best_epoch"])
+
+
+def history_from(found: Any) -> dict[str, list[float]]:
+    """A history from JSON; raises ValueError or TypeError for what is none."""
+    for name, values in dict(found).items():
+        if not isinstance(values, list) or not all(type(v) in (int, float) for v in values):
+            raise TypeError(f"history {name!r} must be a list of numbers")
+    return {name: [float(v) for v in values] for name, values in found.items()}
 
 
 def checkpoint_seed(path: str | os.PathLike[str]) -> int:
     """The seed of the run that wrote the checkpoint."""
-    meta, _ = read_npz(path, FORMAT, VERSION)
-    return int(meta["config"]["random_state"])
+    with open_npz(path, FORMAT, VERSION) as (meta, _), errors_of(path, "no complete checkpoint"):
+        seed = meta["config"]["random_state"]
+        integer("random_state", seed, 0)
+        return int(seed)
 
 
 def _expect_same(
@@ -121,7 +151,9 @@ def _expect_same(
     required = {"config", "data", "updates", "epoch", "step", "history", "best_loss", "best_epoch"}
     if missing := required - set(meta):
         raise FileError(f"{path} is no complete checkpoint: it lacks {', '.join(sorted(missing))}")
-    saved = dict(meta["config"])
+    with errors_of(path, "no complete checkpoint"):
+        saved = dict(meta["config"])
+        integer("epochs", saved["epochs"], 0)
     if config["epochs"] > saved["epochs"]:
         if tied:
             raise ValueError(
@@ -130,7 +162,7 @@ def _expect_same(
             )
         saved["epochs"] = config["epochs"]
     changed = [
-        f"{name}={saved.get(name)!r} there, {config.get(name)!r} here"
+        f"{brief(f'{name}={saved.get(name)!r}')} there, {config.get(name)!r} here"
         for name in sorted({*saved, *config})
         if saved.get(name) != config.get(name)
     ]
@@ -139,7 +171,7 @@ def _expect_same(
     if meta["data"] != fingerprint(training.rows):
         raise ValueError(
             f"cannot resume from {path} with other data: the run was trained on "
-            f"{meta['data']}, these are {fingerprint(training.rows)}"
+            f"{brief(str(meta['data']))}, these are {fingerprint(training.rows)}"
         )
 
 

@@ -1,8 +1,11 @@
-"""What training reports while it runs."""
+"""What training, and other work that takes long, reports while it runs."""
 
 from __future__ import annotations
 
+import shutil
 import sys
+import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -31,7 +34,8 @@ Callback = Callable[[Progress], object]
 def epoch_line(p: Progress) -> str:
     """``epoch  3/20  loss 91.3042  val_loss 92.1  12,345 samples/s  1:05 left``"""
     width = len(str(p.epochs))
-    shown = [f"{k} {v:.6g}" for k, v in p.metrics.items() if k not in ("seconds", "learning_rate")]
+    shown = [] if p.metrics else [f"step {p.step:,}/{p.steps:,}"]
+    shown += [f"{k} {v:.6g}" for k, v in p.metrics.items() if k not in ("seconds", "learning_rate")]
     return "  ".join(
         [f"epoch {p.epoch:{width}}/{p.epochs}", *shown, speed(p), f"{clock(p.seconds_left)} left"]
     )
@@ -54,7 +58,69 @@ def print_epochs(p: Progress, file: IO[str] | None = None) -> None:
             print(epoch_line(p), file=file or sys.stdout, flush=True)
 
 
-BAR_FORMAT = "{percentage:3.0f}% |{bar:30}| {desc}"  # of tqdm
+class Lines:
+    """A callback: a line for each of so many epochs, and one where there was none for a while."""
+
+    def __init__(self, file: IO[str], epochs: int = 1, seconds: float = 5.0) -> None:
+        self._file, self._epochs, self._seconds = file, epochs, seconds
+        self._last = time.perf_counter()
+
+    def __call__(self, p: Progress) -> None:
+        now = time.perf_counter()
+        due = p.metrics and (p.epoch % self._epochs == 0 or p.epoch == p.epochs)
+        if due or now - self._last >= self._seconds:
+            self._last = now
+            print(epoch_line(p), file=self._file, flush=True)
+
+
+class Waiting:
+    """While a ``with`` block lasts: what it does, for how long and, once it reports, how long yet.
+
+    Calling it reports. Nothing is said in the first second. From then on a terminal shows a line,
+    which is gone in the end; elsewhere a line is printed now, another when five times as long has
+    passed, and so on. ``left`` is "at most" where fewer steps may do than are reported.
+    """
+
+    def __init__(
+        self, what: str, left: str = "about", file: IO[str] | None = None, first: float = 1.0
+    ) -> None:
+        self._what, self._left, self._first = what, left, first
+        self._file = sys.stderr if file is None else file
+        self._share = 0.0
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._tell, daemon=True)
+
+    def __enter__(self) -> Waiting:
+        self._started = time.perf_counter()
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def __call__(self, done: int, total: int) -> None:
+        self._share = done / total if 0 < done <= total else 0.0  # a pipe has no size
+
+    def line(self, seconds: float) -> str:
+        """``reading samples.csv: 0:12, about 0:30 left``, after so many seconds."""
+        left = seconds / self._share - seconds if self._share else None
+        end = "" if left is None else f", {self._left} {clock(left)} left"
+        return f"{self._what}: {clock(seconds)}{end}"
+
+    def _tell(self) -> None:
+        terminal, pause = self._file.isatty(), self._first
+        wipe = ""
+        while not self._over.wait(pause):
+            seconds = time.perf_counter() - self._started
+            if terminal:
+                wipe = "\r\x1b[K"
+                width = shutil.get_terminal_size().columns - 1
+                print(wipe + self.line(seconds)[:width], end="", file=self._file, flush=True)
+            else:
+                print(f"tinyae: {self.line(seconds)}", file=self._file, flush=True)
+            pause = self._first if terminal else 4 * seconds
+        print(wipe, end="", file=self._file, flush=True)
 
 
 class Bar:
@@ -75,7 +141,7 @@ class Bar:
                 unit="step",
                 file=self._file,
                 leave=False,
-                bar_format=BAR_FORMAT,
+                bar_format="{percentage:3.0f}% |{bar:30}| {desc}",
             )
         self._bar.set_description_str(
             f"epoch {p.epoch}/{p.epochs}, {speed(p)}, {clock(p.seconds_left)} left", refresh=False

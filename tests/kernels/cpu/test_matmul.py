@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import platform
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +10,7 @@ import pytest
 
 pytest.importorskip("numba")
 
+from tests.kernels.conftest import python
 from tests.reference import assert_within, awkward_shapes, normals, product_tolerance
 from tinyae.kernels import columns
 from tinyae.kernels.cpu import ladder as matmul_ladder_numba
@@ -110,11 +108,7 @@ def test_processors_with_narrower_vectors(without: str, tmp_path: Path) -> None:
     )
     if not host_has(without):
         return  # then the tests above are these
-    result = subprocess.run(
-        [sys.executable, "-c", script, __file__], cwd=Path(__file__).parents[3],
-        env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)},
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    result = python("-c", script, __file__, NUMBA_CACHE_DIR=str(tmp_path))
     assert result.returncode == 0, result.stdout + result.stderr
 
 

@@ -18,7 +18,7 @@ import numba
 
 from tinyae.kernels import columns
 from tinyae.kernels.columns import get_backend
-from tinyae.kernels.cpu import compiling
+from tinyae.kernels.cpu import compiling, cores
 from tinyae.kernels.cpu import threads as threads_numba
 from tinyae.kernels.cpu.threads import available, launch, limited, threads_for
 
@@ -43,7 +43,7 @@ def run(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
 def test_the_number_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     most = numba.get_num_threads()
     monkeypatch.delenv("TINYAE_NUM_THREADS", raising=False)
-    assert available() == most
+    assert available() == min(most, cores.threads()[0])
     monkeypatch.setenv("TINYAE_NUM_THREADS", "1")
     assert available() == 1
     with limited(most):  # the argument goes before the variable
@@ -57,6 +57,16 @@ def test_the_number_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("TINYAE_NUM_THREADS", wrong)
         with pytest.raises(ValueError, match=f"TINYAE_NUM_THREADS must be .*'{wrong}'"):
             available()
+
+
+def test_what_bounds_openmp_bounds_this() -> None:
+    """Unless the number is asked for: joblib's workers, say, get one thread each."""
+    script = (
+        "from tinyae.kernels.cpu.threads import available, limited\nprint(available())\n"
+        "with limited(2): print(available())"
+    )
+    result = run(script, OMP_NUM_THREADS="1", NUMBA_NUM_THREADS="2", TINYAE_NUM_THREADS="")
+    assert result.stdout == "1\n2\n", result.stderr
 
 
 def test_small_problems_use_fewer() -> None:
@@ -103,12 +113,14 @@ def test_a_forked_process_is_told_what_to_do() -> None:
 
 
 def test_no_folder_for_the_cache(tmp_path: Path) -> None:
-    """Then it is compiled in memory, to the same result, and says so as ever."""
+    """Then it is compiled in memory, to the same result, and says so."""
     (tmp_path / "file").touch()
     result = run(FIT, NUMBA_CACHE_DIR=str(tmp_path / "file"))
     assert result.returncode == 0, result.stderr
     assert result.stdout == run(FIT).stdout
-    assert result.stderr.count("tinyae: compiling for this processor") == 1
+    assert result.stderr.count("\n") == 1
+    assert "tinyae: compiling for this processor" in result.stderr
+    assert "for this process only" in result.stderr and str(tmp_path / "file") in result.stderr
 
 
 def test_what_was_compiled_is_kept() -> None:

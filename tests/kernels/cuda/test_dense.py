@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -64,20 +63,22 @@ def test_all_three_products(cuda_column: Backend, tile: Tile | None, dtype: str)
 def check_products(
     cuda: Backend, kernels: Any, rng: np.random.Generator, shape: tuple[int, int, int], dtype: str,
     tolerance: Callable[[np.ndarray, np.ndarray, str], np.ndarray],
+    place: Callable[[np.ndarray], Any] | None = None,
 ) -> None:  # fmt: skip
     """The three products of a layer (batch, n_in, n_out) and their epilogues, on normal numbers.
 
     ``tolerance(a, b, dtype)`` is that of a @ b; db is always summed as ``product_tolerance`` says.
     """
+    place = place or cuda.to_device
     batch, n_in, n_out = shape
     x, w, b, dz, below = inputs = [
         normals(rng, s, dtype)
         for s in ((batch, n_in), (n_in, n_out), (n_out,), (batch, n_out), (batch, n_in))
     ]
-    on_device = [cuda.to_device(array) for array in inputs]
+    on_device = [place(array) for array in inputs]
     x_, w_, b_, dz_, below_ = on_device
     y, pre, dx, masked, dw, db = outputs = [
-        cuda.to_device(poisoned(s, dtype))
+        place(poisoned(s, dtype))
         for s in ((batch, n_out), (batch, n_out), (batch, n_in), (batch, n_in), (n_in, n_out),
                   (n_out,))
     ]  # fmt: skip
@@ -85,6 +86,9 @@ def check_products(
     kernels.dense_backward_input(dz_, w_, "identity", below_, dx)
     kernels.dense_backward_input(dz_, w_, "relu", below_, masked)
     kernels.dense_backward_weights(x_, dz_, dw, db)
+    held = [normals(rng, array.shape, dtype) for array in (dw, db)]
+    added = [place(array) for array in held]
+    kernels.dense_backward_weights(x_, dz_, *added, add=True)
     y, pre, dx, masked, dw, db = (cuda.to_host(array) for array in outputs)
     ones, zero_in, zero_out = np.ones((1, batch)), np.zeros(n_in), np.zeros(n_out)
     biased = tolerance(x, w, dtype) + (n_in + 1) * eps(dtype) * np.abs(b)
@@ -95,6 +99,8 @@ def check_products(
     assert_within(dw, dense(x.T, dz, zero_out), tolerance(x.T, dz, dtype), shape)
     column_sums = dense(ones, dz, zero_out)[0]
     assert_within(db, column_sums, product_tolerance(ones, dz, dtype)[0], shape)
+    for before, more, after in zip(held, (dw, db), added, strict=True):
+        np.testing.assert_array_equal(cuda.to_host(after), before + more)  # one rounding
     for before, after in zip(inputs, on_device, strict=True):
         np.testing.assert_array_equal(before, cuda.to_host(after))
 
@@ -103,25 +109,16 @@ def test_rows_that_do_not_begin_at_16_bytes(cuda: Backend, dtype: str) -> None:
     """Views into a larger array, as a layer's weights are: where 16 bytes at a time would go wrong,
     and where they would not."""
     rng = np.random.default_rng(2)
+    for by, tile, splits in itertools.product(range(5), TILES, (1, 2)):
+        offsets = itertools.cycle((by, by + 1, 0, 2 * by, 0))  # of x, w, b, dz, what is below, ...
 
-    def shifted(shape: tuple[int, ...], by: int) -> Any:
-        whole = cuda.to_device(rng.standard_normal(math.prod(shape) + by).astype(dtype))
-        return whole[by:].reshape(shape)
+        def shifted(array: np.ndarray, offsets: Iterator[int] = offsets) -> Any:
+            start = next(offsets)
+            there = cuda.to_device(np.append(np.zeros(start, dtype), array))
+            return there[start:].reshape(array.shape)
 
-    for by in range(5):
-        x, w, dz = shifted((36, 40), by), shifted((40, 44), by + 1), shifted((36, 44), 2 * by)
-        y, dx, dw = (cuda.empty(s, dtype) for s in ((36, 44), (36, 40), (40, 44)))
-        b, db = cuda.to_device(np.zeros(44, dtype)), cuda.empty((44,), dtype)
-        for tile, splits in itertools.product(TILES, (1, 2)):
-            kernels = dense_kernels(cuda, tile, splits)
-            kernels.dense_forward(x, w, b, "identity", y, None)
-            kernels.dense_backward_input(dz, w, "identity", x, dx)
-            kernels.dense_backward_weights(x, dz, dw, db)
-            given = [cuda.to_host(array) for array in (x, w, dz)]
-            for c, p, q in ((y, given[0], given[1]), (dx, given[2], given[1].T),
-                            (dw, given[0].T, given[2])):  # fmt: skip
-                exact = p.astype(np.float64) @ q
-                assert_within(cuda.to_host(c), exact, product_tolerance(p, q, dtype), (by, tile))
+        kernels = dense_kernels(cuda, tile, splits)
+        check_products(cuda, kernels, rng, (36, 40, 44), dtype, product_tolerance, shifted)
 
 
 def test_plans() -> None:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import importlib
 import sys
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -29,12 +30,6 @@ X = np.random.default_rng(0).random((40, 7))
 
 class StandIn(DeviceArray):
     """A cupy.ndarray: memory that only kernels and explicit copies touch."""
-
-    def __getitem__(self, key: Any) -> StandIn:
-        return StandIn(self.memory[key])
-
-    def reshape(self, shape: tuple[int, ...]) -> StandIn:
-        return StandIn(self.memory.reshape(shape))
 
     def view(self, dtype: str) -> StandIn:
         return StandIn(self.memory.view(dtype))
@@ -198,16 +193,21 @@ def runner(cupy: Any) -> Any:
     return DeviceRunner()
 
 
+def relu_of_minus_one(cupy: Any, runner: Any) -> tuple[Callable[[], None], StandIn]:
+    """(a launch, the array that it changes)"""
+    x = cupy.array(np.full((1, 1), -1.0), order="C")
+    return partial(columns.cuda_c(runner).activation_forward, x, "relu", x), x
+
+
 def test_a_stream_that_was_in_use_is_so_after_recording(cupy: Any, runner: Any) -> None:
     """CuPy's own ``with stream`` would leave the default stream current."""
     mine = Stream(non_blocking=True)
     mine.use()
-    x = cupy.array(np.full((1, 1), -1.0), order="C")
-    backend = columns.cuda_c(runner)
+    relu, x = relu_of_minus_one(cupy, runner)
 
     def work() -> None:
         with runner.aside():
-            backend.activation_forward(x, "relu", x)
+            relu()
         assert Stream.current.captured is not None  # the stream that is recorded
 
     replay = runner.record(work)
@@ -218,17 +218,16 @@ def test_a_stream_that_was_in_use_is_so_after_recording(cupy: Any, runner: Any) 
 
 def test_an_error_while_recording_is_the_one_that_is_seen(cupy: Any, runner: Any) -> None:
     """And not CuPy's, that a branch was not joined."""
-    x = cupy.array(np.full((1, 1), -1.0), order="C")
-    backend = columns.cuda_c(runner)
+    relu, x = relu_of_minus_one(cupy, runner)
 
     def work() -> None:
         with runner.aside():
-            backend.activation_forward(x, "relu", x)
+            relu()
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
         runner.record(work)
-    backend.activation_forward(x, "relu", x)  # at once: nothing is recorded any more
+    relu()  # at once: nothing is recorded any more
     assert x.memory[0, 0] == 0
 
 
@@ -238,9 +237,7 @@ def test_the_host_runs_ahead_but_not_away(cupy: Any, runner: Any) -> None:
 
     Event.log.clear()
     launched = []
-    x = cupy.array(np.ones((1, 1)), order="C")
-    backend = columns.cuda_c(runner)
-    replay = runner.record(lambda: backend.activation_forward(x, "relu", x))
+    replay = runner.record(relu_of_minus_one(cupy, runner)[0])
     for _ in range(4 * AHEAD):
         replay()
         launched.append(len(Event.log))

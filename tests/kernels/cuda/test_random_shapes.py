@@ -15,23 +15,13 @@ import numpy as np
 import pytest
 
 from tests.conftest import SIMULATED
-from tests.kernels.calls import arguments
-from tests.kernels.test_activation import backward, backward_tolerance, forward
-from tests.kernels.test_gather import gather
+from tests.kernels.calls import arguments, on_device
+from tests.kernels.test_activation import check_backward, check_forward
+from tests.kernels.test_gather import check_gather
+from tests.kernels.test_loss import check as check_loss
+from tests.kernels.test_random import drawn
 from tests.kernels.test_update import clip
-from tests.reference import (
-    activation,
-    activation_tolerance,
-    assert_within,
-    call,
-    check_loss,
-    derivative,
-    eps,
-    normals,
-    operation,
-    poisoned,
-    saved_for_backward,
-)
+from tests.reference import assert_within, call, eps, normals, operation, poisoned
 from tinyae.kernels.backend import Backend
 from tinyae.kernels.conventions import ACTIVATIONS, DATA, HYPER, LOSSES, MOMENTS
 from tinyae.kernels.cuda.activation import ActivationKernels
@@ -60,18 +50,13 @@ def one_of(rng: np.random.Generator, names: tuple[str, ...]) -> str:
 
 def test_activation_forward(cuda_column: Backend) -> None:
     for rng, dtype, shape in shapes(1, 2):
-        name, x = one_of(rng, ACTIVATIONS), 4 * normals(rng, shape, dtype)
-        y = forward(cuda_column, name, x)
-        assert_within(y, activation(name, x), activation_tolerance(name, x, dtype), (name, shape))
+        check_forward(cuda_column, one_of(rng, ACTIVATIONS), 4 * normals(rng, shape, dtype), dtype)
 
 
 def test_activation_backward(cuda_column: Backend) -> None:
     for rng, dtype, shape in shapes(2, 2):
         name, x = one_of(rng, ACTIVATIONS), 4 * normals(rng, shape, dtype)
-        dy, saved = normals(rng, shape, dtype), saved_for_backward(name, x, dtype)
-        dx = backward(cuda_column, name, dy, saved)
-        tolerance = backward_tolerance(name, x, dy, dtype)
-        assert_within(dx, dy * derivative(name, x), tolerance, (name, shape))
+        check_backward(cuda_column, name, x, normals(rng, shape, dtype), dtype)
 
 
 def test_loss(cuda_column: Backend) -> None:
@@ -81,14 +66,10 @@ def test_loss(cuda_column: Backend) -> None:
 
 
 def test_gather(cuda_column: Backend) -> None:
-    """The data's and the scale's conversion and the product are rounded once each."""
     for rng, dtype, shape in shapes(4, 2):
         n, kind = int(rng.integers(1, 40)), one_of(rng, DATA)
         data = (rng.integers(0, 2**31, (n, shape[1])) >> int(rng.integers(31))).astype(kind)
-        indices, scale = rng.integers(0, n, shape[0]), float(rng.normal())
-        out = gather(cuda_column, data, indices, scale, dtype)
-        expected = data[indices].astype(np.float64) * scale
-        assert_within(out, expected, 2 * eps(dtype) * np.abs(expected), (kind, shape))
+        check_gather(cuda_column, data, rng.integers(0, n, shape[0]), float(rng.normal()), dtype)
 
 
 @pytest.mark.parametrize("name", MOMENTS)
@@ -135,8 +116,7 @@ def test_threads_with_several_elements(cuda: Backend, runner: Runner, op: str) -
         host = arguments(op, dtype, *shape, 31)
         results = []
         for most in (1, 4096):
-            moved = {name: cuda.to_device(value) if isinstance(value, np.ndarray) else value
-                     for name, value in host.items()}  # fmt: skip
+            moved = on_device(cuda, op, host)
             operation(launcher(runner, most), op)(**moved)
             results.append([cuda.to_host(moved[name]).tobytes() for name in outputs])
         assert results[0] == results[1], (dtype, shape)
@@ -167,9 +147,7 @@ def test_random(cuda_column: Backend, op: str) -> None:
             "permutation": {"n": total, "start": int(rng.integers(0, total - n + 1))},
         }[op]  # fmt: skip
         kind = {"bits": "uint32", "permutation": "int64"}.get(op, dtype)
-        (out,) = call(
-            cuda_column, f"random_{op}", ("out",), state=state, out=poisoned(shape, kind), **numbers
-        )
+        out = drawn(cuda_column, f"random_{op}", n, kind, state=state, **numbers)
         expected = poisoned(shape, kind)
         getattr(random_numpy, f"random_{op}")(state, out=expected, **numbers)
         if op == "normal":

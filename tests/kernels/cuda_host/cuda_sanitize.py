@@ -200,6 +200,8 @@ def calls(op: str, dtype: str) -> Iterator[dict[str, Any]]:
                 yield from ({**call, "name": name} for name in LOSSES)
             if op == "dense_forward":
                 yield {**call, "activation": "relu", "pre": None}
+            if op == "dense_backward_weights":
+                yield {**call, "add": True}
 
 
 def matrices(dtype: str, m: int, k: int, n: int) -> dict[str, Any]:
@@ -213,9 +215,9 @@ def epoch(step: int, batch_size: int, n: int) -> dict[str, dict[str, Any]]:
     cursor, numbers = np.array([step]), np.random.default_rng(1).random((step + 1, len(HYPER) + 2))
     numbers[:, -1] = 2**31 + np.arange(step + 1)
     begin = {
-        "cursor": cursor, "order": np.arange(step * batch_size + n)[::-1].copy(),
-        "batch_size": batch_size, "numbers": numbers, "positions": np.zeros(n, np.int64),
-        "hyper": np.zeros(len(HYPER)), "std": np.zeros(1), "state": np.zeros(4, np.uint32),
+        "cursor": cursor, "order": np.random.default_rng(n).permutation(step * batch_size + n),
+        "batch_size": batch_size, "numbers": numbers, "positions": np.full(n, -1),
+        "hyper": np.zeros(len(HYPER)), "std": np.zeros(1), "state": np.arange(4, dtype=np.uint32),
     }  # fmt: skip
     end = {"cursor": cursor, "totals": np.array([2.0, 3.0]), "history": np.zeros((step + 1, 2))}
     return {"begin_step": begin, "end_step": end}

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.kernels.conftest import need_compiler
 from tinyae.kernels import columns
 from tinyae.kernels.columns import BackendUnavailable, get_backend
 from tinyae.kernels.cuda.activation import ActivationKernels
@@ -16,19 +17,14 @@ from tinyae.kernels.cuda.dense import DenseKernels
 from tinyae.kernels.cuda.gather import GatherKernels
 from tinyae.kernels.cuda.source import FOLDER as KERNELS
 from tinyae.kernels.cuda_host import host as cuda_host
-from tinyae.kernels.cuda_host.host import CompilerMissing, HostRunner, find_compiler
+from tinyae.kernels.cuda_host.host import HostRunner
 
-try:
-    find_compiler()
-except CompilerMissing as error:
-    pytest.skip(str(error), allow_module_level=True)
+need_compiler()
 
 
-@pytest.fixture(scope="module", name="host")
-def _host(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TINYAE_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield HostRunner()
+def launch(runner: HostRunner, kernel: str, *args: Any, file: str = "", threads: int = 1) -> None:
+    """In one block; of the file with the kernel's name, unless another is given."""
+    runner.launch(file or f"{kernel}.cu", kernel, "float32", (1, 1, 1), (threads, 1, 1), args)
 
 
 def test_a_missing_barrier_is_reported(host: HostRunner, sources: Path) -> None:
@@ -39,8 +35,7 @@ def test_a_missing_barrier_is_reported(host: HostRunner, sources: Path) -> None:
         "    x[threadIdx.x] = threadIdx.x;\n}\n"
     )
     with pytest.raises(RuntimeError, match="half: a barrier was not reached by all threads"):
-        host.launch("half.cu", "half", "float32", (1, 1, 1), (64, 1, 1),
-                      (np.zeros(64, np.float32),))  # fmt: skip
+        launch(host, "half", np.zeros(64, np.float32), threads=64)
 
 
 def test_a_removed_barrier_changes_the_result(sources: Path) -> None:
@@ -78,26 +73,24 @@ def test_a_copy_is_there_after_its_wait_and_not_before(sources: Path) -> None:
         (sources / name).write_text((KERNELS / name).read_text())
     x, host = np.arange(1, 9, dtype=np.float32), HostRunner()
 
-    def launch(n_waits: int, shift: int = 0) -> Any:
+    def copied(n_waits: int, shift: int = 0) -> Any:
         out = np.empty(12, np.float32)
-        args = (x, out, np.int32(n_waits), np.int32(shift))
-        host.launch("copies.cu", "copies", "float32", (1, 1, 1), (1, 1, 1), args)
+        launch(host, "copies", x, out, np.int32(n_waits), np.int32(shift))
         return out
 
     gone = np.nan
-    assert np.isnan(launch(0)).all()
-    np.testing.assert_array_equal(launch(1), [1, 0, *[gone] * 10])
-    np.testing.assert_array_equal(launch(2), [1, 0, gone, gone, 5, 6, 7, 8, *[gone] * 4])
+    assert np.isnan(copied(0)).all()
+    np.testing.assert_array_equal(copied(1), [1, 0, *[gone] * 10])
+    np.testing.assert_array_equal(copied(2), [1, 0, gone, gone, 5, 6, 7, 8, *[gone] * 4])
     with pytest.raises(RuntimeError, match="copies: a copy of several elements is not aligned"):
-        launch(2, shift=1)
+        copied(2, shift=1)
 
 
 def test_wrong_arguments_are_refused(host: HostRunner) -> None:
     with pytest.raises(TypeError, match="arrays and NumPy scalars, got int"):
-        host.launch("activation.cu", "activation_forward", "float32", (1, 1, 1), (1, 1, 1), (1,))
+        launch(host, "activation_forward", 1, file="activation.cu")
     with pytest.raises(RuntimeError, match="wrong number of arguments for activation_forward"):
-        host.launch("activation.cu", "activation_forward", "float32", (1, 1, 1), (1, 1, 1),
-                      (np.int32(1),))  # fmt: skip
+        launch(host, "activation_forward", np.int32(1), file="activation.cu")
 
 
 def test_an_error_of_the_compiler_names_file_and_line(host: HostRunner, sources: Path) -> None:
@@ -105,8 +98,7 @@ def test_an_error_of_the_compiler_names_file_and_line(host: HostRunner, sources:
         'extern "C" __global__ void broken(REAL *x) {\n    x[0] = y;\n}\n'
     )
     with pytest.raises(RuntimeError, match=r"could not compile broken(.|\n)*broken.cu:2"):
-        host.launch("broken.cu", "broken", "float32", (1, 1, 1), (1, 1, 1),
-                    (np.zeros(1, np.float32),))  # fmt: skip
+        launch(host, "broken", np.zeros(1, np.float32))
 
 
 def test_a_full_disk_is_named_by_the_cache_folder(
@@ -166,12 +158,12 @@ def test_threads_may_launch_at_once(host: HostRunner) -> None:
     x, w, b = (rng.standard_normal(s).astype(np.float32) for s in ((33, 40), (40, 50), (50,)))
     kernels, wrong = DenseKernels(host, (32, 32)), []
 
-    def launch() -> None:
+    def work() -> None:
         for _ in range(50):
             y = np.full((33, 50), np.nan, np.float32)
             kernels.dense_forward(x, w, b, "identity", y, None)
             wrong.append(not np.allclose(y, x @ w + b, atol=1e-4))
 
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda _: launch(), range(4)))
+        list(pool.map(lambda _: work(), range(4)))
     assert len(wrong) == 200 and not any(wrong)

@@ -5,10 +5,8 @@ Each test judges a process of ``cuda_sanitize.py``, which says what is run; two 
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
-import sys
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -16,6 +14,7 @@ from typing import NamedTuple
 
 import pytest
 
+from tests.kernels.conftest import need_compiler, python
 from tests.kernels.cuda_host.cuda_sanitize import (
     REALS,
     SANITIZERS,
@@ -24,12 +23,9 @@ from tests.kernels.cuda_host.cuda_sanitize import (
     runtime,
 )
 from tinyae.kernels.cuda.source import FOLDER, ON_TENSOR_CORES, kernel_names, read_source
-from tinyae.kernels.cuda_host.host import CompilerMissing, find_compiler
+from tinyae.kernels.cuda_host.host import find_compiler
 
-try:
-    find_compiler()
-except CompilerMissing as error:
-    pytest.skip(str(error), allow_module_level=True)
+need_compiler()
 
 SCRIPT = Path(__file__).with_name("cuda_sanitize.py")
 SOURCES = sorted((*FOLDER.glob("*.cu"), *FOLDER.glob("*.cuh")))
@@ -216,17 +212,15 @@ def changed(case: Case) -> tuple[str, int]:
 
 
 def run(case: Case, folder: Path) -> Done:
-    command = [sys.executable, str(SCRIPT), case.sanitizer]
+    words = [str(SCRIPT), case.sanitizer]
     if case.op:
         for path in SOURCES:
             (folder / path.name).write_text(path.read_text())
         (folder / case.file).write_text(changed(case)[0])
-        command += ["--op", case.op, "--sources", str(folder)]
-    variables = {**environment(case.sanitizer), "TINYAE_CACHE": str(folder.parent / "cache")}
-    return subprocess.run(
-        command, env={**os.environ, **variables},
-        capture_output=True, text=True, check=False, timeout=600,
-    )  # fmt: skip
+        words += ["--op", case.op, "--sources", str(folder)]
+    variables = environment(case.sanitizer)
+    cache = str(folder.parent / "cache")
+    return python(*words, timeout=600, **variables, TINYAE_CACHE=cache)
 
 
 @pytest.fixture(scope="module")

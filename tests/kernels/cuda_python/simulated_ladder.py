@@ -6,10 +6,12 @@ steps along k. On a GPU the rungs have all shapes of kernels/test_ladder.py.
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 
-from tests.reference import assert_within, dense, normals, poisoned, product_tolerance
+from tests.reference import check_matmul
 from tinyae.kernels.backend import Backend
 from tinyae.kernels.columns import get_backend
 from tinyae.kernels.cuda_python.ladder import RUNGS, matmul
@@ -27,19 +29,8 @@ def device() -> Backend:
 
 
 def check(device: Backend, rung: str, dtype: str, m: int, k: int, n: int) -> None:
-    """c = a @ b, each in the middle of a buffer of NaN: of which nothing is read or written."""
-    rng, guard = np.random.default_rng(m + k + n), 64
-    a, b, c = normals(rng, (m, k), dtype), normals(rng, (k, n), dtype), poisoned((m, n), dtype)
-    buffers = [device.to_device(np.pad(x.reshape(-1), guard, constant_values=np.nan))
-               for x in (a, b, c)]  # fmt: skip
-    a_, b_, c_ = (buffer[guard : guard + x.size].reshape(x.shape)
-                  for buffer, x in zip(buffers, (a, b, c)))  # fmt: skip
-    matmul(rung, a_, b_, c_)
-    tolerance = product_tolerance(a, b, dtype)
-    assert_within(device.to_host(c_), dense(a, b, np.zeros(n)), tolerance, (m, k, n))
-    assert device.to_host(a_).tobytes() == a.tobytes()
-    assert device.to_host(b_).tobytes() == b.tobytes()
-    assert np.isnan(device.to_host(buffers[2])).sum() == 2 * guard, (m, k, n)
+    rng = np.random.default_rng(m + k + n)
+    check_matmul(device, partial(matmul, rung), rng, dtype, (m, k, n), guard=64)
 
 
 @every_rung

@@ -19,8 +19,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.kernels.calls import OPS, arguments
+from tests.reference import operation
 from tinyae.kernels import cuda_python
-from tinyae.kernels.conventions import HYPER, LOSSES, MOMENTS
+from tinyae.kernels.conventions import MOMENTS
 from tinyae.kernels.cuda.plan import TILES
 
 try:
@@ -90,39 +92,23 @@ class Launch:
         return f"{self.module}: {self.name}({types})"
 
 
-def array(*shape: int, dtype: str) -> np.ndarray:
-    return np.ones(shape, dtype)
-
-
 def call_all(dtype: str) -> None:
     """Every launcher in every way that changes its kernels or their types."""
-    x, y, v = (array(3, 3, dtype=dtype) for _ in range(3))
-    flat, other, m = (array(9, dtype=dtype) for _ in range(3))
-    state, hyper = array(4, dtype="uint32"), array(len(HYPER), dtype="float64")
-    guard, norm, std = (array(n, dtype="float64") for n in (2, 1, 1))
     get = SimpleNamespace(**MODULES)
-    square, bias = array(5, 5, dtype=dtype), array(5, dtype=dtype)  # sums of 5: in two parts
-    for tile in TILES:
-        dense = get.dense.DenseKernels(tile, splits=2)
-        dense.dense_forward(square, square, bias, "relu", square, None)
-        dense.dense_backward_input(square, square, "relu", square, square)
-        dense.dense_backward_weights(square, square, square, bias)
-    get.activation.activation_forward(x, "relu", y)
-    get.activation.activation_backward(x, "relu", y, v)
-    for data in ("uint8", "float32", "float64"):
-        get.gather.gather(array(3, 3, dtype=data), array(3, dtype="int64"), 1.0, x)
-    get.loss.loss(LOSSES[0], x, y, v, guard)
-    for name, moments in MOMENTS.items():
-        get.update.update(name, flat, other, (m, v.reshape(9))[: len(moments)], hyper, 3, guard)
-    get.update.clip_by_norm(flat, 1.0, norm)
-    get.random.random_uniform(state, 0.0, 1.0, x)
-    get.random.random_normal(state, 0.0, 1.0, x)
-    get.random.add_normal(state, std, x, y)
-    get.random.random_bernoulli(state, 0.5, x)
-    get.random.random_bits(state, array(3, dtype="uint32"))
-    get.random.random_permutation(state, 3, 0, array(3, dtype="int64"))
+    owners = (get.activation, get.gather, get.loss, get.random, get.update)
+    for op in (op for op in OPS if op != "write"):
+        given = arguments(op, dtype, 5, 5, 5)  # sums of 5: in two parts
+        if op.startswith("dense"):
+            for tile in TILES:
+                getattr(get.dense.DenseKernels(tile, splits=2), op)(**given)
+            continue
+        owner = next(o for o in owners if hasattr(o, "update" if op in MOMENTS else op))
+        for data in ("uint8", "float32", "float64") if op == "gather" else ("",):
+            if data:
+                given["data"] = given["data"].astype(data)
+            operation(owner, op)(**given)
     for rung in get.ladder.RUNGS:
-        get.ladder.matmul(rung, x, y, v)
+        get.ladder.matmul(rung, *np.ones((3, 5, 5), dtype))
 
 
 def launches(dtype: str) -> list[Launch]:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from tests.kernels.conftest import python
 from tinyae.kernels import columns, cuda_python
 from tinyae.kernels.columns import BackendUnavailable, backend_report, get_backend
 from tinyae.kernels.cuda import driver as cuda_driver
@@ -20,13 +20,7 @@ from tinyae.kernels.cuda.driver import missing_gpu
 KERNELS = Path(__file__).parents[1]
 
 
-def simulated(*command: str) -> subprocess.CompletedProcess[str]:
-    """Python in a process in which Numba simulates a GPU."""
-    return subprocess.run(
-        [sys.executable, *command],
-        cwd=KERNELS.parents[1], env=os.environ | {"NUMBA_ENABLE_CUDASIM": "1"},
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+simulated = partial(python, NUMBA_ENABLE_CUDASIM="1")
 
 
 @pytest.mark.slow

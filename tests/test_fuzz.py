@@ -1,0 +1,39 @@
+"""Damaged files of every kind: one line of error each, no memory taken, no warning."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+def start(what: str, n: int, seed: int) -> subprocess.Popen[str]:
+    """A process of its own: what it takes of memory is known at its end."""
+    if what == "pictures":
+        pytest.importorskip("PIL.Image", reason="reading images needs Pillow")
+    pytest.importorskip("resource", reason="memory is measured on POSIX")
+    command = [sys.executable, "-m", "tests.fuzzing", what, str(n), str(seed)]
+    return subprocess.Popen(
+        command, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+
+
+def expect_no_fault(*processes: subprocess.Popen[str]) -> None:
+    for said in [process.communicate()[0] for process in processes]:
+        *faults, last = said.splitlines()
+        assert not faults and last.startswith("MB "), said[:9999]
+        assert int(last.removeprefix("MB ")) < 300
+
+
+@pytest.mark.parametrize(("what", "n"), [("files", 240), ("pictures", 140)])
+def test_damaged_files(what: str, n: int) -> None:
+    expect_no_fault(start(what, n, seed=0))
+
+
+@pytest.mark.slow
+def test_20000_damaged_files() -> None:
+    expect_no_fault(start("files", 15_000, seed=1), start("pictures", 5_000, seed=2))
