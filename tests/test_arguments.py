@@ -55,7 +55,7 @@ WRONG: list[tuple[str, Any, str]] = [
     ("hidden", (2.5,), WHOLE), ("code", 0, WHOLE), ("code", "x", WHOLE), ("code", True, WHOLE),
     ("decoder_hidden", (-1,), WHOLE), ("activation", "RELU", "one of 'identity', 'relu'"),
     ("code_activation", None, "one of 'identity'"), ("output", "softmax", "one of 'auto'"),
-    ("loss", "mae", "one of 'auto', 'mse'"), ("initializer", "zeros", "one of 'auto', 'glorot'"),
+    ("loss", "mae", "one of 'auto', 'mse'"), ("initializer", "zeros", "one of 'auto', 'pca'"),
     ("optimizer", "lion", "one of 'sgd'"), ("learning_rate", 0, ABOVE),
     ("learning_rate", float("nan"), ABOVE), ("learning_rate", "fast", ABOVE),
     ("momentum", 1.0, SHARE), ("betas", (0.9,), "two numbers in [0, 1)"),
