@@ -258,7 +258,8 @@ def _train(
     finally:
         if bar is not None:
             bar.close()
-    ae.zero_units_ = ae.zero_units(dataset.train)
+    with Waiting("looking for units that are always 0"):
+        ae.zero_units_ = ae.zero_units(dataset.train)
     run.write_history(ae.history_)
     ae.save(run.model_file)  # last: it says that training has ended
     return ae

@@ -97,7 +97,9 @@ def _evaluate(given: argparse.Namespace) -> None:
         print(json.dumps({**errors["test"], "code": ae.code, "samples": len(dataset.test)}))
     else:
         print(_error_table(ae, dataset, errors))
-    print_zero_units(ae, ae.zero_units(dataset.train), sys.stderr if given.json else None)
+    with Waiting("looking for units that are always 0"):
+        counts = ae.zero_units(dataset.train)
+    print_zero_units(ae, counts, sys.stderr if given.json else None)
 
 
 def _choose_run(

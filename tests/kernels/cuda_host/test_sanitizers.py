@@ -26,6 +26,7 @@ from tinyae.kernels.cuda.source import FOLDER, ON_TENSOR_CORES, kernel_names, re
 from tinyae.kernels.cuda_host.host import find_compiler
 
 need_compiler()
+pytestmark = pytest.mark.slow
 
 SCRIPT = Path(__file__).with_name("cuda_sanitize.py")
 SOURCES = sorted((*FOLDER.glob("*.cu"), *FOLDER.glob("*.cuh")))
