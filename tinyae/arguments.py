@@ -155,9 +155,9 @@ TABLE = (
     Argument("loss", _choice("auto", *LOSSES), "auto", ", ".join(LOSSES) + ", summed over features "
              "and averaged over samples; auto: bce for a sigmoid output, else mse"),
     Argument("initializer", _choice("auto", "pca", *INITIALIZERS), "auto", ", ".join(INITIALIZERS)
-             + "; auto: he before rectifiers, else glorot; pca: the net is PCA of the training data "
-             "before its first step (approximately with tanh and sigmoid), and with patience it "
-             "ends no worse on the validation data. It wants columns of similar scale"),
+             + "; auto: he before rectifiers, else glorot; pca: the net is PCA of the training "
+             "data before its first step (approximately with tanh and sigmoid), and with patience "
+             "it ends no worse on the validation data. It wants columns of similar scale"),
     Argument("optimizer", _choice(*OPTIMIZERS), "adam", ", ".join(OPTIMIZERS)),
     Argument("learning_rate", _number(above=0), 1e-3, "the highest one of the schedule"),
     Argument("momentum", _number(least=0, below=1), 0.9, "of momentum and nesterov"),

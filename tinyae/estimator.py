@@ -23,7 +23,7 @@ from .sklearn_api import EstimatorMixin
 from .train.batches import Feeder, split
 from .train.checkpoint import (
     blas_threads,
-    checkpoint_seed,
+    checkpoint_origin,
     restore_checkpoint,
     save_checkpoint,
     writing,
@@ -102,7 +102,8 @@ class Autoencoder(Inference, EstimatorMixin):
         """
         arguments.check(self._params())
         integer("n_features", n_features, 1)
-        self._make(int(n_features), -np.inf, np.inf, arguments.seed_from(self.random_state), None)
+        seed = arguments.seed_from(self.random_state)
+        self._make(self._params(), int(n_features), -np.inf, np.inf, seed, None)
         return self
 
     def fit(
@@ -135,8 +136,11 @@ class Autoencoder(Inference, EstimatorMixin):
         arguments.check(params)
         seed = arguments.seed_from(self.random_state)
         resume = resume and checkpoint is not None and os.path.exists(checkpoint)
-        if resume and checkpoint is not None and self.random_state is None:
-            seed = checkpoint_seed(checkpoint)
+        if resume and checkpoint is not None:
+            begun_with, backend = checkpoint_origin(checkpoint)
+            seed = begun_with if self.random_state is None else seed
+            if params["backend"] == "auto":  # as it was, whatever has been installed since
+                params["backend"] = backend
         rows = as_rows(X)
         held_out = None if validation is None else as_rows(validation, "validation")
         if held_out is None and params["validation_fraction"] > 0:
@@ -165,7 +169,7 @@ class Autoencoder(Inference, EstimatorMixin):
             self._optimizer = assemble.optimizer(params, self._network)
             self._minibatch = None
         else:
-            self._make(rows.shape[1], low, high, seed, rows)
+            self._make(params, rows.shape[1], low, high, seed, rows)
         self._saw(low, high)
         if held_out is not None:
             self._warn(far_outside(held_out, *held_out_range, (low, high), "validation"))
@@ -211,7 +215,7 @@ class Autoencoder(Inference, EstimatorMixin):
         low, high = value_range(rows, "X", params["dtype"] if fresh else self._network.dtype)
         if fresh:
             seed = arguments.seed_from(self.random_state)
-            self._make(rows.shape[1], low, high, seed, rows)
+            self._make(params, rows.shape[1], low, high, seed, rows)
         self._settle(low, high, rows.names)
         losses.expect_probabilities(self.loss_name_, low, high, "X")
         if getattr(self, "n_iter_", 0):  # the first few batches alone say little of the rest
@@ -279,9 +283,11 @@ class Autoencoder(Inference, EstimatorMixin):
     _optimizer: Optimizer
     _minibatch: Work | None  # of ``partial_fit``
 
-    def _make(self, n_features: int, low: float, high: float, seed: int, rows: Rows | None) -> None:
+    def _make(
+        self, params: Mapping[str, Any], n_features: int, low: float, high: float, seed: int,
+        rows: Rows | None,
+    ) -> None:  # fmt: skip
         """New network with initial weights, for data in [low, high]."""
-        params = self._params()
         output, loss = losses.resolve(params["output"], params["loss"], low, high)
         self._build(n_features, output, loss, seed, params)
         assemble.initialize(self._network, params["initializer"], seed, rows)

@@ -154,3 +154,59 @@ def test_codes_are_decoded_from_a_table_of_any_kind(run: Path) -> None:
     assert main(["decode", "run", "--codes", "z.tsv", "--out", "x.npy"]) == 0
     expected = Autoencoder.load("run/model.npz").decode([[0, 0.5], [1, 0.6], [2, 0.7]])
     np.testing.assert_array_equal(np.load("x.npy"), expected)
+
+
+@pytest.mark.parametrize("n", [1, 25])
+def test_all_samples_come_in_the_order_of_their_table(run: Path, n: int) -> None:
+    new = write("new.csv", NAMES, n)
+    table = np.loadtxt(new, delimiter=",", skiprows=1, usecols=range(4), ndmin=2)
+    ae = Autoencoder.load(run / "model.npz")
+    for command, expected in (("encode", ae.encode(table)), ("reconstruct", ae.reconstruct(table))):
+        files = ["--data", new, "--label", "kind", "--part", "all", "--out", "out.npy"]
+        assert main([command, str(run), *files, "--force"]) == 0
+        np.testing.assert_allclose(np.load("out.npy"), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_a_training_that_left_nothing_may_be_started_anew(run: Path, capsys: Output) -> None:
+    command = ["train", "--data", "data.csv", "--label", "kind", *SMALL, "--out", "new"]
+    assert (
+        main([*command, "--learning-rate", "1e38", "--optimizer", "sgd", "--batch-size", "4"]) == 1
+    )
+    assert sorted(p.name for p in Path("new").iterdir()) == ["config.json"]
+    assert main(command) == 0
+    assert main(command) == 2 and "new holds a run already" in capsys.readouterr().err
+
+
+def test_a_run_goes_on_with_the_backend_that_it_began_with(run: Path) -> None:
+    """Where "auto" would take another one by now."""
+    longer = ["--schedule", "constant", "--warmup", "0"]
+    assert main(["train", "--data", "data.csv", "--label", "kind", *SMALL, *longer,
+                 "--out", "new"]) == 0  # fmt: skip
+    config = json.loads(Path("new/config.json").read_text())
+    config["model"]["backend"] = "auto"
+    Path("new/config.json").write_text(json.dumps(config))
+    assert main(["train", "--resume", "new", "--epochs", "2"]) == 0
+    assert main(["train", "--resume", "new", "--epochs", "3", "--backend", "numpy"]) == 0
+    ae = Autoencoder.load("new/model.npz", backend="numpy")
+    assert ae.n_iter_ == 3
+
+
+@pytest.mark.parametrize("arguments", ["--batchsize 3", "--code x", "--test-fraction 1.5"])
+def test_a_wrong_argument_is_one_line(arguments: str, capsys: Output) -> None:
+    assert main(["train", *arguments.split()]) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and "--help" in said
+
+
+def test_where_pca_is_better_it_is_said(run: Path, capsys: Output) -> None:
+    assert main(["evaluate", str(run)]) == 0
+    assert "PCA is better here" in capsys.readouterr().out
+    assert main(["train", "--data", "data.csv", "--label", "kind", *SMALL, "--epochs", "3",
+                 "--output", "identity", "--initializer", "pca", "--learning-rate", "1e-9",
+                 "--out", "pca"]) == 0  # fmt: skip
+    said = capsys.readouterr().out
+    train, test = (
+        line.split()[2:] for line in said.splitlines() if "  4  " in line or "36" in line
+    )
+    assert float(train[0]) == pytest.approx(float(train[1]), rel=1e-4)
+    assert float(test[0]) == pytest.approx(float(test[1]), rel=1e-4)

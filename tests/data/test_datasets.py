@@ -246,9 +246,18 @@ def test_one_sample_cannot_be_split(tmp_path):
         split_positions(1, 0.5)
 
 
-@pytest.mark.parametrize("fraction", [0, 1, -0.1, 1.5, float("nan")])
+def test_nothing_is_held_out_and_all_keep_their_order(tmp_path):
+    for n in (1, 30):
+        x, y = np.random.default_rng(0).random((n, 4)), np.arange(n)
+        np.savez(tmp_path / "a.npz", x=x, y=y)
+        dataset = load_dataset(tmp_path / "a.npz", test_fraction=0)
+        assert np.array_equal(np.asarray(dataset.train), x) and len(dataset.test) == 0
+        assert np.array_equal(dataset.train_labels, y) and len(dataset.test_labels) == 0
+
+
+@pytest.mark.parametrize("fraction", [1, -0.1, 1.5, float("nan")])
 def test_bad_fraction(fraction):
-    with raises("test_fraction must lie between 0 and 1, got", fraction):
+    with raises("test_fraction must lie in [0, 1), got", fraction):
         load_dataset("ball", test_fraction=fraction)
 
 

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NoReturn
 
 from .. import checks
 from ..arguments import ARGUMENTS, FLAG, read_seed
@@ -50,6 +50,10 @@ class UsageError(Exception):
 class Command(argparse.ArgumentParser):
     """The parser of a command, with methods for the options that several commands share."""
 
+    def error(self, message: str) -> NoReturn:
+        """One line, and where to read more: argparse would print the usage, all options, first."""
+        self.exit(2, f"{self.prog}: error: {message} ({self.prog} --help explains the options)\n")
+
     def option(self, name: str, default: Any, help: str, **how: Any) -> None:
         """An option whose help says its default."""
         self.add_argument(name, default=default, help=_with_default(help, default), **how)
@@ -81,7 +85,7 @@ class Command(argparse.ArgumentParser):
 
     def data_options(self, default: str = "ball") -> None:
         group = self.add_argument_group("data")
-        kinds = {"test_fraction": float, "label": _column, "drop": _column, "size": _size}
+        kinds = {"test_fraction": _fraction, "label": _column, "drop": _column, "size": _size}
         options: dict[str, dict[str, Any]] = {
             "source": dict(metavar="DATA", help=f"{DATA_HELP} (default: {default})"),
             "test_fraction": dict(
@@ -103,7 +107,9 @@ class Command(argparse.ArgumentParser):
         self.data_options(default="the data that the run was trained on")
         self.set_defaults(run_has_data=True)
         if part is not None:
-            self.option("--part", part, "which samples", choices=("train", "test", "all"))
+            self.option("--part", part, "which samples; all: in the order of the data, unless "
+                        "they have a test part of their own, which comes last",
+                        choices=("train", "test", "all"))  # fmt: skip
         self.backend_option()
 
     def model_options(
@@ -221,6 +227,13 @@ def _size(text: str) -> list[int]:
     return [width, height]
 
 
+def _fraction(text: str) -> float:
+    if not 0 < float(text) < 1:
+        raise ValueError
+    return float(text)
+
+
 # argparse words its complaint about a bad value with these names
+_fraction.__name__ = "number between 0 and 1"
 integers.__name__ = "list of integers"
 _size.__name__ = "WIDTHxHEIGHT"

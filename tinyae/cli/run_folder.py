@@ -58,6 +58,10 @@ class RunFolder:
     def exists(self) -> bool:
         return self.config_file.exists()
 
+    def started(self) -> bool:
+        """False where a training ended before there was anything to keep."""
+        return self.exists() and (self.checkpoint_file.exists() or self.model_file.exists())
+
     def taken(self) -> str:
         return f"{self.path} holds a run already: --resume goes on with it, another --out keeps it"
 
@@ -99,9 +103,13 @@ class RunFolder:
             )
         return Autoencoder.load(self.model_file, backend=backend)
 
-    def load_data(self, data: Mapping[str, Any]) -> Dataset:
-        """The data set described by ``data``, or where it is empty that of the training."""
-        dataset = open_data(data or self.read_config()["data"])
+    def load_data(self, data: Mapping[str, Any], whole: bool = False) -> Dataset:
+        """The data set described by ``data``, or where it is empty that of the training.
+
+        ``whole``: nothing is held out, so that all samples come in the source's order.
+        """
+        how = {"test_fraction": 0.0} if whole else {}
+        dataset = open_data({**(data or self.read_config()["data"]), **how})
         self.expect_columns(dataset)
         return dataset
 
@@ -163,7 +171,8 @@ def open_data(data: Mapping[str, Any]) -> Dataset:
 def opened(given: argparse.Namespace) -> tuple[RunFolder, Autoencoder, Dataset]:
     """What ``run_options`` were given: the run, its autoencoder, and the data to use it on."""
     data, run = data_given(given), RunFolder(given.run)
-    return run, run.load_model(given.backend), run.load_data(data)
+    whole = getattr(given, "part", None) == "all"
+    return run, run.load_model(given.backend), run.load_data(data, whole)
 
 
 def run_config(data: Mapping[str, Any], model: Mapping[str, Any]) -> Config:
@@ -228,7 +237,7 @@ def train_run(
     """
     run.path.mkdir(parents=True, exist_ok=True)
     with held(run.path):
-        if run.exists() and not resume:  # another process was faster
+        if run.started() and not resume:  # another process was faster
             raise UsageError(run.taken())
         return _train(run, config, dataset, resume, remedy)
 
@@ -237,7 +246,7 @@ def _train(
     run: RunFolder, config: Config, dataset: Dataset, resume: bool, remedy: str
 ) -> Autoencoder:
     ae = Autoencoder(**config["model"])
-    if run.exists():
+    if run.started():
         run.expect_columns(dataset)
     kept: dict[str, Any] = {**config, "columns": dataset.columns and [*dataset.columns]}
     if not run.exists() or run.read_config() != kept:  # resumed with more epochs, other threads

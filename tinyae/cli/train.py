@@ -121,7 +121,7 @@ def _choose_run(
         if given.out is None:
             return None, fresh
         run = RunFolder(given.out)
-        if run.exists():
+        if run.started():
             raise UsageError(run.taken())
         expect_own(run.path)
         return run, fresh
@@ -140,6 +140,8 @@ def _choose_run(
     started = run_config(saved["data"], saved["model"])
     wanted = {name: fresh["model"][name] for name in model}
     other = {"threads": wanted.pop("threads")} if "threads" in wanted else {}
+    if "backend" in wanted and started["model"]["backend"] == "auto":
+        other["backend"] = wanted.pop("backend")  # that of the checkpoint, or ``fit`` refuses it
     planned = started["model"]["epochs"]
     if wanted.get("epochs", 0) > planned:
         tied = tied_to_epochs(started["model"])
@@ -173,7 +175,11 @@ def _error_table(ae: Autoencoder, dataset: Dataset, errors: dict[str, dict[str, 
         for (part, e), samples in zip(errors.items(), (dataset.train, dataset.test), strict=True)
     ]
     note = f"squared error per sample, code of {ae.code}"
-    return f"{note}\n\n" + table(("part", "samples", "autoencoder", f"PCA {ae.code}"), rows)
+    text = f"{note}\n\n" + table(("part", "samples", "autoencoder", f"PCA {ae.code}"), rows)
+    if errors["test"]["squared_error"] > errors["test"]["pca_squared_error"]:
+        text += "\n\nPCA is better here: train for more --epochs, or start from it, with "
+        text += "--initializer pca"
+    return text
 
 
 def _draw(ae: Autoencoder, dataset: Dataset, run: RunFolder) -> list[Path]:

@@ -134,9 +134,9 @@ def _words(values: Mapping[str, Any]) -> str:
 
 
 def _part(dataset: Dataset, part: str) -> list[Rows]:
-    return {"train": [dataset.train], "test": [dataset.test], "all": [dataset.train, dataset.test]}[
-        part
-    ]
+    """All of a source without a test part of its own are one part, in the source's order."""
+    parts = {"train": [dataset.train], "test": [dataset.test], "all": [dataset.train, dataset.test]}
+    return [rows for rows in parts[part] if len(rows)]
 
 
 def _augment(given: argparse.Namespace) -> None:

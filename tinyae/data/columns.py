@@ -42,9 +42,13 @@ class Layout:
         name = f"{brief(repr(self.names[index]))}, " if self.names else ""
         return f"column {index} ({name}counted from 0)"
 
+    def naming(self, index: int) -> str | int:
+        """What --label and --drop call it."""
+        return (self.names[index] if self.names else "") or index
+
     def dropping(self, index: int) -> str:
-        name = self.names[index] if self.names else ""
-        return brief(f"--drop {name or index} (in Python: drop=[{(name or index)!r}])")
+        name = self.naming(index)
+        return brief(f"--drop {name} (in Python: drop=[{name!r}])")
 
 
 def find_layout(path: Path, top: list[Line], dialect: Dialect, reading: Reading) -> Layout:

@@ -97,14 +97,15 @@ def load_dataset(
     Samples of more than one dimension are flattened; if they are pictures, image_shape keeps
     their shape. uint8 stays uint8, which Rows scales to [0, 1]; of RGBA pictures in uint8 the
     alpha is dropped. Where the source has no test part, max(1, round(test_fraction n)) samples
-    are held out, always the same ones.
+    are held out, always the same ones; with a test_fraction of 0 none, and ``train`` has all in
+    the source's order.
 
     Raises FileNotFoundError for what is neither a name nor a path, ImportError for a missing
     optional package, OSError for a failed download, and ValueError for data that cannot be
     used, NaN and infinity among them, and for arguments that the source has no use for.
     """
-    if not 0 < test_fraction < 1:
-        raise ValueError(f"test_fraction must lie between 0 and 1, got {test_fraction}")
+    if not 0 <= test_fraction < 1:
+        raise ValueError(f"test_fraction must lie in [0, 1), got {test_fraction}")
     reading = Reading(label, drop, header, index, separator, decimal, encoding, size, skip_bad)
     if source in NAMES:
         reading.expect_only(frozenset(), f"the data set {source}")
@@ -186,11 +187,13 @@ def _assemble(
     labels, label_names = _as_labels([train] if test is None else [train, test], where)
     train_labels, test_labels = labels[0], labels[-1]
     if test is None or test_rows is None:
-        if len(train_rows) < 2:
+        if len(train_rows) < 2 and test_fraction > 0:
             raise ValueError(
                 f"{where}: expected at least 2 samples, to train on one and hold one out, got 1"
             )
-        kept, held_out = split_positions(len(train_rows), test_fraction)
+        kept, held_out = np.arange(len(train_rows)), np.empty(0, np.int64)
+        if test_fraction > 0:
+            kept, held_out = split_positions(len(train_rows), test_fraction)
         test_rows = train_rows.select(held_out)
         train_rows = train_rows.select(kept)
         if train_labels is not None and test_labels is not None:

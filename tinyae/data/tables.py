@@ -21,6 +21,7 @@ from .reading import AS_IT_IS, Progress, Reading
 
 SUFFIXES = (".csv", ".tsv", ".txt", ".data")
 LONGEST = 1 << 25  # characters of a line
+MISSING = ("", "na", "n/a", "null", "none", "?", "-", ".")
 HEAD = 100  # lines that tell how the table is written
 
 # with thousands separators, or with the other decimal sign
@@ -146,7 +147,12 @@ def _bad_cell(
     path: Path, number: int, cells: list[str], layout: Layout, dialect: Dialect
 ) -> ValueError:
     at = next(i for i in layout.features if not dialect.is_number(cells[i]))
-    if _GROUPED.fullmatch(cells[at].strip()):
+    if cells[at].strip().lower() in MISSING:
+        hint = (
+            "A missing value: fill it in, or leave out the line, or the column with "
+            f"{layout.dropping(at)}"
+        )
+    elif _GROUPED.fullmatch(cells[at].strip()):
         other = "," if dialect.decimal == "." else "."
         hint = (
             f"Numbers are read with the decimal sign {dialect.decimal!r} (--decimal {other} names "
@@ -154,8 +160,8 @@ def _bad_cell(
         )
     else:
         hint = (
-            f"{_divided(dialect)}; a column of words can only be the label, "
-            f"{layout.dropping(at)} leaves it out"
+            f"{_divided(dialect)}; a column of words can only be the label (--label "
+            f"{layout.naming(at)}), {layout.dropping(at)} leaves it out"
         )
     return ValueError(
         f"{path}, line {number}: expected a number in {layout.column(at)}, "
@@ -169,7 +175,9 @@ def _expect_finite(path: Path, samples: Array, numbers: array[int], layout: Layo
         row, feature = divmod(int(np.argmax(bad)), samples.shape[1])
         raise ValueError(
             f"{path}, line {numbers[row]}: expected a finite number in "
-            f"{layout.column(layout.features[feature])}, got {samples[row, feature]}"
+            f"{layout.column(layout.features[feature])}, got {samples[row, feature]}: fill it in, "
+            "or leave out the line, or the column with "
+            f"{layout.dropping(layout.features[feature])}"
         )
 
 

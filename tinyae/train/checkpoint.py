@@ -136,12 +136,14 @@ def history_from(found: Any) -> dict[str, list[float]]:
     return {name: [float(v) for v in values] for name, values in found.items()}
 
 
-def checkpoint_seed(path: str | os.PathLike[str]) -> int:
-    """The seed of the run that wrote the checkpoint."""
+def checkpoint_origin(path: str | os.PathLike[str]) -> tuple[int, str]:
+    """(seed, backend) of the run that wrote the checkpoint."""
     with open_npz(path, FORMAT, VERSION) as (meta, _), errors_of(path, "no complete checkpoint"):
-        seed = meta["config"]["random_state"]
+        seed, backend = meta["config"]["random_state"], meta["config"]["backend"]
         integer("random_state", seed, 0)
-        return int(seed)
+        if not isinstance(backend, str):
+            raise TypeError(f"backend must be a name, got {backend!r}")
+        return int(seed), backend
 
 
 def _expect_same(
