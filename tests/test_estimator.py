@@ -268,3 +268,10 @@ def test_random_state() -> None:
     for state in (np.random.RandomState, np.random.default_rng):
         a, b = (make(random_state=state(5)).fit(X) for _ in range(2))
         assert a.history_["loss"] == b.history_["loss"]
+
+
+def test_a_file_does_not_say_how_many_threads(tmp_path: Path) -> None:
+    """The model of a machine with Numba is of use on one without."""
+    pytest.importorskip("numba", reason="threads are for the numba backend")
+    make(backend="numba", threads=2).fit(X).save(tmp_path / "m.npz")
+    assert Autoencoder.load(tmp_path / "m.npz", backend="numpy").encode(X).shape == (40, 3)

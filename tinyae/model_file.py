@@ -94,7 +94,7 @@ def load_model(path: str | os.PathLike[str], kind: type[Model], backend: str, ma
                 integer(f"zero_units[{name!r}]", count, 0)
             plan = assemble.architecture(params, n_features, output, loss)
         arrays = read(assemble.expected_arrays(plan, params["dtype"]))
-    model.backend, model.matmul = backend, matmul
+    model.backend, model.matmul, model.threads = backend, matmul, None
     arguments.check(model._params())
     model._build(n_features, output, loss, fitted["seed"], model._params())
     model._name_features(names)

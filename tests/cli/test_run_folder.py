@@ -210,3 +210,32 @@ def test_where_pca_is_better_it_is_said(run: Path, capsys: Output) -> None:
     )
     assert float(train[0]) == pytest.approx(float(train[1]), rel=1e-4)
     assert float(test[0]) == pytest.approx(float(test[1]), rel=1e-4)
+
+
+def test_codes_are_not_replaced_by_what_they_stand_for(run: Path, capsys: Output) -> None:
+    np.save("z.npy", np.zeros((3, 2), np.float32))
+    assert main(["decode", "run", "--codes", "z.npy", "--out", "z.npy"]) == 2
+    assert "is the file that is read" in capsys.readouterr().err
+    assert np.load("z.npy").shape == (3, 2)
+
+
+@pytest.mark.parametrize("command", ["encode run --out same.npy", "reconstruct run --out same.npy"])
+def test_what_is_read_is_not_replaced(command: str, run: Path, capsys: Output) -> None:
+    np.save("same.npy", np.random.default_rng(0).random((20, 4)))
+    before = Path("same.npy").read_bytes()
+    Path("link.npy").symlink_to("same.npy")
+    for data in ("same.npy", "link.npy"):
+        assert main([*command.split(), "--data", data]) == 2
+        assert "is the file that is read" in capsys.readouterr().err
+    assert Path("same.npy").read_bytes() == before
+    assert main([*command.split(), "--data", "same.npy", "--force"]) == 0
+
+
+@pytest.mark.parametrize("there", ["a file", "a link that leads nowhere"])
+def test_without_a_folder_for_runs(there: str, run: Path, capsys: Output) -> None:
+    if there == "a file":
+        Path("runs").write_text("mine")
+    else:
+        Path("runs").symlink_to("nowhere")
+    assert main(["train", "--data", "data.csv", "--label", "kind", *SMALL]) == 1
+    assert "runs" in capsys.readouterr().err

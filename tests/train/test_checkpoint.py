@@ -303,3 +303,18 @@ def test_killed_50_times_it_ends_with_the_same_bytes(tmp_path: Path) -> None:
                 for name in set(whole.files) - {"meta"}:
                     assert whole[name].tobytes() == model[name].tobytes(), (run, name)
     assert runs >= 2 and not list(tmp_path.glob(".*"))  # nothing that a kill left
+
+
+def test_other_validation_data_are_refused(tmp_path: Path) -> None:
+    """With the file as it was: what it began with still goes on."""
+    longer: dict[str, Any] = {"schedule": "constant", "warmup": 0.0, "epochs": 4}
+    sets = [None, X[:8], X[8:16]]
+    for i, before in enumerate(sets):
+        file = tmp_path / f"{i}.npz"
+        make(**{**longer, "epochs": 2}).fit(X, validation=before, checkpoint=file)
+        for j, now in enumerate(sets):
+            if i != j:
+                with pytest.raises(ValueError, match="with other validation data"):
+                    make(**longer).fit(X, validation=now, checkpoint=file, resume=True)
+        ae = make(**longer).fit(X, validation=before, checkpoint=file, resume=True)
+        assert {len(values) for values in ae.history_.values()} == {4}

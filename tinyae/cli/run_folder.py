@@ -48,10 +48,11 @@ class RunFolder:
     @classmethod
     def unused(cls, parent: Path, name: str) -> RunFolder:
         """``parent/name``, or the first of ``name-2``, ``name-3``... that does not exist: made."""
+        parent.mkdir(parents=True, exist_ok=True)  # raises where it is a file or leads nowhere
         for number in count(1):
             path = parent / (name if number == 1 else f"{name}-{number}")
             with suppress(FileExistsError):
-                path.mkdir(parents=True)
+                path.mkdir()
                 break
         return cls(path)
 
@@ -171,8 +172,18 @@ def open_data(data: Mapping[str, Any]) -> Dataset:
 def opened(given: argparse.Namespace) -> tuple[RunFolder, Autoencoder, Dataset]:
     """What ``run_options`` were given: the run, its autoencoder, and the data to use it on."""
     data, run = data_given(given), RunFolder(given.run)
+    expect_apart(given, (data or run.read_config()["data"])["source"])
     whole = getattr(given, "part", None) == "all"
     return run, run.load_model(given.backend), run.load_data(data, whole)
+
+
+def expect_apart(given: argparse.Namespace, source: str) -> None:
+    """Raises UsageError where --out is the file that is read, unless there is a --force."""
+    out, read = getattr(given, "out", None), Path(source)
+    if out is None or given.force or not (Path(out).is_file() and read.is_file()):
+        return
+    if read.samefile(out):
+        raise UsageError(f"--out {out} is the file that is read: --force replaces it all the same")
 
 
 def run_config(data: Mapping[str, Any], model: Mapping[str, Any]) -> Config:

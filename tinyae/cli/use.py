@@ -21,7 +21,7 @@ from ..storage.untrusted import read_npy
 from ..train.progress import Waiting
 from .options import UsageError, command
 from .output import can_draw, print_zero_units, table, write_array
-from .run_folder import RunFolder, opened
+from .run_folder import RunFolder, expect_apart, opened
 
 SHOWN = 10  # samples in the picture of reconstructions
 SHOWN_CLASSES, SHOWN_PAIRS = 10, 6  # in that of new samples
@@ -78,6 +78,7 @@ def _decode(given: argparse.Namespace) -> None:
     codes = Path(given.codes)
     if not codes.is_file():
         raise UsageError(f"--codes: there is no file {codes}")
+    expect_apart(given, given.codes)
     with Waiting(f"decoding {codes}"):
         # a code that counts is still a code
         how = Reading(index=False)

@@ -161,7 +161,7 @@ def _bad_cell(
     else:
         hint = (
             f"{_divided(dialect)}; a column of words can only be the label (--label "
-            f"{layout.naming(at)}), {layout.dropping(at)} leaves it out"
+            f"{brief(str(layout.naming(at)))}), {layout.dropping(at)} leaves it out"
         )
     return ValueError(
         f"{path}, line {number}: expected a number in {layout.column(at)}, "

@@ -58,6 +58,7 @@ def save_checkpoint(
     meta = {
         "config": dict(config),
         "data": fingerprint(training.rows),
+        "validation": _of_validation(training),
         "threads": threads,
         "updates": training.optimizer.updates,
         "epoch": state.epoch,
@@ -175,6 +176,17 @@ def _expect_same(
             f"cannot resume from {path} with other data: the run was trained on "
             f"{brief(str(meta['data']))}, these are {fingerprint(training.rows)}"
         )
+
+    judged = _of_validation(training)
+    known = "validation" in meta  # older files only show whether there was any
+    with errors_of(path, "no complete checkpoint"):
+        before = meta["validation"] if known else "val_loss" in dict(meta["history"])
+    if before != (judged if known else judged is not None) and (known or meta["epoch"]):
+        raise ValueError(f"cannot resume from {path} with other validation data")
+
+
+def _of_validation(training: Training) -> dict[str, Any] | None:
+    return None if training.validation is None else fingerprint(training.validation)
 
 
 def fingerprint(rows: Rows) -> dict[str, Any]:

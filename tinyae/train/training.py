@@ -55,7 +55,7 @@ class Training:
         self.optimizer = work.optimizer
         self.settings = settings
         self.state = State()
-        self.rows = rows
+        self.rows, self.validation = rows, validation
         self.n = len(rows)
         self.batch_size = work.workspace.capacity
         self.steps = -(-self.n // self.batch_size)
