@@ -43,7 +43,11 @@ def errors_of(path: str | os.PathLike[str], complaint: str) -> Iterator[None]:
     except Exception as error:
         if isinstance(error, OSError) and error.filename is not None:
             raise
-        reason = str(error) if " " in str(error) else f"{type(error).__name__} {error}"
+        try:
+            text = str(error)
+        except Exception:  # SystemError: of text that is no Unicode
+            text = ""
+        reason = text if " " in text else f"{type(error).__name__} {text}"
         raise FileError(f"{path}: {complaint}: {brief(reason)}") from error
 
 
@@ -100,7 +104,8 @@ def _header(file: IO[bytes]) -> tuple[tuple[int, ...], Any, np.dtype[Any], int]:
         # 3.0 is for records with names beyond Latin-1
         read = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}[version]
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", SyntaxWarning)  # Python's, of a damaged header
+            for kind in (SyntaxWarning, DeprecationWarning):  # Python's, of a damaged header
+                warnings.simplefilter("ignore", kind)
             warnings.filterwarnings("ignore", "Reading `.npy`")  # NumPy's, of Python 2's headers
             shape, fortran, dtype = read(file)
         n_bytes = math.prod(shape) * dtype.itemsize
