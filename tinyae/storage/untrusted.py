@@ -45,10 +45,10 @@ def errors_of(path: str | os.PathLike[str], complaint: str) -> Iterator[None]:
             raise
         try:
             text = str(error)
+            reason = brief(text if " " in text else f"{type(error).__name__} {text}")
         except Exception:  # SystemError: of text that is no Unicode
-            text = ""
-        reason = text if " " in text else f"{type(error).__name__} {text}"
-        raise FileError(f"{path}: {complaint}: {brief(reason)}") from error
+            reason = type(error).__name__
+        raise FileError(f"{path}: {complaint}: {reason}") from error
 
 
 def brief(text: str) -> str:
