@@ -208,3 +208,14 @@ def test_pixels_far_off_floats() -> None:
     pixels = as_rows(np.zeros((1, 2), np.uint8))
     for trained, far in (((0, 255), True), ((-3, 3), True), ((0, 1), False), ((-1, 2), False)):
         assert bool(far_outside(pixels, 0, 0.5, trained)) == far
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize(
+    ("kind", "bits"), [("2", 0x7D01), ("4", 0x7FA00001), ("8", 0x7FF4000000000001)]
+)
+def test_signalling_nan_is_found_without_a_warning(kind: str, bits: int, order: str) -> None:
+    samples = np.full((4, 3), bits, f"{order}u{kind}").view(f"{order}f{kind}")
+    for layout in (samples, np.asfortranarray(samples), samples[::2]):
+        with pytest.raises(ValueError, match="contains NaN"):
+            value_range(as_rows(layout), "X")

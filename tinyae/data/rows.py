@@ -165,7 +165,8 @@ def _as_real_array(X: ArrayLike, name: str, flatten: bool) -> Array:
     rows = Rows(array)
     if rows.direct or array.size * 8 > SMALL_BYTES:
         return array
-    with np.errstate(over="ignore"):  # infinity is found where values are checked
+    # infinity and signalling NaN are found where values are checked
+    with np.errstate(over="ignore", invalid="ignore"):
         return np.require(array, rows.dtype, ["C", "A"])
 
 
