@@ -177,6 +177,23 @@ def test_a_training_that_left_nothing_may_be_started_anew(run: Path, capsys: Out
     assert main(command) == 2 and "new holds a run already" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+@pytest.mark.parametrize("rate", ["1e20", "1e30"])
+def test_a_training_whose_last_step_overflows_is_kept(
+    run: Path, capsys: Output, optimizer: str, rate: str
+) -> None:
+    """Its last loss was finite; only what uses the weights can fail."""
+    argv = ["train", "--data", "data.csv", "--label", "kind", *SMALL, "--out", "new"]
+    assert main([*argv, "--optimizer", optimizer, "--learning-rate", rate, "--warmup", "0",
+                 "--schedule", "constant"]) == 1  # fmt: skip
+    said = capsys.readouterr().err.splitlines()
+    assert "overflows float32 in the net" in said[-1]
+    ae = Autoencoder.load("new/model.npz")
+    assert ae.zero_units_ is None and ae.n_iter_ == 1
+    assert len(Path("new/history.csv").read_text().splitlines()) == 2
+    assert main(["info", "new"]) == 0
+
+
 def test_a_run_goes_on_with_the_backend_that_it_began_with(run: Path) -> None:
     """Where "auto" would take another one by now."""
     longer = ["--schedule", "constant", "--warmup", "0"]

@@ -278,7 +278,8 @@ def _train(
     finally:
         if bar is not None:
             bar.close()
-    with Waiting("looking for units that are always 0"):
+    # overflowing weights cannot be looked into, and must not cost the model
+    with Waiting("looking for units that are always 0"), suppress(ValueError):
         ae.zero_units_ = ae.zero_units(dataset.train)
     run.write_history(ae.history_)
     ae.save(run.model_file)  # last: it says that training has ended
