@@ -185,6 +185,20 @@ class Passing(Autoencoder):
         super().__init__(**{"hidden": (width,), **SMALL, **rest})
 
 
+class Setting(Autoencoder):
+    """It sets some arguments itself, so that the rest must not hold them."""
+
+    def __init__(self, width: int = 8, **rest: Any) -> None:
+        super().__init__(hidden=(width,), **SMALL, **rest)
+
+
+class Doubling(Setting):
+    """The same, of a subclass of that one."""
+
+    def __init__(self, *, half: int = 4, **rest: Any) -> None:
+        super().__init__(2 * half, code_activation="tanh", **rest)
+
+
 class Renamed(Unstored):
     """A subclass of a subclass."""
 
@@ -199,9 +213,9 @@ class Doubled(Autoencoder):
         super().__init__(hidden=(4,), code=2 * code)
 
 
-@pytest.mark.parametrize("kind", [Unstored, Stored, Passing, Renamed])
+@pytest.mark.parametrize("kind", [Unstored, Stored, Passing, Renamed, Setting, Doubling])
 def test_a_subclass_whose_arguments_follow_from_its_own(tmp_path: Path, kind: Any) -> None:
-    name, factor = ("half", 2) if kind is Renamed else ("width", 1)
+    name, factor = ("half", 2) if kind in (Renamed, Doubling) else ("width", 1)
 
     def widths(ae: Autoencoder) -> tuple[Any, int]:
         return ae.get_params()[name], ae.parameters()["encoder.0.weight"].shape[1]
@@ -223,6 +237,7 @@ def test_a_subclass_whose_arguments_follow_from_its_own(tmp_path: Path, kind: An
     assert same(kind(**{name: 5}).fit(X, checkpoint=tmp_path / "run.npz", resume=True))
     with pytest.raises(ValueError, match=f"{name}=5 there, 6 here"):
         kind(**{name: 6}).fit(X, checkpoint=tmp_path / "run.npz", resume=True)
+    assert ("hidden" in fitted.get_params()) == (kind is Passing)
     search = GridSearchCV(kind(), {name: [1, 5]}, cv=2, refit=True).fit(X)
     best = search.best_params_[name]
     assert widths(search.best_estimator_) == (best, best * factor)

@@ -53,8 +53,9 @@ class Autoencoder(Inference, EstimatorMixin):
 
     A subclass may have a constructor of its own. It may take arguments that are not named here,
     store them or not, and pass what follows from them on to ``super().__init__``; those that are
-    named here it must pass on as they are. ``get_params``, ``set_params``, ``clone``, searches,
-    pickles and checkpoints then take its arguments, and files if they are numbers, strings, lists.
+    named here it must pass on as they are, or set itself and not take. ``get_params``,
+    ``set_params``, ``clone``, searches, pickles and checkpoints then take its arguments, and files
+    if they are numbers, strings, lists.
     """
 
     # fmt: off

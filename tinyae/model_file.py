@@ -69,7 +69,7 @@ def load_model(path: str | os.PathLike[str], kind: type[Model], backend: str, ma
                 raise ValueError(
                     f"its params do not fit {kind.__name__} of this version: {', '.join(odd)}"
                 )
-            model = kind(**{name: params[name] for name in own})
+            model = kind(**kind._accepted({name: params[name] for name in own}))
             for name in kind._arguments:  # the file's, where the constructor takes others
                 setattr(model, name, params[name])
             arguments.check(model._params())

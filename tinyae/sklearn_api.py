@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import re
 import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -69,9 +70,27 @@ class EstimatorMixin:
             return {name: argument.default for name, argument in cls._arguments.items()} | own
         return own
 
+    @classmethod
+    def _accepted(cls, params: dict[str, Any]) -> dict[str, Any]:
+        """``params`` without those that the constructor sets itself beside its ``**rest``.
+
+        Only calling it shows them.
+        """
+        named = inspect.signature(cls).parameters.values()
+        for _ in params if any(p.kind is p.VAR_KEYWORD for p in named) else ():
+            try:
+                cls(**params)
+            except Exception as error:
+                twice = re.search(r"multiple values for keyword argument '(\w+)'", str(error))
+                if twice and twice[1] in params:
+                    params = {name: v for name, v in params.items() if name != twice[1]}
+                    continue
+            break
+        return params
+
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The constructor's arguments by name."""
-        return {name: getattr(self, name) for name in self._defaults()}
+        return self._accepted({name: getattr(self, name) for name in self._defaults()})
 
     def _params(self) -> dict[str, Any]:
         """The table's arguments, plain, even those that a subclass leaves out, and its own."""
@@ -79,19 +98,19 @@ class EstimatorMixin:
 
     def set_params(self, **params: Any) -> Any:
         """Sets constructor arguments; they count from the next ``fit`` or ``initialize``."""
-        known = self._defaults()
+        if not params:
+            return self
+        known = self.get_params()
         for name in params:
             if name not in known:
                 raise ValueError(
                     f"Invalid parameter {name!r} for estimator {type(self).__name__}(). "
                     f"Valid parameters are: {[*known]!r}."
                 )
-        if not params:
-            return self
         # Through the constructor, without what follows from its own arguments: that may change.
-        now, named = self.get_params(), inspect.signature(type(self)).parameters
-        bare = type(self)(**{name: now[name] for name in named if name in now}).get_params()
-        given = {k: v for k, v in now.items() if k in named or repr(v) != repr(bare[k])} | params
+        named = inspect.signature(type(self)).parameters
+        bare = type(self)(**{name: known[name] for name in named if name in known}).get_params()
+        given = {k: v for k, v in known.items() if k in named or repr(v) != repr(bare[k])} | params
         changed = type(self)(**given)
         for name, value in given.items():
             made = getattr(changed, name)
