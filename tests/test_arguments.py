@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinyae import Autoencoder
+from tinyae import Autoencoder, DivergenceError
 from tinyae.arguments import TABLE
 
 
@@ -66,7 +66,10 @@ WRONG: list[tuple[str, Any, str]] = [
     ("validation_fraction", 1.0, SHARE), ("patience", 0, WHOLE), ("threads", 0, WHOLE),
     ("matmul", "bf16", "one of 'fp32'"), ("backend", "tpu", "'auto' or one of"),
     ("dtype", "float16", "one of 'float32', 'float64'"), ("random_state", -1, SEED),
-    ("random_state", "seed", SEED),
+    ("random_state", "seed", SEED), ("random_state", np.random.SeedSequence(1), SEED),
+    ("backend", ["numpy"], "a name"), ("backend", {"numpy": 1}, "a name"),
+    ("target_blur", 1e300, "a number >= 0 and < 1e+06"),
+    ("code", 10**30, f"{WHOLE} and <= 268435456"), ("hidden", (3, 10**30), WHOLE),
 ]  # fmt: skip
 
 
@@ -76,6 +79,32 @@ def test_a_wrong_argument_is_named(name: str, value: Any, expected: str) -> None
         Autoencoder(**{name: value}).fit(np.random.default_rng(0).random((20, 4)))
     assert re.fullmatch(f"{name}( of 'cosine')? must be {re.escape(expected)}.*, got .*",
                         str(caught.value))  # fmt: skip
+
+
+class Lines:
+    """A value whose repr has lines."""
+
+    def __repr__(self) -> str:
+        return "Lines(\n    1,\n)"
+
+
+HUGE: tuple[Any, ...] = (10**30, 10**400, -(10**400), 1e300, np.longdouble("1e400"))
+
+
+@pytest.mark.parametrize("name", [a.name for a in TABLE])
+def test_what_is_too_large_or_of_lines_is_one_line_that_names_it(name: str) -> None:
+    """Or it is no hindrance."""
+    base = {"hidden": (4,), "code": 1, "image_shape": (2, 2), "epochs": 1, "backend": "numpy"}
+    for value in (*HUGE, Lines(), {"end": Lines()}):
+        for given in (value, (value,), [value, value], {"end": value}):
+            if name == "epochs" and given in HUGE[:2]:
+                continue  # as many as that
+            try:
+                Autoencoder(**base | {name: given}).fit(np.random.default_rng(0).random((20, 4)))
+            except (ValueError, TypeError, DivergenceError) as error:
+                text = str(error)
+                assert len(text.splitlines()) == 1
+                assert name in text or isinstance(error, DivergenceError), (given, text)
 
 
 def test_patience_without_validation() -> None:

@@ -48,8 +48,8 @@ class Argument:
     on_command_line: bool = True
 
 
-def _integer(least: int) -> Kind:
-    return Kind(lambda name, value: checks.integer(name, value, least), int, "N")
+def _integer(least: int, most: float = math.inf) -> Kind:
+    return Kind(lambda name, value: checks.integer(name, value, least, most), int, "N")
 
 
 def _number(metavar: str = "X", **bounds: float) -> Kind:
@@ -64,7 +64,7 @@ def _check_widths(name: str, value: Any) -> None:
     if not isinstance(value, (tuple, list)):
         raise TypeError(f"{name} must be a tuple of layer widths such as (512, 256), got {value!r}")
     for width in value:
-        checks.integer(name, width, 1)
+        checks.integer(name, width, 1, checks.WIDEST)
 
 
 def _check_betas(name: str, value: Any) -> None:
@@ -99,8 +99,13 @@ def _check_seed(name: str, value: Any) -> None:
         )
 
 
+def _check_name(name: str, value: Any) -> None:
+    if not isinstance(value, str):  # which names there are, ``get_backend`` knows
+        raise TypeError(f"{name} must be a name, got {value!r}")
+
+
 def _check_nothing(name: str, value: Any) -> None:
-    """Any value counts as true or false; names of backends are known to ``get_backend``."""
+    """Any value counts as true or false."""
 
 
 def _read_integers(text: str) -> list[int]:
@@ -139,12 +144,12 @@ IMAGE_SHAPE = Kind(_check_image_shape, _read_integers, "H,W[,C]")
 OPTIONS = Kind(_check_nothing, _read_options, "NAME=X,...")  # checked beside the schedule
 SEED = Kind(_check_seed, read_seed, "N")
 FLAG = Kind(_check_nothing, bool, "")
-NAME = Kind(_check_nothing, str, "NAME")
+NAME = Kind(_check_name, str, "NAME")
 
 TABLE = (
     Argument("hidden", WIDTHS, (512, 256), "widths of the encoder's hidden layers; none at all "
              "('' on the command line) is a linear code"),
-    Argument("code", _integer(1), 32, "code units"),
+    Argument("code", _integer(1, checks.WIDEST), 32, "code units"),
     Argument("decoder_hidden", WIDTHS, None, "widths of the decoder's hidden layers (default: "
              "those of the encoder, mirrored)"),
     Argument("activation", _choice(*ACTIVATIONS), "relu", "of the hidden layers: "
@@ -179,9 +184,9 @@ TABLE = (
     Argument("code_noise", NOISE, 0.0, "standard deviation of Gaussian noise on the code in "
              "training, or the first and the last; 0.05 to 0.1 with a bounded code_activation "
              "(tanh) makes neighbouring codes stand for similar samples"),
-    Argument("target_blur", _number("PIXELS", least=0), 0.0, "standard deviation of a blur on the "
-             "targets at first, gone by half of training; losses are against the blurred targets, "
-             "and image_shape must be known"),
+    Argument("target_blur", _number("PIXELS", least=0, below=1e6), 0.0, "standard deviation of a "
+             "blur on the targets at first, gone by half of training; losses are against the "
+             "blurred targets, and image_shape must be known"),
     Argument("image_shape", IMAGE_SHAPE, None, "height, width and perhaps channels of samples that "
              "are pictures"),
     Argument("validation_fraction", _number("F", least=0, below=1), 0.0, "of the training data, "
@@ -233,6 +238,13 @@ def plain(value: Any) -> Any:
 
 def check(params: Mapping[str, Any]) -> None:
     """Raises ValueError or TypeError that names the argument, what was expected and what came."""
+    try:
+        _check(params)
+    except (TypeError, ValueError) as error:  # what came may have lines
+        raise type(error)(" ".join(str(error).split())) from None
+
+
+def _check(params: Mapping[str, Any]) -> None:
     for name, argument in ARGUMENTS.items():
         if params[name] is not None or argument.default is not None:
             argument.kind.check(name, params[name])

@@ -9,13 +9,16 @@ from typing import Any
 
 import numpy as np
 
+WIDEST = 1 << 28  # features or units of a layer: the bytes of a few layers' weights fit into int64
 
-def integer(name: str, value: Any, least: int) -> None:
-    """Raises TypeError for what is no integer, ValueError below ``least``."""
-    message = f"{name} must be an integer >= {least}, got {value!r}"
+
+def integer(name: str, value: Any, least: int, most: float = math.inf) -> None:
+    """Raises TypeError for what is no integer, ValueError below ``least`` and above ``most``."""
+    limit = f" and <= {most}" if most < math.inf else ""
+    message = f"{name} must be an integer >= {least}{limit}, got {value!r}"
     if not isinstance(value, (int, np.integer)) or isinstance(value, bool):
         raise TypeError(message)
-    if value < least:
+    if not least <= value <= most:
         raise ValueError(message)
 
 
@@ -33,7 +36,11 @@ def number(
     message = f"{name} must be a number {' and '.join(bounds)}, got {value!r}"
     if not isinstance(value, numbers.Real) or isinstance(value, bool):
         raise TypeError(message)
-    if not (float(value) >= least and above < float(value) < below):  # NaN fails as well
+    try:
+        real = float(value)
+    except OverflowError:  # of an integer
+        real = math.nan
+    if not (real >= least and above < real < below):  # NaN fails as well
         raise ValueError(message)
 
 

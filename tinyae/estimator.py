@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import arguments, assemble
-from .checks import integer
+from .checks import WIDEST, integer
 from .data.rows import Rows, as_rows, far_outside, value_range
 from .inference import Inference
 from .kernels.columns import get_backend
@@ -102,7 +102,7 @@ class Autoencoder(Inference, EstimatorMixin):
         An output or loss of "auto" counts as "identity" and "mse" until the first data come.
         """
         arguments.check(self._params())
-        integer("n_features", n_features, 1)
+        integer("n_features", n_features, 1, WIDEST)
         seed = arguments.seed_from(self.random_state)
         self._make(self._params(), int(n_features), -np.inf, np.inf, seed, None)
         return self
