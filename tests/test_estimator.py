@@ -114,6 +114,7 @@ def damaged(tmp_path: Path, change: Any) -> Path:
         (meta('"n_features": 6', '"n_features": "6"'), "n_features"),
         (meta('"n_features": 6', '"n_features": 7'), r"must have shape \(7, 8\)"),
         (meta('"n_iter": ', '"n_iter": -'), "n_iter must be an integer >= 0"),
+        (meta('"zero_units": null', '"zero_units": {"x": 1}'), "zero_units.'x'. must be .* <= 0"),
         (meta('"seed": ', '"seed": -1'), "seed must be"),
         (meta('"output": "sigmoid", "loss"', '"output": "auto", "loss"'), "output must be one of"),
         (meta('"loss": [', '"loss": "12", "x": ['), "'loss' must be a list of numbers"),

@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from . import arguments, assemble
-from .checks import choice, integer
+from .checks import WIDEST, choice, integer
 from .kernels.conventions import ACTIVATIONS, LOSSES
 from .net.losses import resolve
 from .storage.files import write_npz
 from .storage.untrusted import errors_of, open_npz
-from .train.checkpoint import history_from
+from .train.checkpoint import MOST, history_from
 
 if TYPE_CHECKING:
     from .estimator import Autoencoder
@@ -74,12 +74,12 @@ def load_model(path: str | os.PathLike[str], kind: type[Model], backend: str, ma
                 setattr(model, name, params[name])
             arguments.check(model._params())
             n_features, output, loss = fitted["n_features"], fitted["output"], fitted["loss"]
-            integer("n_features", n_features, 1)
+            integer("n_features", n_features, 1, WIDEST)
             choice("output", output, ACTIVATIONS)
             choice("loss", loss, LOSSES)
             resolve(output, loss, -math.inf, math.inf)
             arguments.SEED.check("seed", fitted["seed"])
-            integer("n_iter", fitted["n_iter"], 0)
+            integer("n_iter", fitted["n_iter"], 0, MOST)
             history = history_from(fitted["history"])
             names = fitted.get("feature_names")
             if names is not None and [type(name) for name in names] != [str] * n_features:
@@ -89,10 +89,10 @@ def load_model(path: str | os.PathLike[str], kind: type[Model], backend: str, ma
                 low, high = map(float, span)
                 if not low <= high:
                     raise ValueError(f"range must be two numbers, the smaller first, got {span!r}")
-            zero_units = fitted.get("zero_units")
-            for name, count in ({} if zero_units is None else zero_units).items():
-                integer(f"zero_units[{name!r}]", count, 0)
             plan = assemble.architecture(params, n_features, output, loss)
+            zero_units, widths = fitted.get("zero_units"), {s.name: s.n_out for s in plan.dense}
+            for name, count in ({} if zero_units is None else zero_units).items():
+                integer(f"zero_units[{name!r}]", count, 0, widths.get(name, 0))
         arrays = read(assemble.expected_arrays(plan, params["dtype"]))
     model.backend, model.matmul, model.threads = backend, matmul, None
     arguments.check(model._params())

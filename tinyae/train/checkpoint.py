@@ -27,6 +27,7 @@ from ..storage.untrusted import brief, errors_of, open_npz
 from .training import State, Training
 
 FORMAT, VERSION = "tinyae-checkpoint", 1
+MOST = 2**64 - 1  # of any number that is counted, or a seed
 
 
 @contextmanager
@@ -118,10 +119,15 @@ def _state(meta: Mapping[str, Any], training: Training) -> State:
             f"epoch {epoch}, step {step}, best_epoch {meta['best_epoch']} do not fit "
             f"{training.settings.epochs} epochs of {training.steps} steps"
         )
+    if meta["updates"] != epoch * training.steps + step:
+        raise ValueError(
+            f"updates must be {epoch * training.steps + step} after epoch {epoch}, step {step} of "
+            f"{training.steps}, got {meta['updates']}"
+        )
     if best_loss is not None:
         number("best_loss", best_loss)
     if meta.get("threads") is not None:
-        integer("threads", meta["threads"], 1)
+        integer("threads", meta["threads"], 1, MOST)
     history = history_from(meta["history"])
     if set(map(len, history.values())) != ({epoch} if epoch else set()):
         raise ValueError(f"its history must have {epoch} entries, one for each epoch")
@@ -141,7 +147,7 @@ def checkpoint_origin(path: str | os.PathLike[str]) -> tuple[int, str]:
     """(seed, backend) of the run that wrote the checkpoint."""
     with open_npz(path, FORMAT, VERSION) as (meta, _), errors_of(path, "no complete checkpoint"):
         seed, backend = meta["config"]["random_state"], meta["config"]["backend"]
-        integer("random_state", seed, 0)
+        integer("random_state", seed, 0, MOST)
         if not isinstance(backend, str):
             raise TypeError(f"backend must be a name, got {backend!r}")
         return int(seed), backend
