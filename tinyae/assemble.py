@@ -61,7 +61,13 @@ def initialize(network: Network, initializer: str, seed: int, rows: Rows | None)
                 "epochs=0 to train nothing"
             )
         pca = fit_pca(rows, plan.dense[plan.code - 1].n_out, seed)
-        start_as_pca(plan, values, pca.mean, pca.components, np.sqrt(pca.variances))
+        with np.errstate(all="ignore"):
+            start_as_pca(plan, values, pca.mean, pca.components, np.sqrt(pca.variances))
+        if not all(np.isfinite(array).all() for array in values.values()):
+            raise ValueError(
+                "initializer='pca' scales the data to its layers, and X is too small or too large "
+                f"for that in {network.dtype}: scale the data"
+            )
     parameters.set(values)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -123,6 +124,22 @@ def test_a_first_minibatch_is_enough() -> None:
     ae = Autoencoder(hidden=(30,), code=6, initializer="pca", learning_rate=1e-12,
                      output="identity", dtype="float64", random_state=0).partial_fit(X)  # fmt: skip
     expect_pca(ae, fit_pca(X, 6), 1e-6)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_data_of_any_size_are_pca_or_refused(activation: str, dtype: str) -> None:
+    refused = []
+    for size in (1e-323, 1e-200, 1e-155, 1e-60, 1e-42, 1e-20, 1e20, 1e36, 1e37, 1e150, 1e306):
+        options: dict[str, Any] = {"activation": activation, "dtype": dtype, "hidden": (40,)}
+        try:
+            start(X * size, code_activation=activation, **options)
+        except ValueError as error:
+            refused.append(size)
+            assert re.search("too (small or too )?large for|squares must not", str(error))
+    usual = [1e37, 1e150, 1e306] if dtype == "float32" else [1e306]
+    small = [1e-155, 1e-60, 1e-42] if dtype == "float32" and activation in BOUNDED else []
+    assert refused == small + usual
 
 
 def test_without_data_there_is_no_pca() -> None:
