@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinyae import Autoencoder, DivergenceError
+from tinyae import Autoencoder, DivergenceError, NotFittedError
+from tinyae.data.pca import fit_pca
 from tinyae.kernels.backend import Backend
 
 X = np.random.default_rng(0).random((40, 6))
@@ -177,6 +178,56 @@ def test_bce_takes_probabilities_alone(wild: Any) -> None:
         for name, value in fitted.parameters().items():
             np.testing.assert_array_equal(value, before[name])
     make(loss="bce").fit(X / X.max() * (1 + 1e-9))  # a scaler's rounding
+
+
+REFUSED: list[tuple[dict[str, Any], Any, str]] = [
+    ({"loss": "bce"}, X * 2, r"\[0, 1\] for loss='bce'"),
+    ({"output": "sigmoid"}, X * 2, r"\[0, 1\] for loss='bce'"),
+    ({"initializer": "pca", "activation": "tanh", "output": "identity"}, X * 1e-42, "too small"),
+    ({"backend": "numpy", "threads": 2}, X, "threads=2 is for backend='numba'"),
+    ({"target_blur": 1.0, "code": 0}, X, "code must be"), ({}, with_value(np.nan), "NaN"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("train", ["fit", "partial_fit"])
+@pytest.mark.parametrize(("options", "data", "message"), REFUSED)
+def test_what_is_refused_leaves_the_model_as_it_was(
+    options: dict[str, Any], data: Any, message: str, train: str
+) -> None:
+    ae = make(**options)
+    with pytest.raises(ValueError, match=message):
+        getattr(ae, train)(data)
+    assert not ae.__sklearn_is_fitted__() and vars(ae) == vars(make(**options))
+    with pytest.raises(NotFittedError):
+        ae.encode(X)
+    fitted = make().fit(X)
+    codes = fitted.encode(X)
+    fitted.set_params(**options)
+    if train == "fit":  # another set of weights
+        with pytest.raises(ValueError, match=message):
+            fitted.fit(data)
+    np.testing.assert_array_equal(fitted.set_params(**vars(make())).encode(X), codes)
+
+
+def test_weights_of_no_training_wait_for_data_that_are_taken() -> None:
+    """What "auto" means is not decided by what is refused."""
+    for train in ("fit", "partial_fit"):
+        ae = make(output="sigmoid", warm_start=True).initialize(6)
+        with pytest.raises(ValueError, match="for loss='bce'"):
+            getattr(ae, train)(X * 2)
+        assert not ae._settled and ae.data_range_ is None
+
+
+def test_arrays_with_a_mask_are_no_weights_and_no_codes() -> None:
+    ae, pca = make().fit(X), fit_pca(X, 2)
+    for name, value in ae.parameters().items():
+        for masked in (np.ma.masked_array(value, value > 9), [*np.ma.masked_array(value)]):
+            if not np.ma.isMaskedArray(masked) and value.ndim == 1:
+                continue  # plain numbers
+            with pytest.raises(TypeError, match=rf"^{name} must be .*\.filled\("):
+                ae.set_parameters({**ae.parameters(), name: masked})
+    with pytest.raises(TypeError, match=r"^z must be .*\.filled\("):
+        pca.decode(np.ma.masked_array(pca.encode(X)))
 
 
 def test_zero_units_are_those_that_never_answer(backend: Backend, dtype: str) -> None:

@@ -156,8 +156,7 @@ class Autoencoder(Inference, EstimatorMixin):
         warm = self.warm_start and hasattr(self, "_network")
         dtype = self._network.dtype if warm else params["dtype"]
         low, high = value_range(rows, "X", dtype)
-        _, loss = losses.resolve(params["output"], params["loss"], low, high)
-        loss = self.loss_name_ if warm and self._settled else loss
+        loss = self._loss_for(low, high, None if warm else params)
         losses.expect_probabilities(loss, low, high, "X")
         if held_out is not None:
             self._expect_names(held_out.names, rows.names, "validation")
@@ -214,11 +213,12 @@ class Autoencoder(Inference, EstimatorMixin):
         if not fresh:
             self._expect_features(rows)
         low, high = value_range(rows, "X", params["dtype"] if fresh else self._network.dtype)
+        loss_name = self._loss_for(low, high, params if fresh else None)
+        losses.expect_probabilities(loss_name, low, high, "X")
         if fresh:
             seed = arguments.seed_from(self.random_state)
             self._make(params, rows.shape[1], low, high, seed, rows)
         self._settle(low, high, rows.names)
-        losses.expect_probabilities(self.loss_name_, low, high, "X")
         if getattr(self, "n_iter_", 0):  # the first few batches alone say little of the rest
             self._warn(far_outside(rows, low, high, self.data_range_))
         self._saw(low, high)
@@ -249,7 +249,8 @@ class Autoencoder(Inference, EstimatorMixin):
         return self._fitted().parameters.to_host()
 
     def set_parameters(self, values: Mapping[str, ArrayLike]) -> Autoencoder:
-        """Sets all weights; raises ValueError for a name, shape or value that does not fit."""
+        """Sets all weights; raises ValueError for a name, shape or value that does not fit,
+        TypeError for a masked array."""
         self._fitted().parameters.set(values)
         return self
 
@@ -290,10 +291,24 @@ class Autoencoder(Inference, EstimatorMixin):
     ) -> None:  # fmt: skip
         """New network with initial weights, for data in [low, high]."""
         output, loss = losses.resolve(params["output"], params["loss"], low, high)
-        self._build(n_features, output, loss, seed, params)
-        assemble.initialize(self._network, params["initializer"], seed, rows)
+        before = dict(self.__dict__)
+        try:
+            self._build(n_features, output, loss, seed, params)
+            self._limited_threads()  # raises where the backend has none to limit
+            assemble.initialize(self._network, params["initializer"], seed, rows)
+        except BaseException:  # no weights, or those that there were
+            self.__dict__ = before
+            raise
         self._settled = bool(np.isfinite(low))
         self._name_features(None if rows is None else rows.names)
+
+    def _loss_for(self, low: float, high: float, params: Mapping[str, Any] | None) -> str:
+        """That of new weights with ``params``, or of the present ones, on data in [low, high]."""
+        if params is None:
+            if self._settled:
+                return self.loss_name_
+            params = self._built_params
+        return losses.resolve(params["output"], params["loss"], low, high)[1]
 
     def _build(
         self, n_features: int, output: str, loss: str, seed: int, params: Mapping[str, Any]

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from ..checks import integer
+from ..checks import integer, unmasked
 from ..kernels.reference.random import random_normal
 from ..net import streams
 from .reading import Progress, silent
@@ -60,8 +60,9 @@ class PCA:
     def decode(self, z: ArrayLike) -> Floats:
         """The reconstruction from the code z (n, k): float64 (n, features).
 
-        Raises ValueError for another shape.
+        Raises ValueError for another shape, TypeError for an array with a mask.
         """
+        unmasked("z", z)
         code = np.asarray(z, np.float64)
         if code.ndim != 2 or code.shape[1] != len(self.components):
             raise ValueError(f"z must have shape (n, {len(self.components)}), got {code.shape}")

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..checks import unmasked
 from ..kernels.backend import Array, Backend
 
 
@@ -55,7 +56,8 @@ class Parameters:
     def set(self, values: Mapping[str, Any]) -> None:
         """Sets all parameters; nothing is changed unless every name and shape fits.
 
-        Raises ValueError that names the missing, unknown or misshapen parameter.
+        Raises ValueError that names the missing, unknown or misshapen parameter, TypeError for one
+        with a mask.
         """
         missing = [name for name in self.shapes if name not in values]
         unknown = [name for name in values if name not in self.shapes]
@@ -66,6 +68,7 @@ class Parameters:
             )
         flat = np.empty(self.size, self.dtype)
         for name, view in self.split(flat).items():
+            unmasked(name, values[name])
             array = np.asarray(values[name])
             if array.shape != view.shape:
                 raise ValueError(f"{name} must have shape {view.shape}, got {array.shape}")
