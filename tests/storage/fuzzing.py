@@ -2,14 +2,17 @@
 
 Bytes are flipped, cut, inserted, copied and overwritten; numbers in headers become huge. Half of
 the time this happens inside of a zip, gzip, PNG or JSON, whose checksums are then right again.
+A seed damages the same bytes each time: no file holds a time, a path or a last digit of a training.
 """
 
 from __future__ import annotations
 
 import contextlib
 import gzip
+import hashlib
 import io
 import json
+import os
 import random
 import re
 import resource
@@ -35,6 +38,7 @@ from tinyae.data.datasets import load_dataset
 from tinyae.data.rows import value_range
 from tinyae.kernels.cuda import measured_plans
 from tinyae.kernels.cuda.plan import TILES, Plan, Problem
+from tinyae.storage.files import META, write_npz
 from tinyae.storage.kinds import kind_of
 
 X = np.random.default_rng(0).random((40, 12), np.float32)
@@ -91,6 +95,17 @@ def pictures(folder: Path) -> dict[str, Target]:
     return found
 
 
+def reproducible(path: Path) -> None:
+    """Takes the times out of an archive, and the digits that depend on how a processor sums."""
+    with np.load(path) as archive:
+        arrays = {name: archive[name] for name in archive.files}
+    meta = json.loads(str(arrays.pop(META)), parse_float=lambda text: float(f"{float(text):.3g}"))
+    history = meta.get("history") or meta["fitted"]["history"]
+    history["seconds"] = [0.5] * len(history["seconds"])
+    rounded = {name: np.round(array, 2) + 0.0 for name, array in arrays.items()}  # no -0.0
+    write_npz(path, meta.pop("format"), meta.pop("version"), meta, rounded)
+
+
 def files(folder: Path) -> dict[str, Target]:
     """A file of every other kind that the package reads."""
     words = np.array(["ä", "b", "cc", "d"] * 10)
@@ -104,22 +119,28 @@ def files(folder: Path) -> dict[str, Target]:
     np.savez_compressed(folder / "packed.npz", x_train=X, y_train=X[:, 0] > 0.5, x_test=X)
     np.savetxt(folder / "numbers.csv", X, delimiter=",")
     (folder / "table.csv").write_text("a,b,kind\n" + "".join(lines), encoding="utf-8")
-    (folder / "table.csv.gz").write_bytes(gzip.compress((folder / "table.csv").read_bytes()))
+    (folder / "table.csv.gz").write_bytes(
+        gzip.compress((folder / "table.csv").read_bytes(), mtime=0)
+    )
     (folder / "my.idx").write_bytes(idx)
-    (folder / "my.idx.gz").write_bytes(gzip.compress(idx))
+    (folder / "my.idx.gz").write_bytes(gzip.compress(idx, mtime=0))
     (folder / "results.json").write_text(json.dumps(made()))
     (folder / "plans").mkdir()
     (folder / "plans/a.json").write_text(measured_plans.text("a", {problem: Plan(*TILES[0], 1)}))
     model().fit(X, checkpoint=folder / "checkpoint.npz").save(folder / "model.npz")
+    for name in ("checkpoint.npz", "model.npz"):
+        reproducible(folder / name)
     run, numpy = folder / "run", ("--backend", "numpy")
     command("train", "--data", folder / "floats.npy", "--out", run, "--hidden", 5, "--code", 2,
             "--epochs", 1, *numpy)  # fmt: skip
+    config = (run / "config.json").read_text()  # relative to where ``fuzz`` works
+    (run / "config.json").write_text(config.replace(f"{folder.resolve()}{os.sep}", ""))
 
     def decode(path: Path) -> None:
         command("decode", run, "--codes", path, "--out", folder / "decoded.npy", *numpy)
 
-    for ending in ("npy", "csv"):
-        command("encode", run, "--out", folder / f"codes.{ending}", *numpy)
+    np.save(folder / "codes.npy", X[:, :2])
+    np.savetxt(folder / "codes.csv", X[:, :2], "%.9g", ",")
     readers: dict[str, Callable[[Path], object]] = {
         **dict.fromkeys(("floats.npy", "integers.npy", "words.npz", "bytes.npz", "packed.npz",
                          "numbers.csv", "my.idx", "my.idx.gz"), load),
@@ -202,12 +223,12 @@ def _in_zip(data: bytes, rng: random.Random) -> bytes:
     with warnings.catch_warnings(), zipfile.ZipFile(file, "w", packed) as archive:
         warnings.simplefilter("ignore")  # of names that occur twice
         for name, content in members:
-            archive.writestr(name, content)
+            archive.writestr(zipfile.ZipInfo(name), content, packed)  # of 1980
     return file.getvalue()
 
 
 def _in_gzip(data: bytes, rng: random.Random) -> bytes:
-    return gzip.compress(_in_bytes(gzip.decompress(data), rng))
+    return gzip.compress(_in_bytes(gzip.decompress(data), rng), mtime=0)
 
 
 def _in_png(data: bytes, rng: random.Random) -> bytes:
@@ -280,18 +301,24 @@ def fault(target: Target, data: bytes) -> str:
 
 
 def fuzz(make: Callable[[Path], dict[str, Target]], n: int, seed: int) -> None:
-    """Prints the faults that n damaged files show, then by how many MB the memory grew."""
-    rng = random.Random(seed)
-    with tempfile.TemporaryDirectory() as name:
+    """Prints the faults that n damaged files show, by how many MB the memory grew, and a hash of
+    all that was read."""
+    rng, seen = random.Random(seed), hashlib.sha256()
+    threads = mock.patch.dict(os.environ, OPENBLAS_NUM_THREADS="1")  # a checkpoint tells of them
+    with threads, tempfile.TemporaryDirectory() as name:
+        os.chdir(name)
         found = list(make(Path(name)).items())
         for kind, target in found:
             assert not (said := fault(target, target.path.read_bytes())), (kind, said)
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         for i in range(n):
             kind, target = found[i % len(found)]
-            if said := fault(target, damage(target.path.read_bytes(), rng)):
+            data = damage(target.path.read_bytes(), rng)
+            seen.update(data)
+            if said := fault(target, data):
                 print(f"{kind}, file {i}: {said}", flush=True)
-        print("MB", (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+        grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+        print("MB", grown // 1024, seen.hexdigest())
 
 
 if __name__ == "__main__":
