@@ -255,3 +255,21 @@ def test_json_that_exhausts_the_reader(tmp_path: Path, text: str) -> None:
 def test_what_a_file_says_is_shown_in_one_short_line() -> None:
     assert brief("a\n\tb\x1b\ud800") == r"a b\x1b\ud800"
     assert len(brief("x" * 999)) == 203
+
+
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("checkpoint", [False, True])
+def test_meta_data_that_are_no_unicode(checkpoint: bool, order: str, tmp_path: Path) -> None:
+    """Wherever that is: also within a string of sound JSON."""
+    file = tmp_path / "file.npz"
+    ae = Autoencoder(hidden=(3,), code=2, epochs=1, random_state=0, backend="numpy")
+    ae.fit(X, checkpoint=file) if checkpoint else ae.fit(X).save(file)
+    with np.load(file) as archive:
+        arrays = {name: archive[name] for name in archive.files}
+    text = str(arrays["meta"])
+    for at in (0, text.index("relu"), text.index("adam"), len(text) - 1):
+        points = np.array([*map(ord, text)], f"{order}u4")
+        points[at] = 0x110000
+        np.savez(file, **arrays | {"meta": points.view(f"{order}U{len(text)}").reshape(())})
+        with pytest.raises(FileError, match=f"{file}: .*its meta data are no Unicode"):
+            ae.fit(X, checkpoint=file, resume=True) if checkpoint else Autoencoder.load(file)

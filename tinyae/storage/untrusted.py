@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import sys
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
@@ -197,7 +198,11 @@ def open_npz(
             members = npz_members(path, file)
             if META not in members:
                 raise FileError(f"{path} is no {format} file: it holds no tinyae meta data")
-            meta = json.loads(str(members.pop(META).read()[()]))
+            text = members.pop(META).read()
+            points = f"{text.dtype.byteorder}u4"  # Python breaks on those that are no Unicode
+            if text.dtype.kind == "U" and text.ravel().view(points).max(initial=0) > sys.maxunicode:
+                raise ValueError("its meta data are no Unicode")
+            meta = json.loads(str(text[()]))
             found = meta.get("format") if isinstance(meta, dict) else type(meta).__name__
             if found != format:
                 raise FileError(f"{path} is no {format} file: its format is {brief(repr(found))}")
