@@ -5,6 +5,8 @@ from __future__ import annotations
 from math import inf
 from typing import NamedTuple
 
+LEAKY_SLOPE = 0.01
+
 
 class ActivationFacts(NamedTuple):
     """What the rest of tinyae has to know of an activation; its formula stands in the columns."""
@@ -14,23 +16,23 @@ class ActivationFacts(NamedTuple):
     initializer: str = "glorot"  # that "auto" takes for a layer with this activation
     needs_input: bool = False  # the derivative cannot be had from the output
     kinked: bool = False  # at 0, in the function or in its derivative
+    odd: float = 0.0  # c where a(x) - a(-x) = c x for all x
 
 
 ACTIVATION_FACTS = {
     "identity": ActivationFacts(),
-    "relu": ActivationFacts(low=0.0, initializer="he", kinked=True),
-    "leaky_relu": ActivationFacts(initializer="he", kinked=True),
+    "relu": ActivationFacts(low=0.0, initializer="he", kinked=True, odd=1.0),
+    "leaky_relu": ActivationFacts(initializer="he", kinked=True, odd=1 + LEAKY_SLOPE),
     "elu": ActivationFacts(low=-1.0, initializer="he", kinked=True),
     "sigmoid": ActivationFacts(low=0.0, high=1.0),
     "tanh": ActivationFacts(low=-1.0, high=1.0),
-    "softplus": ActivationFacts(low=0.0, initializer="he"),
-    "silu": ActivationFacts(low=-0.27846454276107374, initializer="he", needs_input=True),
-    "gelu": ActivationFacts(low=-0.17004075057125403, initializer="he", needs_input=True),
+    "softplus": ActivationFacts(low=0.0, initializer="he", odd=1.0),
+    "silu": ActivationFacts(-0.27846454276107374, initializer="he", needs_input=True, odd=1.0),
+    "gelu": ActivationFacts(-0.17004075057125403, initializer="he", needs_input=True, odd=1.0),
 }
 ACTIVATIONS = tuple(ACTIVATION_FACTS)
 NEEDS_INPUT = tuple(name for name, facts in ACTIVATION_FACTS.items() if facts.needs_input)
 
-LEAKY_SLOPE = 0.01
 GELU_SCALE = 0.7978845608028654  # sqrt(2 / pi)
 GELU_CUBIC = 0.044715
 

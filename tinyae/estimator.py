@@ -16,13 +16,13 @@ from .checks import WIDEST, integer
 from .data.rows import Rows, as_rows, far_outside, value_range
 from .inference import Inference
 from .kernels.columns import get_backend
+from .kernels.cpu.cores import blas_threads
 from .model_file import as_json, load_model, plain_state, restore_state, save_model
 from .net import losses
 from .net.network import Network
 from .sklearn_api import EstimatorMixin
 from .train.batches import Feeder, split
 from .train.checkpoint import (
-    blas_threads,
     checkpoint_origin,
     restore_checkpoint,
     save_checkpoint,

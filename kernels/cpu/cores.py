@@ -23,8 +23,7 @@ def threads(
     control groups and OMP_NUM_THREADS. Raises ValueError for a TINYAE_NUM_THREADS that is no
     integer >= 1. ``proc`` is where the system tells a process its control groups.
     """
-    own = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    cpus = {"the CPUs that this process may run on": own or 1}
+    cpus = {"the CPUs that this process may run on": _cpus()}
     pool = _of_variable("NUMBA_NUM_THREADS", variables)
     if variables.get(VARIABLE):
         bounds = _of_variable(VARIABLE, variables) | (pool or cpus)
@@ -36,6 +35,19 @@ def threads(
             bounds["the CPU quota of its control group"] = max(1, math.ceil(min(quotas)))
     origin = min(bounds, key=bounds.__getitem__)
     return bounds[origin], origin
+
+
+def blas_threads() -> int:
+    """On how many threads NumPy multiplies: what its libraries' variables say, or one per CPU."""
+    for variable in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"):
+        if os.environ.get(variable, "").isdecimal():
+            return int(os.environ[variable])
+    return _cpus()
+
+
+def _cpus() -> int:
+    own = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return own or 1
 
 
 def _of_variable(name: str, variables: Mapping[str, str]) -> dict[str, int]:

@@ -8,7 +8,7 @@ import pytest
 from tests import reference as ref
 from tests.reference import EXTREMES, assert_within, awkward_shapes, call, normals, poisoned
 from tinyae.kernels.backend import Backend
-from tinyae.kernels.conventions import ACTIVATIONS, NEEDS_INPUT
+from tinyae.kernels.conventions import ACTIVATION_FACTS, ACTIVATIONS, NEEDS_INPUT
 
 every_activation = pytest.mark.parametrize("name", ACTIVATIONS)
 
@@ -95,3 +95,15 @@ def test_backward_is_the_slope_of_forward(backend: Backend, name: str) -> None:
     dy = rng.standard_normal(x.shape)
     dx = backward(backend, name, dy, x if name in NEEDS_INPUT else at)
     assert_within(dx, dy * (above - below) / (2 * h), 1e-9 * np.abs(dy), name)
+
+
+@every_activation
+def test_the_odd_part_is_the_fact_that_is_stated(name: str) -> None:
+    """c x where ``odd`` says c, and no multiple of x where it says nothing."""
+    x = np.linspace(0.1, 5, 50)
+    ratio = (ref.activation(name, x) - ref.activation(name, -x)) / x
+    odd = ACTIVATION_FACTS[name].odd
+    if odd:
+        np.testing.assert_allclose(ratio, odd, rtol=1e-12)
+    else:
+        assert name == "identity" or np.ptp(ratio) > 0.1

@@ -11,7 +11,7 @@ import pytest
 from tinyae import Autoencoder
 from tinyae.data.pca import PCA, fit_pca
 from tinyae.kernels.backend import Backend
-from tinyae.kernels.conventions import ACTIVATIONS
+from tinyae.kernels.conventions import ACTIVATION_FACTS, ACTIVATIONS, ActivationFacts
 
 rng = np.random.default_rng(0)
 X = rng.standard_normal((200, 3)) @ rng.standard_normal((3, 12)) * 4 + 5
@@ -145,3 +145,9 @@ def test_data_of_any_size_are_pca_or_refused(activation: str, dtype: str) -> Non
 def test_without_data_there_is_no_pca() -> None:
     with pytest.raises(ValueError, match=r"initializer='pca' needs data: .*initialize"):
         Autoencoder(initializer="pca").initialize(5)
+
+
+def test_an_activation_without_a_way_through_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(ACTIVATION_FACTS, "relu", ActivationFacts(low=0.0))
+    with pytest.raises(ValueError, match="knows no way through activation 'relu'"):
+        start(hidden=(20,), activation="relu")

@@ -21,7 +21,7 @@ EPILOG = """\
 exit codes: 0 done, 1 the work failed, 2 wrong arguments
 
 a first tour:
-  tinyae train                          the ball, under a minute; pictures in runs/ball
+  tinyae train                          the ball, in a minute or two; pictures in runs/ball
   tinyae train --data mnist --hidden 1000,500,250 --code 30 --learning-rate 2e-3 --epochs 12
   tinyae evaluate runs/mnist            squared error on training and test data, beside PCA
   tinyae encode runs/mnist --out codes.npy

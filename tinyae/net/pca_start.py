@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..kernels.conventions import LEAKY_SLOPE
+from ..kernels.conventions import ACTIVATION_FACTS
 from .network import Architecture
 
 Floats = NDArray[np.float64]
@@ -44,18 +44,13 @@ SHIFT = 10.0  # of elu, in standard deviations
 LOGITS = {"sigmoid": (8.0, 0.5), "tanh": (2.0, 0.0)}  # slope and centre, see ``start_as_pca``
 
 
-def _in_pairs(activation: str) -> bool:
-    return activation in ("relu", "silu", "gelu", "softplus", "leaky_relu")
-
-
 def _carrier(activation: str, deviations: Floats, bounded: float) -> Carrier:
     """For numbers of these standard deviations; a bounded unit's input gets that of ``bounded``."""
     m = len(deviations)
     eye, none = np.eye(m), np.zeros(m)
-    if _in_pairs(activation):
-        gain = 1 + LEAKY_SLOPE if activation == "leaky_relu" else 1.0
+    if odd := ACTIVATION_FACTS[activation].odd:
         pair = np.hstack([eye, -eye])
-        return Carrier(pair, np.zeros(2 * m), pair.T / gain, none)
+        return Carrier(pair, np.zeros(2 * m), pair.T / odd, none)
     if activation == "elu":
         shift = SHIFT * deviations
         return Carrier(eye, shift, eye, -shift)
@@ -64,7 +59,9 @@ def _carrier(activation: str, deviations: Floats, bounded: float) -> Carrier:
     if activation == "sigmoid":  # a(z) = (1 + tanh(z / 2)) / 2
         spread, gather = 2 * bounded / deviations, 2 * deviations / bounded
         return Carrier(eye * spread, none, eye * gather, -gather / 2)
-    return Carrier(eye, none, eye, none)
+    if activation == "identity":
+        return Carrier(eye, none, eye, none)
+    raise ValueError(f"initializer='pca' knows no way through activation {activation!r}")
 
 
 def start_as_pca(
@@ -84,7 +81,8 @@ def start_as_pca(
     on MNIST a slope of 8 starts below PCA's own error.
     """
     layers, code = architecture.dense, architecture.code
-    m = min(spec.n_out // (2 if _in_pairs(spec.activation) else 1) for spec in layers[:-1])
+    in_pairs = [bool(ACTIVATION_FACTS[spec.activation].odd) for spec in layers[:-1]]
+    m = min(spec.n_out // (1 + pair) for spec, pair in zip(layers, in_pairs, strict=False))
     V, m = components[:m].T, min(m, len(components))
     deviations = np.where(deviations[:m] > 0, deviations[:m], 1.0)
     last = architecture.link if architecture.link != "identity" else layers[-1].activation

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import sys
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -182,7 +181,6 @@ def _expect_same(
             f"cannot resume from {path} with other data: the run was trained on "
             f"{brief(str(meta['data']))}, these are {fingerprint(training.rows)}"
         )
-
     judged = _of_validation(training)
     known = "validation" in meta  # older files only show whether there was any
     with errors_of(path, "no complete checkpoint"):
@@ -203,11 +201,3 @@ def fingerprint(rows: Rows) -> dict[str, Any]:
     rows.take(positions, sample)
     digest = hashlib.sha256(sample.tobytes()).hexdigest()[:16]
     return {"samples": n, "features": n_features, "dtype": rows.dtype.name, "sample_sha256": digest}
-
-
-def blas_threads() -> int:
-    """On how many threads NumPy multiplies: what its libraries' variables say, or one per CPU."""
-    for variable in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"):
-        if os.environ.get(variable, "").isdecimal():
-            return int(os.environ[variable])
-    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
