@@ -74,6 +74,11 @@ def _check_betas(name: str, value: Any) -> None:
         checks.number(name, beta, least=0, below=1)
 
 
+def _check_blur(name: str, value: Any) -> None:
+    checks.number(name, value, least=0)
+    checks.number(name, value, below=1e6)  # far beyond pictures, and its square does not overflow
+
+
 def _check_noise(name: str, value: Any) -> None:
     pair = isinstance(value, (tuple, list)) and len(value) == 2
     for std in value if pair else (value,):
@@ -139,6 +144,7 @@ read_seed.__name__ = "integer in [0, 2^64)"
 
 WIDTHS = Kind(_check_widths, _read_integers, "N,N,...")
 BETAS = Kind(_check_betas, _read_numbers, "B1,B2")
+BLUR = Kind(_check_blur, float, "PIXELS")
 NOISE = Kind(_check_noise, _read_noise, "S or S,E")
 IMAGE_SHAPE = Kind(_check_image_shape, _read_integers, "H,W[,C]")
 OPTIONS = Kind(_check_nothing, _read_options, "NAME=X,...")  # checked beside the schedule
@@ -184,7 +190,7 @@ TABLE = (
     Argument("code_noise", NOISE, 0.0, "standard deviation of Gaussian noise on the code in "
              "training, or the first and the last; 0.05 to 0.1 with a bounded code_activation "
              "(tanh) makes neighbouring codes stand for similar samples"),
-    Argument("target_blur", _number("PIXELS", least=0, below=1e6), 0.0, "standard deviation of a "
+    Argument("target_blur", BLUR, 0.0, "standard deviation of a "
              "blur on the targets at first, gone by half of training; losses are against the "
              "blurred targets, and image_shape must be known"),
     Argument("image_shape", IMAGE_SHAPE, None, "height, width and perhaps channels of samples that "

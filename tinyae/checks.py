@@ -14,12 +14,13 @@ WIDEST = 1 << 28  # features or units of a layer: the bytes of a few layers' wei
 
 def integer(name: str, value: Any, least: int, most: float = math.inf) -> None:
     """Raises TypeError for what is no integer, ValueError below ``least`` and above ``most``."""
-    limit = f" and <= {most}" if most < math.inf else ""
-    message = f"{name} must be an integer >= {least}{limit}, got {value!r}"
+    message = f"{name} must be an integer >= {least}, got {value!r}"
     if not isinstance(value, (int, np.integer)) or isinstance(value, bool):
         raise TypeError(message)
-    if not least <= value <= most:
+    if value < least:
         raise ValueError(message)
+    if value > most:
+        raise ValueError(f"{name} must be an integer <= {most}, got {value!r}")
 
 
 def number(

@@ -212,7 +212,7 @@ def test_save_load_and_partial_fit(tmp_path: Path) -> None:
         ({"code_noise": -0.1}, "code_noise must be a number >= 0, got -0.1"),
         ({"code_noise": (0.1, "b")}, "code_noise must be a number >= 0, got 'b'"),
         ({"code_noise": (0.1, 0.2, 0.3)}, "code_noise must be a number >= 0, got \\(0.1"),
-        ({"target_blur": -1}, "target_blur must be a number >= 0 and < 1e+06, got -1"),
+        ({"target_blur": -1}, "target_blur must be a number >= 0, got -1"),
         ({"target_blur": 2}, "target_blur .* needs image_shape=.height, width.*, got None"),
         ({"image_shape": (12,)}, r"image_shape must be .*, got \(12,\)"),
         ({"image_shape": (3, 0)}, "image_shape must be an integer >= 1, got 0"),
