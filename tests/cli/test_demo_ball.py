@@ -96,7 +96,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     [
         (["--pairs", "0"], "--pairs: must be an integer >= 1, got 0"),
         (["--samples", "-1"], "--samples: must be an integer >= 1"),
-        (["--epochs", "-1"], "--epochs: must be an integer >= 0"),
+        (["--epochs", "0"], "--epochs: must be an integer >= 1"),
         (["--seed", "-1"], "--seed: invalid integer in [0, 2^64) value: '-1'"),
         (["--backend", "torch"], "backend must be 'auto' or one of"),
     ],

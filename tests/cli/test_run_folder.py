@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -256,3 +257,37 @@ def test_without_a_folder_for_runs(there: str, run: Path, capsys: Output) -> Non
         Path("runs").symlink_to("nowhere")
     assert main(["train", "--data", "data.csv", "--label", "kind", *SMALL]) == 1
     assert "runs" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["train --data data.csv --label kind", "sweep --data data.csv --label kind --codes 2",
+     "demo ball --samples 64 --pairs 4 --epochs 1"],
+)  # fmt: skip
+def test_a_foreign_mark_does_not_make_a_folder_ours(
+    command: str, run: Path, capsys: Output
+) -> None:
+    for there in ("config.json", "sweep.json", "code-2/config.json", "plain-2.npz"):
+        path = Path("foreign") / there
+        path.parent.mkdir(parents=True)
+        path.write_text('{"architectures": ["Bert"]}')
+        assert main([*command.split(), "--out", "foreign"]) == 2
+        assert "that tinyae wrote, so it stays as it is" in capsys.readouterr().err
+        assert [p for p in Path("foreign").rglob("*") if p.is_file()] == [path]
+        shutil.rmtree("foreign")
+
+
+def test_a_picture_that_nobody_named_is_not_replaced(run: Path, capsys: Output) -> None:
+    Path("new.png").write_bytes(b"\x89PNG\r\n\x1a\n a photo")
+    command = ["augment", "run", "--out", "new.npz"]
+    assert main(command) == 1 and "stays as it is" in capsys.readouterr().err
+    assert Path("new.png").read_bytes().endswith(b"a photo") and not Path("new.npz").exists()
+    assert main([*command, "--force"]) == 0
+
+
+def test_paths_with_lines_are_told_in_one(run: Path, capsys: Output) -> None:
+    for command in (["info", "no\nrun"], ["train", "--data", "no\ndata.csv"],
+                    ["encode", "run", "--data", "a\nb.csv", "--out", "z.npy"]):  # fmt: skip
+        assert main(command) == 2
+        said = capsys.readouterr().err
+        assert said.count("\n") == 1 and said.strip().isprintable()

@@ -122,7 +122,7 @@ def test_interrupted_it_goes_on_to_the_same_weights(
 
 
 def test_its_own_defaults(capsys: Output) -> None:
-    assert main([*SWEEP[:3], "--codes", "2", "--epochs", "0"]) == 0
+    assert main([*SWEEP[:3], "--codes", "2", "--epochs", "1"]) == 0
     model = json.loads(Path("runs/sweep-data/sweep.json").read_text())["model"]
     assert model["activation"] == "silu" and model["hidden"] == [512, 256, 128]
     capsys.readouterr()
@@ -168,3 +168,17 @@ def test_another_sweep_in_the_same_folder(capsys: Output) -> None:
 def test_the_plot_refuses_no_rows(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="rows must hold at least one code size"):
         plot_sweep([], tmp_path / "x.png", neighbours=5)
+
+
+def test_a_second_sweep_adds_its_sizes_or_is_refused(capsys: Output) -> None:
+    assert main([*SWEEP, "--codes", "2,4"]) == 0
+    kept = json.loads(Path("out/sweep.json").read_text())["codes"]
+    assert main([*SWEEP, "--codes", "3"]) == 0
+    rows = json.loads(Path("out/sweep.json").read_text())["codes"]
+    assert [row["code"] for row in rows] == [2, 3, 4] and [rows[0], rows[2]] == kept
+    before = Path("out/sweep.json").read_bytes()
+    for other in (["--learning-rate", "0.5"], ["--neighbours", "2"], ["--test-fraction", "0.4"]):
+        assert main([*SWEEP, "--codes", "5", *other]) == 2
+        said = capsys.readouterr().err
+        assert f"a sweep of other {other[0][2:].replace('-', '_')}: another --out" in said
+    assert Path("out/sweep.json").read_bytes() == before and not Path("out/code-5").exists()

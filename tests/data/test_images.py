@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 
 import numpy as np
@@ -265,3 +266,30 @@ def test_other_names_beside_them_make_them_labels(tmp_path, pil, names):
         save(grey(pil, 9), tmp_path / name / "a.png")
     part, test = read_image_parts(tmp_path)
     assert part.labels.tolist() == sorted(names) and test is None
+
+
+@pytest.mark.parametrize("kind", ["a link that leads nowhere", "a pipe", "not to be read"])
+def test_what_cannot_be_opened_is_skipped_as_what_is_damaged(
+    pil, tmp_path, kind, monkeypatch, caplog
+):
+    for name in "ac":
+        save(grey(pil, 1), tmp_path / f"{name}.png")
+    bad = tmp_path / "b.png"
+    if kind == "a link that leads nowhere":
+        bad.symlink_to("nowhere")
+    elif kind == "a pipe":
+        os.mkfifo(bad)
+    else:
+        bad.touch()
+        open_image = pil.open
+
+        def refused(path):
+            if path == bad:
+                raise PermissionError(13, "Permission denied", str(path))
+            return open_image(path)
+
+        monkeypatch.setattr(pil, "open", refused)
+    with raises("b.png", "--skip-bad"):
+        read_images(tmp_path)
+    assert read_images(tmp_path, skip_bad=True).samples.shape == (2, 3, 4)
+    assert "1 of 3 pictures are left out" in caplog.text

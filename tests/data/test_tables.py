@@ -304,3 +304,12 @@ def test_progress_is_told_in_bytes_of_the_file(tmp_path):
         done, sizes = zip(*calls)
         assert set(sizes) == {file.stat().st_size} and len(calls) > 10
         assert sorted(done) == [*done] and 0 < done[0] < done[-1] <= sizes[0]
+
+
+@pytest.mark.parametrize("bad", ["word", ""])
+def test_advice_for_a_name_that_is_a_number_works(tmp_path, bad):
+    path = csv(tmp_path, f"a,2,b,c\n1,{bad},3,4\n5,{bad},7,8\n")
+    with pytest.raises(ValueError, match="'2'") as error:
+        read_table(path)
+    advice = str(error.value).split("--drop ")[1].split(" ")[0]
+    assert read_table(path, Reading(drop=[int(advice)])).samples.shape == (2, 3)

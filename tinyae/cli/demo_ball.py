@@ -68,7 +68,7 @@ def add_commands(demos: Any) -> None:
     parser.seed_option("data, weights and pairs")
     parser.count("--pairs", 1000, "held-out pairs to measure on")
     parser.count("--samples", 5000, "training pictures")
-    parser.count("--epochs", None, "passes over them, for every row (default 40)", least=0)
+    parser.count("--epochs", None, "passes over them, for every row (default 40)")
     parser.json_option("print ball.json's content at the end")
     parser.backend_option()
 

@@ -13,6 +13,7 @@ from typing import IO, cast
 
 from .._version import __version__
 from ..storage.files import replacing
+from ..storage.untrusted import printable
 from . import bench, check, demo_augment, demo_ball, doctor, generate, sweep, train, tune, use
 from .options import Command, UsageError
 from .output import Stream
@@ -61,21 +62,21 @@ def _run(argv: Sequence[str] | None) -> int:
     except SystemExit as stop:  # argparse has said what is wrong, or has shown its help
         return int(stop.code or 0)
     except UsageError as error:
-        print(f"tinyae: {error}", file=sys.stderr)
+        print(f"tinyae: {printable(str(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as interrupt:
         print(f"tinyae: {str(interrupt) or 'interrupted'}", file=sys.stderr)
         return 1
     except (ValueError, TypeError, OSError, ImportError, ArithmeticError, RuntimeError,
             MemoryError) as error:  # fmt: skip
-        print(f"tinyae: {error or type(error).__name__}", file=sys.stderr)
+        print(f"tinyae: {printable(str(error)) or type(error).__name__}", file=sys.stderr)
         return 1
     return 0
 
 
 def _in_one_line(message: Warning | str, *_: object, **__: object) -> None:
     """A warning without the place in the code that it came from."""
-    print(f"tinyae: {message}", file=sys.stderr)
+    print(f"tinyae: {printable(str(message))}", file=sys.stderr)
 
 
 def build_parser() -> Command:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from ..estimator import Autoencoder
 from ..storage.files import replacing, write_atomically
+from ..storage.kinds import kind_of
 from ..storage.locks import SUFFIX
 from ..train.progress import Waiting
 from .options import UsageError
@@ -59,6 +60,26 @@ class Stream:
                 os.dup2(nowhere.fileno(), self._stream.fileno())
 
 
+# A JSON file by which a folder is known as tinyae's -> a key that it has.
+MARKS = {
+    "config.json": "tinyae", "sweep.json": "codes", "augment.json": "per_class",
+    "results.json": "contestants",
+}  # fmt: skip
+
+
+def is_own(path: Path) -> bool:
+    """Whether a file is there that tinyae wrote, or that is too damaged to say so."""
+    if not path.is_file():
+        return False
+    if path.suffix != ".json":
+        return kind_of(path, path.suffix).what.startswith("a tinyae")
+    try:
+        found = json.loads(path.read_bytes())
+    except (ValueError, RecursionError):
+        return True
+    return isinstance(found, dict) and MARKS[path.name] in found
+
+
 def expect_own(folder: Path, *marks: str) -> None:
     """Raises UsageError unless the folder is new, empty or tinyae's: it holds one of the marks."""
     if folder.exists() and not folder.is_dir():
@@ -67,10 +88,11 @@ def expect_own(folder: Path, *marks: str) -> None:
     # what a killed process may have left is not somebody else's
     names = [n for n in names if not (n.startswith(".") and n.endswith((SUFFIX, ".tmp")))]
     marks = ("config.json", *marks)
-    if names and not any(any(folder.glob(mark)) for mark in marks) and not replacing.get():
+    own = any(is_own(path) for mark in marks for path in folder.glob(mark))
+    if names and not own and not replacing.get():
         raise UsageError(
-            f"{folder} holds {names[0]} and no {' or '.join(marks)}, so it is not tinyae's and "
-            "stays as it is: choose another folder, or --force"
+            f"{folder} holds {names[0]} and no {' or '.join(marks)} that tinyae wrote, so it stays "
+            "as it is: choose another folder, or --force"
         )
 
 

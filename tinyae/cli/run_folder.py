@@ -25,7 +25,7 @@ from ..storage.locks import held
 from ..storage.untrusted import errors_of, read_json
 from ..train.progress import Bar, Lines, Waiting
 from .options import DEFAULTS, READING, UsageError, data_given
-from .output import expect_own, has_bars, shortened, write_csv, write_json
+from .output import expect_own, has_bars, is_own, shortened, write_csv, write_json
 
 DATA_DEFAULTS: dict[str, Any] = {
     "source": "ball",
@@ -57,7 +57,7 @@ class RunFolder:
         return cls(path)
 
     def exists(self) -> bool:
-        return self.config_file.exists()
+        return is_own(self.config_file)
 
     def started(self) -> bool:
         """False where a training ended before there was anything to keep."""
@@ -201,6 +201,8 @@ def run_config(data: Mapping[str, Any], model: Mapping[str, Any]) -> Config:
         get_backend(params["backend"], params["matmul"])
     except (TypeError, ValueError) as error:
         raise UsageError(str(error)) from error
+    if params["epochs"] == 0:
+        raise UsageError("--epochs must be at least 1, got 0: a run is what training leaves")
     if params["patience"] is not None and params["validation_fraction"] == 0:
         raise UsageError("--patience watches the validation loss: give --validation-fraction")
     return {"data": data, "model": as_json(params)}

@@ -16,10 +16,11 @@ from ..data.datasets import Dataset
 from ..data.pca import PCA, fit_pca
 from ..estimator import Autoencoder
 from ..plot.curves import plot_sweep
+from ..storage.untrusted import errors_of, read_json
 from ..train.progress import Waiting
-from .options import command, data_given, integers, model_given
+from .options import UsageError, command, data_given, integers, model_given
 from .output import can_draw, expect_own, table, write_csv, write_json
-from .run_folder import RunFolder, expect_same, open_data, run_config, trained_run
+from .run_folder import DATA_DEFAULTS, RunFolder, expect_same, open_data, run_config, trained_run
 
 Row = dict[str, Any]
 
@@ -74,17 +75,19 @@ def _sweep(given: argparse.Namespace) -> None:
     runs = {code: RunFolder(folder / f"code-{code}") for code in given.codes}
     for code, run in runs.items():  # before hours are spent on the sizes ahead of it
         expect_same(run, configs[code])
+    earlier = _earlier(folder, described, given)
     dataset = open_data(described["data"])
     with Waiting("fitting PCA, to compare with") as report:
         pca = fit_pca(dataset.train, max(given.codes), report=report)
-    rows = []
+    rows = earlier
     for number, (code, run) in enumerate(runs.items(), start=1):
         print(f"\ncode {code} ({number} of {len(runs)}), run folder {run.path}", file=sys.stderr)
         ae = trained_run(run, configs[code], dataset)
         rows.append(_measure(ae, _leading(pca, code), dataset, given.neighbours, run))
+        rows.sort(key=lambda row: int(row["code"]))
         summary = {
             "data": described["data"], "samples": [len(dataset.train), len(dataset.test)],
-            "model": {k: v for k, v in described["model"].items() if k != "code"},
+            "model": _without_code(described["model"]),
             "neighbours": given.neighbours, "codes": rows,
         }  # fmt: skip
         _write(folder, summary)
@@ -98,6 +101,34 @@ def _sweep(given: argparse.Namespace) -> None:
         return
     print("\n" + _table(rows, len(dataset.test), given.neighbours))
     print(f"\n{folder}: " + ", ".join(files))
+
+
+def _without_code(model: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in model.items() if name != "code"}
+
+
+def _earlier(
+    folder: Path, described: dict[str, dict[str, Any]], given: argparse.Namespace
+) -> list[Row]:
+    """What an earlier sweep in this folder measured of other code sizes.
+
+    Raises UsageError where it had other data or settings.
+    """
+    file = folder / "sweep.json"
+    if given.force or not file.exists():
+        return []
+    found = read_json(file, "no summary of a sweep")
+    with errors_of(file, "no summary of a sweep"):
+        data, model = {**DATA_DEFAULTS, **found["data"]}, found["model"]
+        rows = [row for row in found["codes"] if row["code"] not in given.codes]
+        other = [k for k, v in described["data"].items() if data.get(k) != v]
+        other += [k for k, v in _without_code(described["model"]).items() if model.get(k, v) != v]
+        other += ["neighbours"] if found["neighbours"] != given.neighbours else []
+    if other:
+        raise UsageError(
+            f"{folder} holds a sweep of other {', '.join(other)}: another --out keeps it"
+        )
+    return rows
 
 
 def _leading(pca: PCA, k: int) -> PCA:

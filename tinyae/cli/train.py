@@ -47,8 +47,6 @@ def add_commands(commands: Any) -> None:
 
 def _train(given: argparse.Namespace) -> None:
     chosen, config = _choose_run(given, data_given(given), model_given(given))
-    if config["model"]["epochs"] == 0:
-        raise UsageError("--epochs must be at least 1, got 0: a run is what training leaves")
     dataset = open_data(config["data"])
     name = Path(config["data"]["source"]).name.split(".")[0] or "run"
     run = chosen or RunFolder.unused(Path("runs"), name)

@@ -16,7 +16,7 @@ from ..data.reading import Reading
 from ..data.rows import Array, Rows
 from ..data.tables import read_table, table_kind
 from ..plot.grids import plot_grid, plot_reconstructions
-from ..storage.files import write_atomically
+from ..storage.files import FileError, write_atomically
 from ..storage.untrusted import read_npy
 from ..train.progress import Waiting
 from .options import UsageError, command
@@ -141,6 +141,12 @@ def _part(dataset: Dataset, part: str) -> list[Rows]:
 
 
 def _augment(given: argparse.Namespace) -> None:
+    picture = given.out.with_suffix(".png")
+    if picture.exists() and not (given.out.exists() or given.force):
+        raise FileError(
+            f"{picture} holds something else than the picture of {given.out}, which is not there "
+            "yet, and stays as it is: choose another --out, or --force replaces it"
+        )
     _, ae, dataset = opened(given)
     samples = _part(dataset, given.part)
     labels = np.concatenate(labels_of(dataset, given.part))
@@ -160,7 +166,6 @@ def _augment(given: argparse.Namespace) -> None:
         f"{given.out}: {len(x):,} new samples, {given.per_class:,} of each of {n_classes} classes"
     )
     if can_draw():
-        picture = given.out.with_suffix(".png")
         with Waiting(f"drawing {picture}"):
             _draw(new, x, samples, y, dataset, picture)
         print(f"{picture}: originals, framed, and to the right of each a new sample made from it")

@@ -43,8 +43,9 @@ class Layout:
         return f"column {index} ({name}counted from 0)"
 
     def naming(self, index: int) -> str | int:
-        """What --label and --drop call it."""
-        return (self.names[index] if self.names else "") or index
+        """What --label and --drop call it: a name that is a number would be taken for an index."""
+        name = self.names[index] if self.names else ""
+        return index if name.lstrip("-").isdecimal() else name or index
 
     def dropping(self, index: int) -> str:
         name = self.naming(index)

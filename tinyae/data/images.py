@@ -29,6 +29,8 @@ _TEST = ("test", "testing", "val", "valid", "validation")
 
 _ORIENTATION = 0x0112  # of EXIF: 1 is upright
 
+Bad = dict[Path, Exception]  # what cannot be read, and why
+
 log = logging.getLogger(__name__)
 
 _GREY = frozenset(("1", "L", "LA", "La"))
@@ -89,7 +91,7 @@ def read_images(
         raise ValueError(f"size must be (width, height), both at least 1, got {size}")
     paths = list(_pictures(folder))
     labels = _labels(folder, paths)
-    bad: dict[Path, ValueError] | None = {} if skip_bad else None
+    bad: Bad | None = {} if skip_bad else None
     mode, (width, height) = _common(paths, size, bad)
     shape = (len(paths), height, width) + ((3,) if mode == "RGB" else ())
     expect_memory(folder, math.prod(shape))
@@ -148,7 +150,7 @@ def _labels(folder: Path, paths: list[Path]) -> Any:
 
 
 def _common(
-    paths: list[Path], size: tuple[int, int] | None, bad: dict[Path, ValueError] | None
+    paths: list[Path], size: tuple[int, int] | None, bad: Bad | None
 ) -> tuple[str, tuple[int, int]]:
     """The mode (L, or RGB if any is in colour) and size of all, mostly from the headers."""
     mode = "L"
@@ -178,9 +180,7 @@ def _expect_size(size: tuple[int, int], expected: tuple[int, int], path: Path, f
         )
 
 
-def _opened(
-    paths: list[Path], decode: bool, bad: dict[Path, ValueError] | None
-) -> Iterator[tuple[int, Image.Image]]:
+def _opened(paths: list[Path], decode: bool, bad: Bad | None) -> Iterator[tuple[int, Image.Image]]:
     """(i, picture i, upright) of each that can be read, with its header or its pixels.
 
     The errors of the others go into ``bad``, which passes them over; None raises them.
@@ -189,8 +189,10 @@ def _opened(
         if bad and path in bad:
             continue
         try:
+            if not path.is_file():  # opening a pipe would wait for ever
+                raise FileError(f"{path}: cannot be read as a picture: it is no file")
             image = _upright(path, decode)
-        except ValueError as error:
+        except (ValueError, OSError) as error:
             if bad is None:
                 remedy = "--skip-bad (in Python: skip_bad=True) leaves such pictures out"
                 raise FileError(f"{str(error).rstrip('.')}. {remedy}") from error

@@ -52,9 +52,14 @@ def errors_of(path: str | os.PathLike[str], complaint: str) -> Iterator[None]:
         raise FileError(f"{path}: {complaint}: {reason}") from error
 
 
+def printable(text: str) -> str:
+    """In one line."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in " ".join(text.split()))
+
+
 def brief(text: str) -> str:
     """What a file says, in one printable line of at most 200 characters."""
-    line = "".join(c if c.isprintable() else repr(c)[1:-1] for c in " ".join(text.split()))
+    line = printable(text)
     return line if len(line) <= 200 else f"{line[:200]}..."
 
 
