@@ -361,3 +361,15 @@ def test_python_m_and_help() -> None:
     assert shown.returncode == 0 and "exit codes: 0 done" in shown.stdout
     assert "--learning-rate" in run("train", "--help").stdout
     assert run("--version").stdout.startswith("tinyae ")
+
+
+def test_ctrl_c_while_the_command_loads(monkeypatch: pytest.MonkeyPatch, capsys: Output) -> None:
+    from tinyae import __main__ as start
+
+    def stopped(name: str, *rest: Any) -> Any:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("builtins.__import__", stopped)
+        code = start.main()
+    assert code == 1 and capsys.readouterr().err == "tinyae: interrupted\n"

@@ -13,6 +13,8 @@ import pytest
 from tinyae import Autoencoder
 from tinyae.cli import train, use
 from tinyae.cli.main import build_parser, main
+from tinyae.data.datasets import load_dataset
+from tinyae.data.pca import fit_pca
 
 Output = pytest.CaptureFixture[str]
 
@@ -291,3 +293,26 @@ def test_paths_with_lines_are_told_in_one(run: Path, capsys: Output) -> None:
         assert main(command) == 2
         said = capsys.readouterr().err
         assert said.count("\n") == 1 and said.strip().isprintable()
+
+
+@pytest.mark.parametrize("n", [1, 25])
+def test_new_data_are_judged_whole_beside_pca_of_the_training_data(
+    run: Path, n: int, capsys: Output
+) -> None:
+    new = write("new.csv", NAMES, n)
+    dataset = load_dataset("data.csv", label="kind")
+    table = np.loadtxt(new, delimiter=",", skiprows=1, usecols=range(4), ndmin=2)
+    ae, pca = Autoencoder.load(run / "model.npz"), fit_pca(dataset.train, 2)
+    command = ["evaluate", "run", "--data", new, "--label", "kind", "--json"]
+    assert main(command) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["samples"] == n
+    assert found["squared_error"] == pytest.approx(-ae.score(table), rel=1e-5)
+    assert found["pca_squared_error"] == pytest.approx(pca.squared_error(table), rel=1e-9)
+    Path("data.csv").unlink()
+    assert main(command) == 0
+    told = capsys.readouterr()
+    assert (
+        json.loads(told.out)["pca_squared_error"] is None and "training data are gone" in told.err
+    )
+    assert main(command[:-1]) == 0 and "new" in capsys.readouterr().out

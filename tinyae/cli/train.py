@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,15 @@ import numpy as np
 from ..assemble import tied_to_epochs
 from ..data.datasets import Dataset
 from ..data.pca import fit_pca, plane
+from ..data.rows import Rows
 from ..estimator import Autoencoder
 from ..plot import codes, curves, grids
 from ..train.progress import Waiting
 from .options import UsageError, command, data_given, model_given
 from .output import can_draw, expect_own, print_zero_units, table
-from .run_folder import RunFolder, expect_same, open_data, opened, run_config, train_run
+from .run_folder import RunFolder, expect_same, open_data, run_config, train_run
+
+Errors = dict[str, dict[str, Any]]  # by part; None where there is nothing to compare with
 
 
 def add_commands(commands: Any) -> None:
@@ -63,7 +67,8 @@ def _train(given: argparse.Namespace) -> None:
     remedy = f"'tinyae train --resume {run.path}' goes on from here"
     ae = train_run(run, config, dataset, given.resume is not None, remedy)
     seconds = time.perf_counter() - started
-    errors = _compare(ae, dataset)
+    parts = _parts(dataset)
+    errors = _compare(ae, parts, dataset.train)
     pictures = _draw(ae, dataset, run)
     summary = {
         "run": str(run.path),
@@ -81,22 +86,32 @@ def _train(given: argparse.Namespace) -> None:
         f"\n{ae.n_iter_} epochs in {seconds:.1f} s, {summary['parameters']:,} parameters, "
         f"output {ae.output_}, loss {ae.loss_name_}\n"
     )
-    print(_error_table(ae, dataset, errors))
+    print(_error_table(ae, parts, errors))
     print_zero_units(ae, ae.zero_units_)
     files = [run.model_file, run.checkpoint_file, run.config_file, run.history_file, *pictures]
     print(f"\n{run.path}: " + ", ".join(sorted(f.name for f in files)))
 
 
 def _evaluate(given: argparse.Namespace) -> None:
-    """Squared error on train and test parts, beside PCA with the same code size."""
-    _, ae, dataset = opened(given)
-    errors = _compare(ae, dataset)
+    """Squared error by part, beside PCA of the training data; other data are one part, new."""
+    data, run = data_given(given), RunFolder(given.run)
+    ae, dataset = run.load_model(given.backend), run.load_data(data, whole=bool(data))
+    parts = _parts(dataset)
+    trained: Rows | None = dataset.train
+    if data:
+        try:
+            trained = run.load_data({}).train
+        except (OSError, ValueError, UsageError) as error:
+            trained = None
+            print(f"no PCA to compare with: the training data are gone: {error}", file=sys.stderr)
+    errors = _compare(ae, parts, trained)
     if given.json:
-        print(json.dumps({**errors["test"], "code": ae.code, "samples": len(dataset.test)}))
+        part = list(parts)[-1]
+        print(json.dumps({**errors[part], "code": ae.code, "samples": len(parts[part])}))
     else:
-        print(_error_table(ae, dataset, errors))
+        print(_error_table(ae, parts, errors))
     with Waiting("looking for units that are always 0"):
-        counts = ae.zero_units(dataset.train)
+        counts = ae.zero_units_ if trained is None else ae.zero_units(trained)
     print_zero_units(ae, counts, sys.stderr if given.json else None)
 
 
@@ -153,28 +168,36 @@ def _choose_run(
     return run, {"data": started["data"], "model": {**started["model"], **other}}
 
 
-def _compare(ae: Autoencoder, dataset: Dataset) -> dict[str, dict[str, float]]:
-    """Squared errors of the autoencoder and of PCA (fitted on the training part)."""
+def _parts(dataset: Dataset) -> dict[str, Rows]:
+    if not len(dataset.test):
+        return {"new": dataset.train}
+    return {"train": dataset.train, "test": dataset.test}
+
+
+def _compare(ae: Autoencoder, parts: Mapping[str, Rows], trained: Rows | None) -> Errors:
+    """Squared errors of the autoencoder and of PCA, fitted to what was trained on."""
     with Waiting("fitting PCA, to compare with") as report:
-        pca = fit_pca(dataset.train, ae.code, report=report)
+        pca = None if trained is None else fit_pca(trained, ae.code, report=report)
     with Waiting("measuring squared errors"):
         return {
             part: {
                 "squared_error": float(-ae.score(rows)),
-                "pca_squared_error": float(pca.squared_error(rows)),
+                "pca_squared_error": None if pca is None else float(pca.squared_error(rows)),
             }
-            for part, rows in (("train", dataset.train), ("test", dataset.test))
+            for part, rows in parts.items()
         }
 
 
-def _error_table(ae: Autoencoder, dataset: Dataset, errors: dict[str, dict[str, float]]) -> str:
+def _error_table(ae: Autoencoder, parts: Mapping[str, Rows], errors: Errors) -> str:
     rows = [
-        (part, len(samples), e["squared_error"], e["pca_squared_error"])
-        for (part, e), samples in zip(errors.items(), (dataset.train, dataset.test), strict=True)
+        (part, len(parts[part]), e["squared_error"], "-" if pca is None else pca)
+        for part, e in errors.items()
+        for pca in (e["pca_squared_error"],)
     ]
     note = f"squared error per sample, code of {ae.code}"
     text = f"{note}\n\n" + table(("part", "samples", "autoencoder", f"PCA {ae.code}"), rows)
-    if errors["test"]["squared_error"] > errors["test"]["pca_squared_error"]:
+    _, _, own, pca = rows[-1]
+    if isinstance(pca, float) and own > pca:
         text += "\n\nPCA is better here: train for more --epochs, or start from it, with "
         text += "--initializer pca"
     return text
