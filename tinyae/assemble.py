@@ -14,7 +14,7 @@ from .net.initializers import initial_weights
 from .net.layers import DenseSpec, NoiseSpec, Spec
 from .net.losses import head
 from .net.network import Architecture, Network
-from .net.pca_start import start_as_pca
+from .net.pca_start import holds_pca, start_as_pca
 from .train.code_noise import CodeNoise
 from .train.objective import Objective, Term
 from .train.optimizers import Optimizer
@@ -48,10 +48,15 @@ def _dense(part: str, widths: Sequence[int], activation: str, last: str) -> list
 
 
 def initialize(network: Network, initializer: str, seed: int, rows: Rows | None) -> None:
-    """Draws the initial weights of all layers; biases are zero. "pca" needs the ``rows``."""
+    """Initial weights of all layers, drawn (biases are zero) or, for "pca", made of the ``rows``.
+
+    "auto" is "pca" where there are rows, and the hidden layers can hold PCA's coordinates exactly.
+    """
     plan, parameters = network.architecture, network.parameters
     values = {name: np.zeros(s, network.dtype) for name, s in parameters.shapes.items()}
     drawn = "auto" if initializer == "pca" else initializer
+    if initializer == "auto" and rows is not None and holds_pca(plan):
+        initializer = "pca"
     for i, spec in enumerate(plan.dense):
         initial_weights(drawn, spec.activation, values[f"{spec.name}.weight"], seed, i)
     if initializer == "pca":

@@ -72,7 +72,8 @@ def test_two_runs_are_bit_equal_and_another_seed_is_not() -> None:
 def wild(**options: Any) -> Autoencoder:
     """A net that diverges where the learning rate is large."""
     settings = {"hidden": (), "code": 2, "loss": "mse", "output": "identity", "optimizer": "sgd",
-                "warmup": 0.0, "random_state": 0}  # fmt: skip
+                "warmup": 0.0, "epochs": 20, "scale": None, "initializer": "he",
+                "random_state": 0}  # fmt: skip
     return Autoencoder(**{**settings, **options})
 
 

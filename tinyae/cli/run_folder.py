@@ -81,13 +81,14 @@ class RunFolder:
         with errors_of(self.config_file, "broken"):
             data = {**DATA_DEFAULTS, **config["data"], "source": config["data"]["source"]}
             _check_data(data)
-            arguments.check(Autoencoder(**config["model"])._params())
+            model = arguments.of_file(config["model"])
+            arguments.check(Autoencoder(**model)._params())
             if "index" not in config["data"] and table_kind(Path(data["source"])):
                 data["index"] = False  # an older tinyae learnt numbers of lines as a feature
             columns = config.get("columns")
             if columns is not None and not all(isinstance(name, str) for name in columns):
                 raise TypeError("columns must be names")
-            return {"data": data, "model": dict(config["model"]), "columns": columns}
+            return {"data": data, "model": model, "columns": columns}
 
     def write_history(self, history: Mapping[str, Sequence[float]]) -> None:
         epochs = zip(*history.values(), strict=True)
@@ -219,7 +220,7 @@ def expect_same(run: RunFolder, config: Config) -> None:
     saved = run.read_config()
     for section, values in config.items():
         for name, value in values.items():
-            if saved[section].get(name, value) != value:
+            if value != "auto" and saved[section].get(name, value) != value:
                 raise UsageError(
                     f"{run.path} was started with {name}={saved[section][name]!r}, not {value!r}: "
                     "another --out keeps it"
@@ -255,17 +256,36 @@ def train_run(
         return _train(run, config, dataset, resume, remedy)
 
 
+def _autoencoder(model: Mapping[str, Any], dataset: Dataset) -> Autoencoder:
+    ae = Autoencoder(**model)
+    if ae.image_shape is None and dataset.image_shape is not None:
+        ae.image_shape = dataset.image_shape
+    return ae
+
+
+def _without_auto(run: RunFolder, model: Mapping[str, Any], dataset: Dataset) -> dict[str, Any]:
+    """``model`` with what "auto" came to when the run began, or comes to now, which is printed."""
+    begun = run.read_config()["model"] if run.started() else {}
+    model = {name: begun.get(name, v) if v == "auto" else v for name, v in model.items()}
+    with Waiting("choosing the number of epochs by cross-validation") as report:
+        plan = _autoencoder(model, dataset).plan(dataset.train, report=report)
+    for reason in plan.reasons:
+        print(reason, file=sys.stderr)
+    return {**model, **as_json(plan.params)}
+
+
 def _train(
     run: RunFolder, config: Config, dataset: Dataset, resume: bool, remedy: str
 ) -> Autoencoder:
-    ae = Autoencoder(**config["model"])
     if run.started():
         run.expect_columns(dataset)
-    kept: dict[str, Any] = {**config, "columns": dataset.columns and [*dataset.columns]}
+    model = _without_auto(run, config["model"], dataset)
+    kept: dict[str, Any] = {
+        **config, "model": model, "columns": dataset.columns and [*dataset.columns]
+    }  # fmt: skip
     if not run.exists() or run.read_config() != kept:  # resumed with more epochs, other threads
         run.write_config(kept)
-    if ae.image_shape is None and dataset.image_shape is not None:
-        ae.image_shape = dataset.image_shape
+    ae = _autoencoder(model, dataset)
     log = sys.stderr
     bar = Bar(log) if has_bars(log) else None
     try:

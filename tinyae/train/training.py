@@ -55,6 +55,7 @@ class Training:
         self.optimizer = work.optimizer
         self.settings = settings
         self.state = State()
+        self.start_loss = float("inf")  # of the validation data, before the first epoch
         self.rows, self.validation = rows, validation
         self.n = len(rows)
         self.batch_size = work.workspace.capacity
@@ -88,7 +89,8 @@ class Training:
         with np.errstate(all="ignore"), DeferredInterrupt() as interrupt:
             good = parameters.backend.to_host(parameters.values)
             if self._validation is not None and state.epoch == state.step == 0:
-                self._remember_best(self._validate(self._validation)[0])  # the start is a candidate
+                self.start_loss = self._validate(self._validation)[0]
+                self._remember_best(self.start_loss)  # the start is a candidate
             while state.epoch < settings.epochs and not self._patience_is_over():
                 # good once a finite loss has been seen with them
                 entered = parameters.backend.to_host(parameters.values)
