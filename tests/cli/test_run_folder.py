@@ -188,7 +188,8 @@ def test_a_training_whose_last_step_overflows_is_kept(
     """Its last loss was finite; only what uses the weights can fail."""
     argv = ["train", "--data", "data.csv", "--label", "kind", *SMALL, "--out", "new"]
     assert main([*argv, "--optimizer", optimizer, "--learning-rate", rate, "--warmup", "0",
-                 "--schedule", "constant"]) == 1  # fmt: skip
+                 "--batch-size", "256", "--schedule", "constant", "--scale", "none",
+                 "--initializer", "he"]) == 1  # fmt: skip
     said = capsys.readouterr().err.splitlines()
     assert "overflows float32 in the net" in said[-1]
     ae = Autoencoder.load("new/model.npz")

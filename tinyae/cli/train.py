@@ -182,7 +182,10 @@ def _compare(ae: Autoencoder, parts: Mapping[str, Rows], trained: Rows | None) -
     """
     scaling = ae.scaling_
     with Waiting("fitting PCA, to compare with") as report:
-        pca = trained and fit_pca(scaled(trained, scaling), ae.code, report=report)
+        pca = (
+            None if trained is None
+            else fit_pca(scaled(trained, scaling), ae.code, report=report)
+        )  # fmt: skip
     weights = {"": 1.0, "raw_": 1.0 if scaling is None else scaling.spread**2}
     found: Errors = {}
     with Waiting("measuring squared errors"):
@@ -204,7 +207,7 @@ def _error_table(ae: Autoencoder, parts: Mapping[str, Rows], errors: Errors) -> 
         note += "; of scaled features, and in the units of the data"
         header, prefixes = [*header, "in units", "PCA in units"], ["", "raw_"]
     names = [p + name for p in prefixes for name in ("squared_error", "pca_squared_error")]
-    rows = [
+    rows: list[list[Any]] = [
         [part, len(parts[part]), *("-" if e[name] is None else e[name] for name in names)]
         for part, e in errors.items()
     ]
