@@ -205,10 +205,11 @@ TABLE = (
              "robust (median, interquartile range), minmax ([0, 1]), none, or in Python (center, "
              "spread), such as scaling_ of another model; auto: none for uint8 and data in [0, 1], "
              "else standard", absent=None),
-    Argument("initializer", _choice("auto", "pca", *INITIALIZERS), "auto", ", ".join(INITIALIZERS)
-             + "; auto: he before rectifiers, else glorot; pca: the net is PCA of the training "
-             "data before its first step (approximately with tanh and sigmoid), and with patience "
-             "it ends no worse on the validation data. It wants columns of similar scale"),
+    Argument("initializer", _choice("auto", "pca", "random", *INITIALIZERS), "auto", "pca: "
+             "the net is PCA of the training data before its first step (approximately with tanh "
+             "and sigmoid), and with patience it ends no worse on the validation data; random: he "
+             "before rectifiers, else glorot; these and others by name: " + ", ".join(INITIALIZERS)
+             + "; auto: pca where the hidden layers and the code can hold it exactly, else random"),
     Argument("optimizer", _choice(*OPTIMIZERS), "adam", ", ".join(OPTIMIZERS)),
     Argument("learning_rate", _number(above=0), 1e-3, "the highest one of the schedule"),
     Argument("momentum", _number(least=0, below=1), 0.9, "of momentum and nesterov"),

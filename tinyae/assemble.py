@@ -54,7 +54,7 @@ def initialize(network: Network, initializer: str, seed: int, rows: Rows | None)
     """
     plan, parameters = network.architecture, network.parameters
     values = {name: np.zeros(s, network.dtype) for name, s in parameters.shapes.items()}
-    drawn = "auto" if initializer == "pca" else initializer
+    drawn = "random" if initializer in ("auto", "pca") else initializer
     if initializer == "auto" and rows is not None and holds_pca(plan):
         initializer = "pca"
     for i, spec in enumerate(plan.dense):

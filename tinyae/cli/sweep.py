@@ -34,6 +34,7 @@ RECIPE: dict[str, Any] = {
     "activation": "silu",
     "learning_rate": 8e-3,
     "warmup": 0.1,
+    "initializer": "random",
 }
 
 
