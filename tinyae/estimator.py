@@ -16,7 +16,7 @@ from .checks import WIDEST, integer
 from .data.reading import Progress as Report
 from .data.reading import silent
 from .data.rows import Rows, as_rows, far_outside, value_range
-from .data.scaling import Scaling, choose_scale, scaled, scaling_of
+from .data.scaling import Scaling, scaled, scaling_of
 from .inference import Inference
 from .kernels.columns import get_backend
 from .kernels.cpu.cores import blas_threads
@@ -35,7 +35,7 @@ from .train.divergence import DivergenceError, diagnose
 from .train.objective import Objective
 from .train.optimizers import Optimizer
 from .train.progress import Callback, print_epochs
-from .train.sizes import EPOCHS, Plan, choose_sizes, cross_validate, cross_validates, widths
+from .train.sizes import Plan, widths
 from .train.training import Training
 from .train.work import Work
 
@@ -232,7 +232,7 @@ class Autoencoder(Inference, EstimatorMixin):
                     restore_checkpoint(checkpoint, training, described, threads, tied)
                 training.run(save, callback or (print_epochs if self.verbose else _ignore))
         finally:
-            self._start_loss = training.start_loss
+            self._start = training.start or (np.inf, np.inf)
             self.history_ = training.state.history
             self.n_iter_ = training.state.epoch
             if self.history_:
@@ -331,6 +331,7 @@ class Autoencoder(Inference, EstimatorMixin):
     _network: Network
     _optimizer: Optimizer
     _minibatch: Work | None  # of ``partial_fit``
+    _start: tuple[float, float]  # (loss, squared error) of validation data before the first epoch
 
     def _make(
         self, params: Mapping[str, Any], n_features: int, net_span: Span | None,
@@ -359,33 +360,19 @@ class Autoencoder(Inference, EstimatorMixin):
     def _plan(
         self, params: dict[str, Any], rows: Rows, seed: int, judged: bool, report: Report
     ) -> Plan:
-        chosen, reasons = dict[str, Any](), list[str]()
-        warm = self.warm_start and hasattr(self, "_network")
-        if params["scale"] == "auto" and not (warm and self._settled):
-            chosen["scale"], why = choose_scale(rows, params)
-            reasons.append(why)
-        if params["epochs"] == "auto" and warm:
-            chosen["epochs"] = EPOCHS
-        judged = judged or params["validation_fraction"] > 0
-        sizes = choose_sizes({**params, **chosen}, rows.shape, judged)
-        chosen, reasons = {**chosen, **sizes.params}, [*reasons, *sizes.reasons]
-        if not judged and not warm and cross_validates(params, rows.shape):
-            span = None if chosen.get("scale", params["scale"]) else value_range(rows, "X")
-            output, loss = losses.resolve(params["output"], params["loss"], *_told(span, None))
-            fixed = {"output": output, "loss": loss, "random_state": seed, "warm_start": False,
-                     "verbose": False, "patience": max(chosen["epochs"] // 4, 1)}  # fmt: skip
+        def fold(
+            chosen: Mapping[str, Any], train: Positions, held_out: Positions
+        ) -> Sequence[tuple[float, float]]:
+            model = object.__new__(type(self))
+            model.__dict__ = {**self.__dict__, **chosen, "warm_start": False, "verbose": False}
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                model.fit(rows.select(train), validation=rows.select(held_out))
+            after = (model.history_.get(f"val_{name}", ()) for name in ("loss", "squared_error"))
+            return [model._start, *zip(*after, strict=True)]
 
-            def curve(train: Positions, held_out: Positions) -> Sequence[float]:
-                fold = object.__new__(type(self))
-                fold.__dict__ = {**self.__dict__, **chosen, **fixed}
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")
-                    fold.fit(rows.select(train), validation=rows.select(held_out))
-                return [fold._start_loss, *fold.history_.get("val_loss", ())]
-
-            found = cross_validate(len(rows), chosen["epochs"], seed, curve, report)
-            chosen, reasons = {**chosen, **found.params}, [*reasons, *found.reasons]
-        return Plan(chosen, tuple(reasons))
+        settled = self._settled if self.warm_start and hasattr(self, "_network") else None
+        return assemble.plan(params, rows, seed, judged, settled, fold, report)
 
     def _loss_for(
         self, net_span: Span, scaling: Scaling | None, params: Mapping[str, Any] | None

@@ -252,6 +252,39 @@ def test_what_is_read_is_not_replaced(command: str, run: Path, capsys: Output) -
     assert main([*command.split(), "--data", "same.npy", "--force"]) == 0
 
 
+@pytest.mark.parametrize(
+    "command",
+    ["encode run --data other.npy --out data.csv", "decode run --codes z.npy --out data.csv",
+     "reconstruct run --data other.npy --out data.csv",
+     "augment labelled --data part.npz --out train.npz", "sample run --npy train.npy",
+     "reconstruct pictures --data other.npy --out folder/0.png"],
+)  # fmt: skip
+def test_what_a_run_was_trained_on_is_not_replaced(command: str, run: Path, capsys: Output) -> None:
+    """Whatever other data the command reads."""
+    rng = np.random.default_rng(0)
+    np.save("other.npy", rng.random((20, 4)))
+    np.save("z.npy", rng.random((5, 2)))
+    for name in ("train", "part"):
+        np.savez(f"{name}.npz", x=rng.random((40, 4)), y=np.arange(40) % 2)
+    assert main(["train", "--data", "train.npz", *SMALL, "--out", "labelled"]) == 0
+    if "train.npy" in command:
+        np.save("train.npy", rng.random((20, 4)))
+        assert main(["train", "--data", "train.npy", *SMALL, "--out", "run"]) == 2
+        assert main(["train", "--data", "train.npy", *SMALL, "--out", "npy"]) == 0
+        command = command.replace(" run ", " npy ")
+    if "folder" in command:
+        image = pytest.importorskip("PIL.Image", reason="pictures need Pillow")
+        Path("folder").mkdir()
+        for i in range(12):
+            image.fromarray(rng.integers(0, 255, (2, 2), np.uint8)).save(f"folder/{i}.png")
+        assert main(["train", "--data", "folder", *SMALL, "--out", "pictures"]) == 0
+    files = [*Path().glob("*.*"), *Path().glob("folder/*")]
+    before = {path: path.read_bytes() for path in files if path.is_file()}
+    assert main(command.split()) == 2
+    assert "among the data" in (said := capsys.readouterr().err) or "was trained on" in said
+    assert {path: path.read_bytes() for path in before} == before
+
+
 @pytest.mark.parametrize("there", ["a file", "a link that leads nowhere"])
 def test_without_a_folder_for_runs(there: str, run: Path, capsys: Output) -> None:
     if there == "a file":

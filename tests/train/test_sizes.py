@@ -46,11 +46,14 @@ def scripted(curves: list[list[float]], n: int = 23) -> tuple[int, list[Any]]:
     """The number of epochs for these losses of the folds, and the positions that each was given."""
     seen: list[Any] = []
 
-    def curve(train: Any, held_out: Any) -> list[float]:
+    def curve(train: Any, held_out: Any) -> list[tuple[float, float]]:
         seen.append((train, held_out))
-        return curves[len(seen) - 1]
+        return [(loss, 10 * loss) for loss in curves[len(seen) - 1]]
 
-    return cross_validate(n, 4, 0, curve, lambda done, total: None).params["epochs"], seen
+    found = cross_validate(n, 4, 0, curve, lambda done, total: None)
+    padded = [[*c, *c[-1:] * 4][found.epochs] for c in curves]
+    assert found.squared_error == pytest.approx(10 * np.mean(padded))
+    return found.epochs, seen
 
 
 def test_every_sample_is_held_out_once() -> None:
@@ -80,6 +83,23 @@ def curved(n: int, seed: int) -> Any:
     a, b = np.random.default_rng(seed).normal(size=(2, n))
     columns = [a, b, a * b, np.sin(2 * a), a**2, b**2]
     return np.stack(columns, axis=1) * [1, 100, 1, 1e-2, 1, 1e4] + 7
+
+
+def test_of_two_outputs_that_fit_the_one_with_less_held_out_error_is_taken() -> None:
+    datasets = pytest.importorskip("sklearn.datasets", reason="the digits are scikit-learn's")
+    rng = np.random.default_rng(0)
+    linear = rng.random((60, 2)) @ rng.random((2, 5)) / 2
+    digits = datasets.load_digits().data[:500] / 16
+    for X, code, expected in (
+        (linear, 2, ("identity", "mse")), (digits, 8, ("sigmoid", "bce"))
+    ):  # fmt: skip
+        told: list[tuple[int, int]] = []
+        ae = Autoencoder(hidden=(64,), code=code, random_state=0)
+        plan = ae.plan(X, report=lambda *done, told=told: told.append(done))
+        assert (plan.params["output"], plan.params["loss"]) == expected
+        assert told == [(i, 2 * FOLDS) for i in range(1, 2 * FOLDS + 1)]
+        assert ae.fit(X).output_ == expected[0] and ae.output == "auto"
+    assert "output" not in Autoencoder(code=2, output="sigmoid").plan(linear).params
 
 
 @pytest.mark.parametrize("seed", range(3))

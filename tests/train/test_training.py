@@ -106,6 +106,20 @@ def test_weights_ruined_by_an_epochs_last_step_are_not_kept() -> None:
     assert ae.n_iter_ == 1 and len(ae.history_["loss"]) == 1
 
 
+@pytest.mark.parametrize("epochs", [1, 2])
+@pytest.mark.parametrize("batch_size", [4, 8])
+def test_weights_that_the_very_last_update_ruined_are_not_kept(
+    epochs: int, batch_size: int, tmp_path: Path
+) -> None:
+    """No loss is seen with them, but a file of them could not be loaded."""
+    X = np.random.default_rng(0).normal(size=(8, 3)).astype(np.float32)
+    ae = wild(epochs=epochs, learning_rate=1e39, batch_size=batch_size, optimizer="adam")
+    with pytest.raises(DivergenceError):
+        ae.fit(X)
+    ae.save(tmp_path / "model.npz")
+    assert np.isfinite(Autoencoder.load(tmp_path / "model.npz").reconstruct(X)).all()
+
+
 def test_weights_that_a_finite_loss_ruined_are_restored() -> None:
     """The gradient overflows while the loss does not: the epoch's first weights come back."""
     X = np.full((8, 3), 1e18, np.float32)

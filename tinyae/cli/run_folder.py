@@ -15,7 +15,7 @@ from typing import Any
 
 from .. import arguments, checks
 from .._version import __version__
-from ..data.datasets import Dataset, load_dataset
+from ..data.datasets import NAMES, Dataset, load_dataset
 from ..data.reading import Reading
 from ..data.tables import table_kind
 from ..estimator import Autoencoder
@@ -173,18 +173,29 @@ def open_data(data: Mapping[str, Any]) -> Dataset:
 def opened(given: argparse.Namespace) -> tuple[RunFolder, Autoencoder, Dataset]:
     """What ``run_options`` were given: the run, its autoencoder, and the data to use it on."""
     data, run = data_given(given), RunFolder(given.run)
-    expect_apart(given, (data or run.read_config()["data"])["source"])
+    expect_apart(given, run, data.get("source"))
     whole = getattr(given, "part", None) == "all"
     return run, run.load_model(given.backend), run.load_data(data, whole)
 
 
-def expect_apart(given: argparse.Namespace, source: str) -> None:
-    """Raises UsageError where --out is the file that is read, unless there is a --force."""
-    out, read = getattr(given, "out", None), Path(source)
-    if out is None or given.force or not (Path(out).is_file() and read.is_file()):
-        return
-    if read.samefile(out):
-        raise UsageError(f"--out {out} is the file that is read: --force replaces it all the same")
+def expect_apart(given: argparse.Namespace, run: RunFolder, source: str | None) -> None:
+    """Raises UsageError where --out or --npy is among the data, unless there is a --force.
+
+    The data are the ``source`` that is read and what the run was trained on.
+    """
+    for option in ("out", "npy"):
+        out = getattr(given, option, None)
+        if out is None or given.force or not Path(out).exists():
+            continue
+        for data in (source, run.read_config()["data"]["source"]):
+            read = Path(data or "")
+            if data in NAMES:
+                continue
+            among = data and read.is_dir() and read.resolve() in Path(out).resolve().parents
+            if among or (read.is_file() and read.samefile(out)):
+                what = f"is the file that is read or {run.path} was trained on"
+                what = f"lies in {data}, among the data" if among else what
+                raise UsageError(f"--{option} {out} {what}: --force replaces it all the same")
 
 
 def run_config(data: Mapping[str, Any], model: Mapping[str, Any]) -> Config:

@@ -74,11 +74,11 @@ def _encode(given: argparse.Namespace) -> None:
 
 
 def _decode(given: argparse.Namespace) -> None:
-    ae = RunFolder(given.run).load_model(given.backend)
-    codes = Path(given.codes)
+    run = RunFolder(given.run)
+    ae, codes = run.load_model(given.backend), Path(given.codes)
     if not codes.is_file():
         raise UsageError(f"--codes: there is no file {codes}")
-    expect_apart(given, given.codes)
+    expect_apart(given, run, given.codes)
     with Waiting(f"decoding {codes}"):
         # a code that counts is still a code
         how = Reading(index=False)

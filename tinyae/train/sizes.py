@@ -25,8 +25,9 @@ EPOCHS, MOST_EPOCHS = 20, 300
 FOLDS = 5
 HELD_OUT = 0.1
 
-# Trains on the samples at the first positions; losses of the others before and after each epoch.
-Curve = Callable[[NDArray[np.int64], NDArray[np.int64]], Sequence[float]]
+# Trains on the samples at the first positions; (loss, squared error) of the others before the
+# first epoch and after each.
+Curve = Callable[[NDArray[np.int64], NDArray[np.int64]], Sequence[tuple[float, float]]]
 
 
 class Plan(NamedTuple):
@@ -79,7 +80,15 @@ def cross_validates(params: Mapping[str, Any], shape: tuple[int, int]) -> bool:
     return params["epochs"] == "auto" and n >= 2 * FOLDS and n * n_features <= SMALL
 
 
-def cross_validate(n: int, most: int, seed: int, curve: Curve, report: Progress) -> Plan:
+class Found(NamedTuple):
+    """By cross-validation: a number of epochs, and the squared error of held-out samples then."""
+
+    epochs: int
+    squared_error: float
+    reason: str
+
+
+def cross_validate(n: int, most: int, seed: int, curve: Curve, report: Progress) -> Found:
     """The number of epochs after which n samples that are held out have the least loss.
 
     By ``FOLDS``-fold cross-validation and the rule of one standard error (Breiman, Friedman,
@@ -89,13 +98,14 @@ def cross_validate(n: int, most: int, seed: int, curve: Curve, report: Progress)
     """
     order = np.empty(n, np.int64)
     random_permutation(streams.state(seed, streams.FOLDS), n, 0, order)
-    losses = np.empty((FOLDS, most + 1))
+    measured = np.empty((FOLDS, most + 1, 2))
     for fold in range(FOLDS):
         held_out = np.sort(order[fold::FOLDS])
         found = curve(np.setdiff1d(order, held_out), held_out)
-        losses[fold, : len(found)] = found
-        losses[fold, len(found) :] = found[-1]  # it had got no better for long
+        measured[fold, : len(found)] = found
+        measured[fold, len(found) :] = found[-1]  # it had got no better for long
         report(fold + 1, FOLDS)
+    losses, squared_errors = measured[..., 0], measured[..., 1]
     mean = losses.mean(axis=0)
     best = int(mean.argmin())
     worse = losses - losses[:, best : best + 1]
@@ -106,4 +116,4 @@ def cross_validate(n: int, most: int, seed: int, curve: Curve, report: Progress)
         reason += ", no training lowers the held-out loss reliably, so the net stays as it starts"
     elif mean[0] > 0:
         reason += f", the held-out loss falls by {1 - mean[epochs] / mean[0]:.0%}"
-    return Plan({"epochs": epochs}, (reason,))
+    return Found(epochs, float(squared_errors[:, epochs].mean()), reason)
