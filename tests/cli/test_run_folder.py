@@ -285,6 +285,22 @@ def test_what_a_run_was_trained_on_is_not_replaced(command: str, run: Path, caps
     assert {path: path.read_bytes() for path in before} == before
 
 
+@pytest.mark.parametrize("name", ["history.csv", "model.npz"])
+def test_what_could_not_be_written_is_found_before_training(
+    name: str, run: Path, capsys: Output
+) -> None:
+    """In a folder that a first training left without results, but with its config.json."""
+    Path("new").mkdir()
+    Path("new/config.json").write_bytes(Path("run/config.json").read_bytes())
+    Path("new", name).write_text("my,precious,table\n1,2,3\n")
+    for how in ((), ("--resume",)):
+        assert main(["train", "--data", "data.csv", "--label", "kind", *SMALL, "--out", "new",
+                     *how]) in (1, 2)  # fmt: skip
+        said = capsys.readouterr().err
+        assert (name in said or "holds a run" in said) and "loss" not in said
+        assert Path("new", name).read_text() == "my,precious,table\n1,2,3\n"
+
+
 @pytest.mark.parametrize("there", ["a file", "a link that leads nowhere"])
 def test_without_a_folder_for_runs(there: str, run: Path, capsys: Output) -> None:
     if there == "a file":

@@ -20,7 +20,9 @@ from ..data.reading import Reading
 from ..data.tables import table_kind
 from ..estimator import Autoencoder
 from ..kernels.columns import get_backend
-from ..model_file import as_json
+from ..model_file import FORMAT, as_json
+from ..storage.files import expect_replaceable
+from ..storage.kinds import Kind, tinyae_kind
 from ..storage.locks import held
 from ..storage.untrusted import errors_of, read_json
 from ..train.progress import Bar, Lines, Waiting
@@ -264,6 +266,9 @@ def train_run(
     with held(run.path):
         if run.started() and not resume:  # another process was faster
             raise UsageError(run.taken())
+        # before hours are spent on what could not be written
+        expect_replaceable(run.history_file, Kind("a table", frozenset({"epoch"})))
+        expect_replaceable(run.model_file, tinyae_kind(FORMAT))
         return _train(run, config, dataset, resume, remedy)
 
 
