@@ -462,3 +462,10 @@ def test_names_are_those_of_the_documentation():
     assert datasets.NAMES == ("ball", "digits", "mnist", "fashion-mnist")
     for name in datasets.NAMES:
         assert name in load_dataset.__doc__
+
+
+@pytest.mark.parametrize("name", ["pipe.npy", "pipe.csv", "pipe"])
+def test_a_pipe_is_not_waited_for(tmp_path, name):
+    os.mkfifo(tmp_path / name)
+    with raises("neither a file nor a folder", name):
+        load_dataset(tmp_path / name)

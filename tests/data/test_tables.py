@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import itertools
 import logging
@@ -83,7 +84,6 @@ def test_csv_labels(tmp_path, text, label, labels):
         ("a;b\n1,5;1.234,5\n", None, ["line 2", "'1.234,5'", "without thousands separators"]),
         ("a;b\n1;1'234\n", None, ["line 2", '"1\'234"', "without thousands separators"]),
         ("a;b\n1;1 234\n", None, ["line 2", "'1 234'", "without thousands separators"]),
-        ('a,b\n1,"1,5"\n', None, ["line 2", "'1,5'", "--decimal ,"]),
         ("a;b\n1,5;2,5\n3.5;4\n", None, ["line 3", "'3.5'", "--decimal ."]),
         ("a,price\n3,1.5\n", "price", ["line 2", "('price'", "'1.5'", "--drop price"]),
         ("a;price\n3,5;1,5\n", "price", ["line 2", "('price'", "'1,5'", "--drop price"]),
@@ -128,7 +128,7 @@ VALUES = np.round(np.random.default_rng(0).normal(0, 40, (12, 4)), 3)
 
 @pytest.mark.parametrize(
     ("separator", "decimal"),
-    [(name, sign) for name in SEPARATORS for sign in ".," if SEPARATORS[name] != sign],
+    [(name, sign) for name in SEPARATORS for sign in ".,"],
 )
 def test_every_way_to_write_a_table_is_told_from_its_lines(tmp_path, separator, decimal):
     """A property: what is written comes back, for every combination of the ways to write it."""
@@ -137,6 +137,8 @@ def test_every_way_to_write_a_table_is_told_from_its_lines(tmp_path, separator, 
         ["{}", '"{}"'], ["\n", "\r\n", "\r"], ["", "names", "comment"], [False, True], ["", "end"]
     )
     for quotes, newline, top, words, end in ways:
+        if between == decimal and '"' not in quotes:
+            continue
         rows = [[f"{x:.6g}".replace(".", decimal) for x in row] for row in VALUES]
         names = ["height", "width", "x y", "z"]
         if separator == "blanks":
@@ -150,7 +152,10 @@ def test_every_way_to_write_a_table_is_told_from_its_lines(tmp_path, separator, 
             lines.insert(0, mark + between.join(names))
         end = between if end else ""
         text = "".join(line + end + newline for line in lines)
-        part = read_table(csv(tmp_path, text), Reading(label=0 if words else None))
+        how = Reading(label=0 if words else None)
+        part = read_table(csv(tmp_path, text), how)
+        told = dataclasses.replace(how, decimal=decimal)
+        np.testing.assert_array_equal(read_table(tmp_path / "a.csv", told).samples, part.samples)
         np.testing.assert_array_equal(part.samples, VALUES, repr(text[:80]))
         assert part.columns == (tuple(names[words:]) if top else None), repr(text[:80])
         if words:
