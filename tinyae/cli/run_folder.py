@@ -88,7 +88,7 @@ class RunFolder:
             if "index" not in config["data"] and table_kind(Path(data["source"])):
                 data["index"] = False  # an older tinyae learnt numbers of lines as a feature
             columns = config.get("columns")
-            if columns is not None and not all(isinstance(name, str) for name in columns):
+            if columns is not None and {list, str} != {type(columns), *map(type, columns)}:
                 raise TypeError("columns must be names")
             return {"data": data, "model": model, "columns": columns}
 
@@ -117,12 +117,17 @@ class RunFolder:
         self.expect_columns(dataset)
         return dataset
 
+    def columns(self) -> list[str] | None:
+        """The names of the columns that it was trained on, where they had names."""
+        columns: list[str] | None = self.read_config()["columns"] if self.exists() else None
+        return columns
+
     def expect_columns(self, dataset: Dataset) -> None:
         """Raises ValueError where the data's columns are not those of the training, in order.
 
         Where one of them has no names there is nothing to compare.
         """
-        names, found = self.read_config()["columns"] if self.exists() else None, dataset.columns
+        names, found = self.columns(), dataset.columns
         if names is None or found is None or list(found) == names:
             return
         missing = [name for name in names if name not in found]
