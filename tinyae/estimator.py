@@ -178,6 +178,8 @@ class Autoencoder(Inference, EstimatorMixin):
         rows = as_rows(X)
         plan = self._plan(params, rows, seed, validation is not None, silent)
         params |= plan.params
+        if self.verbose:
+            print(*plan.reasons, sep="\n", end="\n" if plan.reasons else "")
         held_out = None if validation is None else as_rows(validation, "validation")
         if held_out is None and params["validation_fraction"] > 0:
             chosen, rest = split(len(rows), params["validation_fraction"], seed)

@@ -468,5 +468,5 @@ def test_names_are_those_of_the_documentation():
 @pytest.mark.parametrize("name", ["pipe.npy", "pipe.csv", "pipe"])
 def test_a_pipe_is_not_waited_for(tmp_path, name):
     os.mkfifo(tmp_path / name)
-    with raises("neither a file nor a folder", name):
+    with raises(name, "neither a file nor a folder"):
         load_dataset(tmp_path / name)

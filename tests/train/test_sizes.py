@@ -23,8 +23,7 @@ GIVEN = {"hidden": (3,), "batch_size": 10, "epochs": 4, "validation_fraction": 0
     [
         ((100, 10), False, {"hidden": (128, 64), "batch_size": 32, "epochs": 300}),
         ((100, 10), True, {"hidden": (128, 64), "batch_size": 32, "epochs": 300, "patience": 75}),
-        ((9, 10), False, {"hidden": (128, 64), "batch_size": 32, "epochs": 300, "patience": 75,
-                          "validation_fraction": 0.1}),
+        ((9, 10), False, {"hidden": (128, 64), "batch_size": 32, "epochs": 20}),
         ((20000, 20), False, {"hidden": (128, 64), "batch_size": 256, "epochs": 76, "patience": 19,
                               "validation_fraction": 0.1}),
         ((60000, 784), False, {"hidden": (512, 256), "batch_size": 256, "epochs": 20}),
@@ -36,6 +35,18 @@ def test_sizes_follow_from_the_data(
     plan = choose_sizes(AUTO, shape, judged)
     assert plan.params == expected and len(plan.reasons) >= 2
     assert choose_sizes({**AUTO, **GIVEN}, shape, judged).params == {}
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 9, 10])
+def test_a_few_samples_are_enough(n: int) -> None:
+    X = np.random.default_rng(0).normal(size=(n, 4))
+    assert np.isfinite(Autoencoder(code=2, random_state=0).fit(X).reconstruct(X)).all()
+
+
+def test_verbose_says_what_was_chosen(capsys: pytest.CaptureFixture[str]) -> None:
+    ae = Autoencoder(code=2, random_state=0, epochs=1, verbose=True).fit(np.eye(4) * 5)
+    said = capsys.readouterr().out.splitlines()
+    assert said[:-1] == list(ae.plan_.reasons) and said[-1].startswith("epoch 1/1")
 
 
 def test_widths_hold_the_code_twice() -> None:

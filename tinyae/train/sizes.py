@@ -52,8 +52,8 @@ def choose_sizes(params: Mapping[str, Any], shape: tuple[int, int], judged: bool
     small = n * n_features <= SMALL
     if params["hidden"] == "auto":
         chosen["hidden"] = widths(params["code"], n_features)
-        few = "fewer" if n_features < FEW_FEATURES else "no fewer"
-        reasons.append(f"hidden {','.join(map(str, chosen['hidden']))}: {few} than "
+        than = "fewer" if n_features < FEW_FEATURES else "no fewer"
+        reasons.append(f"hidden {','.join(map(str, chosen['hidden']))}: {than} than "
                        f"{FEW_FEATURES} features")  # fmt: skip
     if params["batch_size"] == "auto":
         chosen["batch_size"] = 32 if small else 256
@@ -61,9 +61,13 @@ def choose_sizes(params: Mapping[str, Any], shape: tuple[int, int], judged: bool
     if params["epochs"] == "auto":
         steps = -(-n // {**params, **chosen}["batch_size"])
         enough = min(max(-(-UPDATES // steps), EPOCHS), MOST_EPOCHS)
-        if n * n_features > LARGE:
+        few = not judged and n < 2 * FOLDS
+        if few or n * n_features > LARGE:
             chosen["epochs"] = EPOCHS
-            reasons.append(f"epochs {EPOCHS}: data as large as these need no more")
+            why = (
+                "too few samples to hold some out" if few else "data as large as these need no more"
+            )
+            reasons.append(f"epochs {EPOCHS}: {why}")
         else:
             chosen["epochs"] = enough
             if not judged and not cross_validates(params, shape):
