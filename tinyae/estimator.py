@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any
 
 import numpy as np
@@ -180,8 +180,9 @@ class Autoencoder(Inference, EstimatorMixin):
         rows = as_rows(X)
         plan = self._plan(params, rows, seed, validation is not None, silent)
         params |= plan.params
-        if self.verbose:
-            print(*plan.reasons, sep="\n", end="\n" if plan.reasons else "")
+        for reason in plan.reasons if self.verbose else ():
+            with suppress(OSError):  # a reader that has gone ends no training
+                print(reason, flush=True)
         held_out = None if validation is None else as_rows(validation, "validation")
         if held_out is None and params["validation_fraction"] > 0:
             chosen, rest = split(len(rows), params["validation_fraction"], seed)
