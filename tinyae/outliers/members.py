@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..data.scaling import Scaling
 from ..kernels.reference.random import random_permutation
 from ..net import streams
 from .nets import Floats, Layer, active, affine, directions, shapes, trained
@@ -33,19 +34,17 @@ class Members:
     layers: list[Layer]
     codes: Floats  # (members, rows, code)
     neighbours: int
-    drawn: NDArray[np.int64] = field(repr=False)  # (members, rows): which rows of the table
 
     def __len__(self) -> int:
         return len(self.center)
 
-    def log_distances(self, x: Floats) -> Floats:
-        """x (n, features) -> float64 (members, n), the logarithm of each member's ``distance``."""
-        out = np.empty((len(self), len(x)))
+    def log_distances(self, x: Floats) -> Iterator[tuple[slice, Floats]]:
+        """x (n, features), some rows at a time: which, and of each member the logarithm of its
+        squared distance, float64 (members, rows)."""
         for start in range(0, len(x), PIECE):
-            for m in range(len(self)):
-                part = slice(start, start + PIECE)
-                np.log(self._distance(m, self._seen(m, x[part])) + LEAST, out=out[m, part])
-        return out
+            some = x[start : start + PIECE]
+            squares = [self._distance(m, self._seen(m, some)) for m in range(len(self))]
+            yield slice(start, start + len(some)), np.log(np.stack(squares) + LEAST)
 
     def parts(self, x: Floats) -> Iterator[tuple[Floats, Floats]]:
         """By member: what each column adds to the squared distance, and the value expected of it,
@@ -131,21 +130,22 @@ def draw(seed: int, members: int, rows: int, n: int) -> NDArray[np.int64]:
 
 
 def fit_members(
-    rows: Floats, scales: list[tuple[Floats, Floats]], code: int, neighbours: int,
-    drawn: NDArray[np.int64], updates: int, learning_rate: float,
+    rows: Floats, scales: Sequence[Scaling], code: int, neighbours: int, updates: int,
+    learning_rate: float,
 ) -> Members:  # fmt: skip
-    """Members of ``rows`` (members, rows of each, features), which see them by turns in each of
-    the scales (center, spread)."""
+    """Members of ``rows`` (members, rows of each, features), which see them in one of the scales,
+    by turns."""
     members = len(rows)
-    center, spread = (
-        np.stack([scales[m % len(scales)][i] for m in range(members)]) for i in (0, 1)
-    )
+    by_turns = [scales[m % len(scales)] for m in range(members)]
+    center, spread = (np.stack(columns) for columns in zip(*by_turns, strict=True))
     y = (rows - center[:, None]) / spread[:, None]
     mean = y.mean(axis=1)
     y -= mean[:, None]
     v = directions(y, code)
-    layers = trained(y, v, updates, learning_rate) if updates else [(v, np.zeros((members, 1, code)))]
-    return Members(center + spread * mean, spread, layers, encoded(y, layers), neighbours, drawn)
+    layers = [(v, np.zeros((members, 1, code)))]
+    if updates:
+        layers = trained(y, v, updates, learning_rate)
+    return Members(center + spread * mean, spread, layers, encoded(y, layers), neighbours)
 
 
 def expected_arrays(
@@ -153,19 +153,16 @@ def expected_arrays(
 ) -> Mapping[str, tuple[tuple[int, ...], str]]:
     """Shape and dtype of each of ``Members.arrays()``."""
     layers = shapes(features, code) if is_trained else [(features, code)]
-    found = {"center": (members, features), "spread": (members, features),
-             "codes": (members, rows, code)}  # fmt: skip
-    all_shapes: dict[str, tuple[int, ...]] = {**found}
+    found: dict[str, tuple[int, ...]] = dict.fromkeys(("center", "spread"), (members, features))
+    found["codes"] = members, rows, code
     for i, (n_in, n_out) in enumerate(layers):
-        all_shapes |= {f"layer.{i}.weight": (members, n_in, n_out), f"layer.{i}.bias": (members, 1, n_out)}
-    return {name: (shape, "float64") for name, shape in all_shapes.items()}
+        found[f"layer.{i}.weight"] = members, n_in, n_out
+        found[f"layer.{i}.bias"] = members, 1, n_out
+    return {name: (shape, "float64") for name, shape in found.items()}
 
 
 def restored(arrays: Mapping[str, NDArray[Any]], neighbours: int) -> Members:
     """The members whose ``arrays()`` these are."""
     n_layers = sum(name.endswith(".weight") for name in arrays)
     layers = [(arrays[f"layer.{i}.weight"], arrays[f"layer.{i}.bias"]) for i in range(n_layers)]
-    nothing = np.empty((len(arrays["center"]), 0), np.int64)
-    return Members(
-        arrays["center"], arrays["spread"], layers, arrays["codes"], neighbours, nothing
-    )
+    return Members(arrays["center"], arrays["spread"], layers, arrays["codes"], neighbours)
