@@ -94,7 +94,7 @@ class OutlierDetector(EstimatorBase):
             )
         if columns.constant.all():
             raise ValueError(
-                f"X must hold rows that differ, but every column is constant (of {columns.n:,} rows)"
+                f"X must hold rows that differ, but in {columns.n:,} rows every column is constant"
             )
         size = min(self.rows, max(2, n // 2))
         code = -(-3 * features // 4) if self.code is None else self.code
@@ -107,7 +107,7 @@ class OutlierDetector(EstimatorBase):
         logs = np.concatenate([part for _, part in members.log_distances(rows)], axis=1)
         known = np.zeros(logs.shape, bool)
         known[np.arange(len(members))[:, None], drawn] = True
-        known &= ~known.all(axis=0)  # of a few rows, each may be known to all members
+        known &= ~known.all(axis=0)  # of two or three rows, each is known to all members
         held_out = np.ma.array(logs, mask=known).mean(axis=0).data
         above = threshold(logs.mean(axis=0), held_out, plain(self.contamination))
         self._stream, self._members, self.columns_, self.seed_ = stream, members, columns, seed

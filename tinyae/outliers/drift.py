@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .stream import Columns
 
@@ -24,7 +25,7 @@ class Moved(NamedTuple):
 
 
 def moved(
-    old: Columns, new: Columns, outside: np.ndarray, names: Sequence[str]
+    old: Columns, new: Columns, outside: NDArray[np.int64], names: Sequence[str]
 ) -> list[Moved]:
     """Of all columns. ``outside`` (n_features,): how many new rows lie beyond the old range."""
     found = []
@@ -34,10 +35,12 @@ def moved(
         new_variance = new.squares[j] / new.n
         error = np.sqrt(deviation[j] ** 2 / old.n + new_variance / new.n) / deviation[j]
         if abs(shift) > max(SHIFT, ERRORS * error):
-            found.append(Moved(name, "mean", f"{name}: the mean is {new.mean[j]:.4g}, it was "
-                               f"{old.mean[j]:.4g} ({shift:+.1f} spreads)"))  # fmt: skip
+            text = f"the mean is {new.mean[j]:.4g}, it was {old.mean[j]:.4g} ({shift:+.1f} spreads)"
+            found.append(Moved(name, "mean", f"{name}: {text}"))
         if outside[j] >= max(MIN_OUTSIDE, OUTSIDE * new.n):
-            found.append(Moved(name, "range", f"{name}: {outside[j]:,} of {new.n:,} rows lie beyond "
-                               f"[{old.low[j]:.4g}, {old.high[j]:.4g}], where it was; now it ranges "
-                               f"over [{new.low[j]:.4g}, {new.high[j]:.4g}]"))  # fmt: skip
+            text = (
+                f"{outside[j]:,} of {new.n:,} rows lie beyond [{old.low[j]:.4g}, {old.high[j]:.4g}]"
+                f", where it was; now it ranges over [{new.low[j]:.4g}, {new.high[j]:.4g}]"
+            )
+            found.append(Moved(name, "range", f"{name}: {text}"))
     return found

@@ -57,7 +57,9 @@ class Explanation:
         ]  # fmt: skip
 
 
-def explained(members: Members, x: Floats, deviation: Floats, columns: tuple[str, ...]) -> Explanation:
+def explained(
+    members: Members, x: Floats, deviation: Floats, columns: tuple[str, ...]
+) -> Explanation:
     """Of rows x (n, n_features).
 
     A member's squared distance is a sum over columns. The score is the geometric mean of these

@@ -122,10 +122,15 @@ def encoded(y: Floats, layers: list[Layer]) -> Floats:
 
 
 def draw(seed: int, members: int, rows: int, n: int) -> NDArray[np.int64]:
-    """Which of n rows each member has, (members, rows): none twice."""
-    drawn = np.empty((members, rows), np.int64)
+    """Which of n rows each member has, (members, rows).
+
+    Shuffled rows are dealt out until too few are left, then all anew: every row is known to as
+    many members as any other, give or take one, so that seeds agree better.
+    """
+    drawn, hands = np.empty((members, rows), np.int64), n // rows
     for m in range(members):
-        random_permutation(streams.state(seed, streams.SUBSAMPLE, m), n, 0, drawn[m])
+        state = streams.state(seed, streams.SUBSAMPLE, m // hands)
+        random_permutation(state, n, m % hands * rows, drawn[m])
     return drawn
 
 
