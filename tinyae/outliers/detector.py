@@ -12,8 +12,9 @@ from ..arguments import plain, seed_from
 from ..data.rows import Rows, as_rows, value_range
 from ..data.scaling import fit_scaling
 from ..sklearn_api import EstimatorBase, NotFittedError
+from .detector_file import load_detector, save_detector
 from .drift import Moved, moved
-from .explain import Explanation, explained
+from .explain import Explanation, explained, precision
 from .members import Members, draw, fit_members
 from .nets import Floats
 from .options import OPTIONS
@@ -112,6 +113,7 @@ class OutlierDetector(EstimatorBase):
         above = threshold(logs.mean(axis=0), held_out, plain(self.contamination))
         self._stream, self._members, self.columns_, self.seed_ = stream, members, columns, seed
         self._held_out = np.sort(held_out)
+        self._precision = precision(rows, columns.scaling())
         self.offset_ = -float(np.exp(above))
         if new.shape[0] == columns.n:  # all there is
             self._name_features(new.names)
@@ -160,7 +162,8 @@ class OutlierDetector(EstimatorBase):
         """What each column contributes to the score of each row; see ``Explanation``."""
         members = self._fitted()
         x = self._checked(X).__array__(np.float64)
-        return explained(members, x, self.columns_.scaling().spread, self._column_names())
+        deviation = self.columns_.scaling().spread
+        return explained(members, x, deviation, self._precision, self._column_names())
 
     def moved(self, X: ArrayLike | Rows) -> list[Moved]:
         """Columns of X that have moved since the training: outliers found there say little else.
@@ -182,16 +185,12 @@ class OutlierDetector(EstimatorBase):
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes a ``.npz`` that ``load`` reads: no pickle, and not the training rows, but codes
         of them. Raises what ``Autoencoder.save`` does."""
-        from .detector_file import save_detector
-
         self._fitted()
         save_detector(path, self)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> OutlierDetector:
         """The detector that ``save`` wrote; raises FileNotFoundError or FileError."""
-        from .detector_file import load_detector
-
         return load_detector(path, cls)
 
     # ---- inside --------------------------------------------------------------------------
@@ -199,6 +198,7 @@ class OutlierDetector(EstimatorBase):
     _stream: Stream | None
     _members: Members
     _held_out: Floats
+    _precision: Floats
     columns_: Columns
 
     def _check(self) -> None:

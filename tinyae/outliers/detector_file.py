@@ -39,7 +39,8 @@ def save_detector(path: str | os.PathLike[str], detector: OutlierDetector) -> No
         fitted["feature_names"] = detector.feature_names_in_.tolist()
     params = as_json({**detector.get_params(), "random_state": detector.seed_})
     arrays = {f"columns.{name}": getattr(columns, name) for name in PER_COLUMN}
-    arrays |= {"held_out": detector._held_out, **members.arrays()}
+    arrays |= {"held_out": detector._held_out, "precision": detector._precision}
+    arrays |= members.arrays()
     write_npz(path, FORMAT, VERSION, {"params": params, "fitted": fitted}, arrays)
 
 
@@ -69,8 +70,11 @@ def load_detector(path: str | os.PathLike[str], kind: type[Detector]) -> Detecto
             names = fitted.get("feature_names")
             if names is not None and [type(name) for name in names] != [str] * features:
                 raise ValueError(f"feature_names must be {features} strings, got {names!r}")
-            own = {f"columns.{name}": ((features,), "float64") for name in PER_COLUMN}
-            own["held_out"] = (fitted["held_out"],), "float64"
+            own: dict[str, tuple[tuple[int, ...], str]] = {
+                **{f"columns.{name}": ((features,), "float64") for name in PER_COLUMN},
+                "held_out": ((fitted["held_out"],), "float64"),
+                "precision": ((features, features), "float64"),
+            }
             sizes = (fitted["members"], fitted["rows"], features, fitted["code"], trained)
             described = expected_arrays(*sizes)
         arrays = read({**own, **described})
@@ -80,11 +84,14 @@ def load_detector(path: str | os.PathLike[str], kind: type[Detector]) -> Detecto
                 raise ValueError("spread must be positive")
             if (columns.squares < 0).any() or (columns.low > columns.high).any():
                 raise ValueError("its columns have ranges or deviations below 0")
+            if not (np.diag(arrays["precision"]) > 0).all():
+                raise ValueError("precision must have a positive diagonal")
             if (np.diff(arrays["held_out"]) < 0).any():
                 raise ValueError("held_out must be in order")
     detector._stream = None
     detector._members = restored({name: arrays[name] for name in described}, fitted["neighbours"])
-    detector._held_out, detector.columns_ = arrays["held_out"], columns
+    detector._held_out, detector._precision = arrays["held_out"], arrays["precision"]
+    detector.columns_ = columns
     detector.n_features_in_, detector.seed_ = features, fitted["seed"]
     detector.offset_ = float(offset)
     detector._name_features(names)

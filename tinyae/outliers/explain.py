@@ -7,8 +7,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .members import LEAST, PIECE, Members
+from ..data.scaling import Scaling
+from .members import FAR, LEAST, PIECE, Members
 from .nets import Floats
+
+RIDGE = 0.01  # as if each column had noise of a tenth of its standard deviation
+WIDEST = 1024  # columns; of more, a matrix of all pairs would be large
 
 
 class Reason(NamedTuple):
@@ -32,8 +36,8 @@ class Reason(NamedTuple):
 class Explanation:
     """Of n rows, float64 (n, n_features) each.
 
-    contributions: what each column adds to the row's score; all are >= 0, and their sum over the
-        columns is ``-score_samples(X)``, but for rounding.
+    contributions: what each column adds to the row's score: all are >= 0, and their sum over the
+        columns is the score, ``-score_samples(X)``, but for rounding.
     values, expected: what the row has, and what the nearest rows as the members decode them have
         there, on average over members; in the units of the table.
     spreads: (values - expected) / the column's standard deviation in the training rows.
@@ -57,24 +61,37 @@ class Explanation:
         ]  # fmt: skip
 
 
-def explained(
-    members: Members, x: Floats, deviation: Floats, columns: tuple[str, ...]
-) -> Explanation:
-    """Of rows x (n, n_features).
+def precision(rows: Floats, scaling: Scaling) -> Floats:
+    """The inverse of the columns' correlations, (n_features, n_features), with a little on the
+    diagonal; of more than WIDEST columns only that."""
+    features = rows.shape[1]
+    if features > WIDEST:
+        return np.eye(features)
+    z = scaling.apply(rows)
+    return np.asarray(np.linalg.inv(z.T @ z / len(z) + RIDGE * np.eye(features)), np.float64)
 
-    A member's squared distance is a sum over columns. The score is the geometric mean of these
-    distances over members; each column has the part of it that it has of them, on average.
+
+def explained(
+    members: Members, x: Floats, deviation: Floats, inverse: Floats, columns: tuple[str, ...]
+) -> Explanation:
+    """Of rows x (n, n_features); ``inverse`` is the ``precision`` of the training rows.
+
+    A row is off from what is expected of it by d, in standard deviations. Leaving a column free to
+    be whatever fits the others best lowers d' P d by (P d)_j^2 / P_jj, P the precision. A column's
+    part of all these drops is its part of the score. A value that is wrong for its row is so told
+    from those that are wrong beside it, which the plain parts of a squared distance do not do.
     """
-    contributions, expected = np.empty_like(x), np.empty_like(x)
+    spreads, expected, scores = np.empty_like(x), np.zeros_like(x), np.empty(len(x))
     for start in range(0, len(x), PIECE):
         piece = slice(start, start + PIECE)
-        logs, shares, sums = np.zeros(len(x[piece])), 0.0, 0.0
-        for parts, values in members.parts(x[piece]):
-            parts += LEAST / x.shape[1]
-            whole = parts.sum(axis=1)
-            logs += np.log(whole)
-            shares = shares + parts / whole[:, None]
-            sums = sums + values
-        contributions[piece] = np.exp(logs / len(members))[:, None] * shares / len(members)
-        expected[piece] = sums / len(members)
-    return Explanation(contributions, x, expected, (x - expected) / deviation, columns)
+        logs = np.zeros(len(x[piece]))
+        for squares, values in members.expectations(x[piece]):
+            logs += np.log(squares + LEAST)
+            expected[piece] += values / len(members)
+        scores[piece] = np.exp(logs / len(members))
+    with np.errstate(over="ignore"):
+        np.divide(x - expected, deviation, out=spreads)
+    np.clip(spreads, -FAR, FAR, out=spreads)
+    drops = (spreads @ inverse) ** 2 / np.diag(inverse) + LEAST
+    shares = drops / drops.sum(axis=1, keepdims=True)
+    return Explanation(scores[:, None] * shares, x, expected, spreads, columns)

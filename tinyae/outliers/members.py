@@ -46,17 +46,19 @@ class Members:
             squares = [self._distance(m, self._seen(m, some)) for m in range(len(self))]
             yield slice(start, start + len(some)), np.log(np.stack(squares) + LEAST)
 
-    def parts(self, x: Floats) -> Iterator[tuple[Floats, Floats]]:
-        """By member: what each column adds to the squared distance, and the value expected of it,
-        in the table's units; both (n, features)."""
+    def expectations(self, x: Floats) -> Iterator[tuple[Floats, Floats]]:
+        """By member: the squared distance (n,), and what the nearest codes decode to on average,
+        (n, features), in the table's units."""
         for m in range(len(self)):
-            parts, expected = self._parts(m, self._seen(m, x))
-            yield parts, self.center[m] + self.spread[m] * expected
+            squares, expected = self._nearest(m, self._seen(m, x))
+            yield squares, self.center[m] + self.spread[m] * expected
 
     def _seen(self, m: int, x: Floats) -> Floats:
-        y = x - self.center[m]
-        y /= self.spread[m]
-        return np.clip(y, -FAR, FAR, out=y)
+        y: Floats = np.subtract(x, self.center[m])
+        with np.errstate(over="ignore"):
+            y /= self.spread[m]
+        np.clip(y, -FAR, FAR, out=y)
+        return y
 
     def _distance(self, m: int, y: Floats) -> Floats:
         """The mean squared distance to what the nearest codes decode to, (n,).
@@ -65,7 +67,7 @@ class Members:
         the nearest codes, by Pythagoras.
         """
         if len(self.layers) > 1:
-            return self._parts(m, y)[0].sum(axis=1)
+            return self._nearest(m, y)[0]
         z = y @ self.layers[0][0][m]
         apart, size = self._apart(m, z)
         k = self.neighbours
@@ -83,21 +85,21 @@ class Members:
         apart += np.einsum("ij,ij->i", codes, codes)
         return np.maximum(apart, 0, out=apart), size
 
-    def _parts(self, m: int, y: Floats) -> tuple[Floats, Floats]:
-        """What each column adds to ``_distance``, and what the nearest codes decode to on average,
-        both (n, features)."""
+    def _nearest(self, m: int, y: Floats) -> tuple[Floats, Floats]:
+        """``_distance``, (n,), by its definition; and what the nearest codes decode to on average,
+        (n, features)."""
         apart, size = self._apart(m, encoded(y, [(w[m], b[m]) for w, b in self.layers]))
         own = np.flatnonzero(apart.min(axis=1) <= SAME * size)
         apart[own, apart[own].argmin(axis=1)] = np.inf
         nearest = np.argpartition(apart, self.neighbours - 1, axis=1)[:, : self.neighbours]
         decoded = self.decoded(m)
-        parts, expected = np.zeros_like(y), np.zeros_like(y)
+        squares, expected = np.zeros(len(y)), np.zeros_like(y)
         for j in range(self.neighbours):
             there = decoded[nearest[:, j]]
             expected += there
             there -= y
-            parts += there * there
-        return parts / self.neighbours, expected / self.neighbours
+            squares += np.einsum("ij,ij->i", there, there)
+        return squares / self.neighbours, expected / self.neighbours
 
     def decoded(self, m: int) -> Floats:
         """What the member's codes decode to, (rows, features), in spreads from its center."""

@@ -8,8 +8,6 @@ the code's directions V pass through hidden layers as pairs, silu(p) - silu(-p) 
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -76,7 +74,7 @@ def _backward(x: Floats, layers: list[Layer], slopes: list[Layer]) -> float:
         inputs.append(active(number, sums[-1]))
     output = inputs.pop()
     delta = output - x
-    loss = float(np.vdot(delta, delta)) / x.shape[1]
+    loss: float = np.vdot(delta, delta).item() / x.shape[1]
     delta *= 2 / x.shape[1]
     for number in reversed(range(len(layers))):
         if number in ACTIVE:
@@ -90,7 +88,7 @@ def _backward(x: Floats, layers: list[Layer], slopes: list[Layer]) -> float:
 
 
 def affine(x: Floats, layer: Layer) -> Floats:
-    y: Any = x @ layer[0]
+    y: Floats = np.matmul(x, layer[0])
     y += layer[1]
     return y
 

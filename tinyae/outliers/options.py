@@ -48,7 +48,7 @@ TABLE = (
     Argument("learning_rate", FLOAT_ABOVE_0, 1e-3, "of these steps, by Adam"),
     Argument("contamination", Kind(_check_contamination, _read_contamination, "F"), "auto",
              "the share of the training rows that count as outliers, in (0, 0.5]; auto: those with "
-             "a logarithmic score above the third quartile by more than three times the "
+             "a logarithmic score above the third quartile by more than 1.5 times the "
              "interquartile range, which may be none"),
     Argument("random_state", SEED, None, "seed of all choices; the same seed gives the "
              "same scores"),
