@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from ..data.pca import with_fixed_signs
 from ..kernels.conventions import Hyper
 from ..kernels.reference.activation import activation_backward, activation_forward
 from ..kernels.reference.update import update
@@ -24,8 +25,9 @@ ACTIVE = (0, 2)  # the layers that have it; the code and the output are linear
 
 def directions(x: Floats, code: int) -> Floats:
     """The leading principal directions (members, features, code) of x, centred, by members."""
-    vt = np.linalg.svd(x, full_matrices=False)[2]
-    return np.ascontiguousarray(vt[:, :code].transpose(0, 2, 1))
+    vt = np.linalg.svd(x, full_matrices=False)[2][:, :code]
+    vt = with_fixed_signs(vt.reshape(-1, x.shape[2])).reshape(vt.shape)
+    return np.ascontiguousarray(vt.transpose(0, 2, 1))
 
 
 def shapes(features: int, code: int) -> list[tuple[int, int]]:
