@@ -13,6 +13,7 @@ from ..arguments import SEED
 from ..model_file import as_json
 from ..storage.files import write_npz
 from ..storage.untrusted import errors_of, open_npz
+from .explain import MOST_PRECISE
 from .members import expected_arrays, restored
 from .options import MOST
 from .stream import KEPT, Columns
@@ -84,13 +85,16 @@ def load_detector(path: str | os.PathLike[str], kind: type[Detector]) -> Detecto
                 raise ValueError("spread must be positive")
             if (columns.squares < 0).any() or (columns.low > columns.high).any():
                 raise ValueError("its columns have ranges or deviations below 0")
-            if not (np.diag(arrays["precision"]) > 0).all():
-                raise ValueError("precision must have a positive diagonal")
+            inverse = arrays["precision"]
+            if not (np.diag(inverse) > 0).all() or np.abs(inverse).max() > MOST_PRECISE:
+                raise ValueError(
+                    f"precision must have a positive diagonal and at most {MOST_PRECISE:g} anywhere"
+                )
             if (np.diff(arrays["held_out"]) < 0).any():
                 raise ValueError("held_out must be in order")
     detector._stream = None
     detector._members = restored({name: arrays[name] for name in described}, fitted["neighbours"])
-    detector._held_out, detector._precision = arrays["held_out"], arrays["precision"]
+    detector._held_out, detector._precision = arrays["held_out"], inverse
     detector.columns_ = columns
     detector.n_features_in_, detector.seed_ = features, fitted["seed"]
     detector.offset_ = float(offset)

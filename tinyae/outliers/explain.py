@@ -12,6 +12,7 @@ from .members import FAR, LEAST, PIECE, Members
 from .nets import Floats
 
 RIDGE = 0.01  # as if each column had noise of a tenth of its standard deviation
+MOST_PRECISE = 1.01 / RIDGE  # no entry of the inverse is larger, but for rounding
 WIDEST = 1024  # columns; of more, a matrix of all pairs would be large
 
 

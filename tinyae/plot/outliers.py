@@ -40,6 +40,8 @@ def plot_outliers(
     axes.set_yscale("symlog", linthresh=1)
     axes.legend(**PLAIN)
     axes = styled(figure.add_subplot(1, 2, 2), *titles[:2])
+    for label in (axes.xaxis.label, axes.yaxis.label):  # they may be names of columns
+        label.set_parse_math(False)
     some = np.empty(min(len(places), MAX_POINTS), np.int64)
     random_permutation(np.zeros(4, np.uint32), len(places), 0, some)
     normal = some[~is_outlier[some]]
