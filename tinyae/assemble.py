@@ -22,7 +22,7 @@ from .net.pca_start import holds_pca, start_as_pca
 from .train.code_noise import CodeNoise
 from .train.objective import Objective, Term
 from .train.optimizers import Optimizer
-from .train.sizes import EPOCHS, Plan, choose_sizes, cross_validate, cross_validates
+from .train.sizes import EPOCHS, Found, Plan, choose_sizes, cross_validate, cross_validates
 from .train.target_blur import TargetBlur
 from .train.training import Settings
 
@@ -113,14 +113,15 @@ def plan(
     heads = [resolve(params["output"], params["loss"], low, high)]
     if heads[0][0] == "sigmoid" and params["output"] == params["loss"] == "auto":
         heads.append(("identity", "mse"))  # of which PCA's start is exact
-    found = []
-    for i, (output, loss) in enumerate(heads):
+    found: list[Found] = []
+
+    def told(done: int, total: int) -> None:
+        report(len(found) * total + done, len(heads) * total)
+
+    for output, loss in heads:
         trial = {**chosen, "output": output, "loss": loss, "random_state": seed,
                  "patience": max(chosen["epochs"] // 4, 1)}  # fmt: skip
-        found.append(cross_validate(
-            len(rows), chosen["epochs"], seed, partial(fold, trial),
-            lambda done, total, i=i: report(i * total + done, len(heads) * total),
-        ))  # fmt: skip
+        found.append(cross_validate(len(rows), chosen["epochs"], seed, partial(fold, trial), told))
     best = int(np.argmin([trial.squared_error for trial in found]))
     if len(heads) > 1:
         chosen["output"], chosen["loss"] = heads[best]

@@ -43,7 +43,8 @@ Span = tuple[float, float]  # least and largest value
 Positions = NDArray[np.int64]
 
 # arguments that a resumed run has from its checkpoint where they are "auto"
-CHOSEN = ("backend", "scale", "hidden", "batch_size", "epochs", "validation_fraction", "patience")
+CHOSEN = ("backend", "output", "loss", "scale", "hidden", "batch_size", "epochs")
+JUDGED = ("validation_fraction", "patience")  # which epochs="auto" may set as well
 
 
 class Autoencoder(Inference, EstimatorMixin):
@@ -174,7 +175,8 @@ class Autoencoder(Inference, EstimatorMixin):
             begun = checkpoint_origin(checkpoint)
             seed = begun["random_state"] if self.random_state is None else seed
             # as it was, whatever has been installed since, and nothing is chosen anew
-            params |= {k: v for k, v in begun.items() if k in CHOSEN and params[k] == "auto"}
+            names = [*CHOSEN, *(JUDGED if params["epochs"] == "auto" else ())]
+            params |= {k: begun[k] for k in names if k in JUDGED or params[k] == "auto"}
         rows = as_rows(X)
         plan = self._plan(params, rows, seed, validation is not None, silent)
         params |= plan.params

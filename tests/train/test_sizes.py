@@ -12,6 +12,7 @@ from tinyae import Autoencoder
 from tinyae.data.pca import fit_pca
 from tinyae.data.rows import as_rows
 from tinyae.data.scaling import fit_scaling, scaled
+from tinyae.train import sizes
 from tinyae.train.sizes import FOLDS, choose_sizes, cross_validate
 
 AUTO = {**Autoencoder(code=5).get_params()}
@@ -127,6 +128,29 @@ def test_a_table_is_never_worse_than_pca(seed: int) -> None:
         again = Autoencoder(code=2, random_state=seed).fit(train)
         assert again.plan_.params == ae.plan_.params
         np.testing.assert_array_equal(again.encode(new), ae.encode(new))
+
+
+@pytest.mark.parametrize("held_out", [False, True])
+def test_an_interrupted_run_goes_on_with_what_was_chosen(
+    held_out: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where an output, or a held-out part and patience, were chosen."""
+    monkeypatch.setattr(sizes, "SMALL", 0 if held_out else sizes.SMALL)
+    X = np.random.default_rng(0).random((60, 2)) @ np.random.default_rng(1).random((2, 5)) / 2
+    X = np.sin(3 * X)
+    ae = Autoencoder(hidden=(8,), code=1, random_state=0)
+    whole = Autoencoder(**ae.get_params()).fit(X)
+    assert whole.plan_.params["validation_fraction" if held_out else "output"]
+
+    def stop(progress: Any) -> None:
+        if progress.epoch == 2 and progress.metrics:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        ae.fit(X, checkpoint=tmp_path / "c.npz", callback=stop)
+    parts = Autoencoder(hidden=(8,), code=1).fit(X, checkpoint=tmp_path / "c.npz", resume=True)
+    assert parts.n_iter_ == whole.n_iter_ and parts.output_ == whole.output_
+    np.testing.assert_array_equal(parts.encode(X), whole.encode(X))
 
 
 def test_a_resumed_run_has_the_sizes_that_it_began_with(tmp_path: Path) -> None:

@@ -17,11 +17,13 @@ from ..data.datasets import Dataset
 from ..data.pca import fit_pca, plane
 from ..data.rows import Rows
 from ..data.scaling import scaled
+from ..data.tables import table_kind
 from ..estimator import Autoencoder
 from ..plot import codes, curves, grids
 from ..train.progress import Waiting
 from .options import UsageError, command, data_given, model_given
 from .output import can_draw, expect_own, print_zero_units, table
+from .report import write_report
 from .run_folder import RunFolder, expect_same, open_data, run_config, train_run
 
 Errors = dict[str, dict[str, Any]]  # by part; None where there is nothing to compare with
@@ -71,6 +73,8 @@ def _train(given: argparse.Namespace) -> None:
     parts = _parts(dataset)
     errors = _compare(ae, parts, dataset.train)
     pictures = _draw(ae, dataset, run)
+    if dataset.columns is not None or table_kind(Path(config["data"]["source"])):
+        pictures += write_report(run, ae, dataset, errors, bool(pictures))
     summary = {
         "run": str(run.path),
         "epochs": ae.n_iter_,

@@ -76,7 +76,7 @@ def _encode(given: argparse.Namespace) -> None:
     run, ae, dataset = opened(given)
     with Waiting(f"encoding {dataset.name}"):
         codes = [ae.encode(rows) for rows in _part(dataset, given.part)]
-    names = run.columns() and ae.get_feature_names_out()
+    names = run.columns() and ae.get_feature_names_out().tolist()
     write_array(given.out, np.concatenate(codes), "codes", names)
 
 

@@ -103,9 +103,9 @@ class Training:
                     raise
                 good, entered = entered, parameters.backend.to_host(parameters.values)
                 if not np.isfinite(entered).all():  # by the last update: no loss was seen with them
-                    error = self._ruined(entered)
+                    ruined = self._ruined(entered)
                     parameters.backend.write(good, parameters.values)
-                    raise error
+                    raise ruined
                 save()
                 if interrupt.requested:
                     raise KeyboardInterrupt
