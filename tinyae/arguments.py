@@ -183,6 +183,7 @@ BLUR = Kind(_check_blur, float, "PIXELS")
 NOISE = Kind(_check_noise, _read_noise, "S or S,E")
 IMAGE_SHAPE = Kind(_check_image_shape, _read_integers, "H,W[,C]")
 OPTIONS = Kind(_check_nothing, _read_options, "NAME=X,...")  # checked beside the schedule
+FLOAT_ABOVE_0 = _number(above=0)
 SEED = Kind(_check_seed, read_seed, "N")
 FLAG = Kind(_check_nothing, bool, "")
 NAME = Kind(_check_name, str, "NAME")
@@ -211,7 +212,7 @@ TABLE = (
              "before rectifiers, else glorot; these and others by name: " + ", ".join(INITIALIZERS)
              + "; auto: pca where the hidden layers and the code can hold it exactly, else random"),
     Argument("optimizer", _choice(*OPTIMIZERS), "adam", ", ".join(OPTIMIZERS)),
-    Argument("learning_rate", _number(above=0), 1e-3, "the highest one of the schedule"),
+    Argument("learning_rate", FLOAT_ABOVE_0, 1e-3, "the highest one of the schedule"),
     Argument("momentum", _number(least=0, below=1), 0.9, "of momentum and nesterov"),
     Argument("betas", BETAS, (0.9, 0.999), "decay of the two moments of adam and adamw"),
     Argument("eps", _number(above=0), 1e-8, "of adam and adamw, added to the root"),

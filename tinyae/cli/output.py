@@ -63,7 +63,7 @@ class Stream:
 # A JSON file by which a folder is known as tinyae's -> a key that it has.
 MARKS = {
     "config.json": "tinyae", "sweep.json": "codes", "augment.json": "per_class",
-    "results.json": "contestants",
+    "results.json": "contestants", "outliers.json": "outliers",
 }  # fmt: skip
 
 

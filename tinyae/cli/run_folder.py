@@ -82,7 +82,7 @@ class RunFolder:
         config = read_json(self.config_file, "broken")
         with errors_of(self.config_file, "broken"):
             data = {**DATA_DEFAULTS, **config["data"], "source": config["data"]["source"]}
-            _check_data(data)
+            check_data(data)
             model = arguments.of_file(config["model"])
             arguments.check(Autoencoder(**model)._params())
             if "index" not in config["data"] and table_kind(Path(data["source"])):
@@ -143,7 +143,7 @@ class RunFolder:
         )
 
 
-def _check_data(data: Mapping[str, Any]) -> None:
+def check_data(data: Mapping[str, Any]) -> None:
     """Raises ValueError or TypeError for what ``open_data`` cannot have been given."""
     kinds: dict[str, tuple[type, ...]] = {
         **dict.fromkeys(("source", "separator", "decimal", "encoding"), (str,)),

@@ -131,7 +131,7 @@ def fit_pca(
         squares, directions = _by_data(samples, mean)
     else:
         squares, directions = _by_scatter(samples, mean)
-    components = _with_fixed_signs(directions[:k])
+    components = with_fixed_signs(directions[:k])
     return PCA(mean, components, squares[:k] / n, total / n, approximate)
 
 
@@ -224,7 +224,7 @@ def _by_sketch(rows: _Reporting, mean: Floats, k: int, seed: int) -> tuple[Float
     return squares, vt @ basis.T
 
 
-def _with_fixed_signs(directions: Floats) -> Floats:
+def with_fixed_signs(directions: Floats) -> Floats:
     """Every row times 1 or -1. Of equally large entries the first counts, whatever the rounding."""
     size = np.abs(directions)
     first = (size >= (1 - 1e-6) * size.max(axis=1, keepdims=True)).argmax(axis=1)
