@@ -229,7 +229,7 @@ TABLE = (
              "262,144 numbers in the data, else 256"),
     Argument("epochs", _or_auto(_integer(0)), "auto", "passes over the training data; more than at "
              "first for a run that is resumed, if its schedule is constant and its warmup 0; auto: "
-             "by cross-validation for up to 262,144 numbers in the data; up to 4,194,304 hold out "
+             "by cross-validation for up to 262,144 numbers in the data; up to 2,097,152 hold out "
              "a tenth, and patience ends training; beyond, 20"),
     Argument("shuffle", FLAG, True, "samples in another random order in each epoch"),
     Argument("code_noise", NOISE, 0.0, "standard deviation of Gaussian noise on the code in "

@@ -131,7 +131,7 @@ class Autoencoder(Inference, EstimatorMixin):
         ``hidden`` follows from the number of features, ``batch_size`` from that of all values;
         ``scale`` is None for uint8 and for data in [0, 1], else "standard". The number of
         ``epochs``: up to 262,144 values are cross-validated, which trains on four fifths of them
-        five times and calls ``report(done, 5)``; up to 4,194,304 hold out a tenth, unless there is
+        five times and calls ``report(done, 5)``; up to 2,097,152 hold out a tenth, unless there is
         ``validation``, and stop by ``patience``; beyond that it is 20.
 
         Raises what ``fit`` raises for wrong arguments or data.

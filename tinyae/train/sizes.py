@@ -18,7 +18,7 @@ from ..kernels.reference.random import random_permutation
 from ..net import streams
 
 SMALL = 1 << 18  # numbers in all samples; up to here cross-validation takes seconds
-LARGE = 1 << 22  # beyond, an epoch has many updates
+LARGE = 1 << 21  # beyond, an epoch has many updates
 FEW_FEATURES = 256
 UPDATES = 6000  # enough for what a table has to show
 EPOCHS, MOST_EPOCHS = 20, 300
