@@ -224,6 +224,19 @@ def test_unreadable_pictures_are_left_out_on_demand(tmp_path, pil, caplog):
     assert len(calls) == 9 and {total for _, total in calls} == {12}
 
 
+@pytest.mark.parametrize("dtype", [np.uint16, np.int32, np.float32])
+@pytest.mark.parametrize("at", [0, 2])
+def test_pictures_of_more_than_8_bits_are_left_out_on_demand(tmp_path, pil, caplog, dtype, at):
+    for i in range(4):
+        pixels = np.full((3, 5), i, dtype if i == at else np.uint8)
+        save(pil.fromarray(pixels), tmp_path / f"{i}.tif")
+    with raises(tmp_path / f"{at}.tif", "8 bits per channel", "--skip-bad"):
+        read_images(tmp_path)
+    part = read_images(tmp_path, skip_bad=True)
+    assert part.samples[:, 0, 0].tolist() == [i for i in range(4) if i != at]
+    assert f"{at}.tif" in caplog.text
+
+
 def test_where_no_picture_can_be_read(tmp_path):
     pytest.importorskip("PIL.Image", reason="reading images needs Pillow")
     (tmp_path / "a.png").write_bytes(b"none")

@@ -157,11 +157,6 @@ def _common(
     expected: tuple[int, int] | None = None
     first = None
     for i, image in _opened(paths, False, bad):
-        if image.mode not in _GREY | _COLOUR:
-            raise ValueError(
-                f"{paths[i]}: expected 8 bits per channel, got Pillow's mode {image.mode}: "
-                "convert the picture first"
-            )
         if mode == "L" and not _is_grey(image):
             mode = "RGB"
         expected = expected or image.size
@@ -248,6 +243,11 @@ def _open(path: Path, decode: bool) -> Image.Image:
         image = Image.open(path)
         image.filename = ""  # else Pillow >= 11 maps a TIFF that is turned as if it were upright
         try:
+            if image.mode not in _GREY | _COLOUR:
+                raise ValueError(
+                    f"expected 8 bits per channel, got Pillow's mode {image.mode}: convert the "
+                    "picture first"
+                )
             if decode or image.mode == "P":  # a palette is only complete after decoding
                 image.load()
         except BaseException:
