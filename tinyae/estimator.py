@@ -31,7 +31,7 @@ from .train.checkpoint import (
     save_checkpoint,
     writing,
 )
-from .train.divergence import DivergenceError, diagnose
+from .train.divergence import DivergenceError, diagnose, expect_finite
 from .train.objective import Objective
 from .train.optimizers import Optimizer
 from .train.progress import Callback, print_epochs
@@ -251,7 +251,8 @@ class Autoencoder(Inference, EstimatorMixin):
         decides the scale: give ``scale`` one that was fitted to more, such as ``scaling_``.
 
         Makes the weights if there are none yet. ``loss_`` is the loss before the update. Raises
-        DivergenceError when it is not finite; the weights then stay as they were.
+        DivergenceError when it or an updated weight is not finite; the weights then stay as they
+        were.
         """
         params = self._params()
         arguments.check(params)
@@ -280,6 +281,7 @@ class Autoencoder(Inference, EstimatorMixin):
             built = {**self._built_params, "code_noise": first, "target_blur": 0.0}
             self._minibatch = self._work(built, self.seed_, n)
         work, workspace = self._minibatch, self._minibatch.workspace
+        entered = backend.to_host(network.parameters.values)
         with np.errstate(all="ignore"), self._limited_threads():
             if work.objective.noise is not None:
                 work.objective.noise.prepare(self._optimizer.updates, 0.0)
@@ -287,10 +289,15 @@ class Autoencoder(Inference, EstimatorMixin):
             feeder = Feeder(backend, scaled(rows, scaling), n, network.dtype)
             work.run(feeder, np.arange(n), n, numbers, work.totals)
             loss = float(backend.to_host(work.totals)[0]) / n
+            step = self._optimizer.updates
             if not np.isfinite(loss):
                 where = diagnose(network, workspace.input[:n], workspace.records(n))
-                step = self._optimizer.updates
                 raise DivergenceError(loss, 1, step, where, params["learning_rate"])
+            try:
+                expect_finite(network.parameters, 1, step, params["learning_rate"])
+            except DivergenceError:
+                backend.write(entered, network.parameters.values)
+                raise
         self.loss_ = loss
         return self
 

@@ -27,8 +27,8 @@ READING: dict[str, dict[str, Any]] = {
                    "cell of it is no number where the next line has one, or if it counts 0, 1, 2, "
                    "...)"),
     "index": dict(action=_FLAG, help="whether a table's first column numbers the lines and is left "
-                  "out (default: if it has no name and no number in it comes twice, or if it "
-                  "counts up by one in a table without names)"),
+                  "out (default: if it has whole numbers and no name, or if it counts up by "
+                  "one in a table without names)"),
     "separator": dict(metavar="CHAR", help="between a table's cells: a character, 'tab', or "
                       "'space' for any run of blanks (default: told by the first lines)"),
     "decimal": dict(metavar="CHAR", help="a table's decimal sign, . or , (default: told by the "

@@ -85,7 +85,7 @@ def load_dataset(
     that are no features. ``header``: whether the first line holds names; by default it does if
     one of its cells is no number where the next line has one, or if it counts 0, 1, 2, ...
     ``index``: whether the first column numbers the lines and is left out; by default it does if
-    it has whole numbers, no two alike, under no name, or counts up by one without a header.
+    it has whole numbers under no name, or counts up by one without a header.
     ``separator``: a character, "tab" or "space" (any run of blanks). ``decimal``: "." or ",".
     ``encoding``: one that Python knows, by default UTF-8.
 

@@ -9,10 +9,13 @@ import numpy as np
 from ..kernels.backend import Array
 from ..net.layers import Record
 from ..net.network import Network
+from ..net.parameters import Parameters
+
+PIECE = 1 << 14  # weights that are looked at together
 
 
 class DivergenceError(ArithmeticError):
-    """The loss became NaN or infinite; the model keeps its last good weights.
+    """The loss or a weight became NaN or infinite; the model keeps its last good weights.
 
     Attributes: loss, epoch (from 1), step (from 1, within the epoch), layer.
     """
@@ -29,6 +32,20 @@ class DivergenceError(ArithmeticError):
             f"learning_rate (it is {learning_rate:g}), clip_norm=1, a longer warmup, features "
             "scaled to about unit range, dtype='float64'"
         )
+
+
+def expect_finite(parameters: Parameters, epoch: int, step: int, learning_rate: float) -> None:
+    """Raises DivergenceError where the last update has ruined a weight or bias."""
+    backend = parameters.backend
+    flat = parameters.values if backend.host else backend.to_host(parameters.values)
+    if all(np.isfinite(flat[at : at + PIECE]).all() for at in range(0, len(flat), PIECE)):
+        return
+    finite = np.isfinite(flat)
+    name = next(name for name, good in parameters.split(finite).items() if not good.all())
+    layer, _, what = name.rpartition(".")
+    where = layer, f"its {'biases' if what == 'bias' else 'weights'} are not finite"
+    bad = float(flat[np.argmin(finite)])
+    raise DivergenceError(bad, epoch, step, where, learning_rate, "updated weight")
 
 
 def diagnose(network: Network, x: Array, records: Sequence[Record]) -> tuple[str, str]:

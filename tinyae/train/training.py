@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..data.rows import Rows
 from .batches import Feeder, Order
-from .divergence import DivergenceError, diagnose
+from .divergence import DivergenceError, diagnose, expect_finite
 from .interrupts import DeferredInterrupt
 from .progress import Callback, Progress
 from .recording import RecordedSteps
@@ -80,32 +80,30 @@ class Training:
     def run(self, save: Callable[[], None], callback: Callback) -> None:
         """Trains to the end; ``save`` is called after every epoch and at an interrupt.
 
-        Raises DivergenceError at the first loss that is not finite, with the weights that the
-        epoch began with (or the one before, if it was these that failed); KeyboardInterrupt at
-        Ctrl-C.
+        Raises DivergenceError at the first loss that is not finite, and after an epoch whose
+        weights are not, with the weights that the epoch began with (or the one before, if it was
+        these that failed); KeyboardInterrupt at Ctrl-C.
         """
         state, settings = self.state, self.settings
         parameters = self.network.parameters
         # overflow is met with a diagnosis, not with NumPy's warnings
         with np.errstate(all="ignore"), DeferredInterrupt() as interrupt:
-            good = entered = parameters.backend.to_host(parameters.values)
+            good = parameters.backend.to_host(parameters.values)
             if self._validation is not None and state.epoch == state.step == 0:
                 self.start = self._validate(self._validation)
                 self._remember_best(self.start[0])  # the start is a candidate
             while state.epoch < settings.epochs and not self._patience_is_over():
-                # ``entered`` are good once a finite loss has been seen with them
+                # good once a finite loss has been seen with them
+                entered = parameters.backend.to_host(parameters.values)
                 first_step = state.step
                 try:
                     self._epoch(interrupt, save, callback)
-                except DivergenceError as error:
-                    proven = error.step > first_step + 1
+                except DivergenceError:
+                    losses = parameters.backend.to_host(self.totals)[first_step:, 0]
+                    proven = np.isfinite(losses[:1]).any()
                     parameters.backend.write(entered if proven else good, parameters.values)
                     raise
-                good, entered = entered, parameters.backend.to_host(parameters.values)
-                if not np.isfinite(entered).all():  # by the last update: no loss was seen with them
-                    ruined = self._ruined(entered)
-                    parameters.backend.write(good, parameters.values)
-                    raise ruined
+                good = entered
                 save()
                 if interrupt.requested:
                     raise KeyboardInterrupt
@@ -139,6 +137,9 @@ class Training:
                 save()
                 raise KeyboardInterrupt
         self._check_finite(0, self.steps, order)
+        expect_finite(
+            self.network.parameters, state.epoch + 1, self.steps, self.settings.learning_rate
+        )
         totals = backend.to_host(self.totals).sum(axis=0) / self.n
         metrics = {"loss": float(totals[0]), "squared_error": float(totals[1])}
         if self._validation is not None:
@@ -204,15 +205,6 @@ class Training:
         where = diagnose(self.network, x, self.work.workspace.records(n))
         return DivergenceError(
             float(loss), self.state.epoch + 1, step, where, self.settings.learning_rate, name
-        )
-
-    def _ruined(self, values: NDArray[Any]) -> DivergenceError:
-        """Of weights that are not finite after the last step of an epoch."""
-        workspace = self.work.workspace
-        where = diagnose(self.network, workspace.input[:1], workspace.records(1))
-        bad = float(values[~np.isfinite(values)][0])
-        return DivergenceError(
-            bad, self.state.epoch, self.steps, where, self.settings.learning_rate, "weights"
         )
 
     def _validate(self, feeder: Feeder) -> tuple[float, float]:
