@@ -65,11 +65,9 @@ def initialize(network: Network, initializer: str, seed: int, rows: Rows | None)
     plan, parameters = network.architecture, network.parameters
     values = {name: np.zeros(s, network.dtype) for name, s in parameters.shapes.items()}
     drawn = "random" if initializer in ("auto", "pca") else initializer
-    if initializer == "auto" and rows is not None and holds_pca(plan):
-        initializer = "pca"
     for i, spec in enumerate(plan.dense):
         initial_weights(drawn, spec.activation, values[f"{spec.name}.weight"], seed, i)
-    if initializer == "pca":
+    if initializer == "pca" or (initializer == "auto" and rows is not None and holds_pca(plan)):
         if rows is None:
             raise ValueError(
                 "initializer='pca' needs data: use fit(X) in place of initialize(n_features), with "
@@ -80,13 +78,14 @@ def initialize(network: Network, initializer: str, seed: int, rows: Rows | None)
             start_as_pca(plan, values, pca.mean, pca.components, np.sqrt(pca.variances))
         if not all(np.isfinite(array).all() for array in values.values()):
             raise ValueError(
-                "initializer='pca' scales the data to its layers, and X is too small or too large "
-                f"for that in {network.dtype}: scale the data"
+                f"initializer={initializer!r} scales the data to PCA's layers, and X is too small "
+                f"or too large for that in {network.dtype}: scale the data, or use "
+                "initializer='random'"
             )
     parameters.set(values)
 
 
-def plan(
+def resolve_auto(
     params: Mapping[str, Any], rows: Rows, seed: int, judged: bool, settled: bool | None,
     fold: Fold, report: Report,
 ) -> Plan:  # fmt: skip

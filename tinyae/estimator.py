@@ -384,7 +384,7 @@ class Autoencoder(Inference, EstimatorMixin):
             return [model._start, *zip(*after, strict=True)]
 
         settled = self._settled if self.warm_start and hasattr(self, "_network") else None
-        return assemble.plan(params, rows, seed, judged, settled, fold, report)
+        return assemble.resolve_auto(params, rows, seed, judged, settled, fold, report)
 
     def _loss_for(
         self, net_span: Span, scaling: Scaling | None, params: Mapping[str, Any] | None

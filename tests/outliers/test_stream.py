@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tinyae.data.rows import Rows
+from tinyae.data.scaling import fit_scaling
 from tinyae.outliers import stream
 from tinyae.outliers.stream import Columns, passed
 
@@ -35,3 +36,9 @@ def test_a_few_rows_are_all_kept_in_order_and_of_many_each_is_as_likely(
     np.testing.assert_array_equal(begun.rows, x[:15])  # as it was
     assert counts.sum() == 20 * 400
     assert abs(counts - 80).max() < 5 * 8  # five standard deviations of a binomial number
+
+
+def test_a_column_that_is_constant_but_for_rounding_is_not_blown_up() -> None:
+    x = np.column_stack([0.1 * np.linspace(1, 1 + 3e-16, 1000), np.arange(1000.0)])
+    assert Columns.of(x).scaling().spread[0] == 1.0
+    np.testing.assert_allclose(Columns.of(x).scaling(), fit_scaling(Rows(x), "standard"))

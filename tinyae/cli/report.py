@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from ..data.datasets import Dataset
-from ..data.pca import fit_pca
-from ..data.scaling import fit_scaling, scaled
+from ..data.rows import Array
+from ..data.scaling import fit_scaling
 from ..estimator import Autoencoder
 from ..plot.columns import MOST, plot_column_errors
 from ..storage.untrusted import printable
@@ -33,20 +33,21 @@ PICTURES = {
 
 
 def write_report(
-    run: RunFolder, ae: Autoencoder, dataset: Dataset, errors: Mapping[str, Any], draw: bool
-) -> list[Path]:
-    """Writes report.md and, to ``draw``, columns.png; ``errors`` by part, as train prints them."""
+    run: RunFolder, ae: Autoencoder, dataset: Dataset, errors: Mapping[str, Any],
+    by_column: tuple[Array, Any], draw: bool,
+) -> list[Path]:  # fmt: skip
+    """Writes report.md and, to ``draw``, columns.png.
+
+    ``errors`` by part, as train prints them; ``by_column`` of the test rows, squared: the
+    autoencoder's and PCA's.
+    """
     file, picture = run.path / "report.md", run.path / "columns.png"
     with Waiting("writing report.md"):
         columns = range(ae.n_features_in_) if dataset.columns is None else dataset.columns
         names = [printable(str(name)) for name in columns]
         spread = fit_scaling(dataset.train, "standard").spread
         units = 1.0 if ae.scaling_ is None else ae.scaling_.spread
-        pca = fit_pca(scaled(dataset.train, ae.scaling_), ae.code)
-        test = scaled(dataset.test, ae.scaling_)
-        own, theirs = (
-            np.sqrt(e) * units for e in (ae.column_errors(dataset.test), pca.column_errors(test))
-        )
+        own, theirs = (np.sqrt(squared) * units for squared in by_column)
         order = np.argsort(-own / spread, kind="stable")
         named = [names[i] for i in order]
         lines = [f"# {printable(dataset.name)}: {ae.code} numbers for {len(names)} columns", ""]

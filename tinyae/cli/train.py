@@ -15,7 +15,7 @@ import numpy as np
 from ..assemble import tied_to_epochs
 from ..data.datasets import Dataset
 from ..data.pca import fit_pca, plane
-from ..data.rows import Rows
+from ..data.rows import Array, Rows
 from ..data.scaling import scaled
 from ..data.tables import table_kind
 from ..estimator import Autoencoder
@@ -26,7 +26,9 @@ from .output import can_draw, expect_own, print_zero_units, table
 from .report import write_report
 from .run_folder import RunFolder, expect_same, open_data, run_config, train_run
 
-Errors = dict[str, dict[str, Any]]  # by part; None where there is nothing to compare with
+# By part; None where there is no PCA to compare with
+Errors = dict[str, dict[str, Any]]
+ByColumn = dict[str, tuple[Array, Array | None]]
 
 
 def add_commands(commands: Any) -> None:
@@ -71,10 +73,11 @@ def _train(given: argparse.Namespace) -> None:
     ae = train_run(run, config, dataset, given.resume is not None, remedy)
     seconds = time.perf_counter() - started
     parts = _parts(dataset)
-    errors = _compare(ae, parts, dataset.train)
+    columns = _compare(ae, parts, dataset.train)
+    errors = _summed(ae, columns)
     pictures = _draw(ae, dataset, run)
     if dataset.columns is not None or table_kind(Path(config["data"]["source"])):
-        pictures += write_report(run, ae, dataset, errors, bool(pictures))
+        pictures += write_report(run, ae, dataset, errors, columns["test"], bool(pictures))
     summary = {
         "run": str(run.path),
         "epochs": ae.n_iter_,
@@ -109,7 +112,7 @@ def _evaluate(given: argparse.Namespace) -> None:
         except (OSError, ValueError, UsageError) as error:
             trained = None
             print(f"no PCA to compare with: the training data are gone: {error}", file=sys.stderr)
-    errors = _compare(ae, parts, trained)
+    errors = _summed(ae, _compare(ae, parts, trained))
     if given.json:
         part = list(parts)[-1]
         print(json.dumps({**errors[part], "code": ae.code, "samples": len(parts[part])}))
@@ -179,29 +182,34 @@ def _parts(dataset: Dataset) -> dict[str, Rows]:
     return {"train": dataset.train, "test": dataset.test}
 
 
-def _compare(ae: Autoencoder, parts: Mapping[str, Rows], trained: Rows | None) -> Errors:
-    """Squared errors of the autoencoder and of PCA, fitted to what was trained on.
-
-    On the net's scale and, with the prefix "raw\\_", in the units of the data.
-    """
-    scaling = ae.scaling_
+def _compare(ae: Autoencoder, parts: Mapping[str, Rows], trained: Rows | None) -> ByColumn:
+    """Squared errors of the autoencoder and of PCA, fitted to what was trained on, on the net's
+    scale."""
     with Waiting("fitting PCA, to compare with") as report:
-        pca = (
-            None if trained is None
-            else fit_pca(scaled(trained, scaling), ae.code, report=report)
-        )  # fmt: skip
-    weights = {"": 1.0, "raw_": 1.0 if scaling is None else scaling.spread**2}
-    found: Errors = {}
+        pca = None
+        if trained is not None:
+            pca = fit_pca(scaled(trained, ae.scaling_), ae.code, report=report)
     with Waiting("measuring squared errors"):
-        for part, rows in parts.items():
-            own = ae.column_errors(rows)
-            other = None if pca is None else pca.column_errors(scaled(rows, scaling))
-            found[part] = {
-                prefix + name: None if errors is None else float((errors * weight).sum())
-                for prefix, weight in weights.items()
-                for name, errors in (("squared_error", own), ("pca_squared_error", other))
-            }
-    return found
+        return {
+            part: (
+                ae.column_errors(rows),
+                None if pca is None else pca.column_errors(scaled(rows, ae.scaling_)),
+            )
+            for part, rows in parts.items()
+        }
+
+
+def _summed(ae: Autoencoder, columns: ByColumn) -> Errors:
+    """On the net's scale and, by names that begin with raw, in the units of the data."""
+    weights = {"": 1.0, "raw_": 1.0 if ae.scaling_ is None else ae.scaling_.spread**2}
+    return {
+        part: {
+            prefix + name: None if errors is None else float((errors * weight).sum())
+            for prefix, weight in weights.items()
+            for name, errors in (("squared_error", own), ("pca_squared_error", other))
+        }
+        for part, (own, other) in columns.items()
+    }
 
 
 def _error_table(ae: Autoencoder, parts: Mapping[str, Rows], errors: Errors) -> str:

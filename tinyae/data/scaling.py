@@ -17,6 +17,7 @@ from .rows import CHUNK_BYTES, SMALL_BYTES, Array, Rows, value_range
 Floats = NDArray[np.float64]
 
 HOW = ("standard", "robust", "minmax")
+ROUNDING = 1e-12  # of a mean, relative to the numbers
 QUANTILE_ROWS = 1 << 16  # of which quantiles are taken, evenly over the data
 
 
@@ -52,8 +53,8 @@ def fit_scaling(rows: Rows, how: str) -> Scaling:
             values = rows.select(some).__array__(np.float64)
             low, center, high = np.quantile(values, (0.25, 0.5, 0.75), axis=0)
             spread, size = high - low, np.abs(values).max(axis=0)
-            rare = spread <= _rounding(size)  # half of the values are alike
-            spread = np.where(rare, values.std(axis=0), spread)
+            # half of the values may be alike
+            spread = np.where(spread <= ROUNDING * size, values.std(axis=0), spread)
         elif how == "minmax":
             center, top = _extremes(rows)
             spread, size = top - center, np.maximum(np.abs(center), np.abs(top))
@@ -66,7 +67,7 @@ def fit_scaling(rows: Rows, how: str) -> Scaling:
     if not np.isfinite(center + spread).all():
         column = int(np.argmin(np.isfinite(center + spread)))
         raise ValueError(f"X cannot be scaled: the numbers of column {column} are too large")
-    return Scaling(center, np.where(spread <= _rounding(size), 1.0, spread))
+    return Scaling(center, usable(spread, size))
 
 
 def _extremes(rows: Rows) -> tuple[Floats, Floats]:
@@ -77,9 +78,10 @@ def _extremes(rows: Rows) -> tuple[Floats, Floats]:
     return low, high
 
 
-def _rounding(size: Floats) -> Floats:
-    """What a mean over numbers of this size may be off by."""
-    return np.asarray(1e-12 * size)
+def usable(spread: Floats, size: Floats) -> Floats:
+    """1 in place of the spread of columns that are constant, but for the rounding of numbers of
+    this size."""
+    return np.where(spread <= ROUNDING * size, 1.0, spread)
 
 
 def choose_scale(rows: Rows, params: Mapping[str, Any]) -> tuple[str | None, str]:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data.rows import Rows
-from ..data.scaling import Scaling
+from ..data.scaling import Scaling, usable
 from ..kernels.reference.random import random_uniform
 from ..net import streams
 
@@ -47,9 +47,9 @@ class Columns:
         return np.asarray(self.high == self.low)
 
     def scaling(self) -> Scaling:
-        """Mean and standard deviation; that of a constant column counts as 1."""
-        spread = np.sqrt(self.squares / self.n)
-        return Scaling(self.mean, np.where(self.constant | (spread == 0), 1.0, spread))
+        """Mean and standard deviation, as of ``fit_scaling``."""
+        size = np.maximum(np.abs(self.low), np.abs(self.high))
+        return Scaling(self.mean, usable(np.sqrt(self.squares / self.n), size))
 
 
 @dataclass(frozen=True)
