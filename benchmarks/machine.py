@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tinyae import __version__
-from tinyae.cli import nvidia
+from tinyae.cli.machine import nvidia
 
 PACKAGES = ("numpy", "numba", "llvmlite", "scipy", "scikit-learn", "torch", "jax", "jaxlib",
             "cupy-cuda12x", "cupy-cuda13x", "numba-cuda", "threadpoolctl",

@@ -20,7 +20,7 @@ from typing import Any
 
 sys.path.append(str(Path(__file__).parents[2]))
 
-from tinyae.cli.nvidia import Nvrtc, find_nvrtc
+from tinyae.cli.machine.nvidia import Nvrtc, find_nvrtc
 from tinyae.kernels.cuda import source as cuda_source
 from tinyae.kernels.cuda.source import REALS
 

@@ -18,7 +18,7 @@ from benchmarks import gpu_timing
 from benchmarks.cases import counts, nets
 from benchmarks.cases.cases import GROUPS
 from benchmarks.contestants import own
-from tinyae.cli import tune as tuning
+from tinyae.cli.machine import tune as tuning
 from tinyae.kernels.cuda.dense import DenseKernels
 from tinyae.kernels.cuda.plan import TILES, Plan, Problem, choose
 

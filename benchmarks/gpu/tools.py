@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.gpu.operations import Device, Row
-from tinyae.cli import nvidia
+from tinyae.cli.machine import nvidia
 from tinyae.kernels.cuda.dense import DenseKernels
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -18,7 +18,7 @@ from benchmarks.cases.cases import GROUPS
 from benchmarks.contestants import contestants
 from benchmarks.reports import rows
 from tests.benchmarks.made_results import made
-from tinyae.cli import bench as bench_command
+from tinyae.cli.machine import bench as bench_command
 from tinyae.cli.main import main
 from tinyae.kernels.cuda import driver as cuda_driver
 

@@ -14,7 +14,7 @@ import pytest
 
 from benchmarks.cases import nets
 from benchmarks.gpu import mnist_race, operations, tools, training, visit
-from tinyae.cli.tune import WrongResult
+from tinyae.cli.machine.tune import WrongResult
 from tinyae.data.datasets import Dataset
 from tinyae.data.rows import Rows
 

@@ -14,19 +14,8 @@ from typing import IO, cast
 from .._version import __version__
 from ..storage.files import replacing
 from ..storage.untrusted import printable
-from . import (
-    bench,
-    check,
-    demo_augment,
-    demo_ball,
-    doctor,
-    generate,
-    outliers,
-    sweep,
-    train,
-    tune,
-    use,
-)
+from . import check, demo_augment, demo_ball, generate, outliers, sweep, train, use
+from .machine import bench, doctor, tune
 from .options import Command, UsageError
 from .output import Stream
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.gpu import cuda_resources as resources
-from tinyae.cli.nvidia import Nvrtc, find_nvrtc
+from tinyae.cli.machine.nvidia import Nvrtc, find_nvrtc
 from tinyae.kernels.cuda import source as cuda_source
 
 ROOT = Path(__file__).parents[3]

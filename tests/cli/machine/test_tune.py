@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinyae.cli import tune as tuning
+from tinyae.cli.machine import tune as tuning
+from tinyae.cli.machine.tune import Tuned, WrongResult, candidates, problems, tune
 from tinyae.cli.main import main
-from tinyae.cli.tune import Tuned, WrongResult, candidates, problems, tune
 from tinyae.kernels import columns
 from tinyae.kernels.backend import Backend
 from tinyae.kernels.columns import BackendUnavailable, cuda_c, get_backend

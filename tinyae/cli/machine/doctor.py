@@ -19,14 +19,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._version import __version__
-from ..kernels.columns import backend_report
-from ..kernels.cpu import cores
-from ..kernels.cuda import measured_plans
-from ..kernels.cuda_host.host import CompilerMissing, find_compiler
-from ..train.progress import Waiting
+from ..._version import __version__
+from ...kernels.columns import backend_report
+from ...kernels.cpu import cores
+from ...kernels.cuda import measured_plans
+from ...kernels.cuda_host.host import CompilerMissing, find_compiler
+from ...train.progress import Waiting
+from ..options import command
 from . import nvidia
-from .options import command
 
 # extra -> (module, distribution, what it is for)
 EXTRAS = {

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from tinyae.cli import doctor, nvidia
+from tinyae.cli.machine import doctor, nvidia
 from tinyae.cli.main import main
 from tinyae.kernels.cuda import measured_plans
 from tinyae.kernels.cuda_host.host import CompilerMissing, find_compiler
@@ -368,7 +368,7 @@ def test_json(bare: None, driver: Fake, wheels: Callable[..., Path], capsys: Out
 
 def test_remedies_name_extras_that_exist() -> None:
     config = configparser.ConfigParser()
-    config.read(Path(__file__).parents[2] / "setup.cfg")
+    config.read(Path(__file__).parents[3] / "setup.cfg")
     extras = config["options.extras_require"]
     assert {*doctor.EXTRAS, *(f"cuda{major}" for major in doctor.OLDEST_DRIVER)} <= set(extras)
     assert "cuda1" not in extras["all"] and "cupy" not in extras["all"]

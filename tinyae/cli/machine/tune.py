@@ -15,12 +15,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..kernels import columns
-from ..kernels.backend import Backend
-from ..kernels.conventions import MATMULS
-from ..kernels.cuda import measured_plans
-from ..kernels.cuda.dense import DenseKernels
-from ..kernels.cuda.plan import (
+from ...kernels import columns
+from ...kernels.backend import Backend
+from ...kernels.conventions import MATMULS
+from ...kernels.cuda import measured_plans
+from ...kernels.cuda.dense import DenseKernels
+from ...kernels.cuda.plan import (
     MOST_SPLITS,
     MULTIPROCESSORS,
     SHORTEST_PART,
@@ -30,11 +30,11 @@ from ..kernels.cuda.plan import (
     Problem,
     choose,
 )
-from ..kernels.cuda.runner import Runner
-from ..kernels.grids import blocks
-from ..train.progress import Waiting
-from .options import command, integers
-from .output import table, write_text
+from ...kernels.cuda.runner import Runner
+from ...kernels.grids import blocks
+from ...train.progress import Waiting
+from ..options import command, integers
+from ..output import table, write_text
 
 Work = Callable[[], None]
 Timer = Callable[[Work], float]  # seconds of one call
@@ -85,7 +85,7 @@ _integers_or_none.__name__ = "list of integers"
 def _tune(given: argparse.Namespace) -> None:
     wanted = _problems(given)
     backend = columns.get_backend("cupy", given.matmul)  # or says what is missing, and the remedy
-    from ..kernels.cuda.device import DeviceRunner
+    from ...kernels.cuda.device import DeviceRunner
 
     runner = DeviceRunner()
     timer, device = gpu_timer(runner), runner.device_name

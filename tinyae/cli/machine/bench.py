@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from .options import command, integers, names
+from ..options import command, integers, names
 
-FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
+FOLDER = Path(__file__).resolve().parents[3] / "benchmarks"
 NEEDED = ("pytest", "pytest_benchmark", "matplotlib", "threadpoolctl")
 
 REMEDY = """\
