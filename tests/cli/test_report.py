@@ -10,6 +10,7 @@ import pytest
 from tinyae import Autoencoder
 from tinyae.cli import train
 from tinyae.cli.main import main
+from tinyae.cli.output import to_draw
 from tinyae.data.datasets import load_dataset
 from tinyae.plot.columns import plot_column_errors
 
@@ -78,3 +79,15 @@ def test_bars_of_wrong_lengths(tmp_path: Path) -> None:
         plot_column_errors(["a", "b"], np.ones(3), np.ones(3), tmp_path / "x.png")
     plot_column_errors([f"c{i}" * 20 for i in range(99)], np.ones(99), np.ones(99),
                        tmp_path / "x.png")  # fmt: skip
+
+
+def test_pictures_of_a_table_are_on_one_scale() -> None:
+    """In their own units one column would hide the rest; pictures of pixels stay as they are."""
+    ae = Autoencoder(hidden=(3,), code=2, epochs=1, random_state=0)
+    X = np.asarray(load_dataset("t.csv").train)
+    ae.fit(X)
+    assert ae.scaling_ is not None
+    shown = to_draw(ae, X, None)
+    np.testing.assert_allclose(shown.std(axis=0), 1, rtol=1e-12)
+    assert to_draw(ae, X, (2, 2)) is X
+    assert to_draw(ae.set_params(scale=None).fit(X), X, None) is X

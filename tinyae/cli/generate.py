@@ -14,10 +14,11 @@ import numpy as np
 
 from ..codes import densities, generate
 from ..data.rows import Array, Rows, value_range
+from ..data.scaling import scaled
 from ..plot.grids import plot_grid
 from ..train.progress import Waiting
 from .options import Command, UsageError, at_least, command
-from .output import can_draw, write_array
+from .output import can_draw, to_draw, write_array
 from .run_folder import opened
 
 DENSITIES = ("gaussian", "mixture", "kernel")
@@ -111,9 +112,11 @@ class _Work:
                 return
         path = self.picture or self.default
         with Waiting(f"drawing {path}"):
-            span = value_range(self.dataset.train, "X")  # one scale for all of a run's pictures
-            plot_grid(samples, columns, self.dataset.image_shape, path, span=span, labels=labels,
-                      marked=marked, gap=gap)  # fmt: skip
+            shape = self.dataset.image_shape
+            shown = to_draw(self.ae, samples, shape)
+            train = self.dataset.train if shape else scaled(self.dataset.train, self.ae.scaling_)
+            span = value_range(train, "X")  # one scale for all of a run's pictures
+            plot_grid(shown, columns, shape, path, span=span, labels=labels, marked=marked, gap=gap)
         print(f"{path}: {what}")
 
 

@@ -16,6 +16,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..data.rows import Array
 from ..estimator import Autoencoder
 from ..storage.files import replacing, write_atomically
 from ..storage.kinds import kind_of
@@ -113,6 +114,13 @@ def can_draw() -> bool:
         return True
     print('no picture without matplotlib: pip install "tinyae[plot]"', file=sys.stderr)
     return False
+
+
+def to_draw(ae: Autoencoder, samples: Array, image_shape: tuple[int, ...] | None) -> Array:
+    """Samples of a table on the net's scale: in their own units one column would hide the rest."""
+    if ae.scaling_ is None or image_shape is not None:
+        return samples
+    return ae.scaling_.apply(samples)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -22,7 +22,7 @@ from ..estimator import Autoencoder
 from ..plot import codes, curves, grids
 from ..train.progress import Waiting
 from .options import UsageError, command, data_given, model_given
-from .output import can_draw, expect_own, print_zero_units, table
+from .output import can_draw, expect_own, print_zero_units, table, to_draw
 from .report import write_report
 from .run_folder import RunFolder, expect_same, open_data, run_config, train_run
 
@@ -237,7 +237,9 @@ def _draw(ae: Autoencoder, dataset: Dataset, run: RunFolder) -> list[Path]:
     files = [run.path / f"{name}.png" for name in ("reconstructions", "code", "loss")]
     with Waiting("drawing"):
         shown = np.asarray(dataset.test.select(np.arange(min(10, len(dataset.test)))))
-        grids.plot_reconstructions(shown, ae.reconstruct(shown), dataset.image_shape, files[0])
+        shape = dataset.image_shape
+        before, after = (to_draw(ae, x, shape) for x in (shown, ae.reconstruct(shown)))
+        grids.plot_reconstructions(before, after, shape, files[0])
         points, titles = plane(ae.encode(dataset.test))
         codes.plot_code(points, dataset.test_labels, files[1], dataset.label_names, titles)
         if not ae.history_:

@@ -15,12 +15,13 @@ from ..data.datasets import Dataset, Labels
 from ..data.reading import Reading
 from ..data.rows import Array, Rows
 from ..data.tables import read_table, table_kind
+from ..estimator import Autoencoder
 from ..plot.grids import plot_grid, plot_reconstructions
 from ..storage.files import FileError, write_atomically
 from ..storage.untrusted import read_npy
 from ..train.progress import Waiting
 from .options import UsageError, command
-from .output import can_draw, print_zero_units, table, write_array
+from .output import can_draw, print_zero_units, table, to_draw, write_array
 from .run_folder import RunFolder, expect_apart, opened
 
 SHOWN = 10  # samples in the picture of reconstructions
@@ -101,7 +102,9 @@ def _reconstruct(given: argparse.Namespace) -> None:
     if given.out.suffix == ".png":
         with Waiting(f"drawing {given.out}"):
             shown = np.asarray(samples[0].select(np.arange(min(SHOWN, len(samples[0])))))
-            plot_reconstructions(shown, ae.reconstruct(shown), dataset.image_shape, given.out)
+            shape = dataset.image_shape
+            before, after = (to_draw(ae, x, shape) for x in (shown, ae.reconstruct(shown)))
+            plot_reconstructions(before, after, shape, given.out)
         print(f"{given.out}: {len(shown)} originals over their reconstructions")
     else:
         with Waiting(f"reconstructing {dataset.name}"):
@@ -133,8 +136,8 @@ def _info(given: argparse.Namespace) -> None:
     print(table(("layer", "inputs", "outputs", "activation", "parameters"), rows))
     print(f"\n{sum(p.size for p in parameters.values()):,} parameters, loss {ae.loss_name_}")
     print(f"data: {_words(config['data'])}")
-    print(f"trained for {ae.n_iter_} epochs, {sum(history.get('seconds', [])):.1f} s; last: "
-          + _words({k: f"{v:.6g}" for k, v in last.items()}))  # fmt: skip
+    course = "; last: " + _words({k: f"{v:.6g}" for k, v in last.items()}) if last else ""
+    print(f"trained for {ae.n_iter_} epochs, {sum(history.get('seconds', [])):.1f} s{course}")
     print_zero_units(ae, ae.zero_units_)
 
 
@@ -175,7 +178,7 @@ def _augment(given: argparse.Namespace) -> None:
     )
     if can_draw():
         with Waiting(f"drawing {picture}"):
-            _draw(new, x, samples, y, dataset, picture)
+            _draw(ae, new, x, samples, y, dataset, picture)
         print(f"{picture}: originals, framed, and to the right of each a new sample made from it")
 
 
@@ -192,15 +195,17 @@ def labels_of(dataset: Dataset, part: str) -> list[Labels]:
 
 
 def _draw(
-    new: NewSamples, x: Array, samples: list[Rows], y: Array, dataset: Dataset, path: Path
-) -> None:
+    ae: Autoencoder, new: NewSamples, x: Array, samples: list[Rows], y: Array, dataset: Dataset,
+    path: Path,
+) -> None:  # fmt: skip
     """Pairs of an original and a new sample x, a row per class."""
     first = np.unique(new.labels, return_index=True)[1][:SHOWN_CLASSES]
     pairs = min(SHOWN_PAIRS, len(x) // len(np.unique(new.labels)))
     shown = (first[:, None] + np.arange(pairs)).reshape(-1)
     cells = np.stack([_originals(samples, new.base[shown]), x[shown]], axis=1)
+    cells = to_draw(ae, cells.reshape(2 * len(shown), -1), dataset.image_shape)
     plot_grid(
-        cells.reshape(2 * len(shown), -1), 2 * pairs, dataset.image_shape, path,
+        cells, 2 * pairs, dataset.image_shape, path,
         labels=[str(y[i]) for i in first], marked=range(0, 2 * len(shown), 2),
     )  # fmt: skip
 

@@ -218,5 +218,5 @@ def far_outside(
         return ""
     return (
         f"{name} ranges over [{low:g}, {high:g}], the training data over [{trained[0]:g}, "
-        f"{trained[1]:g}]: scale it as they were scaled (uint8 is scaled to [0, 1], floats are not)"
+        f"{trained[1]:g}]: is it in their units? (uint8 is scaled to [0, 1], floats are not)"
     )
