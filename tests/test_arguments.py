@@ -71,6 +71,8 @@ WRONG: list[tuple[str, Any, str]] = [
     ("random_state", "seed", SEED), ("random_state", np.random.SeedSequence(1), SEED),
     ("backend", ["numpy"], "a name"), ("backend", {"numpy": 1}, "a name"),
     ("target_blur", 1e300, "a number < 1e+06"),
+    ("epochs", "Auto", "an integer >= 0, or 'auto'"), ("hidden", "x", "a tuple of layer widths"),
+    ("scale", "bogus", "one of 'auto', 'standard'"), ("scale", 3, "None, one of 'auto'"),
     ("code", 10**30, "an integer <= 268435456"), ("hidden", (3, 10**30), "an integer <= 268435456"),
 ]  # fmt: skip
 

@@ -62,8 +62,12 @@ def _or_auto(kind: Kind) -> Kind:
     """Of the same kind, or the word auto."""
 
     def check(name: str, value: Any) -> None:
-        if not (isinstance(value, str) and value == "auto"):
+        if isinstance(value, str) and value == "auto":
+            return
+        try:
             kind.check(name, value)
+        except (TypeError, ValueError) as error:
+            raise type(error)(str(error).replace(", got", ", or 'auto', got", 1)) from None
 
     def read(text: str) -> Any:
         return text if text == "auto" else kind.read(text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -140,7 +141,7 @@ class OutlierDetector(EstimatorBase):
         """
         if alpha is None:
             return np.where(self.decision_function(X) < 0, -1, 1)
-        if not 0 < alpha < 1:
+        if not isinstance(alpha, Real) or not 0 < alpha < 1:
             raise ValueError(f"alpha must be a number in (0, 1), got {alpha!r}")
         return np.where(self.p_values(X) <= alpha, -1, 1)
 

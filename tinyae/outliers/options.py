@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any
 
 from .. import checks
@@ -9,14 +10,10 @@ from ..arguments import FLOAT_ABOVE_0, SEED, Argument, Kind
 
 
 def _check_contamination(name: str, value: Any) -> None:
-    message = f"{name} must be 'auto' or a number in (0, 0.5], got {value!r}"
-    if isinstance(value, str):
-        if value != "auto":
-            raise ValueError(message)
+    if isinstance(value, str) and value == "auto":
         return
-    checks.number(name, value, above=0)
-    if value > 0.5:
-        raise ValueError(message)
+    if not isinstance(value, Real) or not 0 < value <= 0.5:
+        raise ValueError(f"{name} must be 'auto' or a number in (0, 0.5], got {value!r}")
 
 
 def _read_contamination(text: str) -> Any:
