@@ -12,7 +12,8 @@ from ..arguments import FLOAT_ABOVE_0, SEED, Argument, Kind
 def _check_contamination(name: str, value: Any) -> None:
     if isinstance(value, str) and value == "auto":
         return
-    if not isinstance(value, Real) or not 0 < value <= 0.5:
+    is_number = isinstance(value, Real)
+    if not is_number or not 0 < value <= 0.5:
         raise ValueError(f"{name} must be 'auto' or a number in (0, 0.5], got {value!r}")
 
 
