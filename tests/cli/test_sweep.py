@@ -121,15 +121,16 @@ def test_interrupted_it_goes_on_to_the_same_weights(
         np.testing.assert_array_equal(value, expected[name])
 
 
-def test_its_own_defaults(capsys: Output) -> None:
+def test_its_defaults_are_those_of_train_but_for_the_code(capsys: Output) -> None:
     assert main([*SWEEP[:3], "--codes", "2", "--epochs", "1"]) == 0
     model = json.loads(Path("runs/sweep-data/sweep.json").read_text())["model"]
-    assert model["activation"] == "silu" and model["hidden"] == [512, 256, 128]
+    given = {"random_state": 0, "epochs": 1, "betas": [0.9, 0.999]}  # as JSON has a tuple
+    plain = {**Autoencoder().get_params(), **given}
+    assert {**plain, **model} == plain and "code" not in model
     capsys.readouterr()
     assert main(["sweep", "--help"]) == 0
     help = " ".join(capsys.readouterr().out.split())
-    assert "(default silu)" in help and "--code N" not in help
-    assert f"the highest one of the schedule (default {model['learning_rate']})" in help
+    assert "(default relu)" in help and "--code N" not in help
 
 
 @pytest.mark.parametrize(

@@ -22,10 +22,13 @@ from ..train.progress import Waiting
 from .options import command, data_given
 from .output import can_draw, expect_own, table, write_json
 from .run_folder import RunFolder, open_data, run_config, trained_run
-from .sweep import RECIPE
 from .use import labels_of
 
-MODEL = {**RECIPE, "code": 16}
+# Of what was tried on MNIST, the least test error for the seconds.
+MODEL = {
+    "hidden": (512, 256, 128), "code": 16, "activation": "silu", "initializer": "random",
+    "learning_rate": 8e-3, "warmup": 0.1,
+}  # fmt: skip
 PER_CLASS = 20
 SHOWN_CLASSES = 10  # in the picture
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, NoReturn
 
 from .. import checks
@@ -115,16 +114,14 @@ class Command(argparse.ArgumentParser):
         self.backend_option()
 
     def model_options(
-        self, recipe: Mapping[str, Any] = MappingProxyType({}), leave_out: Sequence[str] = (),
-        arguments: Mapping[str, Argument] = ARGUMENTS,
-    ) -> None:  # fmt: skip
-        """Arguments of ``Autoencoder``, or of another table. ``recipe``: the command's own
-        defaults, for the help."""
+        self, leave_out: Sequence[str] = (), arguments: Mapping[str, Argument] = ARGUMENTS
+    ) -> None:
+        """Arguments of ``Autoencoder``, or of another table."""
         group = self.add_argument_group("model and training")
         for name, argument in arguments.items():
             if name in leave_out or not argument.on_command_line:
                 continue
-            help = _with_default(argument.help, {**DEFAULTS, **recipe}.get(name, argument.default))
+            help = _with_default(argument.help, DEFAULTS.get(name, argument.default))
             how: dict[str, Any] = {"help": help, "default": argparse.SUPPRESS}
             if argument.kind is FLAG:
                 how["action"] = argparse.BooleanOptionalAction
