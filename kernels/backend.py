@@ -92,7 +92,10 @@ class ActivationBackward(Protocol):
 
 
 class Loss(Protocol):
-    """gradient of the batch mean; totals = [sum of losses, sum of squared errors], float64"""
+    """gradient of the batch mean; totals = [sum of losses, sum of squared errors], float64
+
+    A NaN in ``target`` is a missing value: it adds nothing to totals, and its gradient is 0.
+    """
 
     def __call__(
         self, name: str, output: Array, target: Array, gradient: Array, totals: Array

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -62,7 +63,10 @@ def loss_part(
 
 @jit()
 def _values(code: int, output: Array, target: Array, error: Array, values: Array) -> None:
-    """error = reconstruction - target; values = the loss of each, but for mse."""
+    """error = reconstruction - target; values = the loss of each, but for mse.
+
+    Both are 0 where the target is NaN.
+    """
     real = output.dtype.type
     zero, half, delta = real(0), real(0.5), real(HUBER_DELTA)
     n = output.size
@@ -70,11 +74,15 @@ def _values(code: int, output: Array, target: Array, error: Array, values: Array
         # -t log p - (1 - t) log(1 - p) = max(z, 0) - z t + log(1 + exp(-|z|))
         for i in range(n):
             z, t = output[i], target[i]
-            values[i] = ((zero if z <= zero else z) - z * t) + log1p(exp(-abs(z)))
-            error[i] = sigmoid(z) - t
+            value = ((zero if z <= zero else z) - z * t) + log1p(exp(-abs(z)))
+            e = sigmoid(z) - t
+            values[i] = zero if math.isnan(t) else value
+            error[i] = zero if math.isnan(t) else e
     else:
         for i in range(n):
-            error[i] = output[i] - target[i]
+            t = target[i]
+            e = output[i] - t
+            error[i] = zero if math.isnan(t) else e
     if code == L1:
         for i in range(n):
             values[i] = abs(error[i])

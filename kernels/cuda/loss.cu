@@ -50,6 +50,7 @@ extern "C" __global__ void __launch_bounds__(REDUCE_THREADS) loss_elements(
     auto read = [&](long long i) { return Pair{output[i], target[i]}; };
     for_each(n, read, [&](long long i, Pair pair) {
         Term term = loss_term(loss, pair.output, pair.target);
+        if (pair.target != pair.target) term = {0, 0, 0};  // NaN: a missing value
         gradient[i] = term.slope * scale;
         value += term.value;
         square += term.error * term.error;

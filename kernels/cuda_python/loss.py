@@ -62,6 +62,8 @@ def loss_elements(loss: int, output: Array, target: Array, gradient: Array, part
     for i in range(first, rows, cuda.gridDim.x * cuda.blockDim.y):
         for j in range(cuda.threadIdx.x, columns, cuda.blockDim.x):
             of_one, slope, error = loss_term(loss, output[i, j], target[i, j], real)
+            if math.isnan(target[i, j]):  # a missing value
+                of_one, slope, error = real(0), real(0), real(0)
             gradient[i, j] = slope * scale
             value += of_one
             square += error * error

@@ -2,6 +2,7 @@
 
 Values are summed over features and over the batch (the caller divides by the number of
 samples); gradients are those of the batch *mean*, so they carry the factor 1 / batch.
+Where the target is NaN, a missing value, there is nothing to reconstruct: both are 0.
 """
 
 from __future__ import annotations
@@ -25,23 +26,28 @@ def loss(name: str, output: Array, target: Array, gradient: Array, totals: Array
     others it is the reconstruction itself. Sums are taken in float64.
     """
     work = borrow(output.shape, output.dtype, slot=2)
+    missing = np.isnan(target, out=borrow(output.shape, np.bool_, slot=3))
     if name == "bce":
         # -t log p - (1 - t) log(1 - p) = max(z, 0) - z t + log(1 + exp(-|z|))
         np.abs(output, out=work)
         np.negative(work, out=work)
         np.exp(work, out=work)
         np.log1p(work, out=work)
+        np.copyto(work, 0, where=missing)
         value = _sum(work)
         np.maximum(output, 0, out=work)
         np.multiply(output, target, out=gradient)
         work -= gradient
+        np.copyto(work, 0, where=missing)
         value += _sum(work)
         sigmoid(output, gradient)
         gradient -= target  # p - t: the sigmoid's derivative has cancelled
+        np.copyto(gradient, 0, where=missing)
         np.multiply(gradient, gradient, out=work)
         squared = _sum(work)
     else:
         error = np.subtract(output, target, out=gradient)
+        np.copyto(error, 0, where=missing)
         np.multiply(error, error, out=work)
         squared = _sum(work)
         if name == "mse":

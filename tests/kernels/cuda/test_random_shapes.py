@@ -61,8 +61,9 @@ def test_activation_backward(cuda_column: Backend) -> None:
 
 def test_loss(cuda_column: Backend) -> None:
     for rng, dtype, shape in shapes(3, 2):
-        output = 2 * normals(rng, shape, dtype)
-        check_loss(cuda_column, one_of(rng, LOSSES), output, rng.random(shape).astype(dtype), dtype)
+        output, target = 2 * normals(rng, shape, dtype), rng.random(shape).astype(dtype)
+        target[rng.random(shape) < rng.choice([0.0, 0.3])] = np.nan  # missing values
+        check_loss(cuda_column, one_of(rng, LOSSES), output, target, dtype)
 
 
 def test_gather(cuda_column: Backend) -> None:
