@@ -39,9 +39,11 @@ def test_every_argument_is_stored_checked_and_described() -> None:
 
 def test_the_fixed_names_and_defaults() -> None:
     fixed = {
-        "hidden": (512, 256), "code": 32, "activation": "relu", "code_activation": "identity",
+        "hidden": "auto", "scale": "auto", "code": 32, "activation": "relu",
+        "code_activation": "identity",
         "output": "auto", "loss": "auto", "optimizer": "adam", "learning_rate": 1e-3,
-        "schedule": "cosine", "warmup": 0.05, "batch_size": 256, "epochs": 20, "shuffle": True,
+        "schedule": "cosine", "warmup": 0.3, "batch_size": "auto", "epochs": "auto",
+        "shuffle": True,
         "backend": "auto", "dtype": "float32", "random_state": None, "verbose": False,
     }  # fmt: skip
     assert {a.name: a.default for a in TABLE if a.name in fixed} == fixed
@@ -115,7 +117,8 @@ def test_patience_without_validation() -> None:
 # Of every argument a value that is not the default.
 OTHERS: dict[str, Any] = {
     "hidden": (5, 4), "code": 2, "decoder_hidden": (3,), "activation": "tanh",
-    "code_activation": "tanh", "output": "sigmoid", "loss": "mse", "initializer": "lecun",
+    "code_activation": "tanh", "output": "sigmoid", "loss": "mse", "scale": "robust",
+    "initializer": "lecun",
     "optimizer": "adamw", "learning_rate": 0.25, "momentum": 0.5, "betas": (0.5, 0.75),
     "eps": 0.125, "weight_decay": 0.5, "clip_norm": 2.0, "schedule": "step",
     "schedule_options": {"end": 0.5}, "warmup": 0.5, "batch_size": 100, "epochs": 1,

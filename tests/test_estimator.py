@@ -207,8 +207,8 @@ def test_parameters_are_copies() -> None:
 
 def test_uint8_is_pixels() -> None:
     pixels = np.random.default_rng(1).integers(0, 256, (30, 6), dtype=np.uint8)
-    a = make().fit(pixels)
-    b = make().fit(pixels.astype(np.float32) * np.float32(1 / 255))
+    a = make(initializer="he").fit(pixels)
+    b = make(initializer="he").fit(pixels.astype(np.float32) * np.float32(1 / 255))
     np.testing.assert_array_equal(a.encode(pixels), b.encode(pixels * np.float32(1 / 255)))
     assert a.output_ == "sigmoid"
 
@@ -243,7 +243,7 @@ def test_partial_fit() -> None:
     assert ae.partial_fit(X).output_ == "sigmoid"
     np.testing.assert_allclose(ae.parameters()["encoder.0.weight"], before, atol=1e-6)
     with np.errstate(all="raise"), pytest.raises(DivergenceError, match="smaller learning_rate"):
-        make(loss="mse", output="identity").initialize(6).partial_fit(X * 1e30)
+        make(loss="mse", output="identity", scale=None).initialize(6).partial_fit(X * 1e30)
 
 
 def test_validation_and_patience() -> None:

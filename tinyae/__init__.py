@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .data.datasets import load_dataset as load_dataset
     from .estimator import Autoencoder as Autoencoder
     from .gradient_check import gradcheck as gradcheck
+    from .outliers.detector import OutlierDetector as OutlierDetector
     from .sklearn_api import NotFittedError as NotFittedError
     from .storage.files import FileError as FileError
     from .train.divergence import DivergenceError as DivergenceError
@@ -28,6 +29,7 @@ _HOME = {
     "DivergenceError": "train.divergence",
     "FileError": "storage.files",
     "NotFittedError": "sklearn_api",
+    "OutlierDetector": "outliers.detector",
     "load_dataset": "data.datasets",
     "gradcheck": "gradient_check",
 }

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import checks
+from .data.scaling import HOW, scaling_from
 from .kernels.conventions import ACTIVATIONS, LOSSES, MATMULS, OPTIMIZERS
 from .net.initializers import INITIALIZERS
 from .net.losses import resolve
@@ -45,6 +46,7 @@ class Argument:
     default: Any
     help: str
     since: str = "0.1"
+    absent: Any = ...  # what files of versions before it mean
     on_command_line: bool = True
 
 
@@ -56,6 +58,20 @@ def _number(metavar: str = "X", **bounds: float) -> Kind:
     return Kind(lambda name, value: checks.number(name, value, **bounds), float, metavar)
 
 
+def _or_auto(kind: Kind) -> Kind:
+    """Of the same kind, or the word auto."""
+
+    def check(name: str, value: Any) -> None:
+        if not (isinstance(value, str) and value == "auto"):
+            kind.check(name, value)
+
+    def read(text: str) -> Any:
+        return text if text == "auto" else kind.read(text)
+
+    read.__name__ = kind.read.__name__  # argparse words its complaint with it
+    return Kind(check, read, kind.metavar)
+
+
 def _choice(*known: str) -> Kind:
     return Kind(lambda name, value: checks.choice(name, value, known), str, "NAME", known)
 
@@ -65,6 +81,18 @@ def _check_widths(name: str, value: Any) -> None:
         raise TypeError(f"{name} must be a tuple of layer widths such as (512, 256), got {value!r}")
     for width in value:
         checks.integer(name, width, 1, checks.WIDEST)
+
+
+def _check_scale(name: str, value: Any) -> None:
+    if isinstance(value, str):
+        checks.choice(name, value, ("auto", *HOW))
+    elif value is not None and (not isinstance(value, (tuple, list)) or len(value) != 2):
+        raise TypeError(
+            f"{name} must be None, one of 'auto', {', '.join(map(repr, HOW))}, or two arrays, the "
+            f"center and the spread of each feature, got {value!r}"
+        )
+    elif value is not None:
+        scaling_from(value, np.size(value[0]))
 
 
 def _check_betas(name: str, value: Any) -> None:
@@ -130,6 +158,11 @@ def _read_options(text: str) -> dict[str, float]:
     return {name: float(value) for name, value in (part.split("=") for part in text.split(","))}
 
 
+def _read_scale(text: str) -> str | None:
+    checks.choice("", text, ("auto", "none", *HOW))
+    return None if text == "none" else text
+
+
 def read_seed(text: str) -> int:
     _check_seed("seed", int(text))
     return int(text)
@@ -139,22 +172,26 @@ def read_seed(text: str) -> int:
 _read_integers.__name__ = "list of integers"
 _read_numbers.__name__ = "list of numbers"
 _read_noise.__name__ = "number or pair of numbers"
+_read_scale.__name__ = "scale (auto, none, " + ", ".join(HOW) + ")"
 _read_options.__name__ = "list of NAME=number"
 read_seed.__name__ = "integer in [0, 2^64)"
 
 WIDTHS = Kind(_check_widths, _read_integers, "N,N,...")
+SCALE = Kind(_check_scale, _read_scale, "NAME")
 BETAS = Kind(_check_betas, _read_numbers, "B1,B2")
 BLUR = Kind(_check_blur, float, "PIXELS")
 NOISE = Kind(_check_noise, _read_noise, "S or S,E")
 IMAGE_SHAPE = Kind(_check_image_shape, _read_integers, "H,W[,C]")
 OPTIONS = Kind(_check_nothing, _read_options, "NAME=X,...")  # checked beside the schedule
+FLOAT_ABOVE_0 = _number(above=0)
 SEED = Kind(_check_seed, read_seed, "N")
 FLAG = Kind(_check_nothing, bool, "")
 NAME = Kind(_check_name, str, "NAME")
 
 TABLE = (
-    Argument("hidden", WIDTHS, (512, 256), "widths of the encoder's hidden layers; none at all "
-             "('' on the command line) is a linear code"),
+    Argument("hidden", _or_auto(WIDTHS), "auto", "widths of the encoder's hidden layers; none at "
+             "all ('' on the command line) is a linear code; auto: 128,64 for fewer than 256 "
+             "features, else 512,256, and at least twice the code"),
     Argument("code", _integer(1, checks.WIDEST), 32, "code units"),
     Argument("decoder_hidden", WIDTHS, None, "widths of the decoder's hidden layers (default: "
              "those of the encoder, mirrored)"),
@@ -165,12 +202,17 @@ TABLE = (
              "sigmoid where all training data lie in [0, 1], else identity"),
     Argument("loss", _choice("auto", *LOSSES), "auto", ", ".join(LOSSES) + ", summed over features "
              "and averaged over samples; auto: bce for a sigmoid output, else mse"),
-    Argument("initializer", _choice("auto", "pca", *INITIALIZERS), "auto", ", ".join(INITIALIZERS)
-             + "; auto: he before rectifiers, else glorot; pca: the net is PCA of the training "
-             "data before its first step (approximately with tanh and sigmoid), and with patience "
-             "it ends no worse on the validation data. It wants columns of similar scale"),
+    Argument("scale", SCALE, "auto", "of the features: standard (mean 0, standard deviation 1), "
+             "robust (median, interquartile range), minmax ([0, 1]), none, or in Python (center, "
+             "spread), such as scaling_ of another model; auto: none for uint8 and data in [0, 1], "
+             "else standard", absent=None),
+    Argument("initializer", _choice("auto", "pca", "random", *INITIALIZERS), "auto", "pca: "
+             "the net is PCA of the training data before its first step (approximately with tanh "
+             "and sigmoid), and with patience it ends no worse on the validation data; random: he "
+             "before rectifiers, else glorot; these and others by name: " + ", ".join(INITIALIZERS)
+             + "; auto: pca where the hidden layers and the code can hold it exactly, else random"),
     Argument("optimizer", _choice(*OPTIMIZERS), "adam", ", ".join(OPTIMIZERS)),
-    Argument("learning_rate", _number(above=0), 1e-3, "the highest one of the schedule"),
+    Argument("learning_rate", FLOAT_ABOVE_0, 1e-3, "the highest one of the schedule"),
     Argument("momentum", _number(least=0, below=1), 0.9, "of momentum and nesterov"),
     Argument("betas", BETAS, (0.9, 0.999), "decay of the two moments of adam and adamw"),
     Argument("eps", _number(above=0), 1e-8, "of adam and adamw, added to the root"),
@@ -181,11 +223,14 @@ TABLE = (
              + ", ".join(SCHEDULES)),
     Argument("schedule_options", OPTIONS, None, "of step: every, factor; of cosine: end; of "
              "one-cycle: rise, start, end (see tinyae.train.schedules)"),
-    Argument("warmup", _number("F", least=0, below=1), 0.05, "fraction of all updates in which "
-             "the learning rate climbs linearly"),
-    Argument("batch_size", _integer(1), 256, "samples per update"),
-    Argument("epochs", _integer(0), 20, "passes over the training data; more than at first for a "
-             "run that is resumed, if its schedule is constant and its warmup 0"),
+    Argument("warmup", _number("F", least=0, below=1), 0.3, "fraction of all updates in which "
+             "the learning rate climbs linearly: a long one keeps what PCA's start knows"),
+    Argument("batch_size", _or_auto(_integer(1)), "auto", "samples per update; auto: 32 for up to "
+             "262,144 numbers in the data, else 256"),
+    Argument("epochs", _or_auto(_integer(0)), "auto", "passes over the training data; more than at "
+             "first for a run that is resumed, if its schedule is constant and its warmup 0; auto: "
+             "by cross-validation for up to 262,144 numbers in the data; up to 4,194,304 hold out "
+             "a tenth, and patience ends training; beyond, 20"),
     Argument("shuffle", FLAG, True, "samples in another random order in each epoch"),
     Argument("code_noise", NOISE, 0.0, "standard deviation of Gaussian noise on the code in "
              "training, or the first and the last; 0.05 to 0.1 with a bounded code_activation "
@@ -213,6 +258,11 @@ TABLE = (
     Argument("verbose", FLAG, False, "print a line per epoch", on_command_line=False),
 )  # fmt: skip
 ARGUMENTS = {argument.name: argument for argument in TABLE}
+
+
+def of_file(params: Mapping[str, Any]) -> dict[str, Any]:
+    """``params`` of a file, with those that its version did not have yet."""
+    return {a.name: a.absent for a in TABLE if a.absent is not ...} | dict(params)
 
 
 def described(arguments: Mapping[str, Argument]) -> str:

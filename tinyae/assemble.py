@@ -4,22 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
+from functools import partial
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .data.pca import fit_pca
-from .data.rows import Rows
+from .data.reading import Progress as Report
+from .data.rows import Rows, value_range
+from .data.scaling import choose_scale
 from .net.initializers import initial_weights
 from .net.layers import DenseSpec, NoiseSpec, Spec
-from .net.losses import head
+from .net.losses import head, resolve
 from .net.network import Architecture, Network
-from .net.pca_start import start_as_pca
+from .net.pca_start import holds_pca, start_as_pca
 from .train.code_noise import CodeNoise
 from .train.objective import Objective, Term
 from .train.optimizers import Optimizer
+from .train.sizes import EPOCHS, Found, Plan, choose_sizes, cross_validate, cross_validates
 from .train.target_blur import TargetBlur
 from .train.training import Settings
+
+# Trains with these settings on the samples at the first positions, see ``sizes.Curve``.
+Fold = Callable[
+    [Mapping[str, Any], NDArray[np.int64], NDArray[np.int64]], Sequence[tuple[float, float]]
+]
 
 # By the argument that asks for it where it is not 0; made of (params, network, capacity).
 TERMS: dict[str, Callable[[Mapping[str, Any], Network, int], Term]] = {"target_blur": TargetBlur}
@@ -48,10 +58,15 @@ def _dense(part: str, widths: Sequence[int], activation: str, last: str) -> list
 
 
 def initialize(network: Network, initializer: str, seed: int, rows: Rows | None) -> None:
-    """Draws the initial weights of all layers; biases are zero. "pca" needs the ``rows``."""
+    """Initial weights of all layers, drawn (biases are zero) or, for "pca", made of the ``rows``.
+
+    "auto" is "pca" where there are rows, and the hidden layers can hold PCA's coordinates exactly.
+    """
     plan, parameters = network.architecture, network.parameters
     values = {name: np.zeros(s, network.dtype) for name, s in parameters.shapes.items()}
-    drawn = "auto" if initializer == "pca" else initializer
+    drawn = "random" if initializer in ("auto", "pca") else initializer
+    if initializer == "auto" and rows is not None and holds_pca(plan):
+        initializer = "pca"
     for i, spec in enumerate(plan.dense):
         initial_weights(drawn, spec.activation, values[f"{spec.name}.weight"], seed, i)
     if initializer == "pca":
@@ -69,6 +84,54 @@ def initialize(network: Network, initializer: str, seed: int, rows: Rows | None)
                 f"for that in {network.dtype}: scale the data"
             )
     parameters.set(values)
+
+
+def plan(
+    params: Mapping[str, Any], rows: Rows, seed: int, judged: bool, settled: bool | None,
+    fold: Fold, report: Report,
+) -> Plan:  # fmt: skip
+    """What "auto" comes to for ``rows``, see ``Autoencoder.plan``.
+
+    ``judged``: there are validation data. ``settled``: None for new weights, else whether the
+    present ones have had data.
+    """
+    chosen, reasons = dict[str, Any](), list[str]()
+    if params["scale"] == "auto" and not settled:
+        chosen["scale"], why = choose_scale(rows, params)
+        reasons.append(why)
+    if params["epochs"] == "auto" and settled is not None:
+        chosen["epochs"] = EPOCHS
+    judged = judged or params["validation_fraction"] > 0
+    sizes = choose_sizes({**params, **chosen}, rows.shape, judged)
+    chosen, reasons = {**chosen, **sizes.params}, [*reasons, *sizes.reasons]
+    if judged or settled is not None or not cross_validates(params, rows.shape):
+        return Plan(chosen, tuple(reasons))
+
+    low, high = (
+        (-np.inf, np.inf) if chosen.get("scale", params["scale"]) else value_range(rows, "X")
+    )
+    heads = [resolve(params["output"], params["loss"], low, high)]
+    if heads[0][0] == "sigmoid" and params["output"] == params["loss"] == "auto":
+        heads.append(("identity", "mse"))  # of which PCA's start is exact
+    found: list[Found] = []
+
+    def told(done: int, total: int) -> None:
+        report(len(found) * total + done, len(heads) * total)
+
+    for output, loss in heads:
+        trial = {**chosen, "output": output, "loss": loss, "random_state": seed,
+                 "patience": max(chosen["epochs"] // 4, 1)}  # fmt: skip
+        found.append(cross_validate(len(rows), chosen["epochs"], seed, partial(fold, trial), told))
+    best = int(np.argmin([trial.squared_error for trial in found]))
+    if len(heads) > 1:
+        chosen["output"], chosen["loss"] = heads[best]
+        reasons.append(
+            f"output {heads[best][0]}, loss {heads[best][1]}: held-out squared error "
+            f"{found[best].squared_error:.4g}, of {' '.join(heads[1 - best])} "
+            f"{found[1 - best].squared_error:.4g}"
+        )
+    chosen["epochs"] = found[best].epochs
+    return Plan(chosen, (*reasons, found[best].reason))
 
 
 def optimizer(params: Mapping[str, Any], network: Network) -> Optimizer:

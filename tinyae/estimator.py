@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from . import arguments, assemble
 from .checks import WIDEST, integer
+from .data.reading import Progress as Report
+from .data.reading import silent
 from .data.rows import Rows, as_rows, far_outside, value_range
+from .data.scaling import Scaling, scaled, scaling_of
 from .inference import Inference
 from .kernels.columns import get_backend
 from .kernels.cpu.cores import blas_threads
@@ -32,8 +35,16 @@ from .train.divergence import DivergenceError, diagnose
 from .train.objective import Objective
 from .train.optimizers import Optimizer
 from .train.progress import Callback, print_epochs
+from .train.sizes import Plan, widths
 from .train.training import Training
 from .train.work import Work
+
+Span = tuple[float, float]  # least and largest value
+Positions = NDArray[np.int64]
+
+# arguments that a resumed run has from its checkpoint where they are "auto"
+CHOSEN = ("backend", "output", "loss", "scale", "hidden", "batch_size", "epochs")
+JUDGED = ("validation_fraction", "patience")  # which epochs="auto" may set as well
 
 
 class Autoencoder(Inference, EstimatorMixin):
@@ -50,6 +61,9 @@ class Autoencoder(Inference, EstimatorMixin):
         UserWarning.
     zero_units_ : what ``zero_units`` gave for all training data, where ``tinyae train`` stored it.
     feature_names_in_ : the column names, where the data came as a DataFrame.
+    scaling_ : (center, spread) of the features, or None. The net learns (x - center) / spread;
+        losses and scores are in these units, samples go in and come out in their own.
+    plan_ : what ``fit`` made of "auto", see ``plan``.
 
     A subclass may have a constructor of its own. It may take arguments that are not named here,
     store them or not, and pass what follows from them on to ``super().__init__``; those that are
@@ -61,16 +75,16 @@ class Autoencoder(Inference, EstimatorMixin):
     # fmt: off
     def __init__(
         self, *,
-        hidden: Sequence[int] = (512, 256), code: int = 32,
+        hidden: str | Sequence[int] = "auto", code: int = 32,
         decoder_hidden: Sequence[int] | None = None,
         activation: str = "relu", code_activation: str = "identity", output: str = "auto",
-        loss: str = "auto", initializer: str = "auto",
+        loss: str = "auto", scale: Any = "auto", initializer: str = "auto",
         optimizer: str = "adam", learning_rate: float = 1e-3, momentum: float = 0.9,
         betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8,
         weight_decay: float = 0.0, clip_norm: float | None = None,
         schedule: str = "cosine", schedule_options: Mapping[str, float] | None = None,
-        warmup: float = 0.05,
-        batch_size: int = 256, epochs: int = 20, shuffle: bool = True,
+        warmup: float = 0.3,
+        batch_size: str | int = "auto", epochs: str | int = "auto", shuffle: bool = True,
         code_noise: float | tuple[float, float] = 0.0,
         target_blur: float = 0.0, image_shape: tuple[int, ...] | None = None,
         validation_fraction: float = 0.0, patience: int | None = None, warm_start: bool = False,
@@ -79,7 +93,7 @@ class Autoencoder(Inference, EstimatorMixin):
     ) -> None:
         self.hidden, self.code, self.decoder_hidden = hidden, code, decoder_hidden
         self.activation, self.code_activation, self.output = activation, code_activation, output
-        self.loss, self.initializer = loss, initializer
+        self.loss, self.scale, self.initializer = loss, scale, initializer
         self.optimizer, self.learning_rate, self.momentum = optimizer, learning_rate, momentum
         self.betas, self.eps = betas, eps
         self.weight_decay, self.clip_norm = weight_decay, clip_norm
@@ -99,13 +113,33 @@ class Autoencoder(Inference, EstimatorMixin):
     def initialize(self, n_features: int) -> Autoencoder:
         """Makes weights for samples of ``n_features``; nothing is trained.
 
-        An output or loss of "auto" counts as "identity" and "mse" until the first data come.
+        An output or loss of "auto" counts as "identity" and "mse" until the first data come, which
+        also decide the scale.
         """
-        arguments.check(self._params())
+        params = self._params()
+        arguments.check(params)
         integer("n_features", n_features, 1, WIDEST)
         seed = arguments.seed_from(self.random_state)
-        self._make(self._params(), int(n_features), -np.inf, np.inf, seed, None)
+        self._make(params, int(n_features), None, None, seed, None)
         return self
+
+    def plan(
+        self, X: ArrayLike | Rows, *, validation: object = None, report: Report = silent
+    ) -> Plan:
+        """What ``fit`` makes of "auto" for X, with a line for each choice that says why.
+
+        ``hidden`` follows from the number of features, ``batch_size`` from that of all values;
+        ``scale`` is None for uint8 and for data in [0, 1], else "standard". The number of
+        ``epochs``: up to 262,144 values are cross-validated, which trains on four fifths of them
+        five times and calls ``report(done, 5)``; up to 4,194,304 hold out a tenth, unless there is
+        ``validation``, and stop by ``patience``; beyond that it is 20.
+
+        Raises what ``fit`` raises for wrong arguments or data.
+        """
+        params, rows = self._params(), as_rows(X)
+        arguments.check(params)
+        seed = arguments.seed_from(self.random_state)
+        return self._plan(params, rows, seed, validation is not None, report)
 
     def fit(
         self,
@@ -138,41 +172,52 @@ class Autoencoder(Inference, EstimatorMixin):
         seed = arguments.seed_from(self.random_state)
         resume = resume and checkpoint is not None and os.path.exists(checkpoint)
         if resume and checkpoint is not None:
-            begun_with, backend = checkpoint_origin(checkpoint)
-            seed = begun_with if self.random_state is None else seed
-            if params["backend"] == "auto":  # as it was, whatever has been installed since
-                params["backend"] = backend
+            begun = checkpoint_origin(checkpoint)
+            seed = begun["random_state"] if self.random_state is None else seed
+            # as it was, whatever has been installed since, and nothing is chosen anew
+            names = [*CHOSEN, *(JUDGED if params["epochs"] == "auto" else ())]
+            params |= {k: begun[k] for k in names if k in JUDGED or params[k] == "auto"}
         rows = as_rows(X)
+        plan = self._plan(params, rows, seed, validation is not None, silent)
+        params |= plan.params
+        for reason in plan.reasons if self.verbose else ():
+            with suppress(OSError):  # a reader that has gone ends no training
+                print(reason, flush=True)
         held_out = None if validation is None else as_rows(validation, "validation")
         if held_out is None and params["validation_fraction"] > 0:
             chosen, rest = split(len(rows), params["validation_fraction"], seed)
             rows, held_out = rows.select(chosen), rows.select(rest)
-        if self.patience is not None and held_out is None:
+        if params["patience"] is not None and held_out is None:
             raise ValueError(
-                f"patience={self.patience} watches the validation loss: give validation_fraction, "
-                "or a validation set to fit"
+                f"patience={params['patience']} watches the validation loss: give "
+                "validation_fraction, or a validation set to fit"
             )
         arguments.image_features(params["image_shape"], params["target_blur"], rows.shape[1])
         warm = self.warm_start and hasattr(self, "_network")
         dtype = self._network.dtype if warm else params["dtype"]
-        low, high = value_range(rows, "X", dtype)
-        loss = self._loss_for(low, high, None if warm else params)
-        losses.expect_probabilities(loss, low, high, "X")
+        known = warm and self._settled
+        scaling = self.scaling_ if known else scaling_of(rows, params)
+        span, net_span = _ranges(rows, "X", dtype, scaling)
+        loss = self._loss_for(net_span, scaling, None if warm else params)
+        losses.expect_probabilities(loss, *net_span, "X")
         if held_out is not None:
             self._expect_names(held_out.names, rows.names, "validation")
             self._expect_width(held_out, rows.shape[1], "validation")
-            held_out_range = value_range(held_out, "validation", dtype)
-            losses.expect_probabilities(loss, *held_out_range, "validation")
+            held_out_span, net_held_out_span = _ranges(held_out, "validation", dtype, scaling)
+            losses.expect_probabilities(loss, *net_held_out_span, "validation")
         if warm:
             self._expect_features(rows)
-            self._settle(low, high, rows.names)
+            self._settle(net_span, scaling, rows.names)
             self._optimizer = assemble.optimizer(params, self._network)
             self._minibatch = None
         else:
-            self._make(params, rows.shape[1], low, high, seed, rows)
-        self._saw(low, high)
+            self._make(params, rows.shape[1], net_span, scaling, seed, rows)
+            self._name_features(rows.names)
+        self.plan_ = plan
+        self._saw(span, net_span)
         if held_out is not None:
-            self._warn(far_outside(held_out, *held_out_range, (low, high), "validation"))
+            self._warn(far_outside(held_out, *held_out_span, span, "validation"))
+        rows, held_out = scaled(rows, scaling), held_out and scaled(held_out, scaling)
 
         work = self._work(params, seed, min(params["batch_size"], len(rows)), fused=True)
         training = Training(work, assemble.settings(params, seed), rows, held_out)
@@ -192,6 +237,7 @@ class Autoencoder(Inference, EstimatorMixin):
                     restore_checkpoint(checkpoint, training, described, threads, tied)
                 training.run(save, callback or (print_epochs if self.verbose else _ignore))
         finally:
+            self._start = training.start or (np.inf, np.inf)
             self.history_ = training.state.history
             self.n_iter_ = training.state.epoch
             if self.history_:
@@ -201,7 +247,8 @@ class Autoencoder(Inference, EstimatorMixin):
     def partial_fit(self, X: ArrayLike | Rows, y: object = None) -> Autoencoder:
         """One update from one minibatch, X, at the constant ``learning_rate``.
 
-        ``code_noise`` acts with its first value; targets are not blurred.
+        ``code_noise`` acts with its first value; targets are not blurred. The first minibatch
+        decides the scale: give ``scale`` one that was fitted to more, such as ``scaling_``.
 
         Makes the weights if there are none yet. ``loss_`` is the loss before the update. Raises
         DivergenceError when it is not finite; the weights then stay as they were.
@@ -212,16 +259,21 @@ class Autoencoder(Inference, EstimatorMixin):
         fresh = not hasattr(self, "_network")
         if not fresh:
             self._expect_features(rows)
-        low, high = value_range(rows, "X", params["dtype"] if fresh else self._network.dtype)
-        loss_name = self._loss_for(low, high, params if fresh else None)
-        losses.expect_probabilities(loss_name, low, high, "X")
+        known = not fresh and self._settled
+        scaling = self.scaling_ if known else scaling_of(rows, params)
+        dtype = params["dtype"] if fresh else self._network.dtype
+        span, net_span = _ranges(rows, "X", dtype, scaling)
+        loss_name = self._loss_for(net_span, scaling, params if fresh else None)
+        losses.expect_probabilities(loss_name, *net_span, "X")
         if fresh:
             seed = arguments.seed_from(self.random_state)
-            self._make(params, rows.shape[1], low, high, seed, rows)
-        self._settle(low, high, rows.names)
+            start = rows if params["initializer"] == "pca" else None  # a batch is not all data
+            self._make(params, rows.shape[1], net_span, scaling, seed, start)
+            self._name_features(rows.names)
+        self._settle(net_span, scaling, rows.names)
         if getattr(self, "n_iter_", 0):  # the first few batches alone say little of the rest
-            self._warn(far_outside(rows, low, high, self.data_range_))
-        self._saw(low, high)
+            self._warn(far_outside(rows, *span, self.data_range_))
+        self._saw(span, net_span)
         network, backend, n = self._network, self._network.backend, len(rows)
         if self._minibatch is None or self._minibatch.workspace.capacity < n:
             first, _ = assemble.noise_range(self._built_params["code_noise"])
@@ -232,7 +284,7 @@ class Autoencoder(Inference, EstimatorMixin):
             if work.objective.noise is not None:
                 work.objective.noise.prepare(self._optimizer.updates, 0.0)
             numbers = self._optimizer.next_numbers(params["learning_rate"])
-            feeder = Feeder(backend, rows, n, network.dtype)
+            feeder = Feeder(backend, scaled(rows, scaling), n, network.dtype)
             work.run(feeder, np.arange(n), n, numbers, work.totals)
             loss = float(backend.to_host(work.totals)[0]) / n
             if not np.isfinite(loss):
@@ -284,31 +336,58 @@ class Autoencoder(Inference, EstimatorMixin):
     _network: Network
     _optimizer: Optimizer
     _minibatch: Work | None  # of ``partial_fit``
+    _start: tuple[float, float]  # (loss, squared error) of validation data before the first epoch
 
     def _make(
-        self, params: Mapping[str, Any], n_features: int, low: float, high: float, seed: int,
-        rows: Rows | None,
+        self, params: Mapping[str, Any], n_features: int, net_span: Span | None,
+        scaling: Scaling | None, seed: int, rows: Rows | None,
     ) -> None:  # fmt: skip
-        """New network with initial weights, for data in [low, high]."""
-        output, loss = losses.resolve(params["output"], params["loss"], low, high)
+        """New network with initial weights, for data in ``net_span``; None is not known yet.
+
+        ``rows`` are all data, if a start may be made of them.
+        """
+        output, loss = losses.resolve(params["output"], params["loss"], *_told(net_span, scaling))
+        if params["hidden"] == "auto":
+            params = {**params, "hidden": widths(params["code"], n_features)}
         before = dict(self.__dict__)
         try:
             self._build(n_features, output, loss, seed, params)
             self._limited_threads()  # raises where the backend has none to limit
-            assemble.initialize(self._network, params["initializer"], seed, rows)
+            start = None if rows is None else scaled(rows, scaling)
+            assemble.initialize(self._network, params["initializer"], seed, start)
         except BaseException:  # no weights, or those that there were
             self.__dict__ = before
             raise
-        self._settled = bool(np.isfinite(low))
-        self._name_features(None if rows is None else rows.names)
+        self.scaling_ = scaling
+        self._settled = net_span is not None
+        self._name_features(None)
 
-    def _loss_for(self, low: float, high: float, params: Mapping[str, Any] | None) -> str:
-        """That of new weights with ``params``, or of the present ones, on data in [low, high]."""
+    def _plan(
+        self, params: dict[str, Any], rows: Rows, seed: int, judged: bool, report: Report
+    ) -> Plan:
+        def fold(
+            chosen: Mapping[str, Any], train: Positions, held_out: Positions
+        ) -> Sequence[tuple[float, float]]:
+            model = object.__new__(type(self))
+            model.__dict__ = {**self.__dict__, **chosen, "warm_start": False, "verbose": False}
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                model.fit(rows.select(train), validation=rows.select(held_out))
+            after = (model.history_.get(f"val_{name}", ()) for name in ("loss", "squared_error"))
+            return [model._start, *zip(*after, strict=True)]
+
+        settled = self._settled if self.warm_start and hasattr(self, "_network") else None
+        return assemble.plan(params, rows, seed, judged, settled, fold, report)
+
+    def _loss_for(
+        self, net_span: Span, scaling: Scaling | None, params: Mapping[str, Any] | None
+    ) -> str:
+        """That of new weights with ``params``, or of the present ones, on data in ``net_span``."""
         if params is None:
             if self._settled:
                 return self.loss_name_
             params = self._built_params
-        return losses.resolve(params["output"], params["loss"], low, high)[1]
+        return losses.resolve(params["output"], params["loss"], *_told(net_span, scaling))[1]
 
     def _build(
         self, n_features: int, output: str, loss: str, seed: int, params: Mapping[str, Any]
@@ -322,7 +401,8 @@ class Autoencoder(Inference, EstimatorMixin):
         self._minibatch = None
         self._settled = True
         self._warned = False
-        self.data_range_: tuple[float, float] | None = None
+        self.scaling_: Scaling | None = None
+        self.data_range_: Span | None = None
         self.zero_units_: dict[str, int] | None = None  # of all training data, where they are known
         self._code = params["code"]
         self.n_features_in_ = n_features
@@ -341,26 +421,27 @@ class Autoencoder(Inference, EstimatorMixin):
         """What is minimised: here a family of models adds its terms."""
         return assemble.objective(params, self._network, seed, capacity)
 
-    def _settle(self, low: float, high: float, names: Sequence[str] | None) -> None:
+    def _settle(self, net_span: Span, scaling: Scaling | None, names: Sequence[str] | None) -> None:
         """After ``initialize``: the first data decide what "auto" means, with the same weights,
         and bring the names of the features."""
         if self._settled:
             return
         built = self._built_params
-        output, loss = losses.resolve(built["output"], built["loss"], low, high)
+        output, loss = losses.resolve(built["output"], built["loss"], *_told(net_span, scaling))
         if (output, loss) != (self.output_, self.loss_name_):
             values = self._network.parameters.to_host()
             self._build(self.n_features_in_, output, loss, self.seed_, built)
             self._network.parameters.set(values)
         self._name_features(names)
+        self.scaling_ = scaling
         self._settled = True
 
-    def _saw(self, low: float, high: float) -> None:
-        """Training data in [low, high]."""
-        known = self.data_range_ or (low, high)
-        self.data_range_ = min(low, known[0]), max(high, known[1])
+    def _saw(self, span: Span, net_span: Span) -> None:
+        """Training data in ``span``, which the net reads as ``net_span``."""
+        known = self.data_range_ or span
+        self.data_range_ = min(span[0], known[0]), max(span[1], known[1])
         self.zero_units_ = None
-        self._warn(losses.out_of_reach(self.output_, low, high))
+        self._warn(losses.out_of_reach(self.output_, *net_span))
 
     def _warn(self, problem: str) -> None:
         """Of ``problem``, if there is one, and none was warned of since the weights were made."""
@@ -379,6 +460,19 @@ class Autoencoder(Inference, EstimatorMixin):
                 "use threads=None"
             )
         return nullcontext(blas_threads() if self.backend_ == "numpy" else None)
+
+
+def _ranges(rows: Rows, name: str, dtype: str, scaling: Scaling | None) -> tuple[Span, Span]:
+    """The range of the data, and that of what the net reads, which must be finite in ``dtype``."""
+    if scaling is None:
+        span = value_range(rows, name, dtype)
+        return span, span
+    return value_range(rows, name), value_range(scaled(rows, scaling), name, dtype)
+
+
+def _told(net_span: Span | None, scaling: Scaling | None) -> Span:
+    """What a range says of the output: that of scaled data is not where they must lie."""
+    return (-np.inf, np.inf) if net_span is None or scaling is not None else net_span
 
 
 def _ignore(progress: object) -> None:

@@ -59,6 +59,8 @@ def gradcheck(
         probe = Autoencoder(**{**model.get_params(), "epochs": 0, "validation_fraction": 0.0,
                                "patience": None})  # fmt: skip
         model = probe.fit(x)
+    if model.scaling_ is not None:
+        x = model.scaling_.apply(x)
     network = Network(get_backend(model.backend), model._network.architecture, "float64")
     network.parameters.set(model.parameters())
     loss = _Loss(network, x)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .data.rows import Rows, as_rows, far_outside, value_range
+from .data.scaling import Scaling, scaled
 from .kernels.backend import Array
 from .net.layers import Record
 from .net.network import Network, Workspace, forward
@@ -27,6 +28,7 @@ class Inference:
     # what the estimator has
     n_features_in_: int
     data_range_: tuple[float, float] | None
+    scaling_: Scaling | None
     _network: Network
     _code: int
     _fitted: Callable[[], Network]
@@ -42,31 +44,45 @@ class Inference:
             return run(network, network.encode, rows, self._code)
 
     def decode(self, Z: ArrayLike | Rows) -> NDArray[Any]:
-        """Codes Z (n, code) -> reconstructions (n, n_features)."""
+        """Codes Z (n, code) -> reconstructions (n, n_features), in the units of the data."""
         network, rows = self._fitted(), as_rows(Z, "Z")
         self._expect_width(rows, self._code, "Z")
         value_range(rows, "Z", network.dtype)
         with self._limited_threads():
-            return run(network, network.decode, rows, self.n_features_in_)
+            return self._unscaled(run(network, network.decode, rows, self.n_features_in_))
 
     def reconstruct(self, X: ArrayLike | Rows) -> NDArray[Any]:
         """decode(encode(X)), (n, n_features)."""
         network, rows = self._fitted(), self._checked(X)
         with self._limited_threads():
-            return run(network, network.reconstruct, rows, self.n_features_in_)
+            return self._unscaled(run(network, network.reconstruct, rows, self.n_features_in_))
 
     def score_samples(self, X: ArrayLike | Rows) -> NDArray[Any]:
         """Minus the squared error of each sample, (n,) in the net's dtype: higher is better.
 
-        What is beyond the dtype becomes its least finite number.
+        Errors are on the scale of ``scaling_``, as the loss is. What is beyond the dtype becomes
+        its least finite number.
         """
         scores = -self._squared_errors(X)
         return np.maximum(scores, np.finfo(self._fitted().dtype).min).astype(self._fitted().dtype)
 
     def score(self, X: ArrayLike | Rows, y: object = None) -> float:
-        """Minus the squared error per sample: higher is better."""
+        """Minus the squared error per sample, as of ``score_samples``: higher is better."""
         with np.errstate(over="ignore"):
             return -float(self._squared_errors(X).mean())
+
+    def column_errors(self, X: ArrayLike | Rows) -> NDArray[np.float64]:
+        """Mean squared error of each feature, (n_features,), on the scale of ``scaling_``.
+
+        Times ``scaling_.spread ** 2`` they are in the units of the data.
+        """
+        network, rows = self._fitted(), self._checked(X)
+        total = np.zeros(self.n_features_in_)
+        with self._limited_threads():
+            for _, x, result in _batches(network, network.reconstruct, rows):
+                error = result - network.backend.to_host(x)
+                total += np.einsum("ij,ij->j", error, error, dtype=np.float64)
+        return total / len(rows)
 
     def zero_units(self, X: ArrayLike | Rows) -> dict[str, int]:
         """How many units of each layer before the output are 0 for all samples X (n, n_features).
@@ -87,9 +103,12 @@ class Inference:
         """X as samples of the right width, finite in the net's dtype."""
         rows = as_rows(X)
         self._expect_features(rows)
-        low, high = value_range(rows, "X", self._network.dtype)
-        self._warn(far_outside(rows, low, high, self.data_range_))
-        return rows
+        dtype = self._network.dtype if self.scaling_ is None else "float64"
+        self._warn(far_outside(rows, *value_range(rows, "X", dtype), self.data_range_))
+        return scaled(rows, self.scaling_)
+
+    def _unscaled(self, x: NDArray[Any]) -> NDArray[Any]:
+        return x if self.scaling_ is None else self.scaling_.undo(x)
 
 
 def run(network: Network, stretch: Stretch, rows: Rows, width: int) -> NDArray[Any]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from . import arguments, assemble
 from .checks import WIDEST, choice, integer
+from .data.scaling import scaling_from
 from .kernels.conventions import ACTIVATIONS, LOSSES
 from .net.losses import resolve
 from .storage.files import write_npz
@@ -51,6 +52,7 @@ def save_model(path: str | os.PathLike[str], model: Autoencoder) -> None:
         "history": getattr(model, "history_", {}),
         "n_iter": getattr(model, "n_iter_", 0),
         "range": model.data_range_,
+        "scaling": model.scaling_ and [column.tolist() for column in model.scaling_],
         "zero_units": model.zero_units_,
     }
     if hasattr(model, "feature_names_in_"):
@@ -63,7 +65,7 @@ def load_model(path: str | os.PathLike[str], kind: type[Model], backend: str, ma
     """The model of class ``kind``; raises FileNotFoundError or FileError."""
     with open_npz(path, FORMAT, VERSION) as (meta, read):
         with errors_of(path, "describes no autoencoder"):
-            params, fitted = dict(meta["params"]), dict(meta["fitted"])
+            params, fitted = arguments.of_file(meta["params"]), dict(meta["fitted"])
             own = kind._defaults()
             if odd := sorted(set(params) ^ {*kind._arguments, *own}):
                 raise ValueError(
@@ -89,6 +91,8 @@ def load_model(path: str | os.PathLike[str], kind: type[Model], backend: str, ma
                 low, high = map(float, span)
                 if not low <= high:
                     raise ValueError(f"range must be two numbers, the smaller first, got {span!r}")
+            found = fitted.get("scaling")
+            scaling = None if found is None else scaling_from(found, n_features)
             plan = assemble.architecture(params, n_features, output, loss)
             zero_units, widths = fitted.get("zero_units"), {s.name: s.n_out for s in plan.dense}
             for name, count in ({} if zero_units is None else zero_units).items():
@@ -99,6 +103,7 @@ def load_model(path: str | os.PathLike[str], kind: type[Model], backend: str, ma
     model._build(n_features, output, loss, fitted["seed"], model._params())
     model._name_features(names)
     model.history_, model.n_iter_ = history, fitted["n_iter"]
+    model.scaling_ = scaling
     if span is not None:
         model.data_range_ = low, high
     if zero_units is not None:

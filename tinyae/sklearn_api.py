@@ -25,7 +25,7 @@ class _Bases(ValueError, AttributeError):
 
 
 class NotFittedError(_Bases):
-    """The autoencoder has no weights yet.
+    """The estimator has learnt nothing yet.
 
     Where scikit-learn is loaded, ``except sklearn.exceptions.NotFittedError`` catches it too.
     """
@@ -37,21 +37,14 @@ class NotFittedError(_Bases):
             NotFittedError.__bases__ = (_Bases, theirs)
 
 
-class EstimatorMixin:
-    """get_params, set_params, repr and tags, from the keyword arguments of ``__init__``, which are
-    the table's and perhaps some that a subclass adds; the ecosystem's names."""
+class EstimatorBase:
+    """get_params, set_params, repr and feature names, from the keyword arguments of ``__init__``,
+    which are the table's and perhaps some that a subclass adds; the ecosystem's names."""
 
-    _arguments: ClassVar[Mapping[str, Argument]] = ARGUMENTS
+    _arguments: ClassVar[Mapping[str, Argument]] = {}
     feature_names_in_: NDArray[Any]
     n_features_in_: int
-
-    # what the estimator has
-    fit: Callable[..., Any]
-    encode: Callable[[ArrayLike | Rows], NDArray[Any]]
-    decode: Callable[[ArrayLike | Rows], NDArray[Any]]
-    _network: Network
-    _settled: bool
-    _code: int
+    _settled: bool = True  # whether the names of the features are known
 
     def __init_subclass__(cls) -> None:
         """Adds the arguments to the class's docstring, and stores those of its constructor."""
@@ -122,49 +115,6 @@ class EstimatorMixin:
         self.__dict__.update(vars(changed))
         return self
 
-    def fit_transform(self, X: ArrayLike | Rows, y: object = None, **fit_params: Any) -> Any:
-        """``fit(X)`` and then ``transform(X)``."""
-        return self.fit(X, y, **fit_params).transform(X)
-
-    def transform(self, X: ArrayLike | Rows) -> Any:
-        """``encode``, under the ecosystem's name; a DataFrame where ``set_output`` wants one."""
-        codes = self.encode(X)
-        config: dict[str, Any] = getattr(sys.modules.get("sklearn"), "get_config", dict)()
-        everywhere = config.get("transform_output", "default")
-        kind = getattr(self, "_sklearn_output_config", {}).get("transform", everywhere)
-        return (
-            codes if kind == "default" else as_frame(kind, codes, self.get_feature_names_out(), X)
-        )
-
-    def inverse_transform(self, Z: ArrayLike | Rows) -> NDArray[Any]:
-        """``decode``, under the ecosystem's name."""
-        return self.decode(Z)
-
-    def set_output(self, *, transform: str | None = None) -> Any:
-        """What ``transform`` gives: "default" (an array), "pandas" or "polars"; None: as it was."""
-        if transform is not None:
-            choice("transform", transform, ("default", "pandas", "polars"))
-            self._sklearn_output_config = {"transform": transform}  # ``clone`` looks for this name
-        return self
-
-    def get_feature_names_out(self, input_features: Sequence[str] | None = None) -> NDArray[Any]:
-        """The names of the code's units: "autoencoder0", "autoencoder1"..., objects (code,).
-
-        Raises ValueError where ``input_features`` are not those that it was trained on.
-        """
-        self._fitted()
-        if input_features is not None:
-            known = getattr(self, "feature_names_in_", input_features)
-            if not np.array_equal(known, input_features):
-                raise ValueError("input_features is not equal to feature_names_in_")
-            if len(input_features) != self.n_features_in_:
-                raise ValueError(
-                    "input_features should have length equal to number of features "
-                    f"({self.n_features_in_}), got {len(input_features)}"
-                )
-        name = type(self).__name__.lower()
-        return np.array([f"{name}{i}" for i in range(self._code)], dtype=object)
-
     def __repr__(self) -> str:
         defaults = self._defaults()
         changed = [
@@ -177,15 +127,6 @@ class EstimatorMixin:
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "n_features_in_")
 
-    def __sklearn_tags__(self) -> Any:
-        from sklearn.utils import Tags, TargetTags, TransformerTags
-
-        return Tags(
-            estimator_type=None,
-            target_tags=TargetTags(required=False),
-            transformer_tags=TransformerTags(preserves_dtype=["float32"]),
-        )
-
     def get_metadata_routing(self) -> Any:
         """What scikit-learn's metadata routing asks for: nothing."""
         from sklearn.utils.metadata_routing import MetadataRequest
@@ -194,14 +135,6 @@ class EstimatorMixin:
         # Pipeline.score passes it on, even as None, and fails where no step knows it
         routing.score.add_request(param="sample_weight", alias=None)
         return routing
-
-    def _fitted(self) -> Network:
-        if not hasattr(self, "_network"):
-            raise NotFittedError(
-                f"This {type(self).__name__} instance is not fitted yet: call fit, partial_fit or "
-                "initialize first"
-            )
-        return self._network
 
     # ---- the features, and their names ---------------------------------------------------
 
@@ -251,6 +184,79 @@ class EstimatorMixin:
             if not unseen and not missing:
                 message += "Feature names must be in the same order as they were in fit.\n"
             raise ValueError(message)
+
+
+class EstimatorMixin(EstimatorBase):
+    """What an autoencoder has besides: codes, as features."""
+
+    _arguments = ARGUMENTS
+
+    # what the estimator has
+    fit: Callable[..., Any]
+    encode: Callable[[ArrayLike | Rows], NDArray[Any]]
+    decode: Callable[[ArrayLike | Rows], NDArray[Any]]
+    _network: Network
+    _code: int
+
+    def fit_transform(self, X: ArrayLike | Rows, y: object = None, **fit_params: Any) -> Any:
+        """``fit(X)`` and then ``transform(X)``."""
+        return self.fit(X, y, **fit_params).transform(X)
+
+    def transform(self, X: ArrayLike | Rows) -> Any:
+        """``encode``, under the ecosystem's name; a DataFrame where ``set_output`` wants one."""
+        codes = self.encode(X)
+        config: dict[str, Any] = getattr(sys.modules.get("sklearn"), "get_config", dict)()
+        everywhere = config.get("transform_output", "default")
+        kind = getattr(self, "_sklearn_output_config", {}).get("transform", everywhere)
+        return (
+            codes if kind == "default" else as_frame(kind, codes, self.get_feature_names_out(), X)
+        )
+
+    def inverse_transform(self, Z: ArrayLike | Rows) -> NDArray[Any]:
+        """``decode``, under the ecosystem's name."""
+        return self.decode(Z)
+
+    def set_output(self, *, transform: str | None = None) -> Any:
+        """What ``transform`` gives: "default" (an array), "pandas" or "polars"; None: as it was."""
+        if transform is not None:
+            choice("transform", transform, ("default", "pandas", "polars"))
+            self._sklearn_output_config = {"transform": transform}  # ``clone`` looks for this name
+        return self
+
+    def get_feature_names_out(self, input_features: Sequence[str] | None = None) -> NDArray[Any]:
+        """The names of the code's units: "autoencoder0", "autoencoder1"..., objects (code,).
+
+        Raises ValueError where ``input_features`` are not those that it was trained on.
+        """
+        self._fitted()
+        if input_features is not None:
+            known = getattr(self, "feature_names_in_", input_features)
+            if not np.array_equal(known, input_features):
+                raise ValueError("input_features is not equal to feature_names_in_")
+            if len(input_features) != self.n_features_in_:
+                raise ValueError(
+                    "input_features should have length equal to number of features "
+                    f"({self.n_features_in_}), got {len(input_features)}"
+                )
+        name = type(self).__name__.lower()
+        return np.array([f"{name}{i}" for i in range(self._code)], dtype=object)
+
+    def __sklearn_tags__(self) -> Any:
+        from sklearn.utils import Tags, TargetTags, TransformerTags
+
+        return Tags(
+            estimator_type=None,
+            target_tags=TargetTags(required=False),
+            transformer_tags=TransformerTags(preserves_dtype=["float32"]),
+        )
+
+    def _fitted(self) -> Network:
+        if not hasattr(self, "_network"):
+            raise NotFittedError(
+                f"This {type(self).__name__} instance is not fitted yet: call fit, partial_fit or "
+                "initialize first"
+            )
+        return self._network
 
 
 def _keeping(init: Callable[..., None], own: Sequence[str]) -> Callable[..., None]:

@@ -137,6 +137,7 @@ class Own(Loaded):
 
 def autoencoder(net: str, **options: Any) -> Autoencoder:
     *hidden, code = nets.NETS[net]
+    options = {"initializer": "random", **options}  # as the rivals start
     return Autoencoder(hidden=hidden, code=code, random_state=0, **options)
 
 

@@ -22,7 +22,7 @@ from tinyae.train.schedules import learning_rate_factor
 
 TARGET = 3.5  # squared error of a test picture
 RECIPE: dict[str, Any] = {"learning_rate": 2e-3, "schedule": "cosine", "warmup": 0.05,
-                          "batch_size": 256}  # fmt: skip
+                          "batch_size": 256, "initializer": "random"}  # fmt: skip
 
 
 def tinyae(

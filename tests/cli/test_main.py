@@ -82,7 +82,9 @@ def test_history_and_json(data: Path, capsys: Output) -> None:
 def test_evaluate(run: Path, capsys: Output) -> None:
     assert main(["evaluate", "run", "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
-    assert list(result) == ["squared_error", "pca_squared_error", "code", "samples"]
+    errors = ["squared_error", "pca_squared_error"]
+    assert list(result) == [*errors, *(f"raw_{name}" for name in errors), "code", "samples"]
+    assert [result[f"raw_{name}"] for name in errors] == [result[name] for name in errors]
     dataset = load_dataset("data.npy")
     train, test = np.asarray(dataset.train, np.float64), np.asarray(dataset.test, np.float64)
     mean = train.mean(axis=0)
@@ -335,6 +337,7 @@ def test_train_takes_every_argument_by_its_name(data: Path) -> None:
     given = {
         "hidden": "24", "code": "3", "decoder_hidden": "5,6", "activation": "tanh",
         "code_activation": "tanh", "output": "sigmoid", "loss": "bce", "initializer": "lecun",
+        "scale": "none",
         "optimizer": "adamw", "learning_rate": "0.02", "momentum": "0.5", "betas": "0.8,0.9",
         "eps": "1e-7", "weight_decay": "0.1", "clip_norm": "3.0", "schedule": "step",
         "schedule_options": "every=0.5,factor=0.2", "warmup": "0.2", "batch_size": "7",

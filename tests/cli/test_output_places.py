@@ -44,6 +44,7 @@ FOLDERS = [
     f"sweep {SMALL} --codes 1,2 --out new",
     "demo ball --samples 64 --pairs 4 --epochs 1 --out new",
     "demo augment --run run --per-class 8 --seeds 1 --out new",
+    "outliers --data data.npz --members 3 --out new",
 ]
 BENCH = "bench --only adam --out new"
 OTHERS = ["evaluate run", "info run", "gradcheck --activation tanh --loss mse", "doctor", "--help"]

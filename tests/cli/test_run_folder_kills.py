@@ -37,7 +37,8 @@ def test_a_second_training_ends_and_names_the_first(here: Path, capsys: Output) 
     assert any(line.startswith("epoch  2/30") for line in first.stderr)
     first.send_signal(signal.SIGSTOP)
     sweep = ["sweep", *TRAIN[1:5], *TRAIN[7:], "--codes", "2", "--out", "new", "--epochs", "30"]
-    sweep += ["--activation", "relu", "--learning-rate", "0.001", "--warmup", "0.05"]
+    sweep += ["--activation", "relu", "--learning-rate", "0.001", "--warmup", "0.3"]
+    sweep += ["--initializer", "auto"]
     for argv in (["train", "--resume", "new/code-2"], sweep):
         assert main(argv) == 1
         message = f"tinyae: new/code-2 is in use by process {first.pid} on "

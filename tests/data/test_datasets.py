@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import sys
 from pathlib import Path
 
@@ -462,3 +463,10 @@ def test_names_are_those_of_the_documentation():
     assert datasets.NAMES == ("ball", "digits", "mnist", "fashion-mnist")
     for name in datasets.NAMES:
         assert name in load_dataset.__doc__
+
+
+@pytest.mark.parametrize("name", ["pipe.npy", "pipe.csv", "pipe"])
+def test_a_pipe_is_not_waited_for(tmp_path, name):
+    os.mkfifo(tmp_path / name)
+    with raises(name, "neither a file nor a folder"):
+        load_dataset(tmp_path / name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import itertools
 import logging
@@ -83,7 +84,6 @@ def test_csv_labels(tmp_path, text, label, labels):
         ("a;b\n1,5;1.234,5\n", None, ["line 2", "'1.234,5'", "without thousands separators"]),
         ("a;b\n1;1'234\n", None, ["line 2", '"1\'234"', "without thousands separators"]),
         ("a;b\n1;1 234\n", None, ["line 2", "'1 234'", "without thousands separators"]),
-        ('a,b\n1,"1,5"\n', None, ["line 2", "'1,5'", "--decimal ,"]),
         ("a;b\n1,5;2,5\n3.5;4\n", None, ["line 3", "'3.5'", "--decimal ."]),
         ("a,price\n3,1.5\n", "price", ["line 2", "('price'", "'1.5'", "--drop price"]),
         ("a;price\n3,5;1,5\n", "price", ["line 2", "('price'", "'1,5'", "--drop price"]),
@@ -128,7 +128,7 @@ VALUES = np.round(np.random.default_rng(0).normal(0, 40, (12, 4)), 3)
 
 @pytest.mark.parametrize(
     ("separator", "decimal"),
-    [(name, sign) for name in SEPARATORS for sign in ".," if SEPARATORS[name] != sign],
+    [(name, sign) for name in SEPARATORS for sign in ".,"],
 )
 def test_every_way_to_write_a_table_is_told_from_its_lines(tmp_path, separator, decimal):
     """A property: what is written comes back, for every combination of the ways to write it."""
@@ -137,6 +137,8 @@ def test_every_way_to_write_a_table_is_told_from_its_lines(tmp_path, separator, 
         ["{}", '"{}"'], ["\n", "\r\n", "\r"], ["", "names", "comment"], [False, True], ["", "end"]
     )
     for quotes, newline, top, words, end in ways:
+        if between == decimal and '"' not in quotes:
+            continue
         rows = [[f"{x:.6g}".replace(".", decimal) for x in row] for row in VALUES]
         names = ["height", "width", "x y", "z"]
         if separator == "blanks":
@@ -150,7 +152,10 @@ def test_every_way_to_write_a_table_is_told_from_its_lines(tmp_path, separator, 
             lines.insert(0, mark + between.join(names))
         end = between if end else ""
         text = "".join(line + end + newline for line in lines)
-        part = read_table(csv(tmp_path, text), Reading(label=0 if words else None))
+        how = Reading(label=0 if words else None)
+        part = read_table(csv(tmp_path, text), how)
+        told = dataclasses.replace(how, decimal=decimal)
+        np.testing.assert_array_equal(read_table(tmp_path / "a.csv", told).samples, part.samples)
         np.testing.assert_array_equal(part.samples, VALUES, repr(text[:80]))
         assert part.columns == (tuple(names[words:]) if top else None), repr(text[:80])
         if words:
@@ -227,6 +232,11 @@ PANDAS = {  # as DataFrame.to_csv writes them, and how many columns number the l
     "both": (",0,1", "0,.6,.7 1,.2,.3 2,.8,.9", 1),
     "the index of a part": (",a,b", "7,.6,.7 2,.2,.3 5,.8,.9", 1),
     "saved again": ("Unnamed: 0.1,Unnamed: 0,a", "0,0,.7 1,1,.3 2,2,.9", 2),
+    "numbers that come twice": (",a,b", "0,.6,.7 1,.2,.3 0,.8,.9", 1),
+    "numbers with a point": ("Unnamed: 0,a,b", "0.0,.6,.7 1.0,.2,.3 2.,.8,.9", 1),
+    "numbers below zero": (",a,b", "-2,.6,.7 -1,.2,.3 0,.8,.9", 1),
+    "two indices": (",,a", "0,1,.7 0,2,.3 1,1,.9", 2),
+    "a numbered header of two": ("0,1", ".5,.6 .1,-.2 1.5,2.5", 0),
     "without a header": ("", "0,.6,.7 1,.2,.3 2,.8,.9", 1),
 }
 
@@ -244,7 +254,7 @@ def test_what_is_no_data_is_left_out_and_told(tmp_path, caplog, kind):
     assert ("--no-index" if index else "--no-header") in record.getMessage()
     caplog.clear()
     kept = read_table(path, Reading(index=False) if index else Reading(header=False)).samples
-    np.testing.assert_array_equal(kept, rows if index else [[0, 1, 2], *rows])
+    np.testing.assert_array_equal(kept, rows if index else [range(rows.shape[1]), *rows])
     assert not caplog.records
 
 
@@ -253,9 +263,9 @@ def test_what_is_no_data_is_left_out_and_told(tmp_path, caplog, kind):
     [
         ("1,2,3\n4,5,6\n7,8,9\n", 3),
         ("0,1,2\n3,4,5\n6,7,8\n", 3),  # a table that counts on
-        ("0,1\n.5,.6\n", 2),  # two numbers are too few to tell
+        ("0,1\n.5,.6\n", 2),  # two numbers over one line are too few to tell
+        ("0,1\n.5,.6\n.7,.8\n1,.9\n", 2),  # and over others that are whole
         ("t,a\n0,.5\n1,.6\n2,.7\n", 2),  # the first column has a name
-        (",a\n0,.5\n0,.6\n2,.7\n", 2),  # numbers that come twice number nothing
         ("0,.5\n1,.6\n3,.7\n", 2),
         ("1\n2\n3\n", 1),
     ],

@@ -72,7 +72,7 @@ def test_sparse_units_see_fifteen_inputs_used_evenly(n_in: int, n_out: int) -> N
 def test_auto_initializer_follows_the_activation() -> None:
     for activation, expected in (("relu", "he"), ("gelu", "he"), ("tanh", "glorot")):
         a, b = np.empty((9, 8)), np.empty((9, 8))
-        initial_weights("auto", activation, a, 1, 0)
+        initial_weights("random", activation, a, 1, 0)
         initial_weights(expected, activation, b, 1, 0)
         assert np.array_equal(a, b)
 

@@ -22,7 +22,13 @@ SHAPES = [((), None), ((40,), None), ((40, 30), None), ((25,), (40, 12)), ((), (
 
 
 def start(samples: Any = X, **options: Any) -> Autoencoder:
-    defaults = {"code": 6, "output": "identity", "dtype": "float64", "backend": "numpy"}
+    defaults = {
+        "code": 6,
+        "output": "identity",
+        "dtype": "float64",
+        "backend": "numpy",
+        "scale": None,
+    }
     options = {**defaults, "initializer": "pca", "epochs": 0, "random_state": 0, **options}
     return Autoencoder(**options).fit(samples)
 
@@ -121,7 +127,7 @@ def test_validation_can_only_keep_or_improve_it() -> None:
 
 
 def test_a_first_minibatch_is_enough() -> None:
-    ae = Autoencoder(hidden=(30,), code=6, initializer="pca", learning_rate=1e-12,
+    ae = Autoencoder(hidden=(30,), code=6, initializer="pca", scale=None, learning_rate=1e-12,
                      output="identity", dtype="float64", random_state=0).partial_fit(X)  # fmt: skip
     expect_pca(ae, fit_pca(X, 6), 1e-6)
 

@@ -32,7 +32,7 @@ import numpy as np
 
 from benchmarks.reports import compare, rows
 from tests.benchmarks.made_results import made
-from tinyae import Autoencoder
+from tinyae import Autoencoder, OutlierDetector
 from tinyae.cli.main import main
 from tinyae.data.datasets import load_dataset
 from tinyae.data.rows import value_range
@@ -100,8 +100,9 @@ def reproducible(path: Path) -> None:
     with np.load(path) as archive:
         arrays = {name: archive[name] for name in archive.files}
     meta = json.loads(str(arrays.pop(META)), parse_float=lambda text: float(f"{float(text):.3g}"))
-    history = meta.get("history") or meta["fitted"]["history"]
-    history["seconds"] = [0.5] * len(history["seconds"])
+    history = meta.get("history") or meta["fitted"].get("history")
+    if history:
+        history["seconds"] = [0.5] * len(history["seconds"])
     rounded = {name: np.round(array, 2) + 0.0 for name, array in arrays.items()}  # no -0.0
     write_npz(path, meta.pop("format"), meta.pop("version"), meta, rounded)
 
@@ -128,7 +129,8 @@ def files(folder: Path) -> dict[str, Target]:
     (folder / "plans").mkdir()
     (folder / "plans/a.json").write_text(measured_plans.text("a", {problem: Plan(*TILES[0], 1)}))
     model().fit(X, checkpoint=folder / "checkpoint.npz").save(folder / "model.npz")
-    for name in ("checkpoint.npz", "model.npz"):
+    OutlierDetector(members=3, rows=8, random_state=0).fit(X).save(folder / "outliers.npz")
+    for name in ("checkpoint.npz", "model.npz", "outliers.npz"):
         reproducible(folder / name)
     run, numpy = folder / "run", ("--backend", "numpy")
     command("train", "--data", folder / "floats.npy", "--out", run, "--hidden", 5, "--code", 2,
@@ -148,6 +150,7 @@ def files(folder: Path) -> dict[str, Target]:
         "model.npz": lambda path: Autoencoder.load(path, backend="numpy").reconstruct(X),
         "checkpoint.npz": lambda path: model().fit(X, checkpoint=path, resume=True),
         "run/config.json": lambda path: command("evaluate", run, *numpy),
+        "outliers.npz": lambda path: OutlierDetector.load(path).explain(X),
         "codes.npy": decode,
         "codes.csv": decode,
         "results.json": lambda path: compare.render(rows.load(path), made()),

@@ -81,7 +81,7 @@ GIB = 8 * 10**9 + 128  # of an array of 1e9 numbers, with its header
         ("a.npz", zipped(header((10**9,)), GIB, zipfile.ZIP_STORED), "cannot unpack to 8000000128"),
         ("a.npz", zipped(header((10**9,)), GIB), "cannot unpack to 8000000128"),
         pytest.param(
-            "a.npz", zipped(header((ROWS,)), 8 * ROWS + 128, zipfile.ZIP_LZMA), "takes 7,450.6 GiB",
+            "a.npz", zipped(header((ROWS,)), 8 * ROWS + 128, zipfile.ZIP_LZMA), "not deflate",
             marks=pytest.mark.skipif(
                 not Path("/proc/meminfo").exists(), reason="how much memory is free, Linux says"
             ),

@@ -69,7 +69,8 @@ def test_twenty_updates(name: str, decay: float, clip: float | None, dtype: str)
         p = {k: v.astype(np.float32).astype(np.float64) for k, v in p.items()}
         batches = [x.astype(np.float32).astype(np.float64) for x in batches]
     ae = Autoencoder(hidden=(), code=3, code_activation="tanh", output="identity", loss="mse",
-                     optimizer=name, learning_rate=RATE, momentum=MU, betas=(BETA1, BETA2),
+                     scale=None, optimizer=name, learning_rate=RATE, momentum=MU,
+                     betas=(BETA1, BETA2),
                      eps=EPS, weight_decay=decay, clip_norm=clip, dtype=dtype)  # fmt: skip
     ae.initialize(4).set_parameters(p)
     for x in batches:

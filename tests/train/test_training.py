@@ -72,7 +72,8 @@ def test_two_runs_are_bit_equal_and_another_seed_is_not() -> None:
 def wild(**options: Any) -> Autoencoder:
     """A net that diverges where the learning rate is large."""
     settings = {"hidden": (), "code": 2, "loss": "mse", "output": "identity", "optimizer": "sgd",
-                "warmup": 0.0, "random_state": 0}  # fmt: skip
+                "warmup": 0.0, "epochs": 20, "scale": None, "initializer": "he",
+                "random_state": 0}  # fmt: skip
     return Autoencoder(**{**settings, **options})
 
 
@@ -103,6 +104,20 @@ def test_weights_ruined_by_an_epochs_last_step_are_not_kept() -> None:
     assert (caught.value.epoch, caught.value.step) == (2, 1)
     assert np.isfinite(ae.reconstruct(X)).all()
     assert ae.n_iter_ == 1 and len(ae.history_["loss"]) == 1
+
+
+@pytest.mark.parametrize("epochs", [1, 2])
+@pytest.mark.parametrize("batch_size", [4, 8])
+def test_weights_that_the_very_last_update_ruined_are_not_kept(
+    epochs: int, batch_size: int, tmp_path: Path
+) -> None:
+    """No loss is seen with them, but a file of them could not be loaded."""
+    X = np.random.default_rng(0).normal(size=(8, 3)).astype(np.float32)
+    ae = wild(epochs=epochs, learning_rate=1e39, batch_size=batch_size, optimizer="adam")
+    with pytest.raises(DivergenceError):
+        ae.fit(X)
+    ae.save(tmp_path / "model.npz")
+    assert np.isfinite(Autoencoder.load(tmp_path / "model.npz").reconstruct(X)).all()
 
 
 def test_weights_that_a_finite_loss_ruined_are_restored() -> None:

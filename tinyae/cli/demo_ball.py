@@ -25,7 +25,10 @@ from .output import can_draw, expect_own, table, write_json
 
 TRAIN_STREAM = 100  # of the ball's centres
 
-PLAIN: dict[str, Any] = {"hidden": (256, 64), "batch_size": 64, "learning_rate": 2e-3, "epochs": 40}
+PLAIN: dict[str, Any] = {
+    "hidden": (256, 64), "batch_size": 64, "learning_rate": 2e-3, "epochs": 40, "warmup": 0.05,
+    "initializer": "random",
+}  # fmt: skip
 
 # A code in the square [-1, 1]^2 that is a sum of pixels under weights of its own, and noise on it.
 NOISY: dict[str, Any] = {

@@ -14,7 +14,19 @@ from typing import IO, cast
 from .._version import __version__
 from ..storage.files import replacing
 from ..storage.untrusted import printable
-from . import bench, check, demo_augment, demo_ball, doctor, generate, sweep, train, tune, use
+from . import (
+    bench,
+    check,
+    demo_augment,
+    demo_ball,
+    doctor,
+    generate,
+    outliers,
+    sweep,
+    train,
+    tune,
+    use,
+)
 from .options import Command, UsageError
 from .output import Stream
 
@@ -89,7 +101,7 @@ def build_parser() -> Command:
     parser.add_argument("--version", action="version", version=f"tinyae {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
-    for module in (train, use, generate, sweep):
+    for module in (train, use, generate, outliers, sweep):
         module.add_commands(commands)
     demo = commands.add_parser(
         "demo", help="experiments, each with a table, JSON and a picture",

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any, NoReturn
 
 from .. import checks
-from ..arguments import ARGUMENTS, FLAG, read_seed
+from ..arguments import ARGUMENTS, FLAG, Argument, read_seed
 from ..data.reading import Reading
 
 DATA_HELP = (
@@ -83,7 +83,7 @@ class Command(argparse.ArgumentParser):
     def json_option(self, help: str = "print one JSON object at the end") -> None:
         self.add_argument("--json", action="store_true", help=help)
 
-    def data_options(self, default: str = "ball") -> None:
+    def data_options(self, default: str = "ball", leave_out: Sequence[str] = ()) -> None:
         group = self.add_argument_group("data")
         kinds = {"test_fraction": _fraction, "label": _column, "drop": _column, "size": _size}
         options: dict[str, dict[str, Any]] = {
@@ -94,6 +94,8 @@ class Command(argparse.ArgumentParser):
             **READING,
         }
         for name, how in options.items():
+            if name in leave_out:
+                continue
             if name in kinds:
                 how = {**how, "type": kinds[name]}
             group.add_argument(
@@ -113,11 +115,13 @@ class Command(argparse.ArgumentParser):
         self.backend_option()
 
     def model_options(
-        self, recipe: Mapping[str, Any] = MappingProxyType({}), leave_out: Sequence[str] = ()
-    ) -> None:
-        """Arguments of ``Autoencoder``. ``recipe``: the command's own defaults, for the help."""
+        self, recipe: Mapping[str, Any] = MappingProxyType({}), leave_out: Sequence[str] = (),
+        arguments: Mapping[str, Argument] = ARGUMENTS,
+    ) -> None:  # fmt: skip
+        """Arguments of ``Autoencoder``, or of another table. ``recipe``: the command's own
+        defaults, for the help."""
         group = self.add_argument_group("model and training")
-        for name, argument in ARGUMENTS.items():
+        for name, argument in arguments.items():
             if name in leave_out or not argument.on_command_line:
                 continue
             help = _with_default(argument.help, {**DEFAULTS, **recipe}.get(name, argument.default))
@@ -207,9 +211,11 @@ def data_given(given: argparse.Namespace) -> dict[str, Any]:
     return data
 
 
-def model_given(given: argparse.Namespace) -> dict[str, Any]:
+def model_given(
+    given: argparse.Namespace, arguments: Mapping[str, Argument] = ARGUMENTS
+) -> dict[str, Any]:
     """The arguments of ``Autoencoder`` that were given: only these may overrule a saved run's."""
-    return {name: getattr(given, name) for name in ARGUMENTS if hasattr(given, name)}
+    return {name: getattr(given, name) for name in arguments if hasattr(given, name)}
 
 
 def _dashed(name: str) -> str:

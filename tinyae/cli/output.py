@@ -63,7 +63,7 @@ class Stream:
 # A JSON file by which a folder is known as tinyae's -> a key that it has.
 MARKS = {
     "config.json": "tinyae", "sweep.json": "codes", "augment.json": "per_class",
-    "results.json": "contestants",
+    "results.json": "contestants", "outliers.json": "outliers",
 }  # fmt: skip
 
 
@@ -129,13 +129,18 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Iterable[object]
     write_text(path, text.getvalue())
 
 
-def write_array(path: Path, array: NDArray[Any], what: str) -> None:
-    """.npy, or .csv with all digits of the dtype; says what was written."""
+def write_array(
+    path: Path, array: NDArray[Any], what: str, names: Sequence[str] | None = None
+) -> None:
+    """.npy, or .csv with all digits of the dtype and the columns' names, where there are any; says
+    what was written."""
     with Waiting(f"writing {path}") as report:
         if path.suffix == ".npy":
             write_atomically(path, lambda file: np.save(file, array))
         else:
             text = io.StringIO()
+            if names is not None:
+                csv.writer(text, lineterminator="\n").writerow(names)
             digits = "%.9g" if array.dtype == np.float32 else "%.17g"
             for start in range(0, len(array), 1000):
                 np.savetxt(text, array[start : start + 1000], fmt=digits, delimiter=",")

@@ -15,12 +15,14 @@ from typing import Any
 
 from .. import arguments, checks
 from .._version import __version__
-from ..data.datasets import Dataset, load_dataset
+from ..data.datasets import NAMES, Dataset, load_dataset
 from ..data.reading import Reading
 from ..data.tables import table_kind
 from ..estimator import Autoencoder
 from ..kernels.columns import get_backend
-from ..model_file import as_json
+from ..model_file import FORMAT, as_json
+from ..storage.files import expect_replaceable
+from ..storage.kinds import Kind, tinyae_kind
 from ..storage.locks import held
 from ..storage.untrusted import errors_of, read_json
 from ..train.progress import Bar, Lines, Waiting
@@ -80,14 +82,15 @@ class RunFolder:
         config = read_json(self.config_file, "broken")
         with errors_of(self.config_file, "broken"):
             data = {**DATA_DEFAULTS, **config["data"], "source": config["data"]["source"]}
-            _check_data(data)
-            arguments.check(Autoencoder(**config["model"])._params())
+            check_data(data)
+            model = arguments.of_file(config["model"])
+            arguments.check(Autoencoder(**model)._params())
             if "index" not in config["data"] and table_kind(Path(data["source"])):
                 data["index"] = False  # an older tinyae learnt numbers of lines as a feature
             columns = config.get("columns")
-            if columns is not None and not all(isinstance(name, str) for name in columns):
+            if columns is not None and {list, str} != {type(columns), *map(type, columns)}:
                 raise TypeError("columns must be names")
-            return {"data": data, "model": dict(config["model"]), "columns": columns}
+            return {"data": data, "model": model, "columns": columns}
 
     def write_history(self, history: Mapping[str, Sequence[float]]) -> None:
         epochs = zip(*history.values(), strict=True)
@@ -114,12 +117,17 @@ class RunFolder:
         self.expect_columns(dataset)
         return dataset
 
+    def columns(self) -> list[str] | None:
+        """The names of the columns that it was trained on, where they had names."""
+        columns: list[str] | None = self.read_config()["columns"] if self.exists() else None
+        return columns
+
     def expect_columns(self, dataset: Dataset) -> None:
         """Raises ValueError where the data's columns are not those of the training, in order.
 
         Where one of them has no names there is nothing to compare.
         """
-        names, found = self.read_config()["columns"] if self.exists() else None, dataset.columns
+        names, found = self.columns(), dataset.columns
         if names is None or found is None or list(found) == names:
             return
         missing = [name for name in names if name not in found]
@@ -135,7 +143,7 @@ class RunFolder:
         )
 
 
-def _check_data(data: Mapping[str, Any]) -> None:
+def check_data(data: Mapping[str, Any]) -> None:
     """Raises ValueError or TypeError for what ``open_data`` cannot have been given."""
     kinds: dict[str, tuple[type, ...]] = {
         **dict.fromkeys(("source", "separator", "decimal", "encoding"), (str,)),
@@ -172,18 +180,29 @@ def open_data(data: Mapping[str, Any]) -> Dataset:
 def opened(given: argparse.Namespace) -> tuple[RunFolder, Autoencoder, Dataset]:
     """What ``run_options`` were given: the run, its autoencoder, and the data to use it on."""
     data, run = data_given(given), RunFolder(given.run)
-    expect_apart(given, (data or run.read_config()["data"])["source"])
+    expect_apart(given, run, data.get("source"))
     whole = getattr(given, "part", None) == "all"
     return run, run.load_model(given.backend), run.load_data(data, whole)
 
 
-def expect_apart(given: argparse.Namespace, source: str) -> None:
-    """Raises UsageError where --out is the file that is read, unless there is a --force."""
-    out, read = getattr(given, "out", None), Path(source)
-    if out is None or given.force or not (Path(out).is_file() and read.is_file()):
-        return
-    if read.samefile(out):
-        raise UsageError(f"--out {out} is the file that is read: --force replaces it all the same")
+def expect_apart(given: argparse.Namespace, run: RunFolder, source: str | None) -> None:
+    """Raises UsageError where --out or --npy is among the data, unless there is a --force.
+
+    The data are the ``source`` that is read and what the run was trained on.
+    """
+    for option in ("out", "npy"):
+        out = getattr(given, option, None)
+        if out is None or given.force or not Path(out).exists():
+            continue
+        for data in (source, run.read_config()["data"]["source"]):
+            read = Path(data or "")
+            if data in NAMES:
+                continue
+            among = data and read.is_dir() and read.resolve() in Path(out).resolve().parents
+            if among or (read.is_file() and read.samefile(out)):
+                what = f"is the file that is read or {run.path} was trained on"
+                what = f"lies in {data}, among the data" if among else what
+                raise UsageError(f"--{option} {out} {what}: --force replaces it all the same")
 
 
 def run_config(data: Mapping[str, Any], model: Mapping[str, Any]) -> Config:
@@ -219,7 +238,7 @@ def expect_same(run: RunFolder, config: Config) -> None:
     saved = run.read_config()
     for section, values in config.items():
         for name, value in values.items():
-            if saved[section].get(name, value) != value:
+            if value != "auto" and saved[section].get(name, value) != value:
                 raise UsageError(
                     f"{run.path} was started with {name}={saved[section][name]!r}, not {value!r}: "
                     "another --out keeps it"
@@ -252,20 +271,42 @@ def train_run(
     with held(run.path):
         if run.started() and not resume:  # another process was faster
             raise UsageError(run.taken())
+        # before hours are spent on what could not be written
+        expect_replaceable(run.history_file, Kind("a table", frozenset({"epoch"})))
+        expect_replaceable(run.model_file, tinyae_kind(FORMAT))
         return _train(run, config, dataset, resume, remedy)
+
+
+def _autoencoder(model: Mapping[str, Any], dataset: Dataset) -> Autoencoder:
+    ae = Autoencoder(**model)
+    if ae.image_shape is None and dataset.image_shape is not None:
+        ae.image_shape = dataset.image_shape
+    return ae
+
+
+def _without_auto(run: RunFolder, model: Mapping[str, Any], dataset: Dataset) -> dict[str, Any]:
+    """``model`` with what "auto" came to when the run began, or comes to now, which is printed."""
+    begun = run.read_config()["model"] if run.started() else {}
+    model = {name: begun.get(name, v) if v == "auto" else v for name, v in model.items()}
+    with Waiting("choosing the number of epochs by cross-validation") as report:
+        plan = _autoencoder(model, dataset).plan(dataset.train, report=report)
+    for reason in plan.reasons:
+        print(reason, file=sys.stderr)
+    return {**model, **as_json(plan.params)}
 
 
 def _train(
     run: RunFolder, config: Config, dataset: Dataset, resume: bool, remedy: str
 ) -> Autoencoder:
-    ae = Autoencoder(**config["model"])
     if run.started():
         run.expect_columns(dataset)
-    kept: dict[str, Any] = {**config, "columns": dataset.columns and [*dataset.columns]}
+    model = _without_auto(run, config["model"], dataset)
+    kept: dict[str, Any] = {
+        **config, "model": model, "columns": dataset.columns and [*dataset.columns]
+    }  # fmt: skip
     if not run.exists() or run.read_config() != kept:  # resumed with more epochs, other threads
         run.write_config(kept)
-    if ae.image_shape is None and dataset.image_shape is not None:
-        ae.image_shape = dataset.image_shape
+    ae = _autoencoder(model, dataset)
     log = sys.stderr
     bar = Bar(log) if has_bars(log) else None
     try:

@@ -14,6 +14,7 @@ import numpy as np
 from ..codes.classifiers import knn_predict
 from ..data.datasets import Dataset
 from ..data.pca import PCA, fit_pca
+from ..data.scaling import scaled
 from ..estimator import Autoencoder
 from ..plot.curves import plot_sweep
 from ..storage.untrusted import errors_of, read_json
@@ -33,6 +34,7 @@ RECIPE: dict[str, Any] = {
     "activation": "silu",
     "learning_rate": 8e-3,
     "warmup": 0.1,
+    "initializer": "random",
 }
 
 
@@ -77,12 +79,13 @@ def _sweep(given: argparse.Namespace) -> None:
         expect_same(run, configs[code])
     earlier = _earlier(folder, described, given)
     dataset = open_data(described["data"])
-    with Waiting("fitting PCA, to compare with") as report:
-        pca = fit_pca(dataset.train, max(given.codes), report=report)
-    rows = earlier
+    rows, pca = earlier, None
     for number, (code, run) in enumerate(runs.items(), start=1):
         print(f"\ncode {code} ({number} of {len(runs)}), run folder {run.path}", file=sys.stderr)
         ae = trained_run(run, configs[code], dataset)
+        if pca is None:  # on the scale of the nets, which is the same for all
+            with Waiting("fitting PCA, to compare with") as report:
+                pca = fit_pca(scaled(dataset.train, ae.scaling_), max(given.codes), report=report)
         rows.append(_measure(ae, _leading(pca, code), dataset, given.neighbours, run))
         rows.sort(key=lambda row: int(row["code"]))
         summary = {
@@ -138,12 +141,13 @@ def _leading(pca: PCA, k: int) -> PCA:
 
 def _measure(ae: Autoencoder, pca: PCA, dataset: Dataset, k: int, run: RunFolder) -> Row:
     """Squared errors and, where there are labels, the accuracy of k-NN: of codes and of PCA's."""
+    train, test = (scaled(rows, ae.scaling_) for rows in (dataset.train, dataset.test))
     with Waiting("measuring squared errors"):
         errors = {
             "squared_error": -ae.score(dataset.test),
-            "pca_squared_error": pca.squared_error(dataset.test),
+            "pca_squared_error": pca.squared_error(test),
             "train_squared_error": -ae.score(dataset.train),
-            "pca_train_squared_error": pca.squared_error(dataset.train),
+            "pca_train_squared_error": pca.squared_error(train),
         }
     row: Row = {
         "code": ae.code,
@@ -156,10 +160,13 @@ def _measure(ae: Autoencoder, pca: PCA, dataset: Dataset, k: int, run: RunFolder
         "run": str(run.path),
     }
     if dataset.train_labels is not None and dataset.test_labels is not None:
-        for name, encode in (("knn_accuracy", ae.encode), ("pca_knn_accuracy", pca.encode)):
+        for name, encode, parts in (
+            ("knn_accuracy", ae.encode, (dataset.train, dataset.test)),
+            ("pca_knn_accuracy", pca.encode, (train, test)),
+        ):
             with Waiting(name.replace("_", " ")) as report:
-                train, test = encode(dataset.train), encode(dataset.test)
-                predicted = knn_predict(train, dataset.train_labels, test, k, report)
+                known, new = map(encode, parts)
+                predicted = knn_predict(known, dataset.train_labels, new, k, report)
             row[name] = float(np.mean(predicted == dataset.test_labels))
     return row
 

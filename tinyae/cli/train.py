@@ -16,11 +16,14 @@ from ..assemble import tied_to_epochs
 from ..data.datasets import Dataset
 from ..data.pca import fit_pca, plane
 from ..data.rows import Rows
+from ..data.scaling import scaled
+from ..data.tables import table_kind
 from ..estimator import Autoencoder
 from ..plot import codes, curves, grids
 from ..train.progress import Waiting
 from .options import UsageError, command, data_given, model_given
 from .output import can_draw, expect_own, print_zero_units, table
+from .report import write_report
 from .run_folder import RunFolder, expect_same, open_data, run_config, train_run
 
 Errors = dict[str, dict[str, Any]]  # by part; None where there is nothing to compare with
@@ -70,6 +73,8 @@ def _train(given: argparse.Namespace) -> None:
     parts = _parts(dataset)
     errors = _compare(ae, parts, dataset.train)
     pictures = _draw(ae, dataset, run)
+    if dataset.columns is not None or table_kind(Path(config["data"]["source"])):
+        pictures += write_report(run, ae, dataset, errors, bool(pictures))
     summary = {
         "run": str(run.path),
         "epochs": ae.n_iter_,
@@ -89,7 +94,7 @@ def _train(given: argparse.Namespace) -> None:
     print(_error_table(ae, parts, errors))
     print_zero_units(ae, ae.zero_units_)
     files = [run.model_file, run.checkpoint_file, run.config_file, run.history_file, *pictures]
-    print(f"\n{run.path}: " + ", ".join(sorted(f.name for f in files)))
+    print(f"\n{run.path}: " + ", ".join(sorted(f.name for f in files if f.exists())))
 
 
 def _evaluate(given: argparse.Namespace) -> None:
@@ -175,31 +180,45 @@ def _parts(dataset: Dataset) -> dict[str, Rows]:
 
 
 def _compare(ae: Autoencoder, parts: Mapping[str, Rows], trained: Rows | None) -> Errors:
-    """Squared errors of the autoencoder and of PCA, fitted to what was trained on."""
+    """Squared errors of the autoencoder and of PCA, fitted to what was trained on.
+
+    On the net's scale and, with the prefix "raw\\_", in the units of the data.
+    """
+    scaling = ae.scaling_
     with Waiting("fitting PCA, to compare with") as report:
-        pca = None if trained is None else fit_pca(trained, ae.code, report=report)
+        pca = (
+            None if trained is None
+            else fit_pca(scaled(trained, scaling), ae.code, report=report)
+        )  # fmt: skip
+    weights = {"": 1.0, "raw_": 1.0 if scaling is None else scaling.spread**2}
+    found: Errors = {}
     with Waiting("measuring squared errors"):
-        return {
-            part: {
-                "squared_error": float(-ae.score(rows)),
-                "pca_squared_error": None if pca is None else float(pca.squared_error(rows)),
+        for part, rows in parts.items():
+            own = ae.column_errors(rows)
+            other = None if pca is None else pca.column_errors(scaled(rows, scaling))
+            found[part] = {
+                prefix + name: None if errors is None else float((errors * weight).sum())
+                for prefix, weight in weights.items()
+                for name, errors in (("squared_error", own), ("pca_squared_error", other))
             }
-            for part, rows in parts.items()
-        }
+    return found
 
 
 def _error_table(ae: Autoencoder, parts: Mapping[str, Rows], errors: Errors) -> str:
-    rows = [
-        (part, len(parts[part]), e["squared_error"], "-" if pca is None else pca)
-        for part, e in errors.items()
-        for pca in (e["pca_squared_error"],)
-    ]
+    header, prefixes = ["part", "samples", "autoencoder", f"PCA {ae.code}"], [""]
     note = f"squared error per sample, code of {ae.code}"
-    text = f"{note}\n\n" + table(("part", "samples", "autoencoder", f"PCA {ae.code}"), rows)
-    _, _, own, pca = rows[-1]
-    if isinstance(pca, float) and own > pca:
-        text += "\n\nPCA is better here: train for more --epochs, or start from it, with "
-        text += "--initializer pca"
+    if ae.scaling_ is not None:
+        note += "; of scaled features, and in the units of the data"
+        header, prefixes = [*header, "in units", "PCA in units"], ["", "raw_"]
+    names = [p + name for p in prefixes for name in ("squared_error", "pca_squared_error")]
+    rows: list[list[Any]] = [
+        [part, len(parts[part]), *("-" if e[name] is None else e[name] for name in names)]
+        for part, e in errors.items()
+    ]
+    text = f"{note}\n\n" + table(header, rows)
+    own, pca = rows[-1][2:4]
+    if isinstance(pca, float) and own > 1.001 * pca:
+        text += "\n\nPCA is better here: see --epochs, --initializer and --scale"
     return text
 
 
@@ -207,11 +226,13 @@ def _draw(ae: Autoencoder, dataset: Dataset, run: RunFolder) -> list[Path]:
     """loss.png, reconstructions.png and code.png, where matplotlib is installed."""
     if not can_draw():
         return []
-    files = [run.path / f"{name}.png" for name in ("loss", "reconstructions", "code")]
+    files = [run.path / f"{name}.png" for name in ("reconstructions", "code", "loss")]
     with Waiting("drawing"):
-        curves.plot_loss(ae.history_, files[0])
         shown = np.asarray(dataset.test.select(np.arange(min(10, len(dataset.test)))))
-        grids.plot_reconstructions(shown, ae.reconstruct(shown), dataset.image_shape, files[1])
+        grids.plot_reconstructions(shown, ae.reconstruct(shown), dataset.image_shape, files[0])
         points, titles = plane(ae.encode(dataset.test))
-        codes.plot_code(points, dataset.test_labels, files[2], dataset.label_names, titles)
+        codes.plot_code(points, dataset.test_labels, files[1], dataset.label_names, titles)
+        if not ae.history_:
+            return files[:2]
+        curves.plot_loss(ae.history_, files[2])
     return files

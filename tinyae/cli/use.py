@@ -30,7 +30,13 @@ SHOWN_CLASSES, SHOWN_PAIRS = 10, 6  # in that of new samples
 def add_commands(commands: Any) -> None:
     parser = command(commands, "encode", _encode, "write the codes of samples")
     parser.run_options(part="all")
-    parser.file_option("--out", ".npy or .csv of the codes", ".npy", ".csv", required=True)
+    parser.file_option(
+        "--out",
+        ".npy or .csv of the codes; .csv of a table's run has names",
+        ".npy",
+        ".csv",
+        required=True,
+    )
 
     parser = command(commands, "decode", _decode, "write the samples that codes stand for")
     parser.add_argument("run", metavar="RUN", help="a run folder")
@@ -67,28 +73,30 @@ def add_commands(commands: Any) -> None:
 
 
 def _encode(given: argparse.Namespace) -> None:
-    _, ae, dataset = opened(given)
+    run, ae, dataset = opened(given)
     with Waiting(f"encoding {dataset.name}"):
         codes = [ae.encode(rows) for rows in _part(dataset, given.part)]
-    write_array(given.out, np.concatenate(codes), "codes")
+    names = run.columns() and ae.get_feature_names_out().tolist()
+    write_array(given.out, np.concatenate(codes), "codes", names)
 
 
 def _decode(given: argparse.Namespace) -> None:
-    ae = RunFolder(given.run).load_model(given.backend)
+    run = RunFolder(given.run)
+    ae = run.load_model(given.backend)
     codes = Path(given.codes)
     if not codes.is_file():
         raise UsageError(f"--codes: there is no file {codes}")
-    expect_apart(given, given.codes)
+    expect_apart(given, run, given.codes)
     with Waiting(f"decoding {codes}"):
         # a code that counts is still a code
         how = Reading(index=False)
         Z = read_table(codes, how).samples if table_kind(codes) else read_npy(codes)
         samples = ae.decode(Z)
-    write_array(given.out, samples, "samples")
+    write_array(given.out, samples, "samples", run.columns())
 
 
 def _reconstruct(given: argparse.Namespace) -> None:
-    _, ae, dataset = opened(given)
+    run, ae, dataset = opened(given)
     samples = _part(dataset, given.part)
     if given.out.suffix == ".png":
         with Waiting(f"drawing {given.out}"):
@@ -98,7 +106,7 @@ def _reconstruct(given: argparse.Namespace) -> None:
     else:
         with Waiting(f"reconstructing {dataset.name}"):
             reconstructions = [ae.reconstruct(rows) for rows in samples]
-        write_array(given.out, np.concatenate(reconstructions), "samples")
+        write_array(given.out, np.concatenate(reconstructions), "samples", run.columns())
 
 
 def _info(given: argparse.Namespace) -> None:

@@ -16,6 +16,7 @@ log = logging.getLogger(__name__)
 
 Line = tuple[int, list[str]]  # its number in the file and its cells
 
+_WHOLE = re.compile(r"-?\d+(\.0*)?")
 _NAMELESS = re.compile(r"(Unnamed: [\d.]+)?")  # as pandas writes an index, and reads one back
 
 
@@ -117,8 +118,11 @@ def _counts(names: list[str], rows: list[list[str]], taken: set[int]) -> bool:
     features = [i for i in range(len(names)) if i not in taken]
     count = [str(i) for i in range(2 * len(names))]
     found, n = [names[i] for i in features], len(names)
-    if len(found) < 3 or found not in (count[: len(found)], [count[i] for i in features]):
+    if len(found) < 2 or found not in (count[: len(found)], [count[i] for i in features]):
         return False
+    if len(found) == 2:  # two numbers tell little: all others must be no whole numbers
+        below = [cells[i].strip() for cells in rows for i in features if i < len(cells)]
+        return len(rows) > 2 and not any(cell.lstrip("-").isdecimal() for cell in below)
     return bool(rows) and rows[0][:n] != count[n:]  # else a table that counts on
 
 
@@ -127,11 +131,11 @@ def _index(names: list[str], rows: list[list[str]], width: int, taken: set[int])
     found: list[int] = []
     for i in range(width - 1):
         cells = [cells[i].strip() for cells in rows if len(cells) > i]
-        if i in taken or not all(map(str.isdecimal, cells)):
+        if i in taken or not all(map(_WHOLE.fullmatch, cells)):
             break
         numbers = [*map(float, cells)]
-        if names:  # in any order: the rows of a part of a table keep their numbers
-            tells = bool(_NAMELESS.fullmatch(names[i])) and len(set(numbers)) == len(numbers)
+        if names:  # in any order, and twice: parts of tables keep their numbers, also side by side
+            tells = bool(_NAMELESS.fullmatch(names[i]))
         else:
             tells = i == 0 and len(numbers) > 2 and all(b - a == 1 for a, b in pairwise(numbers))
         if not tells:

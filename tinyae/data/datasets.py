@@ -6,6 +6,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +105,8 @@ def load_dataset(
     optional package, OSError for a failed download, and ValueError for data that cannot be
     used, NaN and infinity among them, and for arguments that the source has no use for.
     """
+    if not isinstance(test_fraction, Real):
+        raise TypeError(f"test_fraction must be a number in [0, 1), got {test_fraction!r}")
     if not 0 <= test_fraction < 1:
         raise ValueError(f"test_fraction must lie in [0, 1), got {test_fraction}")
     reading = Reading(label, drop, header, index, separator, decimal, encoding, size, skip_bad)
@@ -115,6 +118,8 @@ def load_dataset(
     path = Path(source).expanduser()
     if not str(source) or not path.exists():
         raise FileNotFoundError(_unknown(str(source)))
+    if not (path.is_file() or path.is_dir()):  # reading a pipe may wait for ever
+        raise ValueError(f"{path} is neither a file nor a folder, but a pipe or a device")
     train, test = _read(path, reading, progress)
     return _assemble(path.resolve().name, str(path), train, test, test_fraction)
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
 STRONG = ";\t|"  # seldom part of a text or of a number
+_THOUSANDS = re.compile(r"\s*[-+]?\d{1,3}(,\d{3})+(\.\d*)?\s*")
 BLANKS = " "  # any run of blanks and tabs
 WORDS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "'|'", BLANKS: "blanks"}
 COMMA_TO_POINT = str.maketrans(",.", ".?")  # a point beside it can only be of thousands
@@ -47,10 +49,14 @@ def tell_dialect(head: list[str], separator: str | None, decimal: str | None) ->
     numbers. A comma is the decimal sign where it makes more cells numbers than a point does.
     """
     if separator is None:
-        separator = max((s for s in WORDS if s != decimal), key=lambda s: _fit(head, s, decimal))
+        quoted = any('"' in line for line in head)  # there a comma may be both
+        known = [s for s in WORDS if s != decimal or quoted]
+        separator = max(known, key=lambda s: _fit(head, s, decimal))
     if decimal is None:
-        # within cells divided by commas, one in quotes is more likely of thousands
-        rows = [] if separator == "," else rows_of(head, separator)
+        rows = rows_of(head, separator)
+        if separator == ",":  # in quotes it is a decimal sign, or parts thousands
+            inside = [cell for row in rows[1:] for cell in row if "," in cell]
+            rows = [] if all(map(_THOUSANDS.fullmatch, inside)) else rows
         decimal = max(".,", key=lambda sign: _numbers(rows, Dialect(separator, sign)))
     return Dialect(separator, decimal)
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike, NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from ..checks import integer, unmasked
 from ..kernels.reference.random import random_normal
@@ -73,15 +73,22 @@ class PCA:
     def squared_error(self, x: ArrayLike | Rows) -> float:
         """Sum over features of (x - reconstruction)^2, averaged over the samples x (n, features).
 
+        Raises ValueError or TypeError for anything but real numbers of that shape.
+        """
+        return float(self.column_errors(x).sum())
+
+    def column_errors(self, x: ArrayLike | Rows) -> Floats:
+        """Mean squared error of each feature, (features,), of the samples x (n, features).
+
         Measured on the differences themselves: taking |code|^2 from |x|^2 would cancel. Raises
         ValueError or TypeError for anything but real numbers of that shape.
         """
         rows = self._checked(x)
-        total = 0.0
+        total = np.zeros(self.mean.size)
         for _, part in rows.chunks():
             part -= self.mean
             part -= (part @ self.components.T) @ self.components
-            total += float(np.vdot(part, part))
+            total += np.einsum("ij,ij->j", part, part)
         return total / len(rows)
 
     def _checked(self, x: ArrayLike | Rows) -> Rows:
@@ -116,15 +123,15 @@ def fit_pca(
     integer("n_components", n_components, 1)
     k = min(n_components, n - 1, features)
     approximate = min(n, features) > EXACT_LIMIT
-    rows = _Reporting(rows, 3 + POWER_ITERATIONS if approximate else 3, report)
-    mean, total = _moments(rows)
+    samples = _Reporting(rows, 3 + POWER_ITERATIONS if approximate else 3, report)
+    mean, total = _moments(samples)
     if approximate:
-        squares, directions = _by_sketch(rows, mean, k, seed)
+        squares, directions = _by_sketch(samples, mean, k, seed)
     elif n < features or n * features <= DIRECT_SIZE:
-        squares, directions = _by_data(rows, mean)
+        squares, directions = _by_data(samples, mean)
     else:
-        squares, directions = _by_scatter(rows, mean)
-    components = _with_fixed_signs(directions[:k])
+        squares, directions = _by_scatter(samples, mean)
+    components = with_fixed_signs(directions[:k])
     return PCA(mean, components, squares[:k] / n, total / n, approximate)
 
 
@@ -145,28 +152,29 @@ def plane(codes: ArrayLike | Rows) -> tuple[ArrayLike | Rows, list[str]]:
                     for i, share in enumerate(shares[:2], 1)]  # fmt: skip
 
 
-class _Reporting(Rows):
+class _Reporting:
     """Rows that are gone through so many times in all."""
 
     def __init__(self, rows: Rows, passes: int, report: Progress) -> None:
-        super().__init__(rows.array, rows.indices)
+        self._rows, self.shape = rows, rows.shape
         self._begun, self._passes, self._report = 0, passes, report
 
-    def chunks(self, dtype: DTypeLike = np.float64) -> Iterator[tuple[slice, Floats]]:
-        before, self._begun = self._begun * len(self), self._begun + 1
-        for where, part in super().chunks(dtype):
+    def chunks(self) -> Iterator[tuple[slice, Floats]]:
+        n = len(self._rows)
+        before, self._begun = self._begun * n, self._begun + 1
+        for where, part in self._rows.chunks():
             yield where, part
-            self._report(before + where.stop, self._passes * len(self))
+            self._report(before + where.stop, self._passes * n)
 
 
-def _moments(rows: Rows) -> tuple[Floats, float]:
+def _moments(rows: _Reporting) -> tuple[Floats, float]:
     """The mean (features,) and the sum of all squared deviations from it, in two passes."""
     mean = np.zeros(rows.shape[1])
     total = 0.0
     with np.errstate(over="ignore", invalid="ignore"):
         for _, part in rows.chunks():
             mean += part.sum(axis=0)
-        mean /= len(rows)
+        mean /= rows.shape[0]
         for _, part in rows.chunks():
             part -= mean
             total += float(np.vdot(part, part))
@@ -176,7 +184,7 @@ def _moments(rows: Rows) -> tuple[Floats, float]:
     return mean, total
 
 
-def _by_data(rows: Rows, mean: Floats) -> tuple[Floats, Floats]:
+def _by_data(rows: _Reporting, mean: Floats) -> tuple[Floats, Floats]:
     """Squared singular values and right singular vectors (min(n, features), features)."""
     centred = np.empty(rows.shape)
     for where, part in rows.chunks():
@@ -185,7 +193,7 @@ def _by_data(rows: Rows, mean: Floats) -> tuple[Floats, Floats]:
     return s**2, vt
 
 
-def _by_scatter(rows: Rows, mean: Floats) -> tuple[Floats, Floats]:
+def _by_scatter(rows: _Reporting, mean: Floats) -> tuple[Floats, Floats]:
     """The same from X'X = V S^2 V', X the centred data."""
     scatter = np.zeros((mean.size, mean.size))
     for _, part in rows.chunks():
@@ -195,7 +203,7 @@ def _by_scatter(rows: Rows, mean: Floats) -> tuple[Floats, Floats]:
     return squares, vt
 
 
-def _by_sketch(rows: Rows, mean: Floats, k: int, seed: int) -> tuple[Floats, Floats]:
+def _by_sketch(rows: _Reporting, mean: Floats, k: int, seed: int) -> tuple[Floats, Floats]:
     """The same, approximately, from X'X seen only through its products with a few vectors."""
     width = min(k + OVERSAMPLING, *rows.shape)
     basis = np.empty((mean.size, width))
@@ -216,7 +224,7 @@ def _by_sketch(rows: Rows, mean: Floats, k: int, seed: int) -> tuple[Floats, Flo
     return squares, vt @ basis.T
 
 
-def _with_fixed_signs(directions: Floats) -> Floats:
+def with_fixed_signs(directions: Floats) -> Floats:
     """Every row times 1 or -1. Of equally large entries the first counts, whatever the rounding."""
     size = np.abs(directions)
     first = (size >= (1 - 1e-6) * size.max(axis=1, keepdims=True)).argmax(axis=1)

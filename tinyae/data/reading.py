@@ -6,6 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
+import numpy as np
+
+from ..checks import integer
+
 # Called now and then with (done, all), in bytes of a table or in pictures.
 Progress = Callable[[int, int], object]
 
@@ -18,6 +22,12 @@ TABLES = frozenset(("label", "drop", "header", "index", "separator", "decimal", 
 PICTURES = frozenset(("size", "skip_bad"))
 
 _WORDS = {"tab": "\t", "\\t": "\t", "space": " "}
+
+
+def _column(what: str, column: Any) -> str | int:
+    if not isinstance(column, (str, int, np.integer)) or isinstance(column, bool):
+        raise TypeError(f"{what} must be a column's name or index, got {column!r}")
+    return column if isinstance(column, str) else int(column)
 
 
 @dataclass(frozen=True)
@@ -38,12 +48,30 @@ class Reading:
     skip_bad: bool = False
 
     def __post_init__(self) -> None:
-        drop = (self.drop,) if isinstance(self.drop, (str, int)) else tuple(self.drop)
-        separator = None if self.separator is None else _WORDS.get(self.separator, self.separator)
+        single = isinstance(self.drop, (str, int, np.integer))
+        drop = tuple(_column("drop", c) for c in ((self.drop,) if single else self.drop))
+        separator = self.separator
+        if isinstance(separator, str):
+            separator = _WORDS.get(separator, separator)
         object.__setattr__(self, "drop", drop)
         object.__setattr__(self, "separator", separator)
+        if self.label is not None:
+            object.__setattr__(self, "label", _column("label", self.label))
+        for name in ("header", "index", "skip_bad"):
+            if getattr(self, name) not in (None, True, False):
+                got = getattr(self, name)
+                raise TypeError(f"{name} must be True or False, or None for itself, got {got!r}")
+        if self.size is not None:
+            if np.shape(self.size) != (2,):
+                raise ValueError(f"size must be (width, height), got {self.size!r}")
+            for length in self.size:
+                integer("size", length, 1)
+            object.__setattr__(self, "size", tuple(map(int, self.size)))
         if separator is not None and (
-            len(separator) != 1 or separator.isalnum() or separator in '"\r\n.+-'
+            not isinstance(separator, str)
+            or len(separator) != 1
+            or separator.isalnum()
+            or separator in '"\r\n.+-'
         ):
             raise ValueError(
                 "separator must be one character, neither a letter nor of a number nor a quote, "

@@ -67,7 +67,7 @@ INITIALIZERS: dict[str, Callable[[Array, int, int], None]] = {
 
 
 def initial_weights(initializer: str, activation: str, w: Array, seed: int, layer: int) -> None:
-    """Fills w (n_in, n_out); "auto" is he before a rectifier and glorot elsewhere."""
-    if initializer == "auto":
+    """Fills w (n_in, n_out); "random" is he before a rectifier and glorot elsewhere."""
+    if initializer == "random":
         initializer = ACTIVATION_FACTS[activation].initializer
     INITIALIZERS[initializer](w, seed, layer)

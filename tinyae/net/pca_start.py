@@ -64,6 +64,12 @@ def _carrier(activation: str, deviations: Floats, bounded: float) -> Carrier:
     raise ValueError(f"initializer='pca' knows no way through activation {activation!r}")
 
 
+def holds_pca(architecture: Architecture) -> bool:
+    """Whether every layer before the last can hold numbers exactly."""
+    before = [spec.activation for spec in architecture.dense[:-1]]
+    return all(ACTIVATION_FACTS[a].odd or a in ("identity", "elu") for a in before)
+
+
 def start_as_pca(
     architecture: Architecture,
     values: Mapping[str, NDArray[Any]],

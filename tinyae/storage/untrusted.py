@@ -160,14 +160,15 @@ def _member(
     path: str | os.PathLike[str], archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str
 ) -> Member:
     complaint = f"broken or foreign: cannot read array {brief(repr(name))}"
+    most = {zipfile.ZIP_STORED: 1, zipfile.ZIP_DEFLATED: DEFLATE_RATIO}.get(info.compress_type)
+    if most is None:  # others unpack by the block, whatever its size
+        raise FileError(f"{path}: {complaint}: its compression is not deflate")
     with errors_of(path, complaint), archive.open(info) as file:
         shape, order, dtype, n_bytes = _header(file)
         start = file.tell()
         if n_bytes != info.file_size - start:
             raise ValueError(_short(shape, dtype, n_bytes, info.file_size - start))
-        most = {zipfile.ZIP_STORED: 1, zipfile.ZIP_DEFLATED: DEFLATE_RATIO}
-        ratio = most.get(info.compress_type)
-        if ratio is not None and info.file_size > ratio * info.compress_size:
+        if info.file_size > most * info.compress_size:
             raise ValueError(
                 f"{info.compress_size} bytes cannot unpack to {info.file_size}, as they should"
             )

@@ -142,14 +142,14 @@ def history_from(found: Any) -> dict[str, list[float]]:
     return {name: [float(v) for v in values] for name, values in found.items()}
 
 
-def checkpoint_origin(path: str | os.PathLike[str]) -> tuple[int, str]:
-    """(seed, backend) of the run that wrote the checkpoint."""
+def checkpoint_origin(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The settings of the run that wrote the checkpoint."""
     with open_npz(path, FORMAT, VERSION) as (meta, _), errors_of(path, "no complete checkpoint"):
-        seed, backend = meta["config"]["random_state"], meta["config"]["backend"]
-        integer("random_state", seed, 0, MOST)
-        if not isinstance(backend, str):
-            raise TypeError(f"backend must be a name, got {backend!r}")
-        return int(seed), backend
+        config = dict(meta["config"])
+        integer("random_state", config["random_state"], 0, MOST)
+        if not isinstance(config["backend"], str):
+            raise TypeError(f"backend must be a name, got {config['backend']!r}")
+        return config
 
 
 def _expect_same(

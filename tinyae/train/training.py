@@ -55,6 +55,8 @@ class Training:
         self.optimizer = work.optimizer
         self.settings = settings
         self.state = State()
+        # (loss, squared error) of the validation data before the first epoch
+        self.start: tuple[float, float] | None = None
         self.rows, self.validation = rows, validation
         self.n = len(rows)
         self.batch_size = work.workspace.capacity
@@ -86,12 +88,12 @@ class Training:
         parameters = self.network.parameters
         # overflow is met with a diagnosis, not with NumPy's warnings
         with np.errstate(all="ignore"), DeferredInterrupt() as interrupt:
-            good = parameters.backend.to_host(parameters.values)
+            good = entered = parameters.backend.to_host(parameters.values)
             if self._validation is not None and state.epoch == state.step == 0:
-                self._remember_best(self._validate(self._validation)[0])  # the start is a candidate
+                self.start = self._validate(self._validation)
+                self._remember_best(self.start[0])  # the start is a candidate
             while state.epoch < settings.epochs and not self._patience_is_over():
-                # good once a finite loss has been seen with them
-                entered = parameters.backend.to_host(parameters.values)
+                # ``entered`` are good once a finite loss has been seen with them
                 first_step = state.step
                 try:
                     self._epoch(interrupt, save, callback)
@@ -99,7 +101,11 @@ class Training:
                     proven = error.step > first_step + 1
                     parameters.backend.write(entered if proven else good, parameters.values)
                     raise
-                good = entered
+                good, entered = entered, parameters.backend.to_host(parameters.values)
+                if not np.isfinite(entered).all():  # by the last update: no loss was seen with them
+                    ruined = self._ruined(entered)
+                    parameters.backend.write(good, parameters.values)
+                    raise ruined
                 save()
                 if interrupt.requested:
                     raise KeyboardInterrupt
@@ -198,6 +204,15 @@ class Training:
         where = diagnose(self.network, x, self.work.workspace.records(n))
         return DivergenceError(
             float(loss), self.state.epoch + 1, step, where, self.settings.learning_rate, name
+        )
+
+    def _ruined(self, values: NDArray[Any]) -> DivergenceError:
+        """Of weights that are not finite after the last step of an epoch."""
+        workspace = self.work.workspace
+        where = diagnose(self.network, workspace.input[:1], workspace.records(1))
+        bad = float(values[~np.isfinite(values)][0])
+        return DivergenceError(
+            bad, self.state.epoch, self.steps, where, self.settings.learning_rate, "weights"
         )
 
     def _validate(self, feeder: Feeder) -> tuple[float, float]:

@@ -1,0 +1,78 @@
+"""``report.md`` of a run on a table: what was learnt, and how well, column by column."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..data.datasets import Dataset
+from ..data.pca import fit_pca
+from ..data.scaling import fit_scaling, scaled
+from ..estimator import Autoencoder
+from ..plot.columns import MOST, plot_column_errors
+from ..storage.untrusted import printable
+from ..train.progress import Waiting
+from .output import write_text
+from .run_folder import RunFolder
+
+CHOSEN = ("scale", "hidden", "code", "activation", "initializer", "epochs", "batch_size",
+          "validation_fraction", "learning_rate")  # fmt: skip
+BY_COLUMN = (
+    "Root mean squared error of each column on the test rows, the worst first, in its own units "
+    "and in standard deviations of the training rows:"
+)
+COLUMNS = ("| column | standard deviation | error | PCA | error / sd | PCA / sd |",
+           "|---|---:|---:|---:|---:|---:|")  # fmt: skip
+PICTURES = {
+    "columns": "error of each column", "code": "the test rows by their codes",
+    "reconstructions": "rows and their reconstructions", "loss": "training",
+}  # fmt: skip
+
+
+def write_report(
+    run: RunFolder, ae: Autoencoder, dataset: Dataset, errors: Mapping[str, Any], draw: bool
+) -> list[Path]:
+    """Writes report.md and, to ``draw``, columns.png; ``errors`` by part, as train prints them."""
+    file, picture = run.path / "report.md", run.path / "columns.png"
+    with Waiting("writing report.md"):
+        columns = range(ae.n_features_in_) if dataset.columns is None else dataset.columns
+        names = [printable(str(name)) for name in columns]
+        spread = fit_scaling(dataset.train, "standard").spread
+        units = 1.0 if ae.scaling_ is None else ae.scaling_.spread
+        pca = fit_pca(scaled(dataset.train, ae.scaling_), ae.code)
+        test = scaled(dataset.test, ae.scaling_)
+        own, theirs = (
+            np.sqrt(e) * units for e in (ae.column_errors(dataset.test), pca.column_errors(test))
+        )
+        order = np.argsort(-own / spread, kind="stable")
+        named = [names[i] for i in order]
+        lines = [f"# {printable(dataset.name)}: {ae.code} numbers for {len(names)} columns", ""]
+        lines += [f"{len(dataset.train):,} rows to train, {len(dataset.test):,} to test.", ""]
+        model = run.read_config()["model"]
+        lines += ["| chosen | |", "|---|---|"]
+        lines += [f"| {name} | {model[name]} |" for name in CHOSEN]
+        lines += [f"| output, loss | {ae.output_}, {ae.loss_name_} |", ""]
+        lines += ["Squared error of a row, over the columns on the net's scale:", ""]
+        lines += [f"| part | autoencoder | PCA {ae.code} |", "|---|---:|---:|"]
+        lines += [
+            f"| {part} | {e['squared_error']:.6g} | {e['pca_squared_error']:.6g} |"
+            for part, e in errors.items()
+        ]
+        lines += ["", BY_COLUMN, "", *COLUMNS]
+        lines += [
+            f"| {name.replace('|', chr(92) + '|')} | {spread[i]:.4g} | {own[i]:.4g} | "
+            f"{theirs[i]:.4g} | {own[i] / spread[i]:.3f} | {theirs[i] / spread[i]:.3f} |"
+            for i, name in zip(order[: 10 * MOST], named, strict=False)
+        ]
+        if len(names) > 10 * MOST:
+            lines.append(f"\n{len(names) - 10 * MOST} columns with smaller errors are left out.")
+        if draw:
+            plot_column_errors(named, (own / spread)[order], (theirs / spread)[order], picture)
+            for name, what in PICTURES.items():
+                if (run.path / f"{name}.png").exists():
+                    lines += ["", f"![{what}]({name}.png)"]
+        write_text(file, "\n".join([*lines, ""]))
+    return [file, picture] if draw else [file]

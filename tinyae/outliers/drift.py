@@ -1,0 +1,46 @@
+"""Which columns of new rows are no longer those of the training rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .stream import Columns
+
+SHIFT = 0.5  # standard deviations between the means, and at least
+ERRORS = 4.0  # standard errors of their difference
+OUTSIDE = 0.05  # of the new rows beyond the range, and at least
+MIN_OUTSIDE = 3  # so many of them
+
+
+class Moved(NamedTuple):
+    """A column that has moved, and how: ``what`` is "mean" or "range"."""
+
+    column: str
+    what: str
+    text: str
+
+
+def moved(
+    old: Columns, new: Columns, outside: NDArray[np.int64], names: Sequence[str]
+) -> list[Moved]:
+    """Of all columns. ``outside`` (n_features,): how many new rows lie beyond the old range."""
+    found = []
+    deviation = old.scaling().spread
+    for j, name in enumerate(names):
+        shift = (new.mean[j] - old.mean[j]) / deviation[j]
+        new_variance = new.squares[j] / new.n
+        error = np.sqrt(deviation[j] ** 2 / old.n + new_variance / new.n) / deviation[j]
+        if abs(shift) > max(SHIFT, ERRORS * error):
+            text = f"the mean is {new.mean[j]:.4g}, it was {old.mean[j]:.4g} ({shift:+.1f} spreads)"
+            found.append(Moved(name, "mean", f"{name}: {text}"))
+        if outside[j] >= max(MIN_OUTSIDE, OUTSIDE * new.n):
+            text = (
+                f"{outside[j]:,} of {new.n:,} rows lie beyond [{old.low[j]:.4g}, {old.high[j]:.4g}]"
+                f", where it was; now it ranges over [{new.low[j]:.4g}, {new.high[j]:.4g}]"
+            )
+            found.append(Moved(name, "range", f"{name}: {text}"))
+    return found
