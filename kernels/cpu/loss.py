@@ -117,6 +117,54 @@ def _slopes(code: int, error: Array, scale: float) -> None:
             error[i] = s * (-delta if e < -delta else (delta if e > delta else e))
 
 
+def softmax_loss(
+    output: Array, target: Array, bounds: Array, gradient: Array, totals: Array
+) -> None:
+    """Adds the cross-entropies of the groups to totals[0]; their columns of gradient = its slope.
+
+    A group with a NaN among its targets is missing.
+    """
+    threads = threads_for(COST * output.size)
+    partial = borrow((threads,), np.float64)
+    launch(_softmax_loss, output, target, bounds, gradient, partial, threads=threads)
+    totals[0] += partial.sum()
+
+
+@jit(parallel=True)
+def _softmax_loss(
+    output: Array, target: Array, bounds: Array, gradient: Array, partial: Array, threads: int
+) -> None:
+    batch = len(output)
+    for t in prange(threads):
+        value = 0.0
+        for i in range(batch * t // threads, batch * (t + 1) // threads):
+            for g in range(bounds.size - 1):
+                group = slice(bounds[g], bounds[g + 1])
+                value += _group(output[i, group], target[i, group], gradient[i, group], batch)
+        partial[t] = value
+
+
+@jit()
+def _group(z: Array, t: Array, slope: Array, batch: int) -> float:
+    """The cross-entropy of one sample's group, in float64; slope = its gradient / batch."""
+    real = z.dtype.type
+    top, weight, total, value = z[0], 0.0, 0.0, 0.0
+    for j in range(z.size):
+        top = z[j] if z[j] > top else top
+        weight += np.float64(t[j])
+    if math.isnan(weight):  # missing
+        slope[:] = real(0)
+        return value
+    for j in range(z.size):
+        slope[j] = exp(z[j] - top)
+        total += np.float64(slope[j])
+    high, scale, one = math.log(total), real(weight / total), real(1.0 / batch)
+    for j in range(z.size):
+        value += np.float64(t[j]) * (high - np.float64(z[j] - top))
+        slope[j] = (slope[j] * scale - t[j]) * one
+    return value
+
+
 @jit(reassociate=True)
 def _sum(values: Array) -> float:
     total = 0.0

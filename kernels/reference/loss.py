@@ -7,6 +7,7 @@ Where the target is NaN, a missing value, there is nothing to reconstruct: both 
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -70,6 +71,33 @@ def loss(name: str, output: Array, target: Array, gradient: Array, totals: Array
     gradient *= 1 / max(len(output), 1)
     totals[0] = value
     totals[1] = squared
+
+
+def softmax_loss(
+    output: Array, target: Array, bounds: Array, gradient: Array, totals: Array
+) -> None:
+    """Adds the cross-entropies of the groups to totals[0]; their columns of gradient = its slope.
+
+    Of logits z with target t: sum of t log(sum of exp z) - t z, from z less the largest of them.
+    A group with a NaN among its targets counts as one whose targets are all 0.
+    """
+    for start, stop in pairwise(bounds.tolist()):
+        slope, shape = gradient[:, start:stop], (len(output), stop - start)
+        z, t = (borrow(shape, output.dtype, slot) for slot in (2, 1))
+        np.copyto(t, target[:, start:stop])
+        missing = np.isnan(t, out=borrow(shape, np.bool_, slot=3)).any(axis=1)
+        t[missing] = 0
+        np.subtract(output[:, start:stop], output[:, start:stop].max(axis=1, keepdims=True), out=z)
+        p = np.exp(z, out=borrow(shape, output.dtype))
+        total, weight = p.sum(axis=1, keepdims=True), t.sum(axis=1, keepdims=True)
+        z -= np.log(total)
+        z *= t
+        z[missing] = 0
+        totals[0] -= _sum(z)
+        p *= weight / total
+        np.subtract(p, t, out=slope)
+        slope *= 1 / max(len(output), 1)
+        slope[missing] = 0
 
 
 def _sum(values: Array) -> float:

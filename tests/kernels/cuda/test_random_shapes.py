@@ -25,6 +25,7 @@ from tests.reference import assert_within, call, eps, normals, operation, poison
 from tinyae.kernels.backend import Backend
 from tinyae.kernels.conventions import ACTIVATIONS, DATA, HYPER, LOSSES, MOMENTS
 from tinyae.kernels.cuda.activation import ActivationKernels
+from tinyae.kernels.cuda.fill import FillKernels
 from tinyae.kernels.cuda.gather import GatherKernels
 from tinyae.kernels.cuda.loss import LossKernels
 from tinyae.kernels.cuda.runner import Runner
@@ -103,8 +104,10 @@ def test_update(cuda_column: Backend, name: str) -> None:
 PASSES = {
     "activation_forward": (ActivationKernels, "y"),
     "activation_backward": (ActivationKernels, "dx"),
+    "fill": (FillKernels, "out"),
     "gather": (GatherKernels, "out"),
     "loss": (LossKernels, "gradient"),
+    "softmax_loss": (LossKernels, "gradient"),
     **{name: (UpdateKernels, "w", *state) for name, state in MOMENTS.items()},
 }  # fmt: skip
 
