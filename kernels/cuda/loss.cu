@@ -91,17 +91,16 @@ extern "C" __global__ void __launch_bounds__(REDUCE_THREADS) softmax_groups(
         }
         const REAL *z = output + i / groups * columns, *t = target + i / groups * columns;
         REAL *slope = gradient + i / groups * columns, top = z[first];
-        double weight = 0, total = 0;
+        REAL weight = 0, total = 0;
         for (long long j = first; j < last; j++) {
             top = z[j] > top ? z[j] : top;
             weight += t[j];
         }
         bool missing = weight != weight;  // a target is NaN
         for (long long j = first; j < last; j++) total += exp(z[j] - top);
-        double high = log(total);
-        REAL times = (REAL)(weight / total);
+        REAL high = log(total), times = weight / total;
         for (long long j = first; j < last; j++) {
-            value += missing ? 0.0 : t[j] * (high - (z[j] - top));
+            value += missing ? (REAL)0 : t[j] * (high - (z[j] - top));
             slope[j] = missing ? (REAL)0 : (exp(z[j] - top) * times - t[j]) * scale;
         }
     }

@@ -44,6 +44,8 @@ def loss_term(loss: int, output: Any, target: Any, real: Any) -> Any:
     output is the reconstruction, for bce its logit.
     """
     zero, one, two = real(0), real(1), real(2)
+    if math.isnan(target):  # a missing value
+        return zero, zero, zero
     error = output - target
     if loss == BCE:
         # -t log p - (1 - t) log(1 - p) = max(z, 0) - z t + log(1 + exp(-|z|)), p = sigmoid(z)
@@ -75,8 +77,6 @@ def loss_elements(loss: int, output: Array, target: Array, gradient: Array, part
     for i in range(first, rows, cuda.gridDim.x * cuda.blockDim.y):
         for j in range(cuda.threadIdx.x, columns, cuda.blockDim.x):
             of_one, slope, error = loss_term(loss, output[i, j], target[i, j], real)
-            if math.isnan(target[i, j]):  # a missing value
-                of_one, slope, error = real(0), real(0), real(0)
             gradient[i, j] = slope * scale
             value += of_one
             square += error * error
@@ -117,7 +117,7 @@ def softmax_groups(
         if start < 0 or start >= stop or stop > columns:  # no group: the loss shows it
             value = math.nan
             continue
-        top, weight, total = output[i, start], 0.0, 0.0
+        top, weight, total = output[i, start], real(0), real(0)
         for j in range(start, stop):
             z = output[i, j]
             top = z if z > top else top
@@ -125,10 +125,10 @@ def softmax_groups(
         missing = math.isnan(weight)  # a target is NaN
         for j in range(start, stop):
             total += math.exp(output[i, j] - top)
-        high, times = math.log(total), real(weight / total)
+        high, times = math.log(total), weight / total
         for j in range(start, stop):
             z, t = output[i, j] - top, target[i, j]
-            value += 0.0 if missing else t * (high - z)
+            value += real(0) if missing else t * (high - z)
             gradient[i, j] = real(0) if missing else (math.exp(z) * times - t) * scale
     value = block_sum(value, cuda.threadIdx.x, shared)
     if cuda.threadIdx.x == 0:
