@@ -59,6 +59,12 @@ class Gather(Protocol):
     def __call__(self, data: Array, indices: Array, scale: float, out: Array) -> None: ...
 
 
+class Fill(Protocol):
+    """out[i, j] = x[i, j], or values[j] where x[i, j] is NaN, a missing value; out may be x"""
+
+    def __call__(self, x: Array, values: Array, out: Array) -> None: ...
+
+
 class DenseForward(Protocol):
     """y = act(x @ w + b); ``pre`` receives x @ w + b where the activation needs its input."""
 
@@ -92,10 +98,27 @@ class ActivationBackward(Protocol):
 
 
 class Loss(Protocol):
-    """gradient of the batch mean; totals = [sum of losses, sum of squared errors], float64"""
+    """gradient of the batch mean; totals = [sum of losses, sum of squared errors], float64
+
+    A NaN in ``target`` is a missing value: it adds nothing to totals, and its gradient is 0.
+    """
 
     def __call__(
         self, name: str, output: Array, target: Array, gradient: Array, totals: Array
+    ) -> None: ...
+
+
+class SoftmaxLoss(Protocol):
+    """Cross-entropy of groups of columns, each of one-hot targets; the outputs are logits.
+
+    Group g is the columns bounds[g] .. bounds[g + 1] - 1; ``bounds`` (n_groups + 1,) rise. In these
+    columns gradient = (softmax(output) - target) / batch; others stay as they are. Adds the
+    cross-entropies to totals[0]. A group of which a target is NaN is missing: it adds nothing, and
+    its gradient is 0. Targets may be any weights >= 0: the softmax is then times their sum.
+    """
+
+    def __call__(
+        self, output: Array, target: Array, bounds: Array, gradient: Array, totals: Array
     ) -> None: ...
 
 
@@ -235,12 +258,14 @@ class Backend:
     synchronize: Callable[[], None]
     # a training step
     gather: Gather
+    fill: Fill
     dense_forward: DenseForward
     dense_backward_input: DenseBackwardInput
     dense_backward_weights: DenseBackwardWeights
     activation_forward: ActivationForward
     activation_backward: ActivationBackward
     loss: Loss
+    softmax_loss: SoftmaxLoss
     update: Update
     clip_by_norm: ClipByNorm
     # random numbers

@@ -150,6 +150,20 @@ def loss(
     _name("loss", name, LOSSES)
 
 
+def softmax_loss(
+    kind: type, output: Array, target: Array, bounds: Array, gradient: Array, totals: Array
+) -> None:
+    _alike(kind, 2, output=output, target=target, gradient=gradient)
+    array(kind, "bounds", bounds, None, "int64")
+    if bounds.ndim != 1:
+        raise ValueError(f"bounds must have 1 dimension, got shape {bounds.shape}")
+    array(kind, "totals", totals, (2,), "float64")
+    if kind is np.ndarray and bounds.size:  # on a device looking would stall it
+        n, inner = output.shape[1], np.diff(bounds)
+        if bounds[0] < 0 or bounds[-1] > n or (inner.size and inner.min() < 1):
+            raise ValueError(f"bounds must rise within [0, {n}], got {bounds.tolist()}")
+
+
 def update(
     kind: type, name: str, w: Array, grad: Array, moments: tuple[Array, ...], hyper: Array,
     n_decayed: int, guard: Array,
@@ -225,6 +239,11 @@ def gather(kind: type, data: Array, indices: Array, scale: float, out: Array) ->
     array(kind, "data", data, data.shape, _dtype_name(data.dtype))
     if kind is np.ndarray:
         rows_exist(indices, len(data))
+
+
+def fill(kind: type, x: Array, values: Array, out: Array) -> None:
+    dtype = _alike(kind, 2, x=x, out=out)
+    array(kind, "values", values, (x.shape[1],), dtype)
 
 
 def rows_exist(indices: Array, n: int) -> None:

@@ -22,9 +22,9 @@ from .cuda.runner import Runner
 
 
 def _numpy() -> Backend:
-    from .reference import activation, dense, gather, loss, memory, random, update
+    from .reference import activation, dense, fill, gather, loss, memory, random, update
 
-    modules = (activation, dense, gather, loss, memory, random, update)
+    modules = (activation, dense, fill, gather, loss, memory, random, update)
     return checked(assembled("numpy", True, *modules), np.ndarray)
 
 
@@ -39,7 +39,7 @@ def _numba() -> Backend:
             name[0] not in "+-" for name in (numba.config.CPU_FEATURES or "").split(",") if name
         ):
             raise ValueError("a CPU feature is +NAME or -NAME, else LLVM ends the process")
-        from .cpu import activation, dense, gather, loss, random, step, threads, update
+        from .cpu import activation, dense, fill, gather, loss, random, step, threads, update
         from .reference import memory
 
         layer = threads.start()
@@ -61,7 +61,7 @@ def _numba() -> Backend:
             "called from two Python threads: install libgomp (Debian: apt install libgomp1), or "
             "pip install tbb; NUMBA_THREADING_LAYER must not be workqueue",
         )
-    modules = (activation, dense, gather, loss, memory, random, update)
+    modules = (activation, dense, fill, gather, loss, memory, random, update)
     beyond = {"make_step": step.make_step, "limit_threads": threads.limited}
     return checked(assembled("numba", True, *modules, **beyond), np.ndarray)
 
@@ -103,12 +103,13 @@ def cuda_c(
     memory: object | None = None,
 ) -> Backend:  # fmt: skip
     """The CUDA C column on a runner; its arrays lie in host memory, or in that of the module."""
-    from .cuda import activation, cursor, dense, gather, loss, random, update
+    from .cuda import activation, cursor, dense, fill, gather, loss, random, update
     from .reference import memory as host_memory
 
     launchers = (
         activation.ActivationKernels(runner),
         dense.DenseKernels(runner, matmul=matmul, plans=plans),
+        fill.FillKernels(runner),
         gather.GatherKernels(runner),
         loss.LossKernels(runner),
         random.RandomKernels(runner),
@@ -129,9 +130,19 @@ def _numba_cuda() -> Backend:
     if missing_gpu() and not simulated:
         raise BackendUnavailable("numba-cuda", missing_gpu())
     with _what_fails("numba-cuda", "numba-cuda", "numba-cuda"):
-        from .cuda_python import activation, dense, gather, loss, memory, random, target, update
+        from .cuda_python import (
+            activation,
+            dense,
+            fill,
+            gather,
+            loss,
+            memory,
+            random,
+            target,
+            update,
+        )
 
-        places = (activation, dense.DenseKernels(), gather, loss, memory, random, update)
+        places = (activation, dense.DenseKernels(), fill, gather, loss, memory, random, update)
         column = assembled("numba-cuda", False, *places)
         try:
             _expect_an_answer(column)

@@ -56,6 +56,8 @@ ELEMENTWISE = {
     "softplus backward": (3, 3), "silu backward": (7, 3), "gelu backward": (17, 3),
     # value, squared error, gradient, sums; output and target are read, the gradient is written
     "mse": (5, 3), "bce": (14, 3), "l1": (6, 3), "huber": (9, 3),
+    "fill": (1, 2),
+    "softmax_loss": (8, 3),  # of its groups' columns: largest, exp, two sums, value, gradient
     # w twice, the gradient once, each moment twice
     "sgd": (2, 3), "momentum": (4, 5), "nesterov": (6, 5), "adam": (13, 7), "adamw": (15, 7),
     "clip_by_norm": (2, 1),  # where the norm is within bounds: one pass that reads

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -62,7 +63,10 @@ def loss_part(
 
 @jit()
 def _values(code: int, output: Array, target: Array, error: Array, values: Array) -> None:
-    """error = reconstruction - target; values = the loss of each, but for mse."""
+    """error = reconstruction - target; values = the loss of each, but for mse.
+
+    Both are 0 where the target is NaN.
+    """
     real = output.dtype.type
     zero, half, delta = real(0), real(0.5), real(HUBER_DELTA)
     n = output.size
@@ -70,11 +74,15 @@ def _values(code: int, output: Array, target: Array, error: Array, values: Array
         # -t log p - (1 - t) log(1 - p) = max(z, 0) - z t + log(1 + exp(-|z|))
         for i in range(n):
             z, t = output[i], target[i]
-            values[i] = ((zero if z <= zero else z) - z * t) + log1p(exp(-abs(z)))
-            error[i] = sigmoid(z) - t
+            value = ((zero if z <= zero else z) - z * t) + log1p(exp(-abs(z)))
+            e = sigmoid(z) - t
+            values[i] = zero if math.isnan(t) else value
+            error[i] = zero if math.isnan(t) else e
     else:
         for i in range(n):
-            error[i] = output[i] - target[i]
+            t = target[i]
+            e = output[i] - t
+            error[i] = zero if math.isnan(t) else e
     if code == L1:
         for i in range(n):
             values[i] = abs(error[i])
@@ -107,6 +115,54 @@ def _slopes(code: int, error: Array, scale: float) -> None:
         for i in range(n):
             e = error[i]
             error[i] = s * (-delta if e < -delta else (delta if e > delta else e))
+
+
+def softmax_loss(
+    output: Array, target: Array, bounds: Array, gradient: Array, totals: Array
+) -> None:
+    """Adds the cross-entropies of the groups to totals[0]; their columns of gradient = its slope.
+
+    A group with a NaN among its targets is missing.
+    """
+    threads = threads_for(COST * output.size)
+    partial = borrow((threads,), np.float64)
+    launch(_softmax_loss, output, target, bounds, gradient, partial, threads=threads)
+    totals[0] += partial.sum()
+
+
+@jit(parallel=True)
+def _softmax_loss(
+    output: Array, target: Array, bounds: Array, gradient: Array, partial: Array, threads: int
+) -> None:
+    batch = len(output)
+    for t in prange(threads):
+        value = 0.0
+        for i in range(batch * t // threads, batch * (t + 1) // threads):
+            for g in range(bounds.size - 1):
+                group = slice(bounds[g], bounds[g + 1])
+                value += _group(output[i, group], target[i, group], gradient[i, group], batch)
+        partial[t] = value
+
+
+@jit()
+def _group(z: Array, t: Array, slope: Array, batch: int) -> float:
+    """The cross-entropy of one sample's group, in float64; slope = its gradient / batch."""
+    real = z.dtype.type
+    top, weight, total, value = z[0], 0.0, 0.0, 0.0
+    for j in range(z.size):
+        top = z[j] if z[j] > top else top
+        weight += np.float64(t[j])
+    if math.isnan(weight):  # missing
+        slope[:] = real(0)
+        return value
+    for j in range(z.size):
+        slope[j] = exp(z[j] - top)
+        total += np.float64(slope[j])
+    high, scale, one = math.log(total), real(weight / total), real(1.0 / batch)
+    for j in range(z.size):
+        value += np.float64(t[j]) * (high - np.float64(z[j] - top))
+        slope[j] = (slope[j] * scale - t[j]) * one
+    return value
 
 
 @jit(reassociate=True)

@@ -2,7 +2,7 @@
 //
 // A thread has one place in several rows (see elementwise.cuh), four elements wide where it can:
 // of bytes one would put too few on their way. A row that does not exist becomes NaN: nothing
-// outside the data is read, and the loss shows it.
+// outside the data is read.
 
 #include "elementwise.cuh"
 #include "vector.cuh"

@@ -50,6 +50,7 @@ extern "C" __global__ void __launch_bounds__(REDUCE_THREADS) loss_elements(
     auto read = [&](long long i) { return Pair{output[i], target[i]}; };
     for_each(n, read, [&](long long i, Pair pair) {
         Term term = loss_term(loss, pair.output, pair.target);
+        if (pair.target != pair.target) term = {0, 0, 0};  // NaN: a missing value
         gradient[i] = term.slope * scale;
         value += term.value;
         square += term.error * term.error;
@@ -72,4 +73,45 @@ extern "C" __global__ void __launch_bounds__(REDUCE_THREADS) loss_totals(
         totals[0] = value;
         totals[1] = square;
     }
+}
+
+// The cross-entropy of groups of columns, a thread for each group of a sample: output has logits,
+// group g the columns bounds[g] .. bounds[g + 1] - 1 (see reference/loss.py). parts[block] = sums.
+extern "C" __global__ void __launch_bounds__(REDUCE_THREADS) softmax_groups(
+    const REAL *output, const REAL *target, const long long *bounds, int groups, int columns,
+    REAL scale, REAL *gradient, double *parts, long long n) {
+    __shared__ double shared[REDUCE_THREADS];
+    double value = 0;
+    for (long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x; i < n;
+         i += (long long)gridDim.x * blockDim.x) {
+        long long first = bounds[i % groups], last = bounds[i % groups + 1];
+        if (first < 0 || first >= last || last > columns) {  // no group: the loss shows it
+            value = nan("");
+            continue;
+        }
+        const REAL *z = output + i / groups * columns, *t = target + i / groups * columns;
+        REAL *slope = gradient + i / groups * columns, top = z[first];
+        REAL weight = 0, total = 0;
+        for (long long j = first; j < last; j++) {
+            top = z[j] > top ? z[j] : top;
+            weight += t[j];
+        }
+        bool missing = weight != weight;  // a target is NaN
+        for (long long j = first; j < last; j++) total += exp(z[j] - top);
+        REAL high = log(total), times = weight / total;
+        for (long long j = first; j < last; j++) {
+            value += missing ? (REAL)0 : t[j] * (high - (z[j] - top));
+            slope[j] = missing ? (REAL)0 : (exp(z[j] - top) * times - t[j]) * scale;
+        }
+    }
+    value = block_sum(value, shared);
+    if (threadIdx.x == 0) parts[blockIdx.x] = value;
+}
+
+// totals[0] += the sum of n_parts parts; one block
+extern "C" __global__ void __launch_bounds__(REDUCE_THREADS) softmax_total(
+    const double *parts, int n_parts, double *totals) {
+    __shared__ double shared[REDUCE_THREADS];
+    double value = sum_parts(parts, n_parts, shared);
+    if (threadIdx.x == 0) totals[0] += value;
 }

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from ..conventions import LOSSES
-from ..grids import MAX_PARTS, THREADS, Array, grid_for
+from ..grids import MAX_PARTS, THREADS, Array, grid_for, ints
 from .runner import Runner
 
 
 class LossKernels:
-    """loss on a runner, by ``most`` blocks at most."""
+    """loss and softmax_loss on a runner, by ``most`` blocks at most."""
 
     def __init__(self, runner: Runner, most: int = MAX_PARTS) -> None:
         self.runner, self.most = runner, most
@@ -25,3 +25,20 @@ class LossKernels:
         self.runner.launch("loss.cu", "loss_elements", dtype.name, grid, THREADS, args)
         total = (parts, np.int32(n_parts), totals)
         self.runner.launch("loss.cu", "loss_totals", dtype.name, (1, 1, 1), THREADS, total)
+
+    def softmax_loss(
+        self, output: Array, target: Array, bounds: Array, gradient: Array, totals: Array
+    ) -> None:
+        dtype, (batch, columns), groups = output.dtype, output.shape, len(bounds) - 1
+        n = batch * groups
+        if n <= 0:
+            return
+        grid = grid_for(n, self.most)
+        parts = self.runner.scratch((grid[0],), "float64")
+        args = (
+            output, target, bounds, *ints(groups, columns), dtype.type(1 / batch), gradient, parts,
+            np.int64(n),
+        )  # fmt: skip
+        self.runner.launch("loss.cu", "softmax_groups", dtype.name, grid, THREADS, args)
+        total = (parts, np.int32(grid[0]), totals)
+        self.runner.launch("loss.cu", "softmax_total", dtype.name, (1, 1, 1), THREADS, total)

@@ -24,6 +24,19 @@ def loss(name: str, output: Array, target: Array, gradient: Array, totals: Array
     launch(loss_totals, (1, 1, 1), THREADS, parts, totals)
 
 
+def softmax_loss(
+    output: Array, target: Array, bounds: Array, gradient: Array, totals: Array
+) -> None:
+    """gradient of the groups' columns; totals[0] += the cross-entropies"""
+    n = len(output) * (len(bounds) - 1)
+    if n > 0:
+        n_parts = min(blocks(n, THREADS[0]), MAX_PARTS)
+        parts = scratch((n_parts,), "float64")
+        grid = (n_parts, 1, 1)
+        launch(softmax_groups, grid, THREADS, output, target, bounds, gradient, parts)
+        launch(softmax_total, (1, 1, 1), THREADS, parts, totals)
+
+
 @device
 def loss_term(loss: int, output: Any, target: Any, real: Any) -> Any:
     """(value, d value / d output, reconstruction - target) of one element.
@@ -31,6 +44,8 @@ def loss_term(loss: int, output: Any, target: Any, real: Any) -> Any:
     output is the reconstruction, for bce its logit.
     """
     zero, one, two = real(0), real(1), real(2)
+    if math.isnan(target):  # a missing value
+        return zero, zero, zero
     error = output - target
     if loss == BCE:
         # -t log p - (1 - t) log(1 - p) = max(z, 0) - z t + log(1 + exp(-|z|)), p = sigmoid(z)
@@ -84,3 +99,46 @@ def loss_totals(parts: Array, totals: Array) -> None:
     if t == 0:
         totals[0] = value
         totals[1] = square
+
+
+@kernel
+def softmax_groups(
+    output: Array, target: Array, bounds: Array, gradient: Array, parts: Array
+) -> None:
+    """A thread for each group of a sample, see loss.cu; parts[block] = sums"""
+    shared = cuda.shared.array(REDUCE_THREADS, "float64")
+    real = output.dtype.type
+    rows, columns = output.shape
+    groups = bounds.size - 1
+    scale, value = real(1.0 / rows), 0.0
+    first = cuda.blockIdx.x * cuda.blockDim.x + cuda.threadIdx.x
+    for n in range(first, rows * groups, cuda.gridDim.x * cuda.blockDim.x):
+        i, start, stop = n // groups, bounds[n % groups], bounds[n % groups + 1]
+        if start < 0 or start >= stop or stop > columns:  # no group: the loss shows it
+            value = math.nan
+            continue
+        top, weight, total = output[i, start], real(0), real(0)
+        for j in range(start, stop):
+            z = output[i, j]
+            top = z if z > top else top
+            weight += target[i, j]
+        missing = math.isnan(weight)  # a target is NaN
+        for j in range(start, stop):
+            total += math.exp(output[i, j] - top)
+        high, times = math.log(total), weight / total
+        for j in range(start, stop):
+            z, t = output[i, j] - top, target[i, j]
+            value += real(0) if missing else t * (high - z)
+            gradient[i, j] = real(0) if missing else (math.exp(z) * times - t) * scale
+    value = block_sum(value, cuda.threadIdx.x, shared)
+    if cuda.threadIdx.x == 0:
+        parts[cuda.blockIdx.x] = value
+
+
+@kernel
+def softmax_total(parts: Array, totals: Array) -> None:
+    """totals[0] += the sum of parts; one block"""
+    shared = cuda.shared.array(REDUCE_THREADS, "float64")
+    value = sum_parts(parts, cuda.threadIdx.x, shared)
+    if cuda.threadIdx.x == 0:
+        totals[0] += value

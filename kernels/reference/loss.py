@@ -2,10 +2,12 @@
 
 Values are summed over features and over the batch (the caller divides by the number of
 samples); gradients are those of the batch *mean*, so they carry the factor 1 / batch.
+Where the target is NaN, a missing value, there is nothing to reconstruct: both are 0.
 """
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -25,23 +27,28 @@ def loss(name: str, output: Array, target: Array, gradient: Array, totals: Array
     others it is the reconstruction itself. Sums are taken in float64.
     """
     work = borrow(output.shape, output.dtype, slot=2)
+    missing = np.isnan(target, out=borrow(output.shape, np.bool_, slot=3))
     if name == "bce":
         # -t log p - (1 - t) log(1 - p) = max(z, 0) - z t + log(1 + exp(-|z|))
         np.abs(output, out=work)
         np.negative(work, out=work)
         np.exp(work, out=work)
         np.log1p(work, out=work)
+        np.copyto(work, 0, where=missing)
         value = _sum(work)
         np.maximum(output, 0, out=work)
         np.multiply(output, target, out=gradient)
         work -= gradient
+        np.copyto(work, 0, where=missing)
         value += _sum(work)
         sigmoid(output, gradient)
         gradient -= target  # p - t: the sigmoid's derivative has cancelled
+        np.copyto(gradient, 0, where=missing)
         np.multiply(gradient, gradient, out=work)
         squared = _sum(work)
     else:
         error = np.subtract(output, target, out=gradient)
+        np.copyto(error, 0, where=missing)
         np.multiply(error, error, out=work)
         squared = _sum(work)
         if name == "mse":
@@ -64,6 +71,33 @@ def loss(name: str, output: Array, target: Array, gradient: Array, totals: Array
     gradient *= 1 / max(len(output), 1)
     totals[0] = value
     totals[1] = squared
+
+
+def softmax_loss(
+    output: Array, target: Array, bounds: Array, gradient: Array, totals: Array
+) -> None:
+    """Adds the cross-entropies of the groups to totals[0]; their columns of gradient = its slope.
+
+    Of logits z with target t: sum of t log(sum of exp z) - t z, from z less the largest of them.
+    A group with a NaN among its targets counts as one whose targets are all 0.
+    """
+    for start, stop in pairwise(bounds.tolist()):
+        slope, shape = gradient[:, start:stop], (len(output), stop - start)
+        z, t = (borrow(shape, output.dtype, slot) for slot in (2, 1))
+        np.copyto(t, target[:, start:stop])
+        missing = np.isnan(t, out=borrow(shape, np.bool_, slot=3)).any(axis=1)
+        t[missing] = 0
+        np.subtract(output[:, start:stop], output[:, start:stop].max(axis=1, keepdims=True), out=z)
+        p = np.exp(z, out=borrow(shape, output.dtype))
+        total, weight = p.sum(axis=1, keepdims=True), t.sum(axis=1, keepdims=True)
+        z -= np.log(total)
+        z *= t
+        z[missing] = 0
+        totals[0] -= _sum(z)
+        p *= weight / total
+        np.subtract(p, t, out=slope)
+        slope *= 1 / max(len(output), 1)
+        slope[missing] = 0
 
 
 def _sum(values: Array) -> float:

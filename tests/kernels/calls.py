@@ -28,6 +28,10 @@ def arguments(op: str, dtype: str, batch: int = 4, n_in: int = 3, n_out: int = 5
             "indices": rng.integers(0, batch, batch), "scale": 1 / 255,
             "out": real(batch, n_in),
         },
+        "fill": lambda: {
+            "x": np.where(real(batch, n_in) < 0.4, np.nan, real(batch, n_in)).astype(dtype),
+            "values": real(n_in), "out": real(batch, n_in),
+        },
         "dense_forward": lambda: {
             "x": real(batch, n_in), "w": real(n_in, n_out), "b": real(n_out),
             "activation": "gelu", "y": real(batch, n_out), "pre": real(batch, n_out),
@@ -50,6 +54,12 @@ def arguments(op: str, dtype: str, batch: int = 4, n_in: int = 3, n_out: int = 5
         "loss": lambda: {
             "name": "bce", "output": real(batch, n_in), "target": real(batch, n_in),
             "gradient": real(batch, n_in), "totals": np.zeros(2),
+        },
+        "softmax_loss": lambda: {
+            "output": real(batch, n_in),
+            "target": np.where(real(batch, n_in) < 0.2, np.nan, real(batch, n_in)).astype(dtype),
+            "bounds": np.unique([0, n_in // 2, n_in]),
+            "gradient": real(batch, n_in), "totals": np.ones(2),
         },
         **{
             name: lambda moments=moments: {

@@ -34,10 +34,10 @@ TESTS = Path(__file__).parent
 TESTED_IN = {
     "name": "contract", "host": "contract", "empty": "memory", "to_device": "memory",
     "to_host": "memory", "write": "memory", "synchronize": "memory",
-    "gather": "gather",
+    "gather": "gather", "fill": "fill",
     "dense_forward": "dense", "dense_backward_input": "dense", "dense_backward_weights": "dense",
     "activation_forward": "activation", "activation_backward": "activation",
-    "loss": "loss",
+    "loss": "loss", "softmax_loss": "softmax_loss",
     "update": "update", "clip_by_norm": "update",
     "random_bits": "random", "random_uniform": "random", "random_normal": "random",
     "add_normal": "random",
@@ -163,6 +163,7 @@ def test_a_wrong_length_is_refused(backend: Backend, op: str, name: str, dtype: 
     """Also where NumPy would broadcast it. Named is the first argument that does not fit."""
     if (name == "out" and op.startswith("random_")) or (op, name) in (
         ("gather", "data"),
+        ("softmax_loss", "bounds"),
         ("clip_by_norm", "grad"),
     ):
         return  # any length will do
@@ -217,6 +218,19 @@ def test_a_wrong_value_is_refused(
     backend: Backend, op: str, wrong: dict[str, Any], match: str
 ) -> None:
     refuses(backend, op, {**arguments(op, "float32"), **wrong}, ValueError, f"^{match}")
+
+
+@pytest.mark.parametrize("bounds", ([-1, 2], [0, 4], [2, 1], [0, 1, 1, 3], [3, 0]), ids=repr)
+def test_groups_outside_the_columns_are_refused(backend: Backend, bounds: list[int]) -> None:
+    """Where looking would stall a device they are not looked into: the value is NaN."""
+    host = {**arguments("softmax_loss", "float32"), "bounds": np.array(bounds)}
+    if backend.host:
+        refuses(
+            backend, "softmax_loss", host, ValueError, r"^bounds must rise within \[0, 3\], got"
+        )
+    else:
+        (totals,) = call(backend, "softmax_loss", ("totals", "gradient"), **host)[:1]
+        assert np.isnan(totals[0])
 
 
 @pytest.mark.parametrize("add", (0, 1, None, np.ones(1)), ids=repr)

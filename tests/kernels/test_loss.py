@@ -36,6 +36,23 @@ def test_loss(backend: Backend, name: str, dtype: str) -> None:
 
 
 @every_loss
+@pytest.mark.parametrize("where", ("cells", "row", "column", "everywhere"))
+def test_a_missing_target_adds_nothing(backend: Backend, name: str, dtype: str, where: str) -> None:
+    """Whatever the output is there: infinite, NaN, or so large that its square is."""
+    rng = np.random.default_rng(3)
+    for shape in awkward_shapes(2):
+        output, target = 2 * normals(rng, shape, dtype), rng.random(shape).astype(dtype)
+        missing = {
+            "cells": rng.random(shape) < 0.3, "row": np.arange(shape[0])[:, None] % 3 == 1,
+            "column": np.arange(shape[1]) % 3 == 0, "everywhere": np.array(True),
+        }[where] & np.ones(shape, bool)  # fmt: skip
+        target[missing] = np.nan
+        check(backend, name, output, target, dtype)
+        output[missing] = rng.choice([np.nan, np.inf, -np.inf, np.finfo(dtype).max], missing.sum())
+        check(backend, name, output, target, dtype)
+
+
+@every_loss
 @pytest.mark.parametrize("target", (0.0, 0.25, 1.0))
 def test_loss_of_extreme_outputs(backend: Backend, name: str, dtype: str, target: float) -> None:
     """No overflow (a warning is an error here) and no NaN; one by one, so that none hides."""
@@ -68,7 +85,8 @@ def test_a_perfect_reconstruction_has_no_slope(backend: Backend, name: str, dtyp
 
 
 @every_loss
-def test_gradient_is_the_slope_of_the_mean_value(backend: Backend, name: str) -> None:
+@pytest.mark.parametrize("missing", (0, 5))
+def test_gradient_is_the_slope_of_the_mean_value(backend: Backend, name: str, missing: int) -> None:
     """Central differences; the value is below 100, so rounding is 100 eps / h = 2e-9, truncation
     h^2 |loss'''| / 6 < 1e-10; the kinks (0 of l1, +-1 of huber) are out of reach of h."""
     h = 1e-5
@@ -76,6 +94,7 @@ def test_gradient_is_the_slope_of_the_mean_value(backend: Backend, name: str) ->
     output, target = 3 * rng.standard_normal((4, 3)), rng.random((4, 3))
     distance = np.abs(np.abs(output - target)[..., None] - [0, 1]).min(axis=-1)
     assert (distance > h).all()
+    target.reshape(-1)[rng.permutation(12)[:missing]] = np.nan
 
     def value(output: Array) -> float:
         return float(run(backend, name, output, target)[1][0]) / len(output)

@@ -25,6 +25,7 @@ from tests.reference import assert_within, call, eps, normals, operation, poison
 from tinyae.kernels.backend import Backend
 from tinyae.kernels.conventions import ACTIVATIONS, DATA, HYPER, LOSSES, MOMENTS
 from tinyae.kernels.cuda.activation import ActivationKernels
+from tinyae.kernels.cuda.fill import FillKernels
 from tinyae.kernels.cuda.gather import GatherKernels
 from tinyae.kernels.cuda.loss import LossKernels
 from tinyae.kernels.cuda.runner import Runner
@@ -61,8 +62,9 @@ def test_activation_backward(cuda_column: Backend) -> None:
 
 def test_loss(cuda_column: Backend) -> None:
     for rng, dtype, shape in shapes(3, 2):
-        output = 2 * normals(rng, shape, dtype)
-        check_loss(cuda_column, one_of(rng, LOSSES), output, rng.random(shape).astype(dtype), dtype)
+        output, target = 2 * normals(rng, shape, dtype), rng.random(shape).astype(dtype)
+        target[rng.random(shape) < rng.choice([0.0, 0.3])] = np.nan  # missing values
+        check_loss(cuda_column, one_of(rng, LOSSES), output, target, dtype)
 
 
 def test_gather(cuda_column: Backend) -> None:
@@ -102,8 +104,10 @@ def test_update(cuda_column: Backend, name: str) -> None:
 PASSES = {
     "activation_forward": (ActivationKernels, "y"),
     "activation_backward": (ActivationKernels, "dx"),
+    "fill": (FillKernels, "out"),
     "gather": (GatherKernels, "out"),
     "loss": (LossKernels, "gradient"),
+    "softmax_loss": (LossKernels, "gradient"),
     **{name: (UpdateKernels, "w", *state) for name, state in MOMENTS.items()},
 }  # fmt: skip
 

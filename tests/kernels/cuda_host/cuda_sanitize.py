@@ -38,6 +38,7 @@ from tinyae.kernels.cuda import source as cuda_source
 from tinyae.kernels.cuda.activation import ActivationKernels
 from tinyae.kernels.cuda.cursor import CursorKernels
 from tinyae.kernels.cuda.dense import DenseKernels
+from tinyae.kernels.cuda.fill import FillKernels
 from tinyae.kernels.cuda.gather import GatherKernels
 from tinyae.kernels.cuda.ladder import RUNGS, LadderKernels
 from tinyae.kernels.cuda.loss import LossKernels
@@ -81,7 +82,7 @@ STEPS = ("begin_step", "end_step")
 OPERATIONS = (*(op for op in OPS if op != "write"), *STEPS, "matmul")
 
 # The launchers of elementwise.cuh's passes: with a block or two, a thread has several elements.
-ELEMENTWISE = (ActivationKernels, GatherKernels, LossKernels, UpdateKernels)
+ELEMENTWISE = (ActivationKernels, FillKernels, GatherKernels, LossKernels, UpdateKernels)
 
 # batch, n_in, n_out: a single element; without samples, inputs or outputs; several blocks of
 # each kernel, the last of them not full, and several steps along each sum; rows in vectors of four

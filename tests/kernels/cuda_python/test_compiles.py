@@ -52,6 +52,8 @@ IN_FLOAT64 = {
     "adamw_kernel": READ | TEST | {"div", "sub", "mov", "mul"},  # and lr decay
     "loss_elements": READ | SUM | {"rcp"},  # 1 / batch
     "loss_totals": READ | SUM,
+    "softmax_groups": READ | SUM | {"rcp", "selp"},  # 1 / batch; NaN where there is no group
+    "softmax_total": READ | SUM,
     "norm_parts": READ | SUM | {"fma"},
     "norm_total": READ | SUM | {"sqrt"},
     "clip_to_norm": READ | TEST | {"div"},  # max_norm / norm
@@ -68,7 +70,8 @@ PER_MULTIPLY_ADD = {
 WITH_BARRIERS = {
     *(f"dense_{what}_{rows}x{columns}" for rows, columns in TILES
       for what in ("forward", "backward_input", "backward_weights")),
-    "loss_elements", "loss_totals", "norm_parts", "norm_total", "permutation_kernel",
+    "loss_elements", "loss_totals", "softmax_groups", "softmax_total", "norm_parts", "norm_total",
+    "permutation_kernel",
     "matmul_3_shared", "matmul_4_registers_1d", "matmul_5_registers_2d", "matmul_7_double_buffer",
 }  # fmt: skip
 
@@ -95,7 +98,7 @@ class Launch:
 def call_all(dtype: str) -> None:
     """Every launcher in every way that changes its kernels or their types."""
     get = SimpleNamespace(**MODULES)
-    owners = (get.activation, get.gather, get.loss, get.random, get.update)
+    owners = (get.activation, get.fill, get.gather, get.loss, get.random, get.update)
     for op in (op for op in OPS if op != "write"):
         given = arguments(op, dtype, 5, 5, 5)  # sums of 5: in two parts
         if op.startswith("dense"):

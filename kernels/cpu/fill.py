@@ -1,0 +1,31 @@
+"""Missing values: NaN becomes a number of its column's own."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from numba import prange
+from numpy.typing import NDArray
+
+from .compiling import jit
+from .threads import launch, threads_for
+
+Array = NDArray[Any]
+
+COST = 4  # of an element, in multiply-adds
+
+
+def fill(x: Array, values: Array, out: Array) -> None:
+    """out[i, j] = x[i, j], or values[j] where that is NaN; out may be x itself."""
+    launch(_fill, x, values, out, threads=threads_for(COST * x.size))
+
+
+@jit(parallel=True)
+def _fill(x: Array, values: Array, out: Array, threads: int) -> None:
+    batch = len(x)
+    for t in prange(threads):
+        for i in range(batch * t // threads, batch * (t + 1) // threads):
+            row, filled = x[i], out[i]
+            for j in range(values.size):
+                filled[j] = values[j] if math.isnan(row[j]) else row[j]
