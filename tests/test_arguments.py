@@ -73,6 +73,7 @@ WRONG: list[tuple[str, Any, str]] = [
     ("target_blur", 1e300, "a number < 1e+06"),
     ("epochs", "Auto", "an integer >= 0, or 'auto'"), ("hidden", "x", "a tuple of layer widths"),
     ("scale", "bogus", "one of 'auto', 'standard'"), ("scale", 3, "None, one of 'auto'"),
+    ("missing", "drop", "one of 'auto', 'allow', 'error'"),
     ("code", 10**30, "an integer <= 268435456"), ("hidden", (3, 10**30), "an integer <= 268435456"),
 ]  # fmt: skip
 
@@ -120,7 +121,7 @@ def test_patience_without_validation() -> None:
 OTHERS: dict[str, Any] = {
     "hidden": (5, 4), "code": 2, "decoder_hidden": (3,), "activation": "tanh",
     "code_activation": "tanh", "output": "sigmoid", "loss": "mse", "scale": "robust",
-    "initializer": "lecun",
+    "missing": "error", "initializer": "lecun",
     "optimizer": "adamw", "learning_rate": 0.25, "momentum": 0.5, "betas": (0.5, 0.75),
     "eps": 0.125, "weight_decay": 0.5, "clip_norm": 2.0, "schedule": "step",
     "schedule_options": {"end": 0.5}, "warmup": 0.5, "batch_size": 100, "epochs": 1,

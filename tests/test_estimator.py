@@ -186,7 +186,7 @@ def test_wrong_data() -> None:
         wrong = X.copy()
         wrong[17, 2] = bad
         with pytest.raises(ValueError, match=f"Input X contains {word} .*sample 17"):
-            ae.fit(wrong)
+            ae.set_params(missing="error").fit(wrong)
     with pytest.raises(ValueError, match="validation has 5 features"):
         ae.fit(X, validation=X[:, :5])
     with pytest.raises(ValueError, match="validation_fraction=0.9 of 2 samples"):

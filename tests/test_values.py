@@ -185,7 +185,8 @@ REFUSED: list[tuple[dict[str, Any], Any, str]] = [
     ({"output": "sigmoid"}, X * 2, r"\[0, 1\] for loss='bce'"),
     ({"initializer": "pca", "activation": "tanh", "output": "identity"}, X * 1e-42, "too small"),
     ({"backend": "numpy", "threads": 2}, X, "threads=2 is for backend='numba'"),
-    ({"target_blur": 1.0, "code": 0}, X, "code must be"), ({}, with_value(np.nan), "NaN"),
+    ({"target_blur": 1.0, "code": 0}, X, "code must be"),
+    ({"missing": "error"}, with_value(np.nan), "NaN"),
 ]  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import checks
+from .data.missing import HOW as MISSING
 from .data.scaling import HOW, scaling_from
 from .kernels.conventions import ACTIVATIONS, LOSSES, MATMULS, OPTIMIZERS
 from .net.initializers import INITIALIZERS
@@ -210,6 +211,9 @@ TABLE = (
              "robust (median, interquartile range), minmax ([0, 1]), none, or in Python (center, "
              "spread), such as scaling_ of another model; auto: none for uint8 and data in [0, 1], "
              "else standard", absent=None),
+    Argument("missing", _choice(*MISSING), "auto", "values (NaN, empty cells of a table): allow them, "
+             "read as the mean of their column and left out of the loss, or error; auto: allow where "
+             "the training data have some", absent="error"),
     Argument("initializer", _choice("auto", "pca", "random", *INITIALIZERS), "auto", "pca: "
              "the net is PCA of the training data before its first step (approximately with tanh "
              "and sigmoid), and with patience it ends no worse on the validation data; random: he "
@@ -262,11 +266,12 @@ TABLE = (
     Argument("verbose", FLAG, False, "print a line per epoch", on_command_line=False),
 )  # fmt: skip
 ARGUMENTS = {argument.name: argument for argument in TABLE}
+ABSENT = {a.name: a.absent for a in TABLE if a.absent is not ...}
 
 
 def of_file(params: Mapping[str, Any]) -> dict[str, Any]:
     """``params`` of a file, with those that its version did not have yet."""
-    return {a.name: a.absent for a in TABLE if a.absent is not ...} | dict(params)
+    return ABSENT | dict(params)
 
 
 def described(arguments: Mapping[str, Argument]) -> str:
@@ -313,6 +318,11 @@ def _check(params: Mapping[str, Any]) -> None:
         raise ValueError(
             f"matmul={params['matmul']!r} multiplies float32 and got dtype={params['dtype']!r}: "
             "use matmul='fp32', or dtype='float32'"
+        )
+    if params["missing"] == "allow" and params["target_blur"]:
+        raise ValueError(
+            f"target_blur={params['target_blur']} would spread missing values over their "
+            "neighbours: use missing='error', or target_blur=0"
         )
     _schedule_options(params["schedule"], params["schedule_options"])
 

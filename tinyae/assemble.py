@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .data.missing import HINT, choose_missing
 from .data.pca import fit_pca
 from .data.reading import Progress as Report
 from .data.rows import Rows, value_range
@@ -20,6 +21,7 @@ from .net.losses import head, resolve
 from .net.network import Architecture, Network
 from .net.pca_start import holds_pca, start_as_pca
 from .train.code_noise import CodeNoise
+from .train.missing import Missing
 from .train.objective import Objective, Term
 from .train.optimizers import Optimizer
 from .train.sizes import EPOCHS, Found, Plan, choose_sizes, cross_validate, cross_validates
@@ -95,6 +97,10 @@ def resolve_auto(
     present ones have had data.
     """
     chosen, reasons = dict[str, Any](), list[str]()
+    if params["missing"] == "auto":
+        chosen["missing"], why = choose_missing(rows, params)
+        reasons += [why] if why else []
+        params = {**params, **chosen}
     if params["scale"] == "auto" and not settled:
         chosen["scale"], why = choose_scale(rows, params)
         reasons.append(why)
@@ -107,7 +113,8 @@ def resolve_auto(
         return Plan(chosen, tuple(reasons))
 
     low, high = (
-        (-np.inf, np.inf) if chosen.get("scale", params["scale"]) else value_range(rows, "X")
+        (-np.inf, np.inf) if chosen.get("scale", params["scale"])
+        else value_range(rows, "X", missing=params["missing"] == "allow", hint=HINT)
     )
     heads = [resolve(params["output"], params["loss"], low, high)]
     if heads[0][0] == "sigmoid" and params["output"] == params["loss"] == "auto":
@@ -149,6 +156,8 @@ def objective(params: Mapping[str, Any], network: Network, seed: int, capacity: 
     first, last = noise_range(params["code_noise"])
     noise = CodeNoise(network, seed, first, last) if first or last else None
     terms = [make(params, network, capacity) for name, make in TERMS.items() if params[name]]
+    if network.fill is not None:
+        terms.append(Missing(network, capacity))
     return Objective(network, noise, terms)
 
 

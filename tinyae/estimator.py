@@ -13,10 +13,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from . import arguments, assemble
 from .checks import WIDEST, integer
+from .data.missing import choose_missing, column_means
 from .data.reading import Progress as Report
 from .data.reading import silent
-from .data.rows import Rows, as_rows, far_outside, value_range
-from .data.scaling import Scaling, scaled, scaling_of
+from .data.rows import Rows, as_rows, far_outside
+from .data.scaling import Scaling, Span, ranges, scaled, scaling_of
 from .inference import Inference
 from .kernels.columns import get_backend
 from .kernels.cpu.cores import blas_threads
@@ -39,11 +40,10 @@ from .train.sizes import Plan, widths
 from .train.training import Training
 from .train.work import Work
 
-Span = tuple[float, float]  # least and largest value
 Positions = NDArray[np.int64]
 
 # arguments that a resumed run has from its checkpoint where they are "auto"
-CHOSEN = ("backend", "output", "loss", "scale", "hidden", "batch_size", "epochs")
+CHOSEN = ("backend", "output", "loss", "scale", "missing", "hidden", "batch_size", "epochs")
 JUDGED = ("validation_fraction", "patience")  # which epochs="auto" may set as well
 
 
@@ -63,6 +63,8 @@ class Autoencoder(Inference, EstimatorMixin):
     feature_names_in_ : the column names, where the data came as a DataFrame.
     scaling_ : (center, spread) of the features, or None. The net learns (x - center) / spread;
         losses and scores are in these units, samples go in and come out in their own.
+    fill_ : what the net reads where a value is missing, float64 (n_features,) on the scale of
+        ``scaling_``; None where none may be missing.
     plan_ : what ``fit`` made of "auto", see ``plan``.
 
     A subclass may have a constructor of its own. It may take arguments that are not named here,
@@ -78,7 +80,7 @@ class Autoencoder(Inference, EstimatorMixin):
         hidden: str | Sequence[int] = "auto", code: int = 32,
         decoder_hidden: Sequence[int] | None = None,
         activation: str = "relu", code_activation: str = "identity", output: str = "auto",
-        loss: str = "auto", scale: Any = "auto", initializer: str = "auto",
+        loss: str = "auto", scale: Any = "auto", missing: str = "auto", initializer: str = "auto",
         optimizer: str = "adam", learning_rate: float = 1e-3, momentum: float = 0.9,
         betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8,
         weight_decay: float = 0.0, clip_norm: float | None = None,
@@ -93,7 +95,7 @@ class Autoencoder(Inference, EstimatorMixin):
     ) -> None:
         self.hidden, self.code, self.decoder_hidden = hidden, code, decoder_hidden
         self.activation, self.code_activation, self.output = activation, code_activation, output
-        self.loss, self.scale, self.initializer = loss, scale, initializer
+        self.loss, self.scale, self.missing, self.initializer = loss, scale, missing, initializer
         self.optimizer, self.learning_rate, self.momentum = optimizer, learning_rate, momentum
         self.betas, self.eps = betas, eps
         self.weight_decay, self.clip_norm = weight_decay, clip_norm
@@ -172,7 +174,7 @@ class Autoencoder(Inference, EstimatorMixin):
         seed = arguments.seed_from(self.random_state)
         resume = resume and checkpoint is not None and os.path.exists(checkpoint)
         if resume and checkpoint is not None:
-            begun = checkpoint_origin(checkpoint)
+            begun = arguments.of_file(checkpoint_origin(checkpoint))
             seed = begun["random_state"] if self.random_state is None else seed
             # as it was, whatever has been installed since, and nothing is chosen anew
             names = [*CHOSEN, *(JUDGED if params["epochs"] == "auto" else ())]
@@ -197,13 +199,16 @@ class Autoencoder(Inference, EstimatorMixin):
         dtype = self._network.dtype if warm else params["dtype"]
         known = warm and self._settled
         scaling = self.scaling_ if known else scaling_of(rows, params)
-        span, net_span = _ranges(rows, "X", dtype, scaling)
+        missing = params["missing"] == "allow" or (warm and self.fill_ is not None)
+        span, net_span = ranges(rows, "X", dtype, scaling, missing)
         loss = self._loss_for(net_span, scaling, None if warm else params)
         losses.expect_probabilities(loss, *net_span, "X")
         if held_out is not None:
             self._expect_names(held_out.names, rows.names, "validation")
             self._expect_width(held_out, rows.shape[1], "validation")
-            held_out_span, net_held_out_span = _ranges(held_out, "validation", dtype, scaling)
+            held_out_span, net_held_out_span = ranges(
+                held_out, "validation", dtype, scaling, missing
+            )
             losses.expect_probabilities(loss, *net_held_out_span, "validation")
         if warm:
             self._expect_features(rows)
@@ -218,6 +223,8 @@ class Autoencoder(Inference, EstimatorMixin):
         if held_out is not None:
             self._warn(far_outside(held_out, *held_out_span, span, "validation"))
         rows, held_out = scaled(rows, scaling), held_out and scaled(held_out, scaling)
+        if missing and self.fill_ is None:
+            self._fill_in(column_means(rows))
 
         work = self._work(params, seed, min(params["batch_size"], len(rows)), fused=True)
         training = Training(work, assemble.settings(params, seed), rows, held_out)
@@ -234,7 +241,9 @@ class Autoencoder(Inference, EstimatorMixin):
             with writing(checkpoint, resume), self._limited_threads() as threads:
                 if resume and checkpoint is not None:
                     tied = assemble.tied_to_epochs(params)
-                    restore_checkpoint(checkpoint, training, described, threads, tied)
+                    restore_checkpoint(
+                        checkpoint, training, described, threads, tied, arguments.ABSENT
+                    )
                 training.run(save, callback or (print_epochs if self.verbose else _ignore))
         finally:
             self._start = training.start or (np.inf, np.inf)
@@ -261,9 +270,12 @@ class Autoencoder(Inference, EstimatorMixin):
         if not fresh:
             self._expect_features(rows)
         known = not fresh and self._settled
+        if params["missing"] == "auto":
+            params["missing"] = "error" if known else choose_missing(rows, params)[0]
+        missing = params["missing"] == "allow" or (known and self.fill_ is not None)
         scaling = self.scaling_ if known else scaling_of(rows, params)
         dtype = params["dtype"] if fresh else self._network.dtype
-        span, net_span = _ranges(rows, "X", dtype, scaling)
+        span, net_span = ranges(rows, "X", dtype, scaling, missing)
         loss_name = self._loss_for(net_span, scaling, params if fresh else None)
         losses.expect_probabilities(loss_name, *net_span, "X")
         if fresh:
@@ -272,6 +284,9 @@ class Autoencoder(Inference, EstimatorMixin):
             self._make(params, rows.shape[1], net_span, scaling, seed, start)
             self._name_features(rows.names)
         self._settle(net_span, scaling, rows.names)
+        if missing and self.fill_ is None:
+            self._fill_in(column_means(scaled(rows, scaling)))
+            self._minibatch = None
         if getattr(self, "n_iter_", 0):  # the first few batches alone say little of the rest
             self._warn(far_outside(rows, *span, self.data_range_))
         self._saw(span, net_span)
@@ -409,6 +424,7 @@ class Autoencoder(Inference, EstimatorMixin):
         self._settled = True
         self._warned = False
         self.scaling_: Scaling | None = None
+        self._fill_in(None)
         self.data_range_: Span | None = None
         self.zero_units_: dict[str, int] | None = None  # of all training data, where they are known
         self._code = params["code"]
@@ -443,6 +459,14 @@ class Autoencoder(Inference, EstimatorMixin):
         self.scaling_ = scaling
         self._settled = True
 
+    def _fill_in(self, values: NDArray[np.float64] | None) -> None:
+        """Of each feature, what the net reads where it is missing."""
+        network = self._network
+        self.fill_ = values
+        network.fill = None if values is None else network.backend.to_device(
+            values.astype(network.dtype)
+        )  # fmt: skip
+
     def _saw(self, span: Span, net_span: Span) -> None:
         """Training data in ``span``, which the net reads as ``net_span``."""
         known = self.data_range_ or span
@@ -467,14 +491,6 @@ class Autoencoder(Inference, EstimatorMixin):
                 "use threads=None"
             )
         return nullcontext(blas_threads() if self.backend_ == "numpy" else None)
-
-
-def _ranges(rows: Rows, name: str, dtype: str, scaling: Scaling | None) -> tuple[Span, Span]:
-    """The range of the data, and that of what the net reads, which must be finite in ``dtype``."""
-    if scaling is None:
-        span = value_range(rows, name, dtype)
-        return span, span
-    return value_range(rows, name), value_range(scaled(rows, scaling), name, dtype)
 
 
 def _told(net_span: Span | None, scaling: Scaling | None) -> Span:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .assemble import objective
 from .estimator import Autoencoder
 from .kernels.columns import get_backend
 from .kernels.conventions import ACTIVATION_FACTS, ACTIVATIONS, HUBER_DELTA, LOSSES
@@ -22,6 +23,9 @@ from .train.objective import Objective
 # eps f / h from rounding (Abramowitz and Stegun 25.3.6): in float64 h = 1e-3 balances the two.
 STENCIL = ((-2, 1 / 12), (-1, -8 / 12), (1, 8 / 12), (2, -1 / 12))
 STEP = 1e-3
+
+# what belongs to training alone is left out
+TERMLESS = {"code_noise": 0.0, "target_blur": 0.0}
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,9 @@ def gradcheck(
         x = model.scaling_.apply(x)
     network = Network(get_backend(model.backend), model._network.architecture, "float64")
     network.parameters.set(model.parameters())
-    loss = _Loss(network, x)
+    if model.fill_ is not None:
+        network.fill = network.backend.to_device(model.fill_)
+    loss = _Loss(network, objective(model._built_params | TERMLESS, network, 0, len(x)), x)
     analytic = loss.gradient()
     errors: dict[str, float] = {}
     probes, straddled = _directional(analytic, directions, seed), 0
@@ -82,24 +88,27 @@ def gradcheck(
 class _Loss:
     """The mean loss as a function of the flat parameters."""
 
-    def __init__(self, network: Network, x: NDArray[np.float64]) -> None:
+    def __init__(self, network: Network, objective: Objective, x: NDArray[np.float64]) -> None:
         backend = network.backend
-        self.network, self.n = network, len(x)
-        self.objective = Objective(network)
+        self.network, self.objective, self.n = network, objective, len(x)
         self.host_x, self.x = x, backend.to_device(x)
+        self.target = objective.target(backend, self.x)
         self.records = Workspace(network, self.n, training=True).records(self.n)
         self.totals = backend.to_device(np.zeros(2))
         self.start = backend.to_host(network.parameters.values)
 
     def gradient(self) -> NDArray[np.float64]:
-        self.objective.gradient(self.network.backend, self.x, self.x, self.records, self.totals)
+        ops = self.network.backend
+        self.objective.gradient(ops, self.x, self.target, self.records, self.totals)
         return self.network.backend.to_host(self.network.parameters.gradients)
 
     def at(self, values: NDArray[np.float64]) -> tuple[float, bytes]:
         """(mean loss, which side of every kink each unit is on)"""
         backend = self.network.backend
         backend.write(values, self.network.parameters.values)
-        self.objective.loss(backend, self.x, self.x, self.records, self.totals)
+        self.objective.value(
+            backend, self.x, self.target, self.records, self.totals, self.objective.terms
+        )
         sides = [
             backend.to_host(record.y) > 0
             for record in self.records

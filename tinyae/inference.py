@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .checks import integer
+from .data.missing import HINT, missing_counts
 from .data.rows import Rows, as_rows, far_outside, value_range
 from .data.scaling import Scaling, scaled
 from .kernels.backend import Array
@@ -29,6 +31,7 @@ class Inference:
     n_features_in_: int
     data_range_: tuple[float, float] | None
     scaling_: Scaling | None
+    fill_: NDArray[np.float64] | None
     _network: Network
     _code: int
     _fitted: Callable[[], Network]
@@ -57,11 +60,33 @@ class Inference:
         with self._limited_threads():
             return self._unscaled(run(network, network.reconstruct, rows, self.n_features_in_))
 
+    def impute(self, X: ArrayLike | Rows, *, n_iter: int = 2) -> NDArray[Any]:
+        """X (n, n_features) with its missing values (NaN) filled in; the others stay as they are.
+
+        A missing value becomes that of the reconstruction, for which it was read as ``fill_``; then
+        ``n_iter`` - 1 times half of the way to the reconstruction of the sample filled so far. Many
+        more seldom help, since no training has shown what such a sample leads to. float32 for
+        float32, else float64.
+
+        Raises what ``encode`` does, and ValueError or TypeError for an ``n_iter`` that is no
+        integer >= 1.
+        """
+        integer("n_iter", n_iter, 1)
+        network, rows = self._fitted(), self._checked(X)
+        x, out = np.asarray(rows), as_rows(X).__array__()
+        missing = np.isnan(x)
+        with self._limited_threads():
+            for step in range(n_iter if missing.any() else 0):
+                found = run(network, network.reconstruct, Rows(x), self.n_features_in_)[missing]
+                x[missing] = found if step == 0 else (x[missing] + found) / 2
+        out[missing] = self._unscaled(x)[missing]
+        return out
+
     def score_samples(self, X: ArrayLike | Rows) -> NDArray[Any]:
         """Minus the squared error of each sample, (n,) in the net's dtype: higher is better.
 
-        Errors are on the scale of ``scaling_``, as the loss is. What is beyond the dtype becomes
-        its least finite number.
+        Errors are on the scale of ``scaling_``, as the loss is; missing values count as none. What
+        is beyond the dtype becomes its least finite number.
         """
         scores = -self._squared_errors(X)
         return np.maximum(scores, np.finfo(self._fitted().dtype).min).astype(self._fitted().dtype)
@@ -72,17 +97,18 @@ class Inference:
             return -float(self._squared_errors(X).mean())
 
     def column_errors(self, X: ArrayLike | Rows) -> NDArray[np.float64]:
-        """Mean squared error of each feature, (n_features,), on the scale of ``scaling_``.
+        """Mean squared error of each feature, (n_features,), on the scale of ``scaling_``, where it
+        is not missing.
 
         Times ``scaling_.spread ** 2`` they are in the units of the data.
         """
         network, rows = self._fitted(), self._checked(X)
         total = np.zeros(self.n_features_in_)
+        known = len(rows) - (0 if self.fill_ is None else missing_counts(rows))
         with self._limited_threads():
-            for _, x, result in _batches(network, network.reconstruct, rows):
-                error = result - network.backend.to_host(x)
+            for _, error in _errors(network, rows):
                 total += np.einsum("ij,ij->j", error, error, dtype=np.float64)
-        return total / len(rows)
+        return total / np.maximum(known, 1)
 
     def zero_units(self, X: ArrayLike | Rows) -> dict[str, int]:
         """How many units of each layer before the output are 0 for all samples X (n, n_features).
@@ -104,7 +130,8 @@ class Inference:
         rows = as_rows(X)
         self._expect_features(rows)
         dtype = self._network.dtype if self.scaling_ is None else "float64"
-        self._warn(far_outside(rows, *value_range(rows, "X", dtype), self.data_range_))
+        span = value_range(rows, "X", dtype, self.fill_ is not None, HINT)
+        self._warn(far_outside(rows, *span, self.data_range_))
         return scaled(rows, self.scaling_)
 
     def _unscaled(self, x: NDArray[Any]) -> NDArray[Any]:
@@ -123,12 +150,21 @@ def run(network: Network, stretch: Stretch, rows: Rows, width: int) -> NDArray[A
 
 
 def squared_errors(network: Network, rows: Rows) -> NDArray[np.float64]:
-    """Sum over features of (x - reconstruction)^2 for each sample, float64 (n,)."""
+    """Sum over features of (x - reconstruction)^2 for each sample, float64 (n,), where x is not
+    missing."""
     out = np.empty(len(rows))
+    for start, error in _errors(network, rows):
+        np.einsum("ij,ij->i", error, error, dtype=np.float64, out=out[start : start + len(error)])
+    return out
+
+
+def _errors(network: Network, rows: Rows) -> Iterator[tuple[int, NDArray[Any]]]:
+    """(first position, reconstruction - x) of each batch; 0 where x is missing."""
     for start, x, result in _batches(network, network.reconstruct, rows):
         error = result - network.backend.to_host(x)
-        np.einsum("ij,ij->i", error, error, dtype=np.float64, out=out[start : start + len(x)])
-    return out
+        if network.fill is not None:
+            error[np.isnan(error)] = 0
+        yield start, error
 
 
 def zero_units(network: Network, rows: Rows) -> dict[str, int]:
@@ -139,7 +175,7 @@ def zero_units(network: Network, rows: Rows) -> dict[str, int]:
     zero: dict[str, NDArray[np.bool_]] = {}
 
     def look(x: Array, records: Sequence[Record]) -> Array:
-        output = forward(network.backend, x, records[:-1])
+        output = forward(network.backend, network.filled(x), records[:-1])
         for record in records[:-1]:
             name = record.layer.name
             still = np.asarray(~network.backend.to_host(record.y).any(axis=0))
@@ -173,7 +209,7 @@ def _batches(network: Network, stretch: Stretch, rows: Rows) -> Any:
 def _overflow(start: int, x: NDArray[Any], result: NDArray[Any]) -> None:
     """Raises ValueError that names the first sample whose result is not finite."""
     row = int(np.argmin(np.isfinite(result).all(axis=1)))
-    column = int(np.abs(x[row]).argmax())
+    column = int(np.nanargmax(np.abs(x[row])))
     raise ValueError(
         f"sample {start + row} overflows {x.dtype} in the net: its largest value is "
         f"{x[row, column]:.6g} (column {column}). Scale the data, or use dtype='float64'"

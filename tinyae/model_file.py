@@ -52,6 +52,7 @@ def save_model(path: str | os.PathLike[str], model: Autoencoder) -> None:
         "history": getattr(model, "history_", {}),
         "n_iter": getattr(model, "n_iter_", 0),
         "range": model.data_range_,
+        "fill": None if model.fill_ is None else model.fill_.tolist(),
         "scaling": model.scaling_ and [column.tolist() for column in model.scaling_],
         "zero_units": model.zero_units_,
     }
@@ -93,6 +94,9 @@ def load_model(path: str | os.PathLike[str], kind: type[Model], backend: str, ma
                     raise ValueError(f"range must be two numbers, the smaller first, got {span!r}")
             found = fitted.get("scaling")
             scaling = None if found is None else scaling_from(found, n_features)
+            fill = fitted.get("fill")
+            if fill is not None:
+                fill = scaling_from((fill, [1] * n_features), n_features).center
             plan = assemble.architecture(params, n_features, output, loss)
             zero_units, widths = fitted.get("zero_units"), {s.name: s.n_out for s in plan.dense}
             for name, count in ({} if zero_units is None else zero_units).items():
@@ -104,6 +108,7 @@ def load_model(path: str | os.PathLike[str], kind: type[Model], backend: str, ma
     model._name_features(names)
     model.history_, model.n_iter_ = history, fitted["n_iter"]
     model.scaling_ = scaling
+    model._fill_in(fill)
     if span is not None:
         model.data_range_ = low, high
     if zero_units is not None:
@@ -137,5 +142,6 @@ def restore_state(model: Autoencoder, state: dict[str, Any]) -> None:
         model.n_features_in_, model.output_, model.loss_name_, model.seed_, model._built_params
     )
     model.__dict__.update(state)
+    model._fill_in(model.fill_)
     model._network.parameters.set(parameters)
     model._optimizer.restore(updates, moments)

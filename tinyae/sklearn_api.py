@@ -195,6 +195,7 @@ class EstimatorMixin(EstimatorBase):
     fit: Callable[..., Any]
     encode: Callable[[ArrayLike | Rows], NDArray[Any]]
     decode: Callable[[ArrayLike | Rows], NDArray[Any]]
+    missing: str
     _network: Network
     _code: int
 
@@ -242,11 +243,12 @@ class EstimatorMixin(EstimatorBase):
         return np.array([f"{name}{i}" for i in range(self._code)], dtype=object)
 
     def __sklearn_tags__(self) -> Any:
-        from sklearn.utils import Tags, TargetTags, TransformerTags
+        from sklearn.utils import InputTags, Tags, TargetTags, TransformerTags
 
         return Tags(
             estimator_type=None,
             target_tags=TargetTags(required=False),
+            input_tags=InputTags(allow_nan=self.missing != "error"),
             transformer_tags=TransformerTags(preserves_dtype=["float32"]),
         )
 

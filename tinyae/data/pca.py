@@ -46,14 +46,15 @@ class PCA:
     approximate: bool = False
 
     def encode(self, x: ArrayLike | Rows) -> Floats:
-        """The code of x (n, features): float64 (n, k). uint8 counts as pixels, see Rows.
+        """The code of x (n, features): float64 (n, k). uint8 counts as pixels, see Rows; a missing
+        value (NaN) as the mean of its column.
 
         Raises ValueError or TypeError for anything but real numbers of that shape.
         """
         rows = self._checked(x)
         code = np.empty((len(rows), len(self.components)))
         for where, part in rows.chunks():
-            part -= self.mean
+            _centre(part, self.mean)
             np.matmul(part, self.components.T, out=code[where])
         return code
 
@@ -71,25 +72,30 @@ class PCA:
         return x
 
     def squared_error(self, x: ArrayLike | Rows) -> float:
-        """Sum over features of (x - reconstruction)^2, averaged over the samples x (n, features).
+        """Sum over features of (x - reconstruction)^2, averaged over the samples x (n, features),
+        of each feature where it is not missing.
 
         Raises ValueError or TypeError for anything but real numbers of that shape.
         """
         return float(self.column_errors(x).sum())
 
     def column_errors(self, x: ArrayLike | Rows) -> Floats:
-        """Mean squared error of each feature, (features,), of the samples x (n, features).
+        """Mean squared error of each feature, (features,), of the samples x (n, features), where
+        they are not missing.
 
         Measured on the differences themselves: taking |code|^2 from |x|^2 would cancel. Raises
         ValueError or TypeError for anything but real numbers of that shape.
         """
         rows = self._checked(x)
-        total = np.zeros(self.mean.size)
+        total, known = np.zeros(self.mean.size), np.full(self.mean.size, len(rows))
         for _, part in rows.chunks():
-            part -= self.mean
+            missing = _centre(part, self.mean)
             part -= (part @ self.components.T) @ self.components
+            if missing is not None:
+                part[missing] = 0
+                known -= missing.sum(axis=0)
             total += np.einsum("ij,ij->j", part, part)
-        return total / len(rows)
+        return total / np.maximum(known, 1)
 
     def _checked(self, x: ArrayLike | Rows) -> Rows:
         rows = as_rows(x, "x")
@@ -114,8 +120,9 @@ def fit_pca(
       from ``seed`` in [0, 2^64) (Halko, Martinsson and Tropp, "Finding structure with
       randomness", SIAM Review 53, 2011, algorithms 4.4 and 5.1); ``approximate`` is then True.
 
+    A missing value (NaN) counts as the mean of its column's others.
     ``report(done, total)`` is called after each chunk, of all that are visited.
-    Raises ValueError where x has another shape or holds NaN, infinities or numbers whose squares
+    Raises ValueError where x has another shape or holds infinities or numbers whose squares
     overflow, TypeError or ValueError for an n_components that is no integer >= 1.
     """
     rows = as_rows(x, "x")
@@ -169,26 +176,38 @@ class _Reporting:
 
 def _moments(rows: _Reporting) -> tuple[Floats, float]:
     """The mean (features,) and the sum of all squared deviations from it, in two passes."""
-    mean = np.zeros(rows.shape[1])
+    mean, missing = np.zeros(rows.shape[1]), np.zeros(rows.shape[1], np.int64)
     total = 0.0
     with np.errstate(over="ignore", invalid="ignore"):
         for _, part in rows.chunks():
-            mean += part.sum(axis=0)
-        mean /= rows.shape[0]
+            mean += np.nansum(part, axis=0)
+            missing += np.isnan(part).sum(axis=0)
+        mean /= np.maximum(rows.shape[0] - missing, 1)
         for _, part in rows.chunks():
-            part -= mean
+            _centre(part, mean)
             total += float(np.vdot(part, part))
     if not np.isfinite(total):
-        raise ValueError("x must be finite and its squares must not overflow: it holds NaN, "
-                         "infinity or very large numbers")  # fmt: skip
+        raise ValueError("x must be finite and its squares must not overflow: it holds infinity "
+                         "or very large numbers")  # fmt: skip
     return mean, total
+
+
+def _centre(part: Floats, mean: Floats) -> NDArray[np.bool_] | None:
+    """Subtracts the mean in place, with 0 where a value is missing; gives these places, if any."""
+    part -= mean
+    if not np.isnan(np.vdot(part, part)):
+        return None
+    missing = np.isnan(part)
+    part[missing] = 0
+    return missing
 
 
 def _by_data(rows: _Reporting, mean: Floats) -> tuple[Floats, Floats]:
     """Squared singular values and right singular vectors (min(n, features), features)."""
     centred = np.empty(rows.shape)
     for where, part in rows.chunks():
-        np.subtract(part, mean, out=centred[where])
+        _centre(part, mean)
+        centred[where] = part
     _, s, vt = np.linalg.svd(centred, full_matrices=False)
     return s**2, vt
 
@@ -197,7 +216,7 @@ def _by_scatter(rows: _Reporting, mean: Floats) -> tuple[Floats, Floats]:
     """The same from X'X = V S^2 V', X the centred data."""
     scatter = np.zeros((mean.size, mean.size))
     for _, part in rows.chunks():
-        part -= mean
+        _centre(part, mean)
         scatter += part.T @ part
     _, squares, vt = np.linalg.svd(scatter, hermitian=True)
     return squares, vt
@@ -212,12 +231,12 @@ def _by_sketch(rows: _Reporting, mean: Floats, k: int, seed: int) -> tuple[Float
     for _ in range(POWER_ITERATIONS):
         product = np.zeros_like(basis)
         for _, part in rows.chunks():
-            part -= mean
+            _centre(part, mean)
             product += part.T @ (part @ basis)
         basis = np.linalg.qr(product)[0]  # else all columns turn into the strongest direction
     scatter = np.zeros((width, width))
     for _, part in rows.chunks():
-        part -= mean
+        _centre(part, mean)
         code = part @ basis
         scatter += code.T @ code
     _, squares, vt = np.linalg.svd(scatter, hermitian=True)

@@ -170,11 +170,14 @@ def _as_real_array(X: ArrayLike, name: str, flatten: bool) -> Array:
         return np.require(array, rows.dtype, ["C", "A"])
 
 
-def value_range(rows: Rows, name: str, dtype: DTypeLike = np.float64) -> tuple[float, float]:
+def value_range(
+    rows: Rows, name: str, dtype: DTypeLike = np.float64, missing: bool = False, hint: str = ""
+) -> tuple[float, float]:
     """(smallest, largest) value of all samples as they are read; visits the data once.
 
-    Raises ValueError for NaN, infinity and numbers beyond ``dtype``, naming the first sample and
-    column that hold one.
+    Raises ValueError for infinity, numbers beyond ``dtype`` and NaN, naming the first sample and
+    column that hold one. With ``missing`` NaN is passed over, (0, 0) where there is nothing else;
+    else ``hint`` says what to do about it.
     """
     if rows.dtype == np.uint8 and rows.indices is None:
         return float(rows.array.min()) * rows.scale, float(rows.array.max()) * rows.scale
@@ -182,8 +185,13 @@ def value_range(rows: Rows, name: str, dtype: DTypeLike = np.float64) -> tuple[f
     with np.errstate(all="ignore"):
         for part, chunk in rows.chunks():
             low_here, high_here = float(chunk.min()), float(chunk.max())
-            if not np.isfinite(np.array([low_here, high_here], dtype)).all():
-                row, column = np.argwhere(~np.isfinite(chunk.astype(dtype)))[0].tolist()
+            if missing and np.isnan(low_here):
+                low_here, high_here = (
+                    float(f.reduce(chunk, axis=None)) for f in (np.fmin, np.fmax)
+                )
+            bad = np.isinf if missing else lambda x: ~np.isfinite(x)
+            if bad(np.array([low_here, high_here], dtype)).any():
+                row, column = np.argwhere(bad(chunk.astype(dtype)))[0].tolist()
                 value = chunk[row, column]
                 label = column if rows.names is None else repr(rows.names[column])
                 where = f"(first in sample {part.start + row}, column {label})"
@@ -192,10 +200,10 @@ def value_range(rows: Rows, name: str, dtype: DTypeLike = np.float64) -> tuple[f
                         f"Input {name} contains {value:.6g} {where}, too large for "
                         f"{np.dtype(dtype).name}: scale the data, or use dtype='float64'"
                     )
-                kind = "NaN" if np.isnan(value) else "infinity"
-                raise ValueError(f"Input {name} contains {kind} {where}")
-            low, high = min(low, low_here), max(high, high_here)
-    return low, high
+                kind = f"NaN {where}{hint}" if np.isnan(value) else f"infinity {where}"
+                raise ValueError(f"Input {name} contains {kind}")
+            low, high = min(low, low_here), max(high, high_here)  # as they were for NaN
+    return (low, high) if low <= high else (0.0, 0.0)
 
 
 def far_outside(

@@ -5,6 +5,7 @@ What the net learns is (x - center) / spread, column by column; what it gives ba
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -12,9 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..kernels.conventions import ACTIVATION_FACTS
+from .missing import HINT, missing_counts
 from .rows import CHUNK_BYTES, SMALL_BYTES, Array, Rows, value_range
 
 Floats = NDArray[np.float64]
+Span = tuple[float, float]  # least and largest value
 
 HOW = ("standard", "robust", "minmax")
 ROUNDING = 1e-12  # of a mean, relative to the numbers
@@ -43,27 +46,35 @@ def fit_scaling(rows: Rows, how: str) -> Scaling:
     """The scaling of the columns of ``rows``.
 
     "standard": mean and standard deviation; "robust": median and interquartile range, of at most
-    65,536 rows; "minmax": least value and range. A spread that is rounding only, or none, counts
-    as 1. Raises ValueError for values whose spread overflows.
+    65,536 rows; "minmax": least value and range. Missing values (NaN) do not count; a column of
+    nothing else has (0, 1). A spread that is rounding only, or none, counts as 1. Raises ValueError
+    for values whose spread overflows.
     """
-    with np.errstate(over="ignore", invalid="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of columns without a value
         if how == "robust":
             n = len(rows)
             some = np.unique(np.linspace(0, n - 1, min(n, QUANTILE_ROWS)).astype(np.int64))
             values = rows.select(some).__array__(np.float64)
-            low, center, high = np.quantile(values, (0.25, 0.5, 0.75), axis=0)
-            spread, size = high - low, np.abs(values).max(axis=0)
+            empty = np.isnan(values).all(axis=0)
+            # the latter takes columns one by one
+            quantile = np.nanquantile if np.isnan(values).any() else np.quantile
+            low, center, high = quantile(values, (0.25, 0.5, 0.75), axis=0)
+            spread, size = high - low, np.nanmax(np.abs(values), axis=0)
             # half of the values may be alike
-            spread = np.where(spread <= ROUNDING * size, values.std(axis=0), spread)
+            spread = np.where(spread <= ROUNDING * size, np.nanstd(values, axis=0), spread)
         elif how == "minmax":
             center, top = _extremes(rows)
+            empty = center > top
             spread, size = top - center, np.maximum(np.abs(center), np.abs(top))
         else:
             low, high = _extremes(rows)
-            size = np.maximum(np.abs(low), np.abs(high))
-            center = sum(part.sum(axis=0) for _, part in rows.chunks()) / len(rows)
-            squares = sum(((part - center) ** 2).sum(axis=0) for _, part in rows.chunks())
-            spread = np.sqrt(squares / len(rows))
+            empty, size = low > high, np.maximum(np.abs(low), np.abs(high))
+            known = len(rows) - missing_counts(rows)
+            center = sum(np.nansum(part, axis=0) for _, part in rows.chunks()) / known
+            squares = sum(np.nansum((part - center) ** 2, axis=0) for _, part in rows.chunks())
+            spread = np.sqrt(squares / known)
+    center, spread, size = np.where(empty, 0.0, (center, spread, size))
     if not np.isfinite(center + spread).all():
         column = int(np.argmin(np.isfinite(center + spread)))
         raise ValueError(f"X cannot be scaled: the numbers of column {column} are too large")
@@ -73,8 +84,8 @@ def fit_scaling(rows: Rows, how: str) -> Scaling:
 def _extremes(rows: Rows) -> tuple[Floats, Floats]:
     low, high = np.full(rows.shape[1], np.inf), np.full(rows.shape[1], -np.inf)
     for _, part in rows.chunks():
-        np.minimum(low, part.min(axis=0), out=low)
-        np.maximum(high, part.max(axis=0), out=high)
+        np.fmin(low, np.fmin.reduce(part), out=low)
+        np.fmax(high, np.fmax.reduce(part), out=high)
     return low, high
 
 
@@ -92,13 +103,27 @@ def choose_scale(rows: Rows, params: Mapping[str, Any]) -> tuple[str | None, str
         return None, f"scale none: output {output}, loss {params['loss']} are for data of one range"
     if rows.dtype == np.uint8:
         return None, "scale none: pixels, which are read as [0, 1]"
-    low, high = value_range(rows, "X")
+    low, high = value_range(rows, "X", missing=params["missing"] == "allow", hint=HINT)
     if low >= 0 and high <= 1:
         return None, "scale none: all data lie in [0, 1]"
     return "standard", (
         f"scale standard: the data range over [{low:.4g}, {high:.4g}]; each feature is brought to "
         "mean 0 and standard deviation 1"
     )
+
+
+def ranges(
+    rows: Rows, name: str, dtype: str, scaling: Scaling | None, missing: bool
+) -> tuple[Span, Span]:
+    """The range of the data, and that of what the net reads, which must be finite in ``dtype``.
+
+    Raises ValueError as ``rows.value_range`` does, and for NaN unless it may be ``missing``.
+    """
+    if scaling is None:
+        span = value_range(rows, name, dtype, missing, HINT)
+        return span, span
+    raw = value_range(rows, name, missing=missing, hint=HINT)
+    return raw, value_range(scaled(rows, scaling), name, dtype, missing)
 
 
 def scaling_of(rows: Rows, params: Mapping[str, Any]) -> Scaling | None:

@@ -84,13 +84,24 @@ class Network:
         self.architecture = architecture
         self.dtype = dtype
         self.n_features = architecture.dense[0].n_in
+        # (n_features,), what is read where a value is missing; None: no value may be missing
+        self.fill: Array | None = None
         shapes = {k: v for spec in architecture.layers for k, v in spec.shapes().items()}
         self.parameters = Parameters(backend, shapes, dtype)
         self.layers = [spec.layer(self.parameters) for spec in architecture.layers]
 
+    def filled(self, x: Array) -> Array:
+        """x (batch, n_features) as the net reads it: a new array with ``fill`` in the place of NaN,
+        or x itself where there is no such number."""
+        if self.fill is None:
+            return x
+        out = self.backend.empty(x.shape, self.dtype)
+        self.backend.fill(x, self.fill, out)
+        return out
+
     def encode(self, x: Array, records: Sequence[Record]) -> Array:
-        """x (batch, n_features) -> z (batch, code)"""
-        return forward(self.backend, x, records[: self.architecture.code])
+        """x (batch, n_features), NaN where a value is missing -> z (batch, code)"""
+        return forward(self.backend, self.filled(x), records[: self.architecture.code])
 
     def decode(self, z: Array, records: Sequence[Record]) -> Array:
         """z (batch, code) -> reconstruction (batch, n_features)"""

@@ -72,17 +72,18 @@ def save_checkpoint(
 
 def restore_checkpoint(
     path: str | os.PathLike[str], training: Training, config: Mapping[str, Any],
-    threads: int | None = None, tied: str = "",
+    threads: int | None = None, tied: str = "", absent: Mapping[str, Any] | None = None,
 ) -> None:  # fmt: skip
     """Puts ``training`` where the checkpoint's was.
 
-    ``tied`` says why ``config`` may not have more epochs than the checkpoint, if so. Warns where
+    ``tied`` says why ``config`` may not have more epochs than the checkpoint, if so; ``absent`` is
+    what it means where it lacks a setting. Warns where
     ``threads`` are not as many as there were. Raises FileError for a broken or foreign file,
     ValueError where the settings or the data are not those of the run that wrote it.
     """
     parameters, optimizer = training.network.parameters, training.optimizer
     with open_npz(path, FORMAT, VERSION) as (meta, read):
-        _expect_same(path, meta, training, config, tied)
+        _expect_same(path, meta, training, config, tied, absent or {})
         with errors_of(path, "no complete checkpoint"):
             state = _state(meta, training)
         if threads is not None and meta.get("threads") not in (None, threads):
@@ -154,13 +155,13 @@ def checkpoint_origin(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 def _expect_same(
     path: str | os.PathLike[str], meta: Mapping[str, Any], training: Training,
-    config: Mapping[str, Any], tied: str,
+    config: Mapping[str, Any], tied: str, absent: Mapping[str, Any],
 ) -> None:  # fmt: skip
     required = {"config", "data", "updates", "epoch", "step", "history", "best_loss", "best_epoch"}
     if missing := required - set(meta):
         raise FileError(f"{path} is no complete checkpoint: it lacks {', '.join(sorted(missing))}")
     with errors_of(path, "no complete checkpoint"):
-        saved = dict(meta["config"])
+        saved = {**absent, **dict(meta["config"])}
         integer("epochs", saved["epochs"], 0)
     if config["epochs"] > saved["epochs"]:
         if tied:

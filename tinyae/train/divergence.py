@@ -50,7 +50,7 @@ def expect_finite(parameters: Parameters, epoch: int, step: int, learning_rate: 
 
 def diagnose(network: Network, x: Array, records: Sequence[Record]) -> tuple[str, str]:
     """(layer, what was found there) for a batch x whose loss is not finite."""
-    to_host = network.backend.to_host
+    to_host, x = network.backend.to_host, network.filled(x)
     for record in records:
         layer = record.layer
         for what, array in layer.parameters.items():

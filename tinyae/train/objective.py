@@ -22,6 +22,7 @@ class Term:
     """
 
     target_only = False  # True where it overrides none of the three after ``target``
+    of_the_data = False  # True where it belongs to every sample: validation data go through it too
     visit: Visit | None = None  # a method of this type may add to a layer's dz
 
     def prepare(self, progress: float) -> None:
@@ -76,13 +77,27 @@ class Objective:
         output = forward(ops, x, records)
         ops.loss(self.network.architecture.loss, output, target, records[-1].dz, totals)
 
+    def judge(self, ops: Backend, x: Array, records: Sequence[Record], totals: Array) -> None:
+        """The loss of validation data x, with the terms that are of the data."""
+        terms, target = [term for term in self.terms if term.of_the_data], x
+        for term in terms:
+            target = term.target(ops, target)
+        self.value(ops, x, target, records, totals, terms)
+
+    def value(
+        self, ops: Backend, x: Array, target: Array, records: Sequence[Record], totals: Array,
+        terms: Sequence[Term],
+    ) -> None:  # fmt: skip
+        """``loss`` with these terms."""
+        self.loss(ops, x, target, records, totals)
+        for term in terms:
+            term.value(ops, records, totals)
+
     def gradient(
         self, ops: Backend, x: Array, target: Array, records: Sequence[Record], totals: Array
     ) -> None:
-        """``loss`` with all terms, and its gradient in the parameters' ``gradients``."""
-        self.loss(ops, x, target, records, totals)
-        for term in self.terms:
-            term.value(ops, records, totals)
+        """``value`` with all terms, and its gradient in the parameters' ``gradients``."""
+        self.value(ops, x, target, records, totals, self.terms)
         last = records[-1]
         if last.activation != "identity":
             ops.activation_backward(last.dz, last.activation, last.saved, last.dz)

@@ -217,7 +217,7 @@ class Training:
             stop = min(start + self.batch_size, n)
             x, records = workspace.input[: stop - start], workspace.records(stop - start)
             feeder.fill(order.positions(start, stop), x)
-            self.work.objective.loss(backend, x, x, records, totals[i])
+            self.work.objective.judge(backend, x, records, totals[i])
         sums = backend.to_host(totals)
         finite = np.isfinite(sums[:, 0])
         if not finite.all():

@@ -1,0 +1,73 @@
+"""Missing values: NaN among the samples.
+
+The net reads the mean of the column in their place, and neither a loss nor a score counts them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .rows import Rows
+
+Floats = NDArray[np.float64]
+
+HOW = ("auto", "allow", "error")
+HINT = ": train with missing='allow', or on data that have missing values, to allow them"
+
+
+def missing_counts(rows: Rows) -> NDArray[np.int64]:
+    """How many values of each column are missing, (n_features,)."""
+    counts = np.zeros(rows.shape[1], np.int64)
+    for _, piece in rows.pieces() if rows.dtype.kind == "f" else ():
+        missing = np.isnan(piece)
+        if missing.any():
+            counts += missing.sum(axis=0)
+    return counts
+
+
+def choose_missing(rows: Rows, params: Mapping[str, Any]) -> tuple[str, str]:
+    """What a ``missing`` of "auto" comes to, "allow" or "error", and why; "" for whole data.
+
+    Raises ValueError for a column without any value.
+    """
+    if params["target_blur"]:  # it would spread them
+        return "error", ""
+    counts = missing_counts(rows)
+    if not counts.any():
+        return "error", ""
+    if counts.max() == len(rows):
+        column = int(counts.argmax())
+        label = column if rows.names is None else repr(rows.names[column])
+        raise ValueError(
+            f"column {label} of X holds no value, only missing ones: leave it out, or say "
+            "missing='allow'"
+        )
+    return "allow", (
+        f"missing {counts.sum() / (len(rows) * len(counts)):.2%} of the values, in "
+        f"{np.count_nonzero(counts)} of {len(counts)} columns: read as the column's mean, and left "
+        "out of the loss"
+    )
+
+
+def column_means(rows: Rows) -> Floats:
+    """The mean of each column without its missing values, float64 (n_features,).
+
+    0 for a column without any value. Raises ValueError where there is none at all, or where the
+    numbers are too large to be summed.
+    """
+    total, known = np.zeros(rows.shape[1]), np.zeros(rows.shape[1], np.int64)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for _, part in rows.chunks():
+            there = ~np.isnan(part)
+            total += part.sum(axis=0, where=there)
+            known += there.sum(axis=0)
+    if not known.any():
+        raise ValueError("X holds no value, only missing ones")
+    if not np.isfinite(total).all():
+        column = int(np.argmin(np.isfinite(total)))
+        raise ValueError(f"X has no mean: the numbers of column {column} are too large")
+    return total / np.maximum(known, 1)
