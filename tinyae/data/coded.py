@@ -175,12 +175,14 @@ def _of_pyarrow(column: Any) -> Column:
     if str(kind) == "string_view":  # which has no dictionary_encode
         column = column.cast(pyarrow.large_string())
     declared = types.is_dictionary(kind)
+    if not declared and "string" not in str(kind):
+        return Unusable(f"it holds values of type {kind}", n)
     encoded = column if declared else column.dictionary_encode()
     if hasattr(encoded, "chunks"):  # of several parts, each with its dictionary
         encoded = encoded.unify_dictionaries().combine_chunks()
     codes = encoded.indices.cast(pyarrow.int64()).fill_null(-1).to_numpy(zero_copy_only=False)
     levels = encoded.dictionary.to_pylist()
-    return _words(codes, levels, True) if declared else _of_objects(codes, levels)
+    return _words(codes, levels, declared)
 
 
 def _factorized(values: Iterable[Any]) -> tuple[Array, list[Any]]:

@@ -10,6 +10,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 STRONG = ";\t|"  # seldom part of a text or of a number
+# with thousands separators, or with the other decimal sign
+GROUPED = re.compile(r"[-+]?(\d{1,3}([.,'\s]\d{3})+([.,]\d+)?|\d+[.,]\d+)")
 _THOUSANDS = re.compile(r"\s*[-+]?\d{1,3}(,\d{3})+(\.\d*)?\s*")
 BLANKS = " "  # any run of blanks and tabs
 WORDS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "'|'", BLANKS: "blanks"}

@@ -7,6 +7,7 @@ columns, one for each level, of which the one of the row's level is 1 and all ot
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
@@ -15,8 +16,20 @@ from typing import Any
 import numpy as np
 
 from ..storage.untrusted import brief
-from .coded import MOST_LEVELS, OTHER, Array, Column, Unusable, Words, as_codes, as_numbers, coded
-from .coded import listed, number_of, shown
+from .coded import (
+    MOST_LEVELS,
+    OTHER,
+    Array,
+    Column,
+    Unusable,
+    Words,
+    as_codes,
+    as_numbers,
+    coded,
+    listed,
+    number_of,
+    shown,
+)
 
 RARE, RARE_SHARE = 10, 0.02  # a level in fewer rows than both is rare
 MOST = 100  # levels of a category, without the one that pools the others
@@ -126,20 +139,16 @@ class Schema:
         found = [name for name in names if name not in self.left]
         if found == [*self.source]:
             return
-        missing = [name for name in self.source if name not in found]
-        unknown = [name for name in found if name not in self.source]
-        twice = sorted({name for name in found if found.count(name) > 1})
+        missing, unknown = (
+            list((Counter(a) - Counter(b)).elements())
+            for a, b in ((self.source, found), (found, self.source))
+        )
         if missing or unknown:
-            parts = (("missing", missing), ("unknown", unknown))
+            parts = ("missing", missing), ("unknown", unknown)
             what = ", ".join(f"{word} {listed(names)}" for word, names in parts if names)
-        elif twice:
-            what = f"there twice {listed(twice)}"
         else:
-            what = next(
-                f"{shown(b)} stands in the place of {shown(a)}"
-                for a, b in zip(self.source, found, strict=True)
-                if a != b
-            )
+            a, b = next((a, b) for a, b in zip(self.source, found, strict=True) if a != b)
+            what = f"{shown(b)} stands in the place of {shown(a)}"
         raise ValueError(
             f"the columns must be those that were learnt from, in the same order: {what}"
         )
@@ -193,15 +202,15 @@ class Schema:
 def learn_schema(
     columns: Iterable[tuple[str, Any]], rare: int = RARE, most: int = MOST
 ) -> tuple[Schema, tuple[str, ...]]:
-    """The schema of a table's (name, column) pairs, and a line on every column that is left out
-    or has levels that are pooled.
+    """The schema of a table's (name, column) pairs, and a line on each column that is left out or
+    has levels that are pooled.
 
     A column is one of pandas, polars or pyarrow, or an array (n,). Left out are columns without a
     value, of one value only, of dates and times, of identifiers (text that is nearly all
     different), and of types that are neither numbers nor text. Text is numbers where at least
     half of it is; one that is none is then an error. Levels in fewer than ``rare`` rows and fewer
     than 2 % of them, and all but the ``most`` frequent, are pooled. Levels stand in the order of
-    their text. Raises ValueError where no column is left, or where two have one name.
+    their text. Raises ValueError where no column is left, or two have one name.
     """
     kept: list[str | Category] = []
     left, notes, seen = list[str](), list[str](), set[str]()
