@@ -133,7 +133,7 @@ def _kind(field: Any) -> Column:
     """What a column of this type is."""
     import pyarrow
 
-    return coded(pyarrow.array([], field.type))
+    return coded(pyarrow.nulls(0, field.type))
 
 
 def _labels(path: Path, name: str, column: Any, before: int) -> Array:

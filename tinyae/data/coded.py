@@ -175,7 +175,7 @@ def _of_pyarrow(column: Any) -> Column:
     if str(kind) == "string_view":  # which has no dictionary_encode
         column = column.cast(pyarrow.large_string())
     declared = types.is_dictionary(kind)
-    if not declared and "string" not in str(kind):
+    if not declared and str(kind) not in ("string", "large_string", "string_view"):
         return Unusable(f"it holds values of type {kind}", n)
     encoded = column if declared else column.dictionary_encode()
     if hasattr(encoded, "chunks"):  # of several parts, each with its dictionary
@@ -251,9 +251,11 @@ def as_codes(name: str, levels: Sequence[str], other: bool, column: Column, say:
         codes[np.isnan(column.values)] = -1
         column = Words(codes, tuple(map(text_of, values)))
     places = {level: place for place, level in enumerate(levels)}
+    # whole numbers that were written as floats, as where one is missing, are those of ``text_of``
+    found = [places.get(text, places.get(text.removesuffix(".0"))) for text in column.levels]
+    unseen = [code for code, place in enumerate(found) if place is None]
     elsewhere = len(places) - 1 if other else -1
-    new = np.array([*(places.get(text, elsewhere) for text in column.levels), -1])
-    unseen = [code for code, text in enumerate(column.levels) if text not in places]
+    new = np.array([*(elsewhere if place is None else place for place in found), -1])
     if unseen and say and (there := np.isin(column.codes, unseen)).any():
         log.warning(
             "column %s: %d rows have a level that was %snot learnt, such as %s: it counts as %s",

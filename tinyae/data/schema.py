@@ -254,7 +254,8 @@ def _category(
     name: str, counts: dict[str, int], rare: float, most: int
 ) -> tuple[Category | None, str]:
     """Of the numbers of rows of all levels, the most frequent first; ``rare`` is one as well."""
-    n, first = sum(counts.values()), shown(next(iter(counts), ""))
+    n = sum(counts.values())
+    first = shown(next((level for level in counts if level != OTHER), OTHER))
     if not counts:
         return _left("it has no value in any row")
     if len(counts) == 1:
@@ -272,7 +273,7 @@ def _category(
     if not pooled:
         return Category(name, tuple(sorted(kept))), ""
     return Category(name, (*sorted(kept), OTHER), True), (
-        f"has {len(counts) - len(kept):,} rare levels, in {pooled:,} of {n:,} rows: they count as "
+        f"has rare levels, {len(counts) - len(kept):,} in {pooled:,} of {n:,} rows: they count as "
         f"one, {OTHER!r}"
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import math
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import chain, islice, takewhile
 from pathlib import Path
@@ -57,9 +57,13 @@ def read_table(
     layout = find_layout(path, top, dialect, reading, schema)
     number_of = float if dialect.decimal == "." else dialect.number
     coders = {i: Coder() for i in layout.words}
-    cell_by_cell = [
-        coders[i].__getitem__ if i in coders else _or_missing(number_of) for i in layout.features
-    ]
+    reads = [coders[i].__getitem__ if i in coders else _or_missing(number_of)
+             for i in layout.features]  # fmt: skip
+
+    def one_by_one(cells: list[str]) -> Iterable[float]:
+        return [read(cell) for read, cell in zip(reads, cells, strict=True)]
+
+    convert = one_by_one if coders else partial(map, number_of)  # without missing cells
     values, numbers, labels = array("d"), array("q"), list[str]()
     for number, cells in islice(chain(top, lines), int(layout.header), None):
         layout.trim(cells)
@@ -75,13 +79,11 @@ def read_table(
                 raise ValueError(f"{path}, line {number}: {where} is empty")
         chosen = layout.chosen(cells)
         try:
-            if coders:
-                raise ValueError
-            values.extend(map(number_of, chosen))
+            values.extend(convert(chosen))
         except ValueError:
             del values[len(numbers) * len(chosen) :]
             try:
-                values.extend([read(cell) for read, cell in zip(cell_by_cell, chosen, strict=True)])
+                values.extend(one_by_one(chosen))
             except ValueError:
                 raise _bad_cell(path, number, cells, layout, dialect) from None
         numbers.append(number)
