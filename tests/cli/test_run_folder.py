@@ -141,7 +141,7 @@ def test_data_that_cannot_be_learnt_make_no_run(run: Path, capsys: Output) -> No
     text = Path("data.csv").read_text().splitlines()
     for at in range(1, len(text)):  # in the training part or among the samples held out
         cells = text[at].split(",")
-        lines = [*text[:at], ",".join([*cells[:2], "nan", *cells[3:]]), *text[at + 1 :]]
+        lines = [*text[:at], ",".join([*cells[:2], "inf", *cells[3:]]), *text[at + 1 :]]
         Path("hole.csv").write_text("\n".join(lines))
         argv = ["--data", "hole.csv", "--label", "kind", "--epochs", "100000", "--out", "new"]
         assert main(["train", *argv]) == 1

@@ -15,7 +15,7 @@ from tests.data.test_idx import idx_bytes
 from tinyae.data import datasets
 from tinyae.data.ball import ball_centres, ball_images
 from tinyae.data.datasets import load_dataset, split_positions
-from tinyae.data.reading import PICTURES, TABLES, Reading
+from tinyae.data.reading import ARROWS, PICTURES, TABLES, Reading
 from tinyae.data.rows import Rows
 
 
@@ -386,6 +386,7 @@ def test_arguments_that_the_source_has_no_use_for(tmp_path):
     npy = saved(tmp_path / "a.npy", np.zeros((3, 2)))
     np.savez(tmp_path / "a.npz", np.zeros((3, 2)))
     (tmp_path / "a.csv").write_text("1,2\n3,4\n")
+    (tmp_path / "a.parquet").write_text("")
     (tmp_path / "pictures").mkdir()
     mnist = write_mnist(tmp_path / "mnist")
     for source, used, words in [
@@ -393,6 +394,7 @@ def test_arguments_that_the_source_has_no_use_for(tmp_path):
         (npy, {}, ["the file", npy]),
         (tmp_path / "a.npz", {}, ["the file", "a.npz"]),
         (tmp_path / "a.csv", TABLES, ["the file", "a.csv"]),
+        (tmp_path / "a.parquet", ARROWS, ["the file", "a.parquet"]),
         (mnist / "train-images-idx3-ubyte", {}, ["the file", "idx3"]),
         (mnist, {}, ["folder", "IDX files"]),
         (tmp_path / "pictures", PICTURES, ["the folder", "pictures"]),
@@ -421,8 +423,8 @@ def write_rows(path, rows):
 
 
 @pytest.mark.parametrize("name", ["a.csv", "a.npy", "a.npz", "a-idx2-ubyte"])
-@pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_no_value_that_is_not_finite_reaches_training(tmp_path, name, value):
+@pytest.mark.parametrize("value", [np.inf, -np.inf])
+def test_no_infinite_value_reaches_training(tmp_path, name, value):
     """Wherever it is, in the training part or among the samples held out."""
     for at in range(30):
         rows = np.random.default_rng(0).random((30, 3))
@@ -437,6 +439,30 @@ def test_no_value_that_is_not_finite_reaches_training(tmp_path, name, value):
         for words in (f"{row}", f"column {at % 3}", place, str(value), "finite"):
             assert words in message
         assert ("test part" in message) == (name == "a.npz" and at >= 20)
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.npy", "a.npz", "a-idx2-ubyte"])
+def test_a_missing_number_of_a_row_is_nan(tmp_path, name):
+    rows = np.random.default_rng(0).random((30, 3))
+    rows[[0, 7, 29], [0, 1, 2]] = np.nan
+    data = load_dataset(write_rows(tmp_path / name, rows))
+    both = np.concatenate([np.asarray(data.train), np.asarray(data.test)])
+    assert np.isnan(both).sum() == 3 and data.schema is None
+    np.testing.assert_array_equal(np.sort(both, axis=0), np.sort(rows, axis=0))
+
+
+def test_a_table_of_text_has_a_schema_that_reads_another(tmp_path):
+    (tmp_path / "a.csv").write_text("n,kind,y\n" + "1,cat,u\n2,dog,v\n3,cat,v\n" * 9)
+    data = load_dataset(tmp_path / "a.csv", label="y")
+    assert data.columns == ("n", "kind=cat", "kind=dog") == data.schema.names
+    assert data.train.shape == (24, 3) and data.label_names == ("u", "v")
+    (tmp_path / "b.csv").write_text("n,kind\n5,dog\n,\n")
+    new = load_dataset(tmp_path / "b.csv", schema=data.schema, test_fraction=0)
+    np.testing.assert_array_equal(np.asarray(new.train), [[5, 0, 1], [np.nan] * 3])
+    assert new.schema == data.schema
+    for source in ("ball", saved(tmp_path / "a.npy", np.zeros((3, 2))), tmp_path):
+        with raises("a schema is for a table, but got", source):
+            load_dataset(source, schema=data.schema)
 
 
 def test_of_a_picture_the_pixel_is_named(tmp_path):

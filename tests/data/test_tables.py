@@ -13,7 +13,8 @@ import pytest
 
 from tests.data.raising import raises
 from tinyae import FileError
-from tinyae.data import tables
+from tinyae.data import coded, schema, tables
+from tinyae.data.coded import MISSING
 from tinyae.data.reading import Reading
 from tinyae.data.tables import read_table
 from tinyae.storage.untrusted import expect_memory
@@ -73,13 +74,8 @@ def test_csv_labels(tmp_path, text, label, labels):
         ("1,2\n3\n", None, ["line 2: expected 2 cells", "got 1"]),
         ("a,b\n\n1,2\n3,4,5\n", None, ["line 4: expected 2 cells", "got 3"]),
         ("1,2\n3,x\n", None, ["line 2: expected a number in column 1", "'x'"]),
-        ("1,2\n3,\n", None, ["line 2", "column 1", "got ''"]),
         ("1;2\n3;4;5\n", None, ["line 2: expected 2 cells", "separated by semicolons"]),
         ("1:2\n3:4\n", None, ["line 1", "got '1:2'", "separated by commas"]),
-        ("a,when\n1,2020-01-31\n", None, ["line 2", "column 1 ('when'", "--drop when"]),
-        ("a,when\n1,31.01.2020\n", None, ["line 2", "column 1 ('when'", "separated by"]),
-        ("a,b\n1,NA\n", None, ["line 2", "column 1 ('b'", "got 'NA'"]),
-        ('x\n1\n""\n', None, ["line 3", "column 0 ('x'", "got ''"]),
         ('a,b\n1,"1,234.5"\n', None, ["line 2", "'1,234.5'", "without thousands separators"]),
         ("a;b\n1,5;1.234,5\n", None, ["line 2", "'1.234,5'", "without thousands separators"]),
         ("a;b\n1;1'234\n", None, ["line 2", '"1\'234"', "without thousands separators"]),
@@ -87,7 +83,11 @@ def test_csv_labels(tmp_path, text, label, labels):
         ("a;b\n1,5;2,5\n3.5;4\n", None, ["line 3", "'3.5'", "--decimal ."]),
         ("a,price\n3,1.5\n", "price", ["line 2", "('price'", "'1.5'", "--drop price"]),
         ("a;price\n3,5;1,5\n", "price", ["line 2", "('price'", "'1,5'", "--drop price"]),
-        ("1,dog\n2,cat\n", None, ["line 1", "got 'dog'", "can only be the label"]),
+        ("1,2\n3,4\n5,dog\n", None, ["line 3", "got 'dog'", "no column of text", "--label 1"]),
+        ("dog\ncat\n", None, ["line 1", "got 'dog'", "separated by commas"]),
+        ("a,b\n1,\n2,\n", "a", ["cannot be learnt from", "'b' is left out", "no value in any row"]),
+        ("a,b\n1,x\n2,x\n", "a", ["cannot be learnt from", "its only value is 'x'"]),
+        ("a,a\n1,x\n2,y\n", None, ["two columns have the name 'a'"]),
         ("1,7,2\n3,8,x\n", 1, ["line 2: expected a number in column 2"]),
         ("1,7,2\nx,8,3\n", 1, ["line 2: expected a number in column 0"]),
         ("1,2\n3,4\n", 2, ["no label column 2: there are 2 columns"]),
@@ -290,10 +290,10 @@ def test_a_numbered_header_beside_the_label(tmp_path, caplog):
 # Numbers that are none
 
 
-@pytest.mark.parametrize("word", ["nan", "NaN", "inf", "-Infinity", "1e999", ""])
+@pytest.mark.parametrize("word", ["inf", "-Infinity", "1e999", "12x", "missing"])
 @pytest.mark.parametrize("line", [0, 57, 239])
 @pytest.mark.parametrize("column", [0, 2])
-def test_a_missing_number_is_found_wherever_it_is(tmp_path, word, line, column):
+def test_a_cell_that_is_no_finite_number_is_found_wherever_it_is(tmp_path, word, line, column):
     rows = [["1.5", "cat", "2.5"] for _ in range(240)]
     rows[line][2 * (column > 0)] = word
     text = "\n".join(["# by hand", "a,kind,b", *map(",".join, rows)])
@@ -316,10 +316,116 @@ def test_progress_is_told_in_bytes_of_the_file(tmp_path):
         assert sorted(done) == [*done] and 0 < done[0] < done[-1] <= sizes[0]
 
 
-@pytest.mark.parametrize("bad", ["word", ""])
+@pytest.mark.parametrize("bad", ["word", "inf"])
 def test_advice_for_a_name_that_is_a_number_works(tmp_path, bad):
-    path = csv(tmp_path, f"a,2,b,c\n1,{bad},3,4\n5,{bad},7,8\n")
+    path = csv(tmp_path, f"a,2,b,c\n1,2,3,4\n5,{bad},7,8\n")
     with pytest.raises(ValueError, match="'2'") as error:
         read_table(path)
     advice = str(error.value).split("--drop ")[1].split(" ")[0]
     assert read_table(path, Reading(drop=[int(advice)])).samples.shape == (2, 3)
+
+
+# Missing cells, and columns of text
+
+
+@pytest.mark.parametrize("word", [*sorted(MISSING), " ", "NaN"])
+@pytest.mark.parametrize("line", [0, 57, 239])
+def test_a_missing_cell_is_nan_in_a_number_and_in_a_text(tmp_path, word, line):
+    rows = [[f"{i}.5", ["cat", "dog"][i % 2], f"{i % 7}"] for i in range(240)]
+    whole = read_table(csv(tmp_path, "\n".join(map(",".join, rows)))).samples
+    for column, cells in enumerate(([0], [2, 3], [1])):
+        holes = [*rows[:line], [*rows[line]], *rows[line + 1 :]]
+        holes[line][column] = word.upper() if line == 57 else word
+        path = csv(tmp_path, "\n".join(["a,kind,b", *map(",".join, holes)]))
+        expected = whole.copy()
+        expected[line, cells] = np.nan
+        part = read_table(path)
+        np.testing.assert_array_equal(part.samples, expected)
+        assert part.columns == ("a", "b", "kind=cat", "kind=dog") == part.schema.names
+        part = read_table(path, Reading(drop=["kind"]))  # numbers alone need no schema
+        assert part.schema is None and part.columns == ("a", "b")
+        np.testing.assert_array_equal(part.samples, expected[:, :2])
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize("header", [True, False])
+def test_text_is_told_by_most_of_the_first_cells(tmp_path, caplog, separator, header):
+    """Of four cells, and of a hundred."""
+    for n, words in [(4, 1), (4, 2), (4, 3), (4, 4), (100, 1), (100, 45), (100, 55), (100, 100)]:
+        cells = [("dog" if i % 2 else "cat") if i >= n - words else "7" for i in range(n)]
+        lines = [separator.join([f"{i / 4}", cell, "yes"]) for i, cell in enumerate(cells)]
+        lines[1] = lines[1].replace("yes", "no")
+        lines.insert(1, separator.join(["1", "", "no"]))
+        top = [separator.join(["a", "kind", "ok"])] * header
+        path = csv(tmp_path, "\n".join([*top, *lines]))
+        if 2 * words <= n:
+            with raises(f"line {n - words + 2 + header}: expected a number in column 1"):
+                read_table(path)
+            continue
+        levels = ["7", "cat", "dog"] if words < n else ["cat", "dog"]
+        schema = read_table(path, Reading(header=header)).schema
+        assert [*schema.categories[0].levels] == levels
+        assert schema.source == (("a", "kind", "ok") if header else ("0", "1", "2"))
+
+
+def test_a_header_over_text_alone_is_told_by_its_words(tmp_path):
+    lines = ["red,S", "blue,M", "red,L", "blue,M"]
+    named = read_table(csv(tmp_path, "\n".join(["colour,size", *lines])))
+    bare = read_table(csv(tmp_path, "\n".join(lines)))
+    np.testing.assert_array_equal(named.samples, bare.samples)
+    assert (named.schema.source, bare.schema.source) == (("colour", "size"), ("0", "1"))
+
+
+def test_what_cannot_be_learnt_is_left_out_and_said(tmp_path, caplog):
+    columns = {
+        "n": [i / 2 for i in range(40)], "kind": ["cat", "dog"] * 20, "c": [3] * 40,
+        "same": ["x"] * 40, "empty": [""] * 40, "id": [f"u{i}" for i in range(40)],
+        "day": [f"2020-01-{i % 28 + 1:02}" for i in range(40)],
+        "german": [f"{i % 28 + 1}.12.2020" for i in range(40)],
+        "clock": [f"{i % 12}:{i + 10} pm" for i in range(40)],
+        "stamp": [f"2020-01-{i % 28 + 1:02}T10:00:00Z" for i in range(40)],
+    }  # fmt: skip
+    lines = [",".join(columns), *(",".join(map(str, row)) for row in zip(*columns.values()))]
+    part = read_table(csv(tmp_path, "\n".join([line + ",1" for line in lines])))
+    assert part.schema.source == ("n", "kind") and part.columns == ("n", "kind=cat", "kind=dog")
+    left = [*list(columns)[2:], "1"]
+    assert [*part.schema.left] == left and len(caplog.records) == len(left)
+    for name, record in zip(left, caplog.records):
+        assert f"a.csv: column '{name}' is left out: it" in record.getMessage()
+
+
+def test_another_table_is_read_by_the_schema_of_the_first(tmp_path, caplog):
+    first = ["n,kind,id,m", *(f"{i},{'ab'[i % 2]},u{i},{i * i}" for i in range(40))]
+    schema = read_table(csv(tmp_path, "\n".join(first))).schema
+    assert schema.left == ("id",)
+    caplog.clear()
+
+    def again(text):
+        return read_table(csv(tmp_path, text), schema=schema)
+
+    for text in ("n,kind,m\n7,b,\n", "n,id,kind,m\n7,,b,NA\n", "n,kind,m,id\n7, b ,?,2020-01-01\n"):
+        part = again(text)
+        np.testing.assert_array_equal(part.samples, [[7, np.nan, 0, 1]])
+        assert part.schema == schema and not caplog.records
+    np.testing.assert_array_equal(again("n,kind,m\n7,c,1\n").samples, [[7, 1, np.nan, np.nan]])
+    assert "column 'kind': 1 rows have a level that was not learnt, such as 'c'" in caplog.text
+    for text, words in [
+        ("n,kind\n7,b\n", ["another table", "missing 'm'"]),
+        ("n,kind,m,k,l\n7,b,1,1,1\n", ["unknown 'k', 'l'"]),
+        ("n,m,kind\n7,1,b\n", ["same order", "'m' stands in the place of 'kind'"]),
+        ("n,kind,m\n7,b,x\n", ["line 2: expected a number in column 2 ('m'", "'x'"]),
+        ("n,kind,m,m\n7,b,1,1\n", ["unknown 'm'"]),
+        ("7,b,1\n", ["missing 'n', 'kind', 'm', unknown '0', '1', '2'"]),
+    ]:
+        with raises("a.csv", *words):
+            again(text)
+
+
+@pytest.mark.parametrize("n", [3_000, 12_000])
+def test_as_many_texts_as_rows_are_no_columns(tmp_path, n, monkeypatch, caplog):
+    monkeypatch.setattr(coded, "MOST_LEVELS", 5_000)
+    monkeypatch.setattr(schema, "MOST_LEVELS", 5_000)
+    part = read_table(csv(tmp_path, "\n".join(f"{i},u{i},{'ab'[i % 2]}" for i in range(n))))
+    assert part.samples.shape == (n, 2)  # of the text two levels: the numbers count the lines
+    many = "3,000" if n < 5_000 else "more than 5,000"
+    assert f"'1' is left out: its text identifies rows, with {many} different" in caplog.text

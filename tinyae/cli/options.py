@@ -13,7 +13,8 @@ from ..data.reading import Reading
 
 DATA_HELP = (
     "ball (made on the spot), digits, mnist, fashion-mnist, or a path: .npy, .npz, a table (.csv, "
-    ".tsv, .txt, .data) or IDX file (.gz or not), a folder with the MNIST files, a folder of images"
+    ".tsv, .txt, .data; .gz or not; .parquet, .feather, .arrow) or IDX file (.gz or not), "
+    "a folder with the MNIST files, a folder of images"
 )
 _FLAG = argparse.BooleanOptionalAction
 # How load_dataset reads the source: its arguments of these names.

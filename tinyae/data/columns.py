@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
-from ..storage.untrusted import brief
-from .dialect import Dialect
+from ..storage.untrusted import brief, errors_of
+from .coded import is_missing
+from .dialect import GROUPED, Dialect
 from .reading import Reading
+from .schema import Schema
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +32,12 @@ class Layout:
     names: list[str]  # of all columns; none without a header that names them
     label: int | None
     features: list[int]
+    words: frozenset[int]  # the features that are text
+
+    @property
+    def titles(self) -> list[str]:
+        """What the features are called: those without a name by their index."""
+        return [(self.names[i] if self.names else "") or str(i) for i in self.features]
 
     def chosen(self, cells: list[str]) -> list[str]:
         """The features' cells."""
@@ -53,10 +61,12 @@ class Layout:
         return brief(f"--drop {name} (in Python: drop=[{name!r}])")
 
 
-def find_layout(path: Path, top: list[Line], dialect: Dialect, reading: Reading) -> Layout:
-    """The layout that ``top``, the first lines, show, or that ``reading`` demands.
+def find_layout(
+    path: Path, top: list[Line], dialect: Dialect, reading: Reading, schema: Schema | None = None
+) -> Layout:
+    """The layout that ``top``, the first lines, show, or that ``reading`` and ``schema`` demand.
 
-    Raises ValueError for columns that are not there.
+    Raises ValueError for columns that are not there, and for other ones than the schema's.
     """
     first, rows = top[0][1], [cells for _, cells in top[1:]]
     ends = all(len(cells) > 1 and not cells[-1].strip() for cells in rows or [first])
@@ -65,14 +75,15 @@ def find_layout(path: Path, top: list[Line], dialect: Dialect, reading: Reading)
     if trailing and not names[-1]:
         del names[-1]
     width = len(names)
-    label = None if reading.label is None else _find(path, reading.label, names, "label")
-    taken = {_find(path, name, names, "drop") for name in reading.drop}
+    label = None if reading.label is None else find_column(path, reading.label, names, "label")
+    taken = {find_column(path, name, names, "drop") for name in reading.drop}
     if label is not None:
         taken.add(label)
     header, counted = reading.header, False
     if header is None:
         named = any(isinstance(name, str) for name in (reading.label, *reading.drop))
-        header = named or _is_header(first, rows, dialect)
+        known = schema is not None and {*schema.source} <= {*names}
+        header = named or known or _is_header(first, rows, dialect)
         if not header and (counted := _counts(names, rows, taken)):
             header = True
             log.warning(
@@ -87,11 +98,40 @@ def find_layout(path: Path, top: list[Line], dialect: Dialect, reading: Reading)
             "%s: column %s has no name and numbers the lines: left out; --no-index (in Python: "
             "index=False) keeps it", path, ", ".join(map(str, index))
         )  # fmt: skip
-    features = [i for i in range(width) if i not in taken.union(index)]
-    return Layout(width, trailing, header, names if header and not counted else [], label, features)
+    named = header and not counted
+    left = schema.left if schema is not None else ()
+    features = [
+        i for i in range(width)
+        if i not in taken.union(index) and (names[i] if named else str(i)) not in left
+    ]  # fmt: skip
+    found = Layout(width, trailing, header, names if named else [], label, features, frozenset())
+    if schema is None:
+        below = _below(rows if header else [first, *rows], width)
+        words = [i for i in features if width > 1 and _is_text(below[i], dialect)]
+    else:
+        with errors_of(path, "another table than that which was learnt from"):
+            schema.expect(found.titles)
+        names_of_words = {category.name for category in schema.categories}
+        titles = zip(features, found.titles, strict=True)
+        words = [i for i, title in titles if title in names_of_words]
+    return replace(found, words=frozenset(words))
 
 
-def _find(path: Path, column: str | int, names: list[str], what: str) -> int:
+def _below(rows: list[list[str]], width: int) -> list[list[str]]:
+    """The cells of each column that are not missing."""
+    return [
+        [cells[i].strip() for cells in rows if i < len(cells) and not is_missing(cells[i])]
+        for i in range(width)
+    ]
+
+
+def _is_text(cells: list[str], dialect: Dialect) -> bool:
+    """Whether fewer than half of the cells are numbers, or meant to be."""
+    meant = sum(dialect.is_number(cell) or bool(GROUPED.fullmatch(cell)) for cell in cells)
+    return 2 * meant < len(cells)
+
+
+def find_column(path: Path, column: str | int, names: list[str], what: str) -> int:
     if isinstance(column, int):
         if not -len(names) <= column < len(names):
             raise ValueError(f"{path}: no {what} column {column}: there are {len(names)} columns")
@@ -99,18 +139,26 @@ def _find(path: Path, column: str | int, names: list[str], what: str) -> int:
     if names.count(column) != 1:
         shown = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
         raise ValueError(
-            f"{path}: expected one column named {column!r} ({what}) in the first line, "
+            f"{path}: expected one column named {column!r} ({what}), "
             f"found {names.count(column)}; the columns are: {brief(shown)}"
         )
     return names.index(column)
 
 
 def _is_header(first: list[str], rows: list[list[str]], dialect: Dialect) -> bool:
-    """Whether some cell of the first line is no number where the next line has one."""
-    number = dialect.is_number
+    """Whether some cell of the first line is a word where the next below it is a number.
+
+    Where no column has numbers: whether none of its cells comes again below it.
+    """
+    if not first[0].strip() and first[1:] == [str(i) for i in range(len(first) - 1)]:
+        return True  # an index, and columns that have no names
+    number, below = dialect.is_number, _below(rows, len(first))
     if not rows:
         return not any(map(number, first))
-    return any(not number(a) and number(b) for a, b in zip(first, rows[0], strict=False))
+    pairs = [(a.strip(), cells) for a, cells in zip(first, below, strict=True) if cells]
+    if any(number(cells[0]) for _, cells in pairs):
+        return any(not number(a) and number(b[0]) and not is_missing(a) for a, b in pairs)
+    return len(pairs) > 1 < len(rows) and not any(a in cells for a, cells in pairs)
 
 
 def _counts(names: list[str], rows: list[list[str]], taken: set[int]) -> bool:

@@ -15,12 +15,14 @@ from numpy.typing import NDArray
 
 from ..kernels.reference.random import random_permutation
 from ..storage.untrusted import errors_of, read_npy
+from .arrow import is_arrow, read_arrow
 from .ball import SIDE, ball_centres, ball_images
 from .formats import Part, Parts, read_npz
 from .idx import find_idx, read_idx_parts
 from .images import SUFFIXES, read_image_parts
-from .reading import PICTURES, TABLES, Progress, Reading
+from .reading import ARROWS, PICTURES, TABLES, Progress, Reading
 from .rows import Rows, as_rows
+from .schema import Schema
 from .tables import read_table, table_kind
 
 log = logging.getLogger(__name__)
@@ -29,8 +31,8 @@ Labels = NDArray[np.int64]
 
 NAMES = ("ball", "digits", "mnist", "fashion-mnist")
 FORMATS = (
-    "a .npy or .npz file, a table (.csv, .tsv, .txt, .data) or IDX file (.gz or not), a folder of "
-    "IDX files or of pictures"
+    "a .npy or .npz file, a table (.csv, .tsv, .txt, .data; .gz or not; .parquet, .feather, "
+    ".arrow) or IDX file (.gz or not), a folder of IDX files or of pictures"
 )
 
 NO_WORDS = "labels that are words must be Unicode, or bytes of UTF-8"
@@ -54,6 +56,7 @@ class Dataset:
     image_shape: tuple[int, ...] | None  # (height, width) or (height, width, channels)
     label_names: tuple[str, ...] | None  # what label i is called, where labels were words
     columns: tuple[str, ...] | None = None  # what the features are called, where a table says it
+    schema: Schema | None = None  # what a table's columns are, where some are not numbers
 
 
 def load_dataset(
@@ -70,15 +73,17 @@ def load_dataset(
     size: tuple[int, int] | None = None,
     skip_bad: bool = False,
     progress: Progress | None = None,
+    schema: Schema | None = None,
 ) -> Dataset:
     """The data set of this name, or the data at this path.
 
     Names: ball (made on the spot), digits (scikit-learn's), mnist and fashion-mnist
     (downloaded once). A path is a .npy file (memory-mapped, may exceed the memory), a .npz
-    file (see ``formats.read_npz``), a table (.csv, .tsv, .txt or .data, gzipped or not), an
-    IDX file or a folder with MNIST's IDX files (the files found beside it by MNIST's names
-    come along), or a folder of pictures (see ``images.read_image_parts``). A name goes before
-    a path: "./mnist" and Path("mnist") are folders.
+    file (see ``formats.read_npz``), a table (.csv, .tsv, .txt or .data, gzipped or not;
+    .parquet, .feather or .arrow, with pyarrow), an IDX file or a folder with MNIST's IDX files
+    (the files found beside it by MNIST's names come along), or a folder of pictures (see
+    ``images.read_image_parts``). A name goes before a path: "./mnist" and Path("mnist") are
+    folders.
 
     For tables. Columns are named by their name or by their index from 0 (negative: from the
     end) in the file. ``label``: the column of labels, whole numbers or words. ``drop``: columns
@@ -87,7 +92,13 @@ def load_dataset(
     ``index``: whether the first column numbers the lines and is left out; by default it does if
     it has whole numbers under no name, or counts up by one without a header.
     ``separator``: a character, "tab" or "space" (any run of blanks). ``decimal``: "." or ",".
-    ``encoding``: one that Python knows, by default UTF-8.
+    ``encoding``: one that Python knows, by default UTF-8. Of .parquet, .feather and .arrow the
+    columns have types, so that only ``label``, ``drop`` and ``index`` say something of them.
+    A cell that is empty, NA, ? or the like is missing, NaN. Where a column holds text (fewer than
+    half of its first cells are numbers) the samples are a matrix of the numbers, then one column
+    for each level of each text: ``Dataset.schema`` says which, and makes the table again; columns
+    that cannot be learnt from are left out. ``schema``: that of another table, whose columns this
+    one must have.
 
     For folders of pictures. ``size`` = (width, height) resizes them. ``skip_bad`` leaves out
     those that cannot be read.
@@ -103,7 +114,7 @@ def load_dataset(
 
     Raises FileNotFoundError for what is neither a name nor a path, ImportError for a missing
     optional package, OSError for a failed download, and ValueError for data that cannot be
-    used, NaN and infinity among them, and for arguments that the source has no use for.
+    used, infinity among them and NaN in pictures, and for arguments that the source has no use for.
     """
     if not isinstance(test_fraction, Real):
         raise TypeError(f"test_fraction must be a number in [0, 1), got {test_fraction!r}")
@@ -112,6 +123,8 @@ def load_dataset(
     reading = Reading(label, drop, header, index, separator, decimal, encoding, size, skip_bad)
     if source in NAMES:
         reading.expect_only(frozenset(), f"the data set {source}")
+        if schema is not None:
+            raise ValueError(f"a schema is for a table, but got the data set {source}")
         name = where = str(source)
         train, test = _named(name)
         return _assemble(name, where, train, test, test_fraction)
@@ -120,7 +133,9 @@ def load_dataset(
         raise FileNotFoundError(_unknown(str(source)))
     if not (path.is_file() or path.is_dir()):  # reading a pipe may wait for ever
         raise ValueError(f"{path} is neither a file nor a folder, but a pipe or a device")
-    train, test = _read(path, reading, progress)
+    if schema is not None and not (path.is_file() and (table_kind(path) or is_arrow(path))):
+        raise ValueError(f"a schema is for a table, but got {path}")
+    train, test = _read(path, reading, progress, schema)
     return _assemble(path.resolve().name, str(path), train, test, test_fraction)
 
 
@@ -154,12 +169,15 @@ def _ball(n: int, stream: int) -> Part:
     return Part(ball_images(ball_centres(n, BALL_SEED, stream)).reshape(n, SIDE, SIDE))
 
 
-def _read(path: Path, reading: Reading, progress: Progress | None) -> Parts:
+def _read(path: Path, reading: Reading, progress: Progress | None, schema: Schema | None) -> Parts:
     if path.is_dir():
         return _read_folder(path, reading, progress)
     if table_kind(path):
         reading.expect_only(TABLES, f"the file {path}")
-        return read_table(path, reading, progress), None
+        return read_table(path, reading, progress, schema), None
+    if is_arrow(path):
+        reading.expect_only(ARROWS, f"the file {path}")
+        return read_arrow(path, reading, progress, schema), None
     reading.expect_only(frozenset(), f"the file {path}")
     suffix = path.suffix.lower()
     if suffix == ".npy":
@@ -210,7 +228,7 @@ def _assemble(
         )
     return Dataset(
         name, train_rows, test_rows, train_labels, test_labels, _image_shape(shape), label_names,
-        train.columns,
+        train.columns, train.schema,
     )  # fmt: skip
 
 
@@ -223,7 +241,8 @@ def _rows(part: Part, where: str) -> Rows:
         )
     rows = as_rows(samples, where, flatten=True)
     for at, piece in rows.pieces() if rows.dtype.kind == "f" else ():
-        finite = np.isfinite(piece)
+        # of rows of numbers NaN is a missing value; of a picture it is damage
+        finite = np.isfinite(piece) if samples.ndim > 2 else ~np.isinf(piece)
         if not finite.all():
             row, feature = divmod(int(np.argmin(finite)), piece.shape[1])
             place = [int(i) for i in np.unravel_index(feature, samples.shape[1:])]

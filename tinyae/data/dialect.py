@@ -10,6 +10,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 STRONG = ";\t|"  # seldom part of a text or of a number
+# with thousands separators, or with the other decimal sign
+GROUPED = re.compile(r"[-+]?(\d{1,3}([.,'\s]\d{3})+([.,]\d+)?|\d+[.,]\d+)")
 _THOUSANDS = re.compile(r"\s*[-+]?\d{1,3}(,\d{3})+(\.\d*)?\s*")
 BLANKS = " "  # any run of blanks and tabs
 WORDS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "'|'", BLANKS: "blanks"}
@@ -68,6 +70,8 @@ def _fit(head: list[str], separator: str, decimal: str | None) -> tuple[bool, fl
         alike = 0
     signs = decimal or ("." if separator == "," else ".,")
     share = max(_numbers(rows, Dialect(separator, sign)) for sign in signs)
+    if separator == BLANKS and share < 0.5 and any("," in cell for row in rows for cell in row):
+        share = -1.0  # the blanks are parts of a text
     return separator in STRONG and alike == len(rows) > 0, share, alike
 
 
@@ -80,6 +84,9 @@ def rows_of(head: list[str], separator: str) -> list[list[str]]:
 
 
 def _numbers(rows: list[list[str]], dialect: Dialect) -> float:
-    """The share of numbers among the cells that are not empty, without a header."""
+    """The share of numbers among the cells that are not empty, without a header.
+
+    "7," is none, but a cell and a comma.
+    """
     cells = [cell for row in rows[1:9] or rows for cell in row if cell.strip()]
-    return sum(map(dialect.is_number, cells)) / max(len(cells), 1)
+    return sum(dialect.is_number(c) and c[-1] != "," for c in cells) / max(len(cells), 1)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from .coded import Column, coded
 
 Array = NDArray[Any]
 
@@ -18,6 +20,24 @@ def columns_of(X: object) -> list[tuple[Any, Any]] | None:
     if hasattr(X, "iloc") and hasattr(X, "columns"):  # pandas
         return list(X.items())  # type: ignore[attr-defined]
     return None
+
+
+def table_of(X: object) -> list[tuple[str, Column]] | None:
+    """(name, column) as ``learn_schema`` and ``Schema.matrix`` take them; None for no DataFrame.
+
+    What is no text is named by its text. Raises TypeError where only some names are.
+    """
+    if (columns := columns_of(X)) is None:
+        return None
+    names = feature_names(columns) or map(str, (name for name, _ in columns))
+    return [(name, coded(column)) for name, (_, column) in zip(names, columns, strict=True)]
+
+
+def library_of(X: object) -> str | None:
+    """ "pandas" or "polars", None for no DataFrame: what ``as_frame`` makes one of."""
+    if columns_of(X) is None:
+        return None
+    return "polars" if hasattr(X, "iter_columns") else "pandas"
 
 
 def feature_names(columns: Sequence[tuple[Any, Any]]) -> tuple[str, ...] | None:
@@ -63,15 +83,18 @@ def _numbers(column: Any, whose: str) -> Array:
     return array
 
 
-def as_frame(library: str, array: Array, names: Array, like: object) -> Any:
+def as_frame(library: str, array: Array | Mapping[str, Array], names: Any, like: object) -> Any:
     """``array`` as a DataFrame of "pandas" or "polars"; pandas keeps the index of ``like``.
 
+    It is (n, columns), with their ``names``, or the columns by name, as of ``Schema.back``.
     Raises ImportError where the library is not installed.
     """
     try:
         if library == "polars":
             import polars
 
+            if isinstance(array, Mapping):  # of an array of objects text would be no text
+                return polars.DataFrame({name: array[name].tolist() for name in array})
             return polars.DataFrame(array, schema=names.tolist(), orient="row")
         import pandas
     except ImportError:

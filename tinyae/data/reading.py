@@ -19,6 +19,7 @@ def silent(done: int, total: int) -> None:
 
 
 TABLES = frozenset(("label", "drop", "header", "index", "separator", "decimal", "encoding"))
+ARROWS = frozenset(("label", "drop", "index"))
 PICTURES = frozenset(("size", "skip_bad"))
 
 _WORDS = {"tab": "\t", "\\t": "\t", "space": " "}

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import csv
-import re
+import math
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import chain, islice, takewhile
 from pathlib import Path
@@ -14,18 +14,16 @@ import numpy as np
 
 from ..storage.files import FileError
 from ..storage.untrusted import brief, expect_memory
+from .coded import Coder, Column, Numbers, Words, is_missing
 from .columns import Layout, Line, find_layout
-from .dialect import WORDS, Dialect, rows_of, tell_dialect
-from .formats import Array, Part
+from .dialect import GROUPED, WORDS, Dialect, rows_of, tell_dialect
+from .formats import Array, Part, table_part
 from .reading import AS_IT_IS, Progress, Reading
+from .schema import Schema
 
 SUFFIXES = (".csv", ".tsv", ".txt", ".data")
 LONGEST = 1 << 25  # characters of a line
-MISSING = ("", "na", "n/a", "null", "none", "?", "-", ".")
 HEAD = 100  # lines that tell how the table is written
-
-# with thousands separators, or with the other decimal sign
-_GROUPED = re.compile(r"[-+]?(\d{1,3}([.,'\s]\d{3})+([.,]\d+)?|\d+[.,]\d+)")
 
 
 def table_kind(path: Path) -> str:
@@ -34,14 +32,21 @@ def table_kind(path: Path) -> str:
     return suffix if suffix in SUFFIXES else ""
 
 
-def read_table(path: Path, reading: Reading = AS_IT_IS, progress: Progress | None = None) -> Part:
+def read_table(
+    path: Path, reading: Reading = AS_IT_IS, progress: Progress | None = None,
+    schema: Schema | None = None,
+) -> Part:  # fmt: skip
     """Samples float64 (n, columns), without the columns that are the label or dropped.
 
     ``reading`` decides what it says, the first lines the rest (see ``load_dataset``). Empty lines
     are skipped, and lines at the top that start with "#", but for a header just above the numbers.
-    A last cell that is empty in every line is no column. Labels may be words.
-    Raises ValueError, with the line and column, for lines of different lengths, for cells that
-    are no finite numbers, and for columns that are not there; and for a foreign encoding.
+    A last cell that is empty in every line is no column. Labels may be words. A missing cell
+    (``coded.MISSING``) is NaN. A column of which fewer than half of the first cells are numbers
+    is text: then the samples are the matrix of ``Part.schema``; a ``schema`` that was learnt from
+    another table says what the columns are.
+    Raises ValueError, with the line and column, for lines of different lengths, for cells of
+    numbers that are no finite ones, and for columns that are not there; for a foreign encoding;
+    and for other columns than the schema's.
     """
     text = _text(path, reading.encoding or "utf-8", progress)
     head, dialect = _head(text, reading)
@@ -49,8 +54,16 @@ def read_table(path: Path, reading: Reading = AS_IT_IS, progress: Progress | Non
     top = list(islice(lines, HEAD))
     if not top:
         raise ValueError(f"{path}: expected lines of numbers, got an empty file")
-    layout = find_layout(path, top, dialect, reading)
+    layout = find_layout(path, top, dialect, reading, schema)
     number_of = float if dialect.decimal == "." else dialect.number
+    coders = {i: Coder() for i in layout.words}
+    reads = [coders[i].__getitem__ if i in coders else _or_missing(number_of)
+             for i in layout.features]  # fmt: skip
+
+    def one_by_one(cells: list[str]) -> Iterable[float]:
+        return [read(cell) for read, cell in zip(reads, cells, strict=True)]
+
+    convert = one_by_one if coders else partial(map, number_of)  # without missing cells
     values, numbers, labels = array("d"), array("q"), list[str]()
     for number, cells in islice(chain(top, lines), int(layout.header), None):
         layout.trim(cells)
@@ -64,20 +77,44 @@ def read_table(path: Path, reading: Reading = AS_IT_IS, progress: Progress | Non
             if not labels[-1]:
                 where = f"the label (cell {layout.label})"
                 raise ValueError(f"{path}, line {number}: {where} is empty")
+        chosen = layout.chosen(cells)
         try:
-            values.extend(map(number_of, layout.chosen(cells)))
+            values.extend(convert(chosen))
         except ValueError:
-            raise _bad_cell(path, number, cells, layout, dialect) from None
+            del values[len(numbers) * len(chosen) :]
+            try:
+                values.extend(one_by_one(chosen))
+            except ValueError:
+                raise _bad_cell(path, number, cells, layout, dialect) from None
         numbers.append(number)
         if len(numbers) % 65536 == 0:  # few bytes of a gzip file may be many lines
             expect_memory(path, 8 * len(values))
     shape = len(numbers), len(layout.features)
     samples = (np.frombuffer(values, np.float64) if values else np.empty(0)).reshape(shape)
     _expect_finite(path, samples, numbers, layout)
-    columns = tuple(layout.names[i] for i in layout.features) if layout.names else None
-    if layout.label is None:
-        return Part(samples, None, columns)
-    return Part(samples, _labels(path, labels, numbers, layout, dialect), columns)
+    columns: list[tuple[str, Column]] = []
+    for j, (i, title) in enumerate(zip(layout.features, layout.titles, strict=True)):
+        column: Column = Numbers(samples[:, j])
+        if i in coders:
+            column = Words(samples[:, j].astype(np.int64), tuple(coders[i].levels), declared=True)
+        columns.append((title, column))
+    names = tuple(layout.names[i] for i in layout.features) if layout.names else None
+    known = None
+    if layout.label is not None:
+        known = _labels(path, labels, numbers, layout, dialect)
+    return table_part(path, samples, columns, known, names, schema)
+
+
+def _or_missing(number_of: Callable[[str], float]) -> Callable[[str], float]:
+    def read(cell: str) -> float:
+        try:
+            return number_of(cell)
+        except ValueError:
+            if is_missing(cell):
+                return math.nan
+            raise
+
+    return read
 
 
 def _text(path: Path, encoding: str, progress: Progress | None) -> Iterator[str]:
@@ -146,13 +183,9 @@ def _divided(dialect: Dialect) -> str:
 def _bad_cell(
     path: Path, number: int, cells: list[str], layout: Layout, dialect: Dialect
 ) -> ValueError:
-    at = next(i for i in layout.features if not dialect.is_number(cells[i]))
-    if cells[at].strip().lower() in MISSING:
-        hint = (
-            "A missing value: fill it in, or leave out the line, or the column with "
-            f"{layout.dropping(at)}"
-        )
-    elif _GROUPED.fullmatch(cells[at].strip()):
+    numbers = (i for i in layout.features if i not in layout.words and not is_missing(cells[i]))
+    at = next(i for i in numbers if not dialect.is_number(cells[i]))
+    if GROUPED.fullmatch(cells[at].strip()):
         other = "," if dialect.decimal == "." else "."
         hint = (
             f"Numbers are read with the decimal sign {dialect.decimal!r} (--decimal {other} names "
@@ -160,8 +193,8 @@ def _bad_cell(
         )
     else:
         hint = (
-            f"{_divided(dialect)}; a column of words can only be the label (--label "
-            f"{brief(str(layout.naming(at)))}), {layout.dropping(at)} leaves it out"
+            f"{_divided(dialect)}; by its first lines this is no column of text, unless it is the "
+            f"label (--label {brief(str(layout.naming(at)))}); {layout.dropping(at)} leaves it out"
         )
     return ValueError(
         f"{path}, line {number}: expected a number in {layout.column(at)}, "
@@ -170,7 +203,7 @@ def _bad_cell(
 
 
 def _expect_finite(path: Path, samples: Array, numbers: array[int], layout: Layout) -> None:
-    bad = ~np.isfinite(samples)
+    bad = np.isinf(samples)
     if bad.any():
         row, feature = divmod(int(np.argmax(bad)), samples.shape[1])
         raise ValueError(

@@ -34,6 +34,7 @@ EXTRAS = {
     "plot": ("matplotlib", "matplotlib", "pictures"),
     "progress": ("tqdm", "tqdm", "a progress bar"),
     "images": ("PIL", "Pillow", "folders of images"),
+    "tables": ("pyarrow", "pyarrow", "tables in .parquet, .feather and .arrow"),
     "download": ("pooch", "pooch", "mnist and fashion-mnist by name"),
     "digits": ("sklearn", "scikit-learn", "the digits data set"),
 }
