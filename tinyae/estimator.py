@@ -13,11 +13,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from . import arguments, assemble
 from .checks import WIDEST, integer
+from .data.frames import library_of
 from .data.missing import choose_missing, column_means
 from .data.reading import Progress as Report
 from .data.reading import silent
 from .data.rows import Rows, as_rows, far_outside
 from .data.scaling import Scaling, Span, ranges, scaled, scaling_of
+from .data.schema import Schema
 from .inference import Inference
 from .kernels.columns import get_backend
 from .kernels.cpu.cores import blas_threads
@@ -65,6 +67,9 @@ class Autoencoder(Inference, EstimatorMixin):
         losses and scores are in these units, samples go in and come out in their own.
     fill_ : what the net reads where a value is missing, float64 (n_features,) on the scale of
         ``scaling_``; None where none may be missing.
+    schema_ : of a table with categories, what its columns are, else None. The net then has a feature
+        for each number and for each level of each category (``schema_.names``), and
+        ``n_features_in_`` and ``feature_names_in_`` are of these.
     plan_ : what ``fit`` made of "auto", see ``plan``.
 
     A subclass may have a constructor of its own. It may take arguments that are not named here,
@@ -138,7 +143,7 @@ class Autoencoder(Inference, EstimatorMixin):
 
         Raises what ``fit`` raises for wrong arguments or data.
         """
-        params, rows = self._params(), as_rows(X)
+        params, rows = self._params(), as_rows(X, learn=True)
         arguments.check(params)
         seed = arguments.seed_from(self.random_state)
         return self._plan(params, rows, seed, validation is not None, report)
@@ -154,7 +159,9 @@ class Autoencoder(Inference, EstimatorMixin):
         callback: Callback | None = None,
     ) -> Autoencoder:
         """Trains on X (samples, features): any real array, a memory map, uint8 pixels, or a
-        DataFrame of pandas or polars, whose column names later data must have.
+        DataFrame of pandas or polars, whose column names later data must have. Columns of text and
+        of categories become one-hot columns with a softmax cross-entropy each; dates, constants and
+        identifiers are left out, which a line in the log says.
 
         X is read batch by batch and may be larger than memory; uint8 is scaled to [0, 1]. ``y``
         is ignored. ``validation`` is a set of its own, instead of ``validation_fraction``.
@@ -179,13 +186,17 @@ class Autoencoder(Inference, EstimatorMixin):
             # as it was, whatever has been installed since, and nothing is chosen anew
             names = [*CHOSEN, *(JUDGED if params["epochs"] == "auto" else ())]
             params |= {k: begun[k] for k in names if k in JUDGED or params[k] == "auto"}
-        rows = as_rows(X)
+        warm = self.warm_start and hasattr(self, "_network")
+        rows = as_rows(X, schema=self.schema_ if warm else None, learn=not warm)
+        params["output"] = assemble.output_for(params, rows)
         plan = self._plan(params, rows, seed, validation is not None, silent)
         params |= plan.params
         for reason in plan.reasons if self.verbose else ():
             with suppress(OSError):  # a reader that has gone ends no training
                 print(reason, flush=True)
-        held_out = None if validation is None else as_rows(validation, "validation")
+        held_out = None
+        if validation is not None:
+            held_out = as_rows(validation, "validation", schema=rows.schema)
         if held_out is None and params["validation_fraction"] > 0:
             chosen, rest = split(len(rows), params["validation_fraction"], seed)
             rows, held_out = rows.select(chosen), rows.select(rest)
@@ -195,7 +206,6 @@ class Autoencoder(Inference, EstimatorMixin):
                 "validation_fraction, or a validation set to fit"
             )
         arguments.image_features(params["image_shape"], params["target_blur"], rows.shape[1])
-        warm = self.warm_start and hasattr(self, "_network")
         dtype = self._network.dtype if warm else params["dtype"]
         known = warm and self._settled
         scaling = self.scaling_ if known else scaling_of(rows, params)
@@ -216,8 +226,9 @@ class Autoencoder(Inference, EstimatorMixin):
             self._optimizer = assemble.optimizer(params, self._network)
             self._minibatch = None
         else:
-            self._make(params, rows.shape[1], net_span, scaling, seed, rows)
+            self._make(params, rows.shape[1], net_span, scaling, seed, rows, rows.schema)
             self._name_features(rows.names)
+            self.frame_ = rows.schema and library_of(X)
         self.plan_ = plan
         self._saw(span, net_span)
         if held_out is not None:
@@ -265,10 +276,11 @@ class Autoencoder(Inference, EstimatorMixin):
         """
         params = self._params()
         arguments.check(params)
-        rows = as_rows(X)
         fresh = not hasattr(self, "_network")
+        rows = as_rows(X, schema=None if fresh else self.schema_, learn=fresh)
         if not fresh:
             self._expect_features(rows)
+        params["output"] = assemble.output_for(params, rows)
         known = not fresh and self._settled
         if params["missing"] == "auto":
             params["missing"] = "error" if known else choose_missing(rows, params)[0]
@@ -281,8 +293,9 @@ class Autoencoder(Inference, EstimatorMixin):
         if fresh:
             seed = arguments.seed_from(self.random_state)
             start = rows if params["initializer"] == "pca" else None  # a batch is not all data
-            self._make(params, rows.shape[1], net_span, scaling, seed, start)
+            self._make(params, rows.shape[1], net_span, scaling, seed, start, rows.schema)
             self._name_features(rows.names)
+            self.frame_ = rows.schema and library_of(X)
         self._settle(net_span, scaling, rows.names)
         if missing and self.fill_ is None:
             self._fill_in(column_means(scaled(rows, scaling)))
@@ -362,7 +375,7 @@ class Autoencoder(Inference, EstimatorMixin):
 
     def _make(
         self, params: Mapping[str, Any], n_features: int, net_span: Span | None,
-        scaling: Scaling | None, seed: int, rows: Rows | None,
+        scaling: Scaling | None, seed: int, rows: Rows | None, schema: Schema | None = None,
     ) -> None:  # fmt: skip
         """New network with initial weights, for data in ``net_span``; None is not known yet.
 
@@ -373,7 +386,7 @@ class Autoencoder(Inference, EstimatorMixin):
             params = {**params, "hidden": widths(params["code"], n_features)}
         before = dict(self.__dict__)
         try:
-            self._build(n_features, output, loss, seed, params)
+            self._build(n_features, output, loss, seed, params, schema)
             self._limited_threads()  # raises where the backend has none to limit
             start = None if rows is None else scaled(rows, scaling)
             assemble.initialize(self._network, params["initializer"], seed, start)
@@ -412,11 +425,13 @@ class Autoencoder(Inference, EstimatorMixin):
         return losses.resolve(params["output"], params["loss"], *_told(net_span, scaling))[1]
 
     def _build(
-        self, n_features: int, output: str, loss: str, seed: int, params: Mapping[str, Any]
-    ) -> None:
+        self, n_features: int, output: str, loss: str, seed: int, params: Mapping[str, Any],
+        schema: Schema | None,
+    ) -> None:  # fmt: skip
         """A network whose weights are not set yet, and a fresh optimiser."""
         backend = get_backend(params["backend"], params["matmul"])
-        plan = assemble.architecture(params, n_features, output, loss)
+        groups = schema.groups if schema else ()
+        plan = assemble.architecture(params, n_features, output, loss, groups)
         self._network = Network(backend, plan, params["dtype"])
         self._optimizer = assemble.optimizer(params, self._network)
         self._built_params = dict(params)  # what set_params changes later is for the next fit
@@ -425,6 +440,7 @@ class Autoencoder(Inference, EstimatorMixin):
         self._warned = False
         self.scaling_: Scaling | None = None
         self._fill_in(None)
+        self.schema_, self.frame_ = schema, None  # the latter: the library of the table
         self.data_range_: Span | None = None
         self.zero_units_: dict[str, int] | None = None  # of all training data, where they are known
         self._code = params["code"]
@@ -453,7 +469,7 @@ class Autoencoder(Inference, EstimatorMixin):
         output, loss = losses.resolve(built["output"], built["loss"], *_told(net_span, scaling))
         if (output, loss) != (self.output_, self.loss_name_):
             values = self._network.parameters.to_host()
-            self._build(self.n_features_in_, output, loss, self.seed_, built)
+            self._build(self.n_features_in_, output, loss, self.seed_, built, self.schema_)
             self._network.parameters.set(values)
         self._name_features(names)
         self.scaling_ = scaling

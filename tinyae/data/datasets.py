@@ -240,6 +240,7 @@ def _rows(part: Part, where: str) -> Rows:
             f"got shape {samples.shape}"
         )
     rows = as_rows(samples, where, flatten=True)
+    rows.schema = part.schema
     for at, piece in rows.pieces() if rows.dtype.kind == "f" else ():
         # of rows of numbers NaN is a missing value; of a picture it is damage
         finite = np.isfinite(piece) if samples.ndim > 2 else ~np.isinf(piece)

@@ -131,8 +131,13 @@ def scaling_of(rows: Rows, params: Mapping[str, Any]) -> Scaling | None:
     scale = params["scale"]
     if isinstance(scale, str) and scale == "auto":
         scale = choose_scale(rows, params)[0]
-    if scale is None or isinstance(scale, str):
-        return None if scale is None else fit_scaling(rows, scale)
+    if isinstance(scale, str):
+        scaling = fit_scaling(rows, scale)
+        for start, stop in rows.schema.groups if rows.schema else ():  # 0 and 1 stay
+            scaling.center[start:stop], scaling.spread[start:stop] = 0, 1
+        return scaling
+    if scale is None:
+        return None
     return scaling_from(scale, rows.shape[1])
 
 
