@@ -158,6 +158,13 @@ def test_many_rows_of_few_bytes_are_refused_before_the_memory_is_full(
     path = write(tmp_path / "a.parquet", pd.DataFrame({"x": [1] * 70_000}), rows=100_000)
     with raises(path, "takes 524,288.0 GiB of memory", error=FileError):
         load_dataset(path)
+    monkeypatch.undo()
+    nulls = pa.Array.from_buffers(pa.null(), 1 << 30, [None], null_count=1 << 30)  # no bytes
+    nothing = pa.RecordBatch.from_arrays([nulls] * 1000, [f"c{i}" for i in range(1000)])
+    with pa.ipc.new_file(tmp_path / "a.arrow", nothing.schema) as file:
+        file.write_batch(nothing)
+    with raises("a.arrow", "takes 8,000.0 GiB of memory", error=FileError):
+        load_dataset(tmp_path / "a.arrow")
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
@@ -170,7 +177,7 @@ def test_damaged_files_are_an_error_of_one_line(tmp_path: Path, suffix: str) -> 
         data = bytearray(good)
         for at in rng.integers(len(data), size=rng.integers(1, 4)):
             how = rng.integers(3)
-            if how == 0:
+            if how == 0 and at < len(data):
                 data[at] = rng.integers(256)
             elif how == 1:
                 del data[at : at + int(rng.integers(1, 100))]
