@@ -41,6 +41,7 @@ NUMBERS: dict[str, Any] = {
     **{f"pandas {kind}": pd.array(holed(COUNT), dtype=kind) for kind in ("Int8", "Float64")},
     "pandas bool": pd.Series(BITS), "pandas objects of bool": pd.Series(holed(BITS), dtype=object),
     "pandas boolean": pd.array(holed(BITS), dtype="boolean"),
+    "pandas text of bool": pd.Series([v if v is None else str(v) for v in holed(BITS)]),
     "pandas sparse": pd.arrays.SparseArray([float(v) for v in COUNT]),
     "pandas Decimal": pd.Series([Decimal(v) for v in COUNT]),
     "pandas None": pd.Series(holed(COUNT), dtype=object),
@@ -164,6 +165,11 @@ def test_levels_of_numbers_that_are_declared() -> None:
         for again in (values, [*map(str, values[:1]), 2.0, 1, " 10"]):
             new = pd.DataFrame({"x": pd.Series(again, dtype=object)})
             assert schema.back(schema.matrix(table_of(new)))["x"].tolist() == ["1", "2", "1", "10"]
+
+
+def test_true_and_false_beside_another_word_are_levels() -> None:
+    schema, _ = learn_schema([("x", ["True", "False", "maybe"] * 9)])
+    assert schema.columns == (Category("x", ("False", "True", "maybe")),)
 
 
 @pytest.mark.parametrize("text", ["x", "1,5", "NaNa"])
