@@ -129,7 +129,8 @@ def resolve_auto(
         return Plan(chosen, tuple(reasons))
 
     low, high = (
-        (-np.inf, np.inf) if chosen.get("scale", params["scale"])
+        (-np.inf, np.inf)
+        if chosen.get("scale", params["scale"])
         else value_range(rows, "X", missing=params["missing"] == "allow", hint=HINT)
     )
     heads = [resolve(params["output"], params["loss"], low, high)]

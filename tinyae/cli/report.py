@@ -18,7 +18,7 @@ from ..train.progress import Waiting
 from .output import write_text
 from .run_folder import RunFolder
 
-CHOSEN = ("scale", "hidden", "code", "activation", "initializer", "epochs", "batch_size",
+CHOSEN = ("scale", "missing", "hidden", "code", "activation", "initializer", "epochs", "batch_size",
           "validation_fraction", "learning_rate")  # fmt: skip
 BY_COLUMN = (
     "Root mean squared error of each column on the test rows, the worst first, in its own units "
@@ -30,6 +30,25 @@ PICTURES = {
     "columns": "error of each column", "code": "the test rows by their codes",
     "reconstructions": "rows and their reconstructions", "loss": "training",
 }  # fmt: skip
+
+
+def _categories(ae: Autoencoder, dataset: Dataset) -> list[str]:
+    """How often the likeliest level of the reconstruction is the right one."""
+    if ae.schema_ is None:
+        return []
+    x, rebuilt = np.asarray(dataset.test), ae.reconstruct(dataset.test)
+    lines = ["", "Categories, by the share of the test rows whose level comes out right:", ""]
+    lines += ["| category | levels | right | most frequent level alone |", "|---|---:|---:|---:|"]
+    for category, (start, stop) in zip(ae.schema_.categories, ae.schema_.groups, strict=True):
+        known = ~np.isnan(x[:, start])
+        true, found = (a[known, start:stop].argmax(axis=1) for a in (x, rebuilt))
+        n = max(len(true), 1)
+        frequent = np.bincount(true, minlength=1).max() / n
+        name = printable(category.name).replace("|", "\\|")
+        lines.append(
+            f"| {name} | {stop - start} | {(true == found).sum() / n:.3f} | {frequent:.3f} |"
+        )
+    return lines
 
 
 def write_report(
@@ -70,6 +89,7 @@ def write_report(
         ]
         if len(names) > 10 * MOST:
             lines.append(f"\n{len(names) - 10 * MOST} columns with smaller errors are left out.")
+        lines += _categories(ae, dataset)
         if draw:
             plot_column_errors(named, (own / spread)[order], (theirs / spread)[order], picture)
             for name, what in PICTURES.items():

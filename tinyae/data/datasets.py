@@ -133,10 +133,15 @@ def load_dataset(
         raise FileNotFoundError(_unknown(str(source)))
     if not (path.is_file() or path.is_dir()):  # reading a pipe may wait for ever
         raise ValueError(f"{path} is neither a file nor a folder, but a pipe or a device")
-    if schema is not None and not (path.is_file() and (table_kind(path) or is_arrow(path))):
+    if schema is not None and not is_table(path):
         raise ValueError(f"a schema is for a table, but got {path}")
     train, test = _read(path, reading, progress, schema)
     return _assemble(path.resolve().name, str(path), train, test, test_fraction)
+
+
+def is_table(path: Path) -> bool:
+    """Whether it is a file whose name is that of a table."""
+    return path.is_file() and bool(table_kind(path) or is_arrow(path))
 
 
 def _unknown(source: str) -> str:

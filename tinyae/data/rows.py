@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -109,6 +109,42 @@ class Rows:
         out = np.empty(self.shape, dtype)
         self.take(np.arange(len(self)), out)
         return out
+
+
+class MappedRows(Rows):
+    """``raw`` with ``apply``, of arrays (n, n_features), as they are read; small data at once."""
+
+    def __init__(self, raw: Rows, apply: Callable[[Array], Array]) -> None:
+        self.raw, self.apply = raw, apply
+        if 8 * raw.shape[0] * raw.shape[1] <= SMALL_BYTES:
+            with np.errstate(over="ignore", invalid="ignore"):
+                super().__init__(apply(raw.__array__(np.float64)), names=raw.names)
+            return
+        super().__init__(raw.array, raw.indices, raw.names)
+        self.scale, self.dtype, self.direct = 1.0, np.dtype(np.float64), False
+
+    def select(self, positions: NDArray[np.int64]) -> Rows:
+        return MappedRows(self.raw.select(positions), self.apply)
+
+    def take(self, positions: NDArray[np.int64], out: Array) -> None:
+        if self.direct:
+            super().take(positions, out)
+            return
+        values = np.empty(out.shape)
+        self.raw.take(positions, values)
+        with np.errstate(over="ignore", invalid="ignore"):
+            out[...] = self.apply(values)
+
+    def pieces(self) -> Iterator[tuple[slice, Array]]:
+        if self.direct:
+            yield from super().pieces()
+            return
+        n, n_features = self.shape
+        size = max(1, CHUNK_BYTES // (8 * n_features))
+        for start in range(0, n, size):
+            part = np.empty((min(size, n - start), n_features))
+            self.take(np.arange(start, start + len(part)), part)
+            yield slice(start, start + len(part)), part
 
 
 def as_rows(
