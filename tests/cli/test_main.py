@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ import pytest
 
 from tinyae import Autoencoder
 from tinyae.arguments import TABLE
-from tinyae.cli.main import main
+from tinyae.cli.main import build_parser, main
 from tinyae.data.datasets import load_dataset
 from tinyae.kernels import columns
 from tinyae.kernels.backend import Backend
@@ -169,6 +170,55 @@ def test_wrong_arguments_exit_with_2(
     assert main(argv) == 2
     assert message in capsys.readouterr().err
     assert not any(here.iterdir())  # nothing was made
+
+
+def commands_with(option: str) -> list[list[str]]:
+    """Each command that takes it, with something for what else it must be given."""
+    rest = {
+        "decode": "--codes z.npy --out x.npy", "traverse": "--sample 0",
+        "interpolate": "--from 0 --to 1", "encode": "--out z.npy", "reconstruct": "--out x.npy",
+        "augment": "--out x.npz", "sweep": "--codes 2",
+    }  # fmt: skip
+
+    def walk(parser: Any, words: list[str]) -> Iterator[list[str]]:
+        for action in parser._actions:
+            if action.dest == "==SUPPRESS==" and isinstance(action.choices, dict):
+                for name, child in action.choices.items():
+                    yield from walk(child, [*words, name])
+        if option in parser._option_string_actions:
+            run = ["run"] if any(a.dest == "run" and a.required for a in parser._actions) else []
+            yield [*words, *run, *rest.get(words[-1], "").split()]
+
+    return list(walk(build_parser(), []))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ("--backend torch", "backend must be 'auto' or one of"),
+        ("--threads 2 --backend numpy", "--threads 2 is for --backend numba"),
+    ],
+)
+def test_a_wrong_backend_or_threads_end_every_command_with_2_before_it_starts(
+    run: Path, capsys: Output, wrong: str, message: str
+) -> None:
+    before = sorted(run.parent.rglob("*"))
+    commands = commands_with(wrong.split(maxsplit=1)[0])
+    assert ["train"] in commands
+    for argv in commands:
+        assert main([*argv, *wrong.split()]) == 2, argv
+        err = capsys.readouterr().err
+        assert message in err and err.count("\n") == 1, argv
+    assert sorted(run.parent.rglob("*")) == before
+
+
+def test_threads_of_a_run_that_has_none_are_wrong_when_it_is_resumed(
+    data: Path, capsys: Output
+) -> None:
+    argv = ["train", "--data", "data.npy", *SMALL, "--backend", "numpy", "--out", "run"]
+    assert main(argv) == 0
+    assert main(["train", "--resume", "run", "--threads", "2"]) == 2
+    assert "--threads 2 is for --backend numba" in capsys.readouterr().err
 
 
 def test_failing_work_exits_with_1(run: Path, capsys: Output) -> None:

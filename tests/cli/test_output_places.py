@@ -113,6 +113,33 @@ def test_a_folder_of_somebody_else_stays_as_it_is(command: str, here: Path, caps
         shutil.rmtree("new")
 
 
+@pytest.mark.parametrize("command", [*FOLDERS, BENCH])
+@pytest.mark.parametrize("target", ["nowhere", "new"])
+def test_a_link_that_leads_nowhere_is_no_folder(command: str, target: str, capsys: Output) -> None:
+    Path("new").symlink_to(target)
+    assert main(command.split()) == 2
+    err = capsys.readouterr().err.splitlines()[-1]
+    assert err.endswith("must be a folder, or a place for one: it is a link that leads nowhere")
+    assert Path("new").is_symlink() and not Path("nowhere").exists()
+
+
+@pytest.mark.parametrize(
+    "other", [np.arange(9), np.ones(9, np.float32), np.ones((2, 2)), np.ones((2, 2, 2), np.uint8)]
+)
+@pytest.mark.parametrize("command", [c for c, path in FILES.items() if path.endswith(".npy")])
+def test_an_array_that_no_command_wrote_is_replaced_by_force_alone(
+    command: str, other: Any, capsys: Output
+) -> None:
+    np.save(FILES[command], other)
+    before = Path(FILES[command]).read_bytes()
+    assert main(command.split()) == 1
+    found = f"holds a {other.ndim}-D array of {other.dtype.str} (.npy), not a 2-D array of <f4"
+    assert found in capsys.readouterr().err
+    assert Path(FILES[command]).read_bytes() == before
+    assert main([*command.split(), "--force"]) == 0
+    assert main(command.split()) == 0  # over its own
+
+
 def test_a_full_disk_is_named_with_its_file(here: Path, capsys: Output) -> None:
     before = contents(here)
     for command in (*FILES, *FOLDERS):

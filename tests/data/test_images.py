@@ -263,6 +263,20 @@ def test_folders_named_as_parts_are_parts(tmp_path, pil, train, test, below):
         assert data.train_labels is None
 
 
+@pytest.mark.parametrize("name", ["train", "Training"])
+@pytest.mark.parametrize("below", [("cat", "dog"), ("",)])
+def test_of_a_training_part_alone_a_test_part_is_held_out(tmp_path, pil, name, below):
+    for number, label in enumerate(below):
+        for i in range(10):
+            save(grey(pil, 100 * number), tmp_path / name / label / f"{i}.png")
+    data = load_dataset(tmp_path)
+    n = 10 * len(below)
+    assert (len(data.train), len(data.test)) == (n - n // 10, n // 10)
+    assert data.label_names == (below if below[0] else None)
+    if below[0]:
+        assert (np.asarray(data.train)[:, 0] > 0).tolist() == data.train_labels.tolist()
+
+
 def test_parts_of_different_colours_and_a_part_that_is_not_read(tmp_path, pil, caplog):
     save(grey(pil, 9), tmp_path / "train/a.png")
     save(pil.new("RGB", (4, 3), (1, 2, 3)), tmp_path / "test/a.png")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -101,4 +102,21 @@ def test_leaves_matplotlib_alone(tmp_path: Path) -> None:
         "assert matplotlib.rcParams.copy() == before\n"
     )
     subprocess.run([sys.executable, "-c", program, tmp_path / "x.png"], check=True)
+    read(tmp_path / "x.png")
+
+
+@pytest.mark.parametrize("name", ["nonsense", "module://nowhere", "", "svg"])
+def test_draws_whatever_window_system_is_chosen(tmp_path: Path, name: str) -> None:
+    """And leaves the choice to who draws in windows."""
+    program = (
+        "import os, sys, tinyae.plot.curves as p\n"
+        "p.plot_loss({'loss': [2.0, 1.0]}, sys.argv[1])\n"
+        "assert os.environ['MPLBACKEND'] == sys.argv[2]\n"
+        "import matplotlib\n"
+        "chosen = matplotlib.rcParams._get_backend_or_none()\n"
+        "assert chosen == (sys.argv[2] if sys.argv[2] in ('module://nowhere', 'svg') else None)\n"
+    )
+    environment = {**os.environ, "MPLBACKEND": name}
+    argv = [sys.executable, "-c", program, tmp_path / "x.png", name]
+    subprocess.run(argv, check=True, env=environment)
     read(tmp_path / "x.png")

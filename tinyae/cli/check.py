@@ -7,7 +7,6 @@ import json
 from typing import Any
 
 from .. import gradient_check
-from ..kernels.columns import get_backend
 from ..kernels.conventions import ACTIVATIONS, LOSSES
 from ..train.progress import Waiting
 from .options import command
@@ -32,7 +31,6 @@ def add_commands(commands: Any) -> None:
 
 def _gradcheck(given: argparse.Namespace) -> None:
     """Raises ArithmeticError where a gradient is wrong."""
-    get_backend(given.backend)
     with Waiting("checking gradients") as report:
         results = gradient_check.gradcheck_table(
             activations=(given.activation,) if given.activation else ACTIVATIONS,

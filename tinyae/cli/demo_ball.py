@@ -17,10 +17,9 @@ import numpy as np
 from ..codes.midpoints import Frames, Measures, ball_pairs, measure
 from ..data.ball import SIDE, ball_centres, ball_images
 from ..estimator import Autoencoder
-from ..kernels.columns import get_backend
 from ..plot.grids import plot_grid
 from ..train.progress import Lines, Waiting
-from .options import UsageError, command
+from .options import command
 from .output import can_draw, expect_own, table, write_json
 
 TRAIN_STREAM = 100  # of the ball's centres
@@ -77,10 +76,6 @@ def add_commands(demos: Any) -> None:
 
 
 def _ball(given: argparse.Namespace) -> None:
-    try:
-        get_backend(given.backend)
-    except ValueError as error:
-        raise UsageError(str(error)) from error
     out, started = Path(given.out), time.perf_counter()
     expect_own(out, f"{next(iter(ROWS))}.npz")
     out.mkdir(parents=True, exist_ok=True)

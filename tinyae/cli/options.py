@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 from .. import checks
 from ..arguments import ARGUMENTS, FLAG, Argument, read_seed
 from ..data.reading import Reading
+from ..kernels.columns import get_backend
 
 DATA_HELP = (
     "ball (made on the spot), digits, mnist, fashion-mnist, or a path: .npy, .npz, a table (.csv, "
@@ -78,7 +79,7 @@ class Command(argparse.ArgumentParser):
         self.option("--seed", 0, f"of {what}", type=read_seed, metavar="N")
 
     def backend_option(self) -> None:
-        self.option("--backend", "auto", "see 'tinyae doctor'", metavar="NAME")
+        self.option("--backend", "auto", "see 'tinyae doctor'", type=_backend, metavar="NAME")
 
     def json_option(self, help: str = "print one JSON object at the end") -> None:
         self.add_argument("--json", action="store_true", help=help)
@@ -184,6 +185,16 @@ def _file_ending_in(*suffixes: str) -> Callable[[str], Path]:
         return path
 
     return read
+
+
+def _backend(text: str) -> str:
+    """Raises BackendUnavailable for one that cannot run here."""
+    if text != "auto":
+        try:
+            get_backend(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+    return text
 
 
 def _with_default(help: str, default: Any) -> str:

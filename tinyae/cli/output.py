@@ -83,8 +83,9 @@ def is_own(path: Path) -> bool:
 
 def expect_own(folder: Path, *marks: str) -> None:
     """Raises UsageError unless the folder is new, empty or tinyae's: it holds one of the marks."""
-    if folder.exists() and not folder.is_dir():
-        raise UsageError(f"{folder} must be a folder, or a place for one: it is a file")
+    if os.path.lexists(folder) and not folder.is_dir():
+        what = "file" if folder.exists() else "link that leads nowhere"
+        raise UsageError(f"{folder} must be a folder, or a place for one: it is a {what}")
     names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
     # what a killed process may have left is not somebody else's
     names = [n for n in names if not (n.startswith(".") and n.endswith((SUFFIX, ".tmp")))]

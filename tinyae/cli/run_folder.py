@@ -227,7 +227,10 @@ def run_config(data: Mapping[str, Any], model: Mapping[str, Any]) -> Config:
     try:
         params = Autoencoder(**{**DEFAULTS, **model}).get_params()
         arguments.check(params)
-        get_backend(params["backend"], params["matmul"])
+        backend = get_backend(params["backend"], params["matmul"])
+        if params["threads"] is not None and backend.limit_threads is None:
+            raise ValueError(f"--threads {params['threads']} is for --backend numba, and this is "
+                             f"{backend.name}: leave it out")  # fmt: skip
     except (TypeError, ValueError) as error:
         raise UsageError(str(error)) from error
     if params["epochs"] == 0:

@@ -46,15 +46,18 @@ def read_image_parts(
     """``read_images`` of a folder, or of its sub-folders as training and test part, if it holds
     just these: train (or training) and test (or testing, val, valid, validation).
 
-    Where there are both test and val, val is not read, and that is logged.
+    Where there are both test and val, val is not read, and that is logged. train alone is a
+    training part without a test part.
     """
     visible = [path for path in folder.iterdir() if not path.name.startswith(".")]
     inside = {path.name.lower(): path for path in visible if path.is_dir()}
     train = [inside[name] for name in _TRAIN if name in inside]
     tests = [inside[name] for name in _TEST if name in inside]
     loose = any(path.suffix.lower() in SUFFIXES for path in visible if path.is_file())
-    if len(train) != 1 or not tests or len(inside) > 1 + len(tests) or loose:
+    if len(train) != 1 or len(inside) > 1 + len(tests) or loose:
         return read_images(folder, size, skip_bad, progress), None
+    if not tests:
+        return read_images(train[0], size, skip_bad, progress), None
     for other in tests[1:]:
         log.warning("%s is not read: the test part is %s", other, tests[0])
     parts = [read_images(part, size, skip_bad, progress) for part in (train[0], tests[0])]

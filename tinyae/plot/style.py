@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import importlib
 import os
+import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -34,13 +36,26 @@ CELL = 64  # pixels: small images are magnified to about this size, those over t
 def new_figure(width: int, height: int) -> Any:
     """An empty figure of so many pixels, on a canvas in memory."""
     try:
-        importlib.import_module("matplotlib")
+        _import_matplotlib()
         library = importlib.import_module("matplotlib.figure")
         agg = importlib.import_module("matplotlib.backends.backend_agg")
     except ImportError as error:
         raise ImportError('drawing needs matplotlib: pip install "tinyae[plot]"') from error
     figure = library.Figure(figsize=(width / DPI, height / DPI), dpi=DPI)
     return agg.FigureCanvasAgg(figure).figure
+
+
+def _import_matplotlib() -> None:
+    """Without a window system that is chosen and not there: no picture needs one."""
+    chosen = None if "matplotlib" in sys.modules else os.environ.pop("MPLBACKEND", None)
+    try:
+        matplotlib = importlib.import_module("matplotlib")
+    finally:
+        if chosen is not None:
+            os.environ["MPLBACKEND"] = chosen
+    if chosen:  # what is set here is as it would be
+        with suppress(ValueError):
+            matplotlib.rcParams["backend"] = chosen
 
 
 def styled(axes: Any, xlabel: str, ylabel: str) -> Any:

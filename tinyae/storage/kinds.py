@@ -12,6 +12,7 @@ from typing import NamedTuple
 HEAD = 1 << 16  # bytes that are looked at
 LARGEST_JSON = 1 << 26
 MAGIC = {b"\x89PNG\r\n\x1a\n": "a picture (.png)", b"\x93NUMPY": "an array (.npy)"}
+NPY = re.compile(rb"\x93NUMPY.*'descr': '([<>|=\w]+)'.*'shape': \(([0-9, ]*)\)", re.DOTALL)
 
 
 class Kind(NamedTuple):
@@ -45,6 +46,9 @@ def kind_of(path: Path, suffix: str) -> Kind:
             with suppress(Exception), zipfile.ZipFile(file) as archive:  # it may raise anything
                 return Kind("an archive", frozenset(archive.namelist()))
             return Kind("a broken archive")
+        if array := NPY.match(head):  # what tinyae writes has two dimensions and a net's dtype
+            n = len(re.findall(rb"[0-9]+", array[2]))
+            return Kind(f"a {n}-D array of {array[1].decode()} (.npy)")
         for magic, what in MAGIC.items():
             if head.startswith(magic):
                 return Kind(what)
