@@ -67,8 +67,8 @@ class Autoencoder(Inference, EstimatorMixin):
         losses and scores are in these units, samples go in and come out in their own.
     fill_ : what the net reads where a value is missing, float64 (n_features,) on the scale of
         ``scaling_``; None where none may be missing.
-    schema_ : of a table with categories, what its columns are, else None. The net then has a feature
-        for each number and for each level of each category (``schema_.names``), and
+    schema_ : of a table with categories, what its columns are, else None. The net then has a
+        feature for each number and for each level of each category (``schema_.names``), and
         ``n_features_in_`` and ``feature_names_in_`` are of these.
     plan_ : what ``fit`` made of "auto", see ``plan``.
 

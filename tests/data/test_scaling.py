@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tinyae import Autoencoder
-from tinyae.data import scaling
+from tinyae.data import rows as rows_module
 from tinyae.data.rows import Rows, as_rows
 from tinyae.data.scaling import Scaling, fit_scaling, scaled, scaling_from
 
@@ -64,7 +64,7 @@ def test_every_layout_reads_as_its_scaled_copy(
     rows = layouts()[layout]
     how = fit_scaling(rows, "standard")
     expected = how.apply(rows.__array__(np.float64))
-    monkeypatch.setattr(scaling, "SMALL_BYTES", 1 << 20 if small else 0)
+    monkeypatch.setattr(rows_module, "SMALL_BYTES", 1 << 20 if small else 0)
     lazy = scaled(rows, how)
     assert lazy.direct == small and lazy.shape == rows.shape
     np.testing.assert_array_equal(lazy.__array__(np.float64), expected)
@@ -87,7 +87,7 @@ def test_training_on_a_scale_is_training_on_scaled_data(
     }  # fmt: skip
     by_hand = Autoencoder(**settings, scale=None).fit(how.apply(TABLE))
     for size in (1 << 20, 0):
-        monkeypatch.setattr(scaling, "SMALL_BYTES", size)
+        monkeypatch.setattr(rows_module, "SMALL_BYTES", size)
         ae = Autoencoder(**settings, scale=how).fit(TABLE)
         for name, value in ae.parameters().items():
             np.testing.assert_array_equal(value, by_hand.parameters()[name])
