@@ -16,8 +16,9 @@ from typing import Any
 from .. import arguments, checks
 from .._version import __version__
 from ..data.datasets import NAMES, Dataset, is_table, load_dataset
-from ..data.missing import missing_counts
+from ..data.missing import HINT, missing_counts
 from ..data.reading import Reading
+from ..data.rows import value_range
 from ..data.schema import Schema
 from ..data.tables import table_kind
 from ..estimator import Autoencoder
@@ -302,8 +303,10 @@ def _without_auto(run: RunFolder, model: Mapping[str, Any], dataset: Dataset) ->
     begun = run.read_config()["model"] if run.started() else {}
     model = {name: begun.get(name, v) if v == "auto" else v for name, v in model.items()}
     train, test = (missing_counts(rows).any() for rows in (dataset.train, dataset.test))
-    if model["missing"] == "auto" and test and not train:
-        model["missing"] = "allow"  # the test samples are read after training
+    if test and model["missing"] == "error":  # else found when all training is over
+        value_range(dataset.test, "(test samples)", hint=HINT)
+    if test and not train and model["missing"] == "auto":
+        model["missing"] = "allow"
     with Waiting("choosing the number of epochs by cross-validation") as report:
         plan = _autoencoder(model, dataset).plan(dataset.train, report=report)
     for reason in plan.reasons:

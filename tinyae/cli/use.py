@@ -125,11 +125,6 @@ def _reconstruct(given: argparse.Namespace) -> None:
 
 def _impute(given: argparse.Namespace) -> None:
     run, ae, dataset = opened(given)
-    if ae.fill_ is None:
-        raise UsageError(
-            f"{run.path} was trained on data without missing values: --missing allow in training "
-            "prepares for them"
-        )
     samples = _part(dataset, given.part)
     n = sum(int(missing_counts(rows).sum()) for rows in samples)
     with Waiting(f"filling in {dataset.name}"):
