@@ -44,8 +44,9 @@ def read(path: str) -> list[dict[str, str]]:
 
 @pytest.fixture
 def run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output, caplog: pytest.LogCaptureFixture
-) -> str:
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output,
+    caplog: pytest.LogCaptureFixture,
+) -> str:  # fmt: skip
     monkeypatch.chdir(tmp_path)
     write("data.csv", 120, 0)
     write("new.csv", 30, 1)
@@ -97,9 +98,7 @@ def test_imputation_fills_the_holes_alone(run: str, capsys: Output) -> None:
     assert holes == 5
 
 
-def test_tables_that_do_not_fit(
-    run: str, capsys: Output, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_tables_that_do_not_fit(run: str, capsys: Output, caplog: pytest.LogCaptureFixture) -> None:
     write("unseen.csv", 10, 2, colour="violet")
     assert main(["encode", run, "--data", "unseen.csv", "--out", "z.csv"]) == 0
     assert "'colour'" in caplog.text and "'violet'" in caplog.text
