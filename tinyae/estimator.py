@@ -228,7 +228,7 @@ class Autoencoder(Inference, EstimatorMixin):
         else:
             self._make(params, rows.shape[1], net_span, scaling, seed, rows, rows.schema)
             self._name_features(rows.names)
-            self.frame_ = rows.schema and library_of(X)
+            self.frame_ = library_of(X) if rows.schema else None
         self.plan_ = plan
         self._saw(span, net_span)
         if held_out is not None:
@@ -295,7 +295,7 @@ class Autoencoder(Inference, EstimatorMixin):
             start = rows if params["initializer"] == "pca" else None  # a batch is not all data
             self._make(params, rows.shape[1], net_span, scaling, seed, start, rows.schema)
             self._name_features(rows.names)
-            self.frame_ = rows.schema and library_of(X)
+            self.frame_ = library_of(X) if rows.schema else None
         self._settle(net_span, scaling, rows.names)
         if missing and self.fill_ is None:
             self._fill_in(column_means(scaled(rows, scaling)))

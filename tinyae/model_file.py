@@ -100,11 +100,11 @@ def load_model(path: str | os.PathLike[str], kind: type[Model], backend: str, ma
             fill = fitted.get("fill")
             if fill is not None:
                 fill = scaling_from((fill, [1] * n_features), n_features).center
-            found, frame, groups = fitted.get("schema"), fitted.get("frame"), ()
+            found, frame = fitted.get("schema"), fitted.get("frame")
             schema = None if found is None else Schema.from_json(found)
             if schema is not None:
                 integer("the width of its schema", schema.width, n_features, n_features)
-                groups = schema.groups
+            groups = schema.groups if schema else ()
             if frame is not None:
                 choice("frame", frame, ("pandas", "polars"))
             plan = assemble.architecture(params, n_features, output, loss, groups)

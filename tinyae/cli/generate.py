@@ -99,7 +99,7 @@ class _Work:
 
     def decoded(self, codes: Array) -> Array:
         with Waiting(f"decoding {len(codes):,} codes"):
-            return self.ae.decode(codes)
+            return np.asarray(self.ae.decode(codes))
 
     def save(
         self, samples: Array, columns: int, what: str, labels: Sequence[str] = (),
