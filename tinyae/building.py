@@ -14,7 +14,7 @@ from . import arguments, assemble
 from .data.reading import Progress as Report
 from .data.rows import Rows
 from .data.scaling import Scaling, Span, scaled
-from .data.schema import Schema
+from .data.tables.schema import Schema
 from .inference import Inference
 from .kernels.columns import get_backend
 from .kernels.cpu.cores import blas_threads

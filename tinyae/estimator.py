@@ -13,12 +13,12 @@ from numpy.typing import ArrayLike, NDArray
 from . import arguments, assemble
 from .building import Built
 from .checks import WIDEST, integer
-from .data.frames import library_of
 from .data.missing import choose_missing, column_means
 from .data.reading import Progress as Report
 from .data.reading import silent
 from .data.rows import Rows, as_rows, far_outside
 from .data.scaling import ranges, scaled, scaling_of
+from .data.tables.frames import library_of
 from .model_file import as_json, load_model, plain_state, restore_state, save_model
 from .net import losses
 from .train.batches import Feeder, split

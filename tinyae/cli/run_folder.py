@@ -19,8 +19,8 @@ from ..data.datasets import NAMES, Dataset, is_table, load_dataset
 from ..data.missing import HINT, missing_counts
 from ..data.reading import Reading
 from ..data.rows import value_range
-from ..data.schema import Schema
-from ..data.tables import table_kind
+from ..data.tables.schema import Schema
+from ..data.tables.text import table_kind
 from ..estimator import Autoencoder
 from ..kernels.columns import get_backend
 from ..model_file import FORMAT, as_json

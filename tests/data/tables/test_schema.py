@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 from tests.data.raising import raises
-from tinyae.data import coded as coding
-from tinyae.data.coded import OTHER
-from tinyae.data.frames import as_frame, library_of, table_of
-from tinyae.data.schema import Category, Schema, learn_schema
+from tinyae.data.tables import coded as coding
+from tinyae.data.tables.coded import OTHER
+from tinyae.data.tables.frames import as_frame, library_of, table_of
+from tinyae.data.tables.schema import Category, Schema, learn_schema
 
 pd = pytest.importorskip("pandas", reason="it makes tables of pandas")
 pl = pytest.importorskip("polars", reason="it makes tables of polars")

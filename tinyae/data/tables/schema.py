@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ..storage.untrusted import brief
+from ...storage.untrusted import brief
 from .coded import (
     MOST_LEVELS,
     OTHER,
