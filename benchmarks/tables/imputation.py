@@ -1,4 +1,4 @@
-"""Missing cells of plain tables: the error of filling them in, beside scikit-learn's imputers.
+"""Missing cells of plain tables, filled in: the error beside that of other imputers.
 
     python benchmarks/tables/imputation.py [FOLDER]
 

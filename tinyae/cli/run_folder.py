@@ -77,6 +77,8 @@ class RunFolder:
     def read_config(self) -> dict[str, Any]:
         """Raises UsageError where this is no run folder, FileError where its config is broken."""
         if not self.exists():
+            if self.path.exists() and not self.path.is_dir():
+                raise UsageError(f"{self.path} is no run folder: it is a file")
             what = "holds no config.json" if self.path.is_dir() else "does not exist"
             raise UsageError(
                 f"{self.path} is no run folder: it {what}. "
