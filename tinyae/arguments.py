@@ -211,8 +211,8 @@ TABLE = (
              "robust (median, interquartile range), minmax ([0, 1]), none, or in Python (center, "
              "spread), such as scaling_ of another model; auto: none for uint8 and data in [0, 1], "
              "else standard", absent=None),
-    Argument("missing", _choice(*MISSING), "auto", "values (NaN, empty cells of a table): allow them, "
-             "read as the mean of their column and left out of the loss, or error; auto: allow where "
+    Argument("missing", _choice(*MISSING), "auto", "values (NaN, empty cells of a table): allow, "
+             "read as the mean of their column and left out of the loss; error; auto: allow where "
              "the training data have some", absent="error"),
     Argument("initializer", _choice("auto", "pca", "random", *INITIALIZERS), "auto", "pca: "
              "the net is PCA of the training data before its first step (approximately with tanh "

@@ -20,6 +20,7 @@ from .net.layers import DenseSpec, NoiseSpec, Spec
 from .net.losses import head, resolve
 from .net.network import Architecture, Network
 from .net.pca_start import holds_pca, start_as_pca
+from .train.categories import Categories
 from .train.code_noise import CodeNoise
 from .train.missing import Missing
 from .train.objective import Objective, Term
@@ -27,6 +28,8 @@ from .train.optimizers import Optimizer
 from .train.sizes import EPOCHS, Found, Plan, choose_sizes, cross_validate, cross_validates
 from .train.target_blur import TargetBlur
 from .train.training import Settings
+
+Groups = Sequence[tuple[int, int]]
 
 # Trains with these settings on the samples at the first positions, see ``sizes.Curve``.
 Fold = Callable[
@@ -38,18 +41,24 @@ TERMS: dict[str, Callable[[Mapping[str, Any], Network, int], Term]] = {"target_b
 
 
 def architecture(
-    params: Mapping[str, Any], n_features: int, output: str, loss: str
+    params: Mapping[str, Any], n_features: int, output: str, loss: str, groups: Groups = ()
 ) -> Architecture:
-    """All layers, with "auto" already resolved into ``output`` and ``loss``."""
+    """All layers, with "auto" already resolved into ``output`` and ``loss``; ``groups`` are the
+    columns of each category."""
     hidden, code, decoder = tuple(params["hidden"]), params["code"], params["decoder_hidden"]
     decoder = hidden[::-1] if decoder is None else tuple(decoder)
     act, (last, link) = params["activation"], head(output, loss)
+    if groups and last != "identity":
+        raise ValueError(
+            f"output={output!r} with loss={loss!r} leaves the logits of categories no room: use "
+            "output='identity', or output='sigmoid' with loss='bce'"
+        )
     layers: list[Spec] = [
         *_dense("encoder", (n_features, *hidden, code), act, params["code_activation"]),
         NoiseSpec("code_noise"),
         *_dense("decoder", (code, *decoder, n_features), act, last),
     ]
-    return Architecture(tuple(layers), len(hidden) + 1, loss, link)
+    return Architecture(tuple(layers), len(hidden) + 1, loss, link, tuple(groups))
 
 
 def _dense(part: str, widths: Sequence[int], activation: str, last: str) -> list[DenseSpec]:
@@ -87,6 +96,13 @@ def initialize(network: Network, initializer: str, seed: int, rows: Rows | None)
     parameters.set(values)
 
 
+def output_for(params: Mapping[str, Any], rows: Rows) -> Any:
+    """The argument ``output``, where a loss that needs no sigmoid goes beside logits of levels."""
+    if rows.schema and params["output"] == "auto" and params["loss"] not in ("auto", "bce"):
+        return "identity"
+    return params["output"]
+
+
 def resolve_auto(
     params: Mapping[str, Any], rows: Rows, seed: int, judged: bool, settled: bool | None,
     fold: Fold, report: Report,
@@ -113,7 +129,8 @@ def resolve_auto(
         return Plan(chosen, tuple(reasons))
 
     low, high = (
-        (-np.inf, np.inf) if chosen.get("scale", params["scale"])
+        (-np.inf, np.inf)
+        if chosen.get("scale", params["scale"])
         else value_range(rows, "X", missing=params["missing"] == "allow", hint=HINT)
     )
     heads = [resolve(params["output"], params["loss"], low, high)]
@@ -158,6 +175,8 @@ def objective(params: Mapping[str, Any], network: Network, seed: int, capacity: 
     terms = [make(params, network, capacity) for name, make in TERMS.items() if params[name]]
     if network.fill is not None:
         terms.append(Missing(network, capacity))
+    if network.architecture.groups:
+        terms.append(Categories(network, capacity))
     return Objective(network, noise, terms)
 
 

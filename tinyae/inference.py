@@ -13,6 +13,8 @@ from .checks import integer
 from .data.missing import HINT, missing_counts
 from .data.rows import Rows, as_rows, far_outside, value_range
 from .data.scaling import Scaling, scaled
+from .data.tables.frames import as_frame, library_of, with_columns
+from .data.tables.schema import Schema
 from .kernels.backend import Array
 from .net.layers import Record
 from .net.network import Network, Workspace, forward
@@ -32,6 +34,8 @@ class Inference:
     data_range_: tuple[float, float] | None
     scaling_: Scaling | None
     fill_: NDArray[np.float64] | None
+    schema_: Schema | None
+    frame_: str | None
     _network: Network
     _code: int
     _fitted: Callable[[], Network]
@@ -46,41 +50,55 @@ class Inference:
         with self._limited_threads():
             return run(network, network.encode, rows, self._code)
 
-    def decode(self, Z: ArrayLike | Rows) -> NDArray[Any]:
-        """Codes Z (n, code) -> reconstructions (n, n_features), in the units of the data."""
+    def decode(self, Z: ArrayLike | Rows) -> Any:
+        """Codes Z (n, code) -> reconstructions (n, n_features), in the units of the data.
+
+        Of a net that was trained on a DataFrame with categories: a DataFrame, with the likeliest
+        level of each. Of one that was trained on such a table from a file: the numbers, and the
+        probability of each level, of which ``schema_.back`` makes columns.
+        """
         network, rows = self._fitted(), as_rows(Z, "Z")
         self._expect_width(rows, self._code, "Z")
         value_range(rows, "Z", network.dtype)
         with self._limited_threads():
-            return self._unscaled(run(network, network.decode, rows, self.n_features_in_))
+            x = self._unscaled(run(network, network.decode, rows, self.n_features_in_))
+        return self._as_table(x, self.frame_, Z)
 
-    def reconstruct(self, X: ArrayLike | Rows) -> NDArray[Any]:
-        """decode(encode(X)), (n, n_features)."""
+    def reconstruct(self, X: ArrayLike | Rows) -> Any:
+        """decode(encode(X)), (n, n_features); of a DataFrame with categories a DataFrame."""
         network, rows = self._fitted(), self._checked(X)
         with self._limited_threads():
-            return self._unscaled(run(network, network.reconstruct, rows, self.n_features_in_))
+            x = self._unscaled(run(network, network.reconstruct, rows, self.n_features_in_))
+        return self._as_table(x, library_of(X), X)
 
-    def impute(self, X: ArrayLike | Rows, *, n_iter: int = 2) -> NDArray[Any]:
+    def impute(self, X: ArrayLike | Rows, *, n_iter: int = 2) -> Any:
         """X (n, n_features) with its missing values (NaN) filled in; the others stay as they are.
 
         A missing value becomes that of the reconstruction, for which it was read as ``fill_``; then
         ``n_iter`` - 1 times half of the way to the reconstruction of the sample filled so far. Many
         more seldom help, since no training has shown what such a sample leads to. float32 for
-        float32, else float64.
+        float32, else float64. Of a DataFrame with categories a copy, where also these are filled.
 
         Raises what ``encode`` does, and ValueError or TypeError for an ``n_iter`` that is no
         integer >= 1.
         """
         integer("n_iter", n_iter, 1)
         network, rows = self._fitted(), self._checked(X)
-        x, out = np.asarray(rows), as_rows(X).__array__()
+        x, out = np.asarray(rows), as_rows(X, schema=self.schema_).__array__()
         missing = np.isnan(x)
         with self._limited_threads():
             for step in range(n_iter if missing.any() else 0):
                 found = run(network, network.reconstruct, Rows(x), self.n_features_in_)[missing]
                 x[missing] = found if step == 0 else (x[missing] + found) / 2
         out[missing] = self._unscaled(x)[missing]
-        return out
+        if self.schema_ is None or library_of(X) is None:
+            return out
+        filled, before = self.schema_.back(out), self.schema_.back(np.where(missing, np.nan, out))
+        for name, column in filled.items():
+            if column.dtype == object:  # a level that is pooled keeps its name
+                known = [level is not None for level in before[name]]
+                column[known] = np.asarray(X[name], object)[known]  # type: ignore[index,call-overload]
+        return with_columns(X, filled)
 
     def score_samples(self, X: ArrayLike | Rows) -> NDArray[Any]:
         """Minus the squared error of each sample, (n,) in the net's dtype: higher is better.
@@ -127,12 +145,17 @@ class Inference:
 
     def _checked(self, X: ArrayLike | Rows) -> Rows:
         """X as samples of the right width, finite in the net's dtype."""
-        rows = as_rows(X)
+        rows = as_rows(X, schema=self.schema_)
         self._expect_features(rows)
         dtype = self._network.dtype if self.scaling_ is None else "float64"
         span = value_range(rows, "X", dtype, self.fill_ is not None, HINT)
         self._warn(far_outside(rows, *span, self.data_range_))
         return scaled(rows, self.scaling_)
+
+    def _as_table(self, x: NDArray[Any], library: str | None, like: object) -> Any:
+        if self.schema_ is None or library is None:
+            return x
+        return as_frame(library, self.schema_.back(x), None, like)
 
     def _unscaled(self, x: NDArray[Any]) -> NDArray[Any]:
         return x if self.scaling_ is None else self.scaling_.undo(x)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from . import arguments, assemble
 from .checks import WIDEST, choice, integer
 from .data.scaling import scaling_from
+from .data.tables.schema import Schema
 from .kernels.conventions import ACTIVATIONS, LOSSES
 from .net.losses import resolve
 from .storage.files import write_npz
@@ -53,6 +54,8 @@ def save_model(path: str | os.PathLike[str], model: Autoencoder) -> None:
         "n_iter": getattr(model, "n_iter_", 0),
         "range": model.data_range_,
         "fill": None if model.fill_ is None else model.fill_.tolist(),
+        "schema": model.schema_ and model.schema_.to_json(),
+        "frame": model.frame_,
         "scaling": model.scaling_ and [column.tolist() for column in model.scaling_],
         "zero_units": model.zero_units_,
     }
@@ -97,14 +100,22 @@ def load_model(path: str | os.PathLike[str], kind: type[Model], backend: str, ma
             fill = fitted.get("fill")
             if fill is not None:
                 fill = scaling_from((fill, [1] * n_features), n_features).center
-            plan = assemble.architecture(params, n_features, output, loss)
+            found, frame = fitted.get("schema"), fitted.get("frame")
+            schema = None if found is None else Schema.from_json(found)
+            if schema is not None:
+                integer("the width of its schema", schema.width, n_features, n_features)
+            groups = schema.groups if schema else ()
+            if frame is not None:
+                choice("frame", frame, ("pandas", "polars"))
+            plan = assemble.architecture(params, n_features, output, loss, groups)
             zero_units, widths = fitted.get("zero_units"), {s.name: s.n_out for s in plan.dense}
             for name, count in ({} if zero_units is None else zero_units).items():
                 integer(f"zero_units[{name!r}]", count, 0, widths.get(name, 0))
         arrays = read(assemble.expected_arrays(plan, params["dtype"]))
     model.backend, model.matmul, model.threads = backend, matmul, None
     arguments.check(model._params())
-    model._build(n_features, output, loss, fitted["seed"], model._params())
+    model._build(n_features, output, loss, fitted["seed"], model._params(), schema)
+    model.frame_ = frame
     model._name_features(names)
     model.history_, model.n_iter_ = history, fitted["n_iter"]
     model.scaling_ = scaling
@@ -139,8 +150,9 @@ def restore_state(model: Autoencoder, state: dict[str, Any]) -> None:
         return
     parameters, updates, moments = trained
     model._build(
-        model.n_features_in_, model.output_, model.loss_name_, model.seed_, model._built_params
-    )
+        model.n_features_in_, model.output_, model.loss_name_, model.seed_, model._built_params,
+        state.get("schema_"),
+    )  # fmt: skip
     model.__dict__.update(state)
     model._fill_in(model.fill_)
     model._network.parameters.set(parameters)

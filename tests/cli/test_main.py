@@ -396,7 +396,7 @@ def test_train_takes_every_argument_by_its_name(data: Path) -> None:
     given = {
         "hidden": "24", "code": "3", "decoder_hidden": "5,6", "activation": "tanh",
         "code_activation": "tanh", "output": "sigmoid", "loss": "bce", "initializer": "lecun",
-        "scale": "none",
+        "scale": "none", "missing": "error",
         "optimizer": "adamw", "learning_rate": "0.02", "momentum": "0.5", "betas": "0.8,0.9",
         "eps": "1e-7", "weight_decay": "0.1", "clip_norm": "3.0", "schedule": "step",
         "schedule_options": "every=0.5,factor=0.2", "warmup": "0.2", "batch_size": "7",

@@ -30,6 +30,7 @@ FILES = {  # a command -> what it writes
     "decode run --codes codes.npy --out new.npy": "new.npy",
     "reconstruct run --out new.npy": "new.npy",
     "reconstruct run --out shown.png": "shown.png",
+    "impute run --out new.csv": "new.csv",
     "augment run --per-class 2 --out new.npz": "new.npz",
     "augment run --per-class 3 --out new.npz": "new.png",
     "manifold run --grid 2": "run/manifold.png",

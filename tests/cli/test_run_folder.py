@@ -25,6 +25,7 @@ USES = {  # every command that reads data with a run, and what it demands
     "evaluate": [],
     "encode": ["--out", "z.npy"],
     "reconstruct": ["--out", "r.npy"],
+    "impute": ["--out", "i.npy"],
     "augment": ["--out", "new.npz", "--label", "kind"],
     "manifold": [],
     "sample": [],

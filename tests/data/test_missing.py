@@ -98,7 +98,9 @@ def test_what_auto_comes_to() -> None:
     assert choose_missing(as_rows((x > 0).astype(np.uint8)), AUTO) == ("error", "")
     assert choose_missing(as_rows(x), AUTO | {"target_blur": 1.0})[0] == "error"
     how, why = choose_missing(as_rows(x), AUTO)
-    assert how == "allow" and why.startswith(f"missing {np.isnan(x).mean():.2%} of the values, in 5")
+    assert how == "allow" and why.startswith(
+        f"missing {np.isnan(x).mean():.2%} of the values, in 5"
+    )
     x[:, 2] = np.nan
     with pytest.raises(ValueError, match="column 2 of X holds no value"):
         choose_missing(as_rows(x), AUTO)

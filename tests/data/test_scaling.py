@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from tinyae import Autoencoder
-from tinyae.data import scaling
+from tinyae.data import rows as rows_module
 from tinyae.data.rows import Rows, as_rows
-from tinyae.data.scaling import Scaling, fit_scaling, scaled, scaling_from
+from tinyae.data.scaling import HOW, Scaling, fit_scaling, scaled, scaling_from
 
 X = np.array([[0.0, 10.0, 5.0], [1.0, 30.0, 5.0], [2.0, 20.0, 5.0], [5.0, 40.0, 5.0]])
 TABLE = np.random.default_rng(0).normal(size=(60, 5)) * [1, 1e3, 1e-3, 7, 0] + [5, -1e6, 0, 2, 3]
@@ -32,7 +32,7 @@ def test_by_hand(how: str, center: list[float], spread: list[float]) -> None:
     np.testing.assert_allclose(found.undo(found.apply(X)), X, rtol=1e-15, atol=1e-15)
 
 
-@pytest.mark.parametrize("how", scaling.HOW)
+@pytest.mark.parametrize("how", HOW)
 def test_a_column_that_is_constant_but_for_rounding_is_not_blown_up(how: str) -> None:
     column = np.full((1000, 1), 0.1) * np.linspace(1, 1 + 3e-16, 1000)[:, None]
     assert fit_scaling(as_rows(column), how).spread[0] == 1.0
@@ -64,7 +64,7 @@ def test_every_layout_reads_as_its_scaled_copy(
     rows = layouts()[layout]
     how = fit_scaling(rows, "standard")
     expected = how.apply(rows.__array__(np.float64))
-    monkeypatch.setattr(scaling, "SMALL_BYTES", 1 << 20 if small else 0)
+    monkeypatch.setattr(rows_module, "SMALL_BYTES", 1 << 20 if small else 0)
     lazy = scaled(rows, how)
     assert lazy.direct == small and lazy.shape == rows.shape
     np.testing.assert_array_equal(lazy.__array__(np.float64), expected)
@@ -87,7 +87,7 @@ def test_training_on_a_scale_is_training_on_scaled_data(
     }  # fmt: skip
     by_hand = Autoencoder(**settings, scale=None).fit(how.apply(TABLE))
     for size in (1 << 20, 0):
-        monkeypatch.setattr(scaling, "SMALL_BYTES", size)
+        monkeypatch.setattr(rows_module, "SMALL_BYTES", size)
         ae = Autoencoder(**settings, scale=how).fit(TABLE)
         for name, value in ae.parameters().items():
             np.testing.assert_array_equal(value, by_hand.parameters()[name])

@@ -12,6 +12,7 @@ import gzip
 import hashlib
 import io
 import json
+import logging
 import os
 import random
 import re
@@ -123,6 +124,8 @@ def files(folder: Path) -> dict[str, Target]:
     (folder / "table.csv.gz").write_bytes(
         gzip.compress((folder / "table.csv").read_bytes(), mtime=0)
     )
+    mixed = [f"{i},{word},{'' if i % 9 else i / 2}\n" for i, word in enumerate(words)]
+    (folder / "mixed.csv").write_text("n,word,m\n" + "".join(mixed), encoding="utf-8")
     (folder / "my.idx").write_bytes(idx)
     (folder / "my.idx.gz").write_bytes(gzip.compress(idx, mtime=0))
     (folder / "results.json").write_text(json.dumps(made()))
@@ -145,7 +148,7 @@ def files(folder: Path) -> dict[str, Target]:
     np.savetxt(folder / "codes.csv", X[:, :2], "%.9g", ",")
     readers: dict[str, Callable[[Path], object]] = {
         **dict.fromkeys(("floats.npy", "integers.npy", "words.npz", "bytes.npz", "packed.npz",
-                         "numbers.csv", "my.idx", "my.idx.gz"), load),
+                         "numbers.csv", "mixed.csv", "my.idx", "my.idx.gz"), load),
         **dict.fromkeys(("table.csv", "table.csv.gz"), lambda path: load(path, label="kind")),
         "model.npz": lambda path: Autoencoder.load(path, backend="numpy").reconstruct(X),
         "checkpoint.npz": lambda path: model().fit(X, checkpoint=path, resume=True),
@@ -272,6 +275,15 @@ def _places(value: Any) -> Any:
 # ---- judgement ---------------------------------------------------------------------------
 
 
+class Judge(logging.Handler):
+    """Prints what is logged where it is not one short line."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = record.getMessage()
+        if not text.isprintable() or len(text) > 1500:
+            print(f"logs {text[:300]!r}", flush=True)
+
+
 def fault(target: Target, data: bytes) -> str:
     """What is wrong with how ``data`` are read in place of the file: "" for nothing."""
     whole = target.path.read_bytes()
@@ -310,6 +322,7 @@ def fuzz(make: Callable[[Path], dict[str, Target]], n: int, seed: int) -> None:
     threads = mock.patch.dict(os.environ, OPENBLAS_NUM_THREADS="1")  # a checkpoint tells of them
     with threads, tempfile.TemporaryDirectory() as name:
         os.chdir(name)
+        logging.getLogger("tinyae").addHandler(Judge())
         found = list(make(Path(name)).items())
         for kind, target in found:
             assert not (said := fault(target, target.path.read_bytes())), (kind, said)

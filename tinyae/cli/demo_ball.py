@@ -122,7 +122,8 @@ def _trained(
 
 def midpoint(model: Autoencoder, frames: Frames) -> np.ndarray[Any, Any]:
     """The picture of the mean of two pictures' codes, (n, SIDE^2)."""
-    return model.decode((model.encode(frames.first) + model.encode(frames.last)) / 2)
+    middle = (model.encode(frames.first) + model.encode(frames.last)) / 2
+    return np.asarray(model.decode(middle))
 
 
 def _result(

@@ -18,7 +18,7 @@ from ..data.scaling import scaled
 from ..plot.grids import plot_grid
 from ..train.progress import Waiting
 from .options import Command, UsageError, at_least, command
-from .output import can_draw, to_draw, write_array
+from .output import can_draw, to_draw, write_samples
 from .run_folder import opened
 
 DENSITIES = ("gaussian", "mixture", "kernel")
@@ -99,7 +99,7 @@ class _Work:
 
     def decoded(self, codes: Array) -> Array:
         with Waiting(f"decoding {len(codes):,} codes"):
-            return self.ae.decode(codes)
+            return np.asarray(self.ae.decode(codes))
 
     def save(
         self, samples: Array, columns: int, what: str, labels: Sequence[str] = (),
@@ -107,7 +107,7 @@ class _Work:
     ) -> None:  # fmt: skip
         """Writes the array and the picture, and says so; without matplotlib an array is enough."""
         if self.array is not None:
-            write_array(self.array, samples, "samples")
+            write_samples(self.array, self.ae, samples, None)
             if self.picture is None and not can_draw():
                 return
         path = self.picture or self.default
@@ -115,7 +115,7 @@ class _Work:
             shape = self.dataset.image_shape
             shown = to_draw(self.ae, samples, shape)
             train = self.dataset.train if shape else scaled(self.dataset.train, self.ae.scaling_)
-            span = value_range(train, "X")  # one scale for all of a run's pictures
+            span = value_range(train, "X", missing=True)  # one scale for all of a run's pictures
             plot_grid(shown, columns, shape, path, span=span, labels=labels, marked=marked, gap=gap)
         print(f"{path}: {what}")
 

@@ -11,9 +11,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .._version import __version__
+from ..data.missing import filled
 from ..data.pca import plane
 from ..data.rows import Array, Rows
 from ..data.scaling import scaled
+from ..data.tables.schema import Schema
 from ..model_file import as_json
 from ..outliers.detector import OutlierDetector
 from ..outliers.explain import Reason
@@ -95,9 +97,9 @@ def _outliers(given: argparse.Namespace) -> None:
                 "another RUN"
             )
         folder = Path(given.run)
-        detector, read_as = _learnt(folder)
+        detector, read_as, schema = _learnt(folder)
         with held(folder):
-            judged = [_new(given, folder, detector, {**read_as, **data})]
+            judged = [_new(given, folder, detector, {**read_as, **data}, schema)]
     if given.json:
         print(json.dumps({"run": str(folder), "judged": [_summary(j, given.top) for j in judged]}))
 
@@ -110,7 +112,7 @@ def _learn(
         detector._check()
     except (TypeError, ValueError) as error:
         raise UsageError(str(error)) from error
-    rows = _rows(data)
+    rows = _rows(data, None)
     with errors_of(data["source"], "cannot be learnt from"), Waiting("learning"):
         detector.fit(rows)
     folder.mkdir(parents=True, exist_ok=True)
@@ -119,39 +121,44 @@ def _learn(
         write_json(folder / MARK, {
             "tinyae": __version__, "data": {**data, "source": str(Path(data["source"]).resolve())},
             "outliers": as_json(detector.get_params()), "threshold": -detector.offset_,
+            "schema": rows.schema and rows.schema.to_json(),
         })  # fmt: skip
         detector.save(folder / "outliers.npz")  # last: it says that all is there
         if given.new is not None:
-            judged.append(_new(given, folder, detector, data))
+            judged.append(_new(given, folder, detector, data, rows.schema))
     return judged
 
 
-def _learnt(folder: Path) -> tuple[OutlierDetector, dict[str, Any]]:
-    """The detector of a folder, and how its data were read."""
+def _learnt(folder: Path) -> tuple[OutlierDetector, dict[str, Any], Schema | None]:
+    """The detector of a folder, how its data were read, and what their columns are."""
     if not is_own(folder / MARK) or not (folder / "outliers.npz").exists():
         raise UsageError(
             f"{folder} holds no outliers.npz: 'tinyae outliers --data DATA --out {folder}' makes it"
         )
     with errors_of(folder / MARK, "broken"):
-        data = {**DATA_DEFAULTS, **read_json(folder / MARK, "broken")["data"]}
+        found = read_json(folder / MARK, "broken")
+        data = {**DATA_DEFAULTS, **found["data"]}
         check_data(data)
-    return OutlierDetector.load(folder / "outliers.npz"), data
+        kept = found.get("schema")
+        schema = None if kept is None else Schema.from_json(kept)
+    return OutlierDetector.load(folder / "outliers.npz"), data, schema
 
 
 def _new(
-    given: argparse.Namespace, folder: Path, detector: OutlierDetector, data: dict[str, Any]
-) -> Judged:
-    rows = _rows({**data, "source": given.new})
+    given: argparse.Namespace, folder: Path, detector: OutlierDetector, data: dict[str, Any],
+    schema: Schema | None,
+) -> Judged:  # fmt: skip
+    rows = _rows({**data, "source": given.new}, schema)
     stem = f"outliers-{Path(given.new).name.split('.')[0]}"
     with errors_of(given.new, "cannot be judged"):
         return _judge(given, folder, detector, rows, given.new, stem)
 
 
-def _rows(data: dict[str, Any]) -> Rows:
+def _rows(data: dict[str, Any], schema: Schema | None) -> Rows:
     """All samples, under the names of their columns."""
-    dataset = open_data({**data, "test_fraction": 0.0})
+    dataset = open_data({**data, "test_fraction": 0.0}, schema)
     rows = dataset.train
-    return Rows(rows.array, rows.indices, dataset.columns)
+    return Rows(rows.array, rows.indices, dataset.columns, dataset.schema)
 
 
 def _judge(
@@ -226,6 +233,7 @@ def _summary(judged: Judged, top: int) -> dict[str, Any]:
 
 
 def _draw(judged: Judged, detector: OutlierDetector, rows: Rows, path: Path) -> None:
+    rows = filled(rows, detector.columns_.mean)
     points, titles = plane(scaled(rows, detector.columns_.scaling()))
     titles = [title.replace(" of the code", "") for title in titles]
     if rows.shape[1] <= 2:

@@ -118,10 +118,12 @@ def can_draw() -> bool:
 
 
 def to_draw(ae: Autoencoder, samples: Array, image_shape: tuple[int, ...] | None) -> Array:
-    """Samples of a table on the net's scale: in their own units one column would hide the rest."""
-    if ae.scaling_ is None or image_shape is not None:
+    """Samples of a table on the net's scale, as it reads them: in their own units one column would
+    hide the rest."""
+    if image_shape is not None:
         return samples
-    return ae.scaling_.apply(samples)
+    shown = samples if ae.scaling_ is None else ae.scaling_.apply(samples)
+    return shown if ae.fill_ is None else np.where(np.isnan(shown), ae.fill_, shown)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -156,6 +158,21 @@ def write_array(
                 report(min(start + 1000, len(array)), len(array))
             write_text(path, text.getvalue())
     print(f"{path}: {array.shape[0]:,} {what} of {array.shape[1]:,} numbers, {array.dtype}")
+
+
+def write_samples(
+    path: Path, ae: Autoencoder, samples: NDArray[Any], names: Sequence[str] | None
+) -> None:
+    """``write_array``; .csv of a table with categories is that table again."""
+    if ae.schema_ is None or path.suffix == ".npy":
+        write_array(path, samples, "samples", names)
+        return
+    columns = ae.schema_.back(samples)
+    digits = 9 if samples.dtype == np.float32 else 17
+    cells = [[f"{x:.{digits}g}" for x in c] if c.dtype != object else c for c in columns.values()]
+    with Waiting(f"writing {path}"):
+        write_csv(path, [*columns], zip(*cells, strict=True))
+    print(f"{path}: {len(samples):,} samples of {len(columns)} columns")
 
 
 def print_zero_units(

@@ -15,9 +15,12 @@ from typing import Any
 
 from .. import arguments, checks
 from .._version import __version__
-from ..data.datasets import NAMES, Dataset, load_dataset
+from ..data.datasets import NAMES, Dataset, is_table, load_dataset
+from ..data.missing import HINT, missing_counts
 from ..data.reading import Reading
-from ..data.tables import table_kind
+from ..data.rows import value_range
+from ..data.tables.schema import Schema
+from ..data.tables.text import table_kind
 from ..estimator import Autoencoder
 from ..kernels.columns import get_backend
 from ..model_file import FORMAT, as_json
@@ -109,13 +112,17 @@ class RunFolder:
             )
         return Autoencoder.load(self.model_file, backend=backend)
 
-    def load_data(self, data: Mapping[str, Any], whole: bool = False) -> Dataset:
+    def load_data(
+        self, data: Mapping[str, Any], whole: bool = False, schema: Schema | None = None
+    ) -> Dataset:
         """The data set described by ``data``, or where it is empty that of the training.
 
-        ``whole``: nothing is held out, so that all samples come in the source's order.
+        ``whole``: nothing is held out, so that all samples come in the source's order. ``schema``
+        is that of the training, by which another table is read.
         """
         how = {"test_fraction": 0.0} if whole else {}
-        dataset = open_data({**(data or self.read_config()["data"]), **how})
+        described = {**(data or self.read_config()["data"]), **how}
+        dataset = open_data(described, schema if data else None)
         self.expect_columns(dataset)
         return dataset
 
@@ -164,12 +171,15 @@ def check_data(data: Mapping[str, Any]) -> None:
     Reading(**{name: data[name] for name in READING if data[name] is not None})
 
 
-def open_data(data: Mapping[str, Any]) -> Dataset:
-    """Loads {"source", "test_fraction", ...}; what is missing has its default.
+def open_data(data: Mapping[str, Any], schema: Schema | None = None) -> Dataset:
+    """Loads {"source", "test_fraction", ...}; what is missing has its default. A table is read by
+    ``schema``.
 
     Raises UsageError where there is no such data.
     """
     options = {k: v for k, v in data.items() if k != "source" and v is not None}
+    if schema is not None and is_table(Path(data["source"])):
+        options["schema"] = schema
     if "size" in options:
         options["size"] = tuple(options["size"])
     try:
@@ -184,7 +194,8 @@ def opened(given: argparse.Namespace) -> tuple[RunFolder, Autoencoder, Dataset]:
     data, run = data_given(given), RunFolder(given.run)
     expect_apart(given, run, data.get("source"))
     whole = getattr(given, "part", None) == "all"
-    return run, run.load_model(given.backend), run.load_data(data, whole)
+    ae = run.load_model(given.backend)
+    return run, ae, run.load_data(data, whole, ae.schema_)
 
 
 def expect_apart(given: argparse.Namespace, run: RunFolder, source: str | None) -> None:
@@ -293,6 +304,11 @@ def _without_auto(run: RunFolder, model: Mapping[str, Any], dataset: Dataset) ->
     """``model`` with what "auto" came to when the run began, or comes to now, which is printed."""
     begun = run.read_config()["model"] if run.started() else {}
     model = {name: begun.get(name, v) if v == "auto" else v for name, v in model.items()}
+    train, test = (missing_counts(rows).any() for rows in (dataset.train, dataset.test))
+    if test and model["missing"] == "error":  # else found when all training is over
+        value_range(dataset.test, "(test samples)", hint=HINT)
+    if test and not train and model["missing"] == "auto":
+        model["missing"] = "allow"
     with Waiting("choosing the number of epochs by cross-validation") as report:
         plan = _autoencoder(model, dataset).plan(dataset.train, report=report)
     for reason in plan.reasons:

@@ -17,7 +17,7 @@ from ..data.datasets import Dataset
 from ..data.pca import fit_pca, plane
 from ..data.rows import Array, Rows
 from ..data.scaling import scaled
-from ..data.tables import table_kind
+from ..data.tables.text import table_kind
 from ..estimator import Autoencoder
 from ..plot import codes, curves, grids
 from ..train.progress import Waiting
@@ -103,7 +103,8 @@ def _train(given: argparse.Namespace) -> None:
 def _evaluate(given: argparse.Namespace) -> None:
     """Squared error by part, beside PCA of the training data; other data are one part, new."""
     data, run = data_given(given), RunFolder(given.run)
-    ae, dataset = run.load_model(given.backend), run.load_data(data, whole=bool(data))
+    ae = run.load_model(given.backend)
+    dataset = run.load_data(data, whole=bool(data), schema=ae.schema_)
     parts = _parts(dataset)
     trained: Rows | None = dataset.train
     if data:

@@ -1,4 +1,5 @@
-"""A trained run at work: ``tinyae encode``, ``decode``, ``reconstruct``, ``augment``, ``info``."""
+"""A trained run at work: ``tinyae encode``, ``decode``, ``reconstruct``, ``impute``, ``augment``,
+``info``."""
 
 from __future__ import annotations
 
@@ -12,16 +13,18 @@ import numpy as np
 
 from ..codes.augment import NewSamples, add_noise, interpolate
 from ..data.datasets import Dataset, Labels
+from ..data.formats import Part
+from ..data.missing import missing_counts
 from ..data.reading import Reading
 from ..data.rows import Array, Rows
-from ..data.tables import read_table, table_kind
+from ..data.tables.text import read_table, table_kind
 from ..estimator import Autoencoder
 from ..plot.grids import plot_grid, plot_reconstructions
 from ..storage.files import FileError, write_atomically
 from ..storage.untrusted import read_npy
 from ..train.progress import Waiting
 from .options import UsageError, command
-from .output import can_draw, print_zero_units, table, to_draw, write_array
+from .output import can_draw, print_zero_units, table, to_draw, write_array, write_samples
 from .run_folder import RunFolder, expect_apart, opened
 
 SHOWN = 10  # samples in the picture of reconstructions
@@ -53,6 +56,12 @@ def add_commands(commands: Any) -> None:
     parser.run_options(part="test")
     parser.file_option("--out", ".npy or .csv of all samples, or .png with the first ten under "
                        "their originals", ".npy", ".csv", ".png", required=True)  # fmt: skip
+
+    parser = command(
+        commands, "impute", _impute, "write samples with their missing values filled in"
+    )
+    parser.run_options(part="all")
+    parser.file_option("--out", ".npy or .csv", ".npy", ".csv", required=True)
 
     parser = command(commands, "info", _info, "what a run folder holds: layers, settings, training")
     parser.add_argument("run", metavar="RUN", help="a run folder")
@@ -91,9 +100,11 @@ def _decode(given: argparse.Namespace) -> None:
     with Waiting(f"decoding {codes}"):
         # a code that counts is still a code
         how = Reading(index=False)
-        Z = read_table(codes, how).samples if table_kind(codes) else read_npy(codes)
-        samples = ae.decode(Z)
-    write_array(given.out, samples, "samples", run.columns())
+        found = read_table(codes, how) if table_kind(codes) else Part(read_npy(codes))
+        if found.schema is not None:
+            raise UsageError(f"--codes {codes}: expected numbers, got a table with text")
+        samples = ae.decode(found.samples)
+    write_samples(given.out, ae, samples, run.columns())
 
 
 def _reconstruct(given: argparse.Namespace) -> None:
@@ -109,7 +120,17 @@ def _reconstruct(given: argparse.Namespace) -> None:
     else:
         with Waiting(f"reconstructing {dataset.name}"):
             reconstructions = [ae.reconstruct(rows) for rows in samples]
-        write_array(given.out, np.concatenate(reconstructions), "samples", run.columns())
+        write_samples(given.out, ae, np.concatenate(reconstructions), run.columns())
+
+
+def _impute(given: argparse.Namespace) -> None:
+    run, ae, dataset = opened(given)
+    samples = _part(dataset, given.part)
+    n = sum(int(missing_counts(rows).sum()) for rows in samples)
+    with Waiting(f"filling in {dataset.name}"):
+        filled = np.concatenate([ae.impute(rows) for rows in samples])
+    write_samples(given.out, ae, filled, run.columns())
+    print(f"{n:,} of {filled.size:,} values were missing")
 
 
 def _info(given: argparse.Namespace) -> None:

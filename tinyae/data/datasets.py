@@ -15,15 +15,15 @@ from numpy.typing import NDArray
 
 from ..kernels.reference.random import random_permutation
 from ..storage.untrusted import errors_of, read_npy
-from .arrow import is_arrow, read_arrow
 from .ball import SIDE, ball_centres, ball_images
 from .formats import Part, Parts, read_npz
 from .idx import find_idx, read_idx_parts
 from .images import SUFFIXES, read_image_parts
 from .reading import ARROWS, PICTURES, TABLES, Progress, Reading
 from .rows import Rows, as_rows
-from .schema import Schema
-from .tables import read_table, table_kind
+from .tables.arrow import is_arrow, read_arrow
+from .tables.schema import Schema
+from .tables.text import read_table, table_kind
 
 log = logging.getLogger(__name__)
 
@@ -133,10 +133,15 @@ def load_dataset(
         raise FileNotFoundError(_unknown(str(source)))
     if not (path.is_file() or path.is_dir()):  # reading a pipe may wait for ever
         raise ValueError(f"{path} is neither a file nor a folder, but a pipe or a device")
-    if schema is not None and not (path.is_file() and (table_kind(path) or is_arrow(path))):
+    if schema is not None and not is_table(path):
         raise ValueError(f"a schema is for a table, but got {path}")
     train, test = _read(path, reading, progress, schema)
     return _assemble(path.resolve().name, str(path), train, test, test_fraction)
+
+
+def is_table(path: Path) -> bool:
+    """Whether it is a file whose name is that of a table."""
+    return path.is_file() and bool(table_kind(path) or is_arrow(path))
 
 
 def _unknown(source: str) -> str:
@@ -240,6 +245,7 @@ def _rows(part: Part, where: str) -> Rows:
             f"got shape {samples.shape}"
         )
     rows = as_rows(samples, where, flatten=True)
+    rows.schema = part.schema
     for at, piece in rows.pieces() if rows.dtype.kind == "f" else ():
         # of rows of numbers NaN is a missing value; of a picture it is damage
         finite = np.isfinite(piece) if samples.ndim > 2 else ~np.isinf(piece)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .rows import Rows
+from .rows import MappedRows, Rows
 
 Floats = NDArray[np.float64]
 
@@ -71,3 +71,10 @@ def column_means(rows: Rows) -> Floats:
         column = int(np.argmin(np.isfinite(total)))
         raise ValueError(f"X has no mean: the numbers of column {column} are too large")
     return total / np.maximum(known, 1)
+
+
+def filled(rows: Rows, values: Floats) -> Rows:
+    """``rows`` with the values (n_features,) in the place of missing ones, as they are read."""
+    if not missing_counts(rows).any():
+        return rows
+    return MappedRows(rows, lambda x: np.where(np.isnan(x), values, x))

@@ -95,7 +95,8 @@ class PCA:
                 part[missing] = 0
                 known -= missing.sum(axis=0)
             total += np.einsum("ij,ij->j", part, part)
-        return total / np.maximum(known, 1)
+        errors: Floats = total / np.maximum(known, 1)
+        return errors
 
     def _checked(self, x: ArrayLike | Rows) -> Rows:
         rows = as_rows(x, "x")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,11 @@ from ..checks import unmasked
 from ..kernels.checks import rows_exist
 from ..kernels.conventions import DATA
 from ..kernels.reference.gather import gather
-from .frames import columns_of, feature_names, matrix
+from .tables.coded import Numbers
+from .tables.frames import columns_of, feature_names, matrix, table_of
+from .tables.schema import Schema, learn_schema
+
+log = logging.getLogger(__name__)
 
 Array = NDArray[Any]
 
@@ -29,16 +34,18 @@ class Rows:
     is all of them. Of more than two dimensions, all after the first are features. ``dtype`` is
     what samples are read in: float64 where the array's own is none of ``conventions.DATA``.
     ``direct``: the array can be given to the operation ``gather`` as it is. ``names``: those of
-    the features, where the samples came as a DataFrame.
+    the features, where the samples came as a DataFrame. ``schema``: what the columns of their
+    table are, where some are categories.
     """
 
     def __init__(
         self, array: Array, indices: NDArray[np.int64] | None = None,
-        names: tuple[str, ...] | None = None,
+        names: tuple[str, ...] | None = None, schema: Schema | None = None,
     ) -> None:  # fmt: skip
         self.array = array
         self.indices = indices
         self.names = names
+        self.schema = schema
         self.scale = 1 / 255 if array.dtype == np.uint8 else 1.0
         known = array.dtype.isnative and array.dtype.name in DATA
         self.dtype: np.dtype[Any] = array.dtype if known else np.dtype(np.float64)
@@ -59,7 +66,7 @@ class Rows:
     def select(self, positions: NDArray[np.int64]) -> Rows:
         """The samples at these positions, as a view."""
         chosen = positions if self.indices is None else self.indices[positions]
-        return Rows(self.array, chosen, self.names)
+        return Rows(self.array, chosen, self.names, self.schema)
 
     def take(self, positions: NDArray[np.int64], out: Array) -> None:
         """out[i] = sample positions[i], scaled and in out's dtype."""
@@ -104,9 +111,50 @@ class Rows:
         return out
 
 
-def as_rows(X: ArrayLike | Rows, name: str = "X", flatten: bool = False) -> Rows:
+class MappedRows(Rows):
+    """``raw`` with ``apply``, of arrays (n, n_features), as they are read; small data at once."""
+
+    def __init__(self, raw: Rows, apply: Callable[[Array], Array]) -> None:
+        self.raw, self.apply = raw, apply
+        if 8 * raw.shape[0] * raw.shape[1] <= SMALL_BYTES:
+            with np.errstate(over="ignore", invalid="ignore"):
+                super().__init__(apply(raw.__array__(np.float64)), names=raw.names)
+            return
+        super().__init__(raw.array, raw.indices, raw.names)
+        self.scale, self.dtype, self.direct = 1.0, np.dtype(np.float64), False
+
+    def select(self, positions: NDArray[np.int64]) -> Rows:
+        return MappedRows(self.raw.select(positions), self.apply)
+
+    def take(self, positions: NDArray[np.int64], out: Array) -> None:
+        if self.direct:
+            super().take(positions, out)
+            return
+        values = np.empty(out.shape)
+        self.raw.take(positions, values)
+        with np.errstate(over="ignore", invalid="ignore"):
+            out[...] = self.apply(values)
+
+    def pieces(self) -> Iterator[tuple[slice, Array]]:
+        if self.direct:
+            yield from super().pieces()
+            return
+        n, n_features = self.shape
+        size = max(1, CHUNK_BYTES // (8 * n_features))
+        for start in range(0, n, size):
+            part = np.empty((min(size, n - start), n_features))
+            self.take(np.arange(start, start + len(part)), part)
+            yield slice(start, start + len(part)), part
+
+
+def as_rows(
+    X: ArrayLike | Rows, name: str = "X", flatten: bool = False, *, schema: Schema | None = None,
+    learn: bool = False,
+) -> Rows:  # fmt: skip
     """``X`` (n, n_features) as Rows; with ``flatten`` it may have more dimensions.
 
+    A DataFrame is read by ``schema``. Without one its columns must be numbers, or, to ``learn``,
+    its schema is learnt where some are not; what is left out of it is logged.
     Whatever its order, strides or byte order, an array of real numbers of more than SMALL_BYTES
     is not copied. Raises ValueError for a wrong number of dimensions, no samples or no features,
     TypeError or ValueError for data that are no real numbers, masked or sparse; of a DataFrame,
@@ -114,6 +162,15 @@ def as_rows(X: ArrayLike | Rows, name: str = "X", flatten: bool = False) -> Rows
     """
     if isinstance(X, Rows):
         rows = X
+    elif (schema or learn) and (table := table_of(X)) is not None:
+        if schema is None and not all(isinstance(column, Numbers) for _, column in table):
+            schema, notes = learn_schema(table)
+            for note in notes:
+                log.warning("%s: %s", name, note)
+        if schema is None:
+            rows = as_rows(X, name, flatten)
+        else:
+            rows = Rows(schema.matrix(table), names=schema.names, schema=schema)
     elif (columns := columns_of(X)) is not None:
         real = _as_real_array(matrix(X, columns, name), name, flatten)
         rows = Rows(real, names=feature_names(columns))

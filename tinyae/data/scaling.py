@@ -6,7 +6,7 @@ What the net learns is (x - center) / spread, column by column; what it gives ba
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..kernels.conventions import ACTIVATION_FACTS
 from .missing import HINT, missing_counts
-from .rows import CHUNK_BYTES, SMALL_BYTES, Array, Rows, value_range
+from .rows import Array, MappedRows, Rows, value_range
 
 Floats = NDArray[np.float64]
 Span = tuple[float, float]  # least and largest value
@@ -131,50 +131,19 @@ def scaling_of(rows: Rows, params: Mapping[str, Any]) -> Scaling | None:
     scale = params["scale"]
     if isinstance(scale, str) and scale == "auto":
         scale = choose_scale(rows, params)[0]
-    if scale is None or isinstance(scale, str):
-        return None if scale is None else fit_scaling(rows, scale)
+    if isinstance(scale, str):
+        scaling = fit_scaling(rows, scale)
+        for start, stop in rows.schema.groups if rows.schema else ():  # 0 and 1 stay
+            scaling.center[start:stop], scaling.spread[start:stop] = 0, 1
+        return scaling
+    if scale is None:
+        return None
     return scaling_from(scale, rows.shape[1])
-
-
-class ScaledRows(Rows):
-    """``raw`` with a scaling applied as they are read; small data at once."""
-
-    def __init__(self, raw: Rows, scaling: Scaling) -> None:
-        self.raw, self.scaling = raw, scaling
-        if 8 * raw.shape[0] * raw.shape[1] <= SMALL_BYTES:
-            with np.errstate(over="ignore", invalid="ignore"):
-                super().__init__(scaling.apply(raw.__array__(np.float64)), names=raw.names)
-            return
-        super().__init__(raw.array, raw.indices, raw.names)
-        self.scale, self.dtype, self.direct = 1.0, np.dtype(np.float64), False
-
-    def select(self, positions: NDArray[np.int64]) -> Rows:
-        return ScaledRows(self.raw.select(positions), self.scaling)
-
-    def take(self, positions: NDArray[np.int64], out: Array) -> None:
-        if self.direct:
-            super().take(positions, out)
-            return
-        values = np.empty(out.shape)
-        self.raw.take(positions, values)
-        with np.errstate(over="ignore", invalid="ignore"):
-            out[...] = self.scaling.apply(values)
-
-    def pieces(self) -> Iterator[tuple[slice, Array]]:
-        if self.direct:
-            yield from super().pieces()
-            return
-        n, n_features = self.shape
-        size = max(1, CHUNK_BYTES // (8 * n_features))
-        for start in range(0, n, size):
-            part = np.empty((min(size, n - start), n_features))
-            self.take(np.arange(start, start + len(part)), part)
-            yield slice(start, start + len(part)), part
 
 
 def scaled(rows: Rows, scaling: Scaling | None) -> Rows:
     """``rows`` as a net with this scaling reads them."""
-    return rows if scaling is None else ScaledRows(rows, scaling)
+    return rows if scaling is None else MappedRows(rows, scaling.apply)
 
 
 def scaling_from(found: Any, n_features: int) -> Scaling:

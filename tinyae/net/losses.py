@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
 from ..kernels.conventions import ACTIVATION_FACTS
+
+Array = NDArray[Any]
 
 ROUNDING = 1e-6  # a scaler's, about 0 and 1
 
@@ -45,6 +53,16 @@ def out_of_reach(output: str, low: float, high: float) -> str:
         f"[{reach.low:g}, {reach.high:g}]: the rest cannot be reconstructed. Scale X into that "
         "range, or use output='identity'"
     )
+
+
+def softmax(logits: Array, groups: Sequence[tuple[int, int]]) -> Array:
+    """The probabilities of the levels of these groups of columns, side by side.
+
+    exp(z) / sum of exp(z), of z less the largest of its group.
+    """
+    parts = [logits[:, start:stop] for start, stop in groups]
+    parts = [np.exp(z - z.max(axis=1, keepdims=True)) for z in parts]
+    return np.hstack([p / p.sum(axis=1, keepdims=True) for p in parts])
 
 
 def head(output: str, loss: str) -> tuple[str, str]:

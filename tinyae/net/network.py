@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from ..kernels.backend import Array, Backend
 from .layers import DenseSpec, Layer, Record, Spec
+from .losses import softmax
 from .parameters import Parameters
 
 # Called with (layer, its input x, its dz) on the way back, before the layer uses them.
@@ -44,6 +45,9 @@ class Architecture:
     code: int  # the place of the code: layers[:code] make it
     loss: str
     link: str  # the activation that makes a reconstruction of the last layer's output
+    # (start, stop) of outputs that are the logits of one category each; they follow on one another
+    # and end with the last output
+    groups: tuple[tuple[int, int], ...] = ()
 
     @property
     def dense(self) -> list[DenseSpec]:
@@ -104,10 +108,16 @@ class Network:
         return forward(self.backend, self.filled(x), records[: self.architecture.code])
 
     def decode(self, z: Array, records: Sequence[Record]) -> Array:
-        """z (batch, code) -> reconstruction (batch, n_features)"""
+        """z (batch, code) -> reconstruction (batch, n_features), of categories probabilities"""
         output = forward(self.backend, z, records[self.architecture.code :])
+        groups = self.architecture.groups
+        levels = softmax(self.backend.to_host(output), groups) if groups else None
         if self.architecture.link != "identity":
             self.backend.activation_forward(output, self.architecture.link, output)
+        if levels is not None:
+            reconstruction = self.backend.to_host(output)
+            reconstruction[:, groups[0][0] :] = levels
+            self.backend.write(reconstruction, output)
         return output
 
     def reconstruct(self, x: Array, records: Sequence[Record]) -> Array:

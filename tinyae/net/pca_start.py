@@ -42,6 +42,8 @@ class Carrier(NamedTuple):
 HIDDEN, CODE = 0.1, 0.5  # the standard deviation of bounded units' inputs
 SHIFT = 10.0  # of elu, in standard deviations
 LOGITS = {"sigmoid": (8.0, 0.5), "tanh": (2.0, 0.0)}  # slope and centre, see ``start_as_pca``
+LEVELS = 4.0  # the slope of a level's logit
+LEAST = 1e-3  # the share of a level that is never seen
 
 
 def _carrier(activation: str, deviations: Floats, bounded: float) -> Carrier:
@@ -84,7 +86,9 @@ def start_as_pca(
 
     Where the last layer makes logits (bce) or has a bounded activation, these are
     slope (reconstruction - centre). A steep slope makes up for a sigmoid that is flat at its ends:
-    on MNIST a slope of 8 starts below PCA's own error.
+    on MNIST a slope of 8 starts below PCA's own error. The logits of a category's levels are
+    log(share of the level) + slope (reconstruction - share), so that their softmax is the shares
+    where PCA says nothing else.
     """
     layers, code = architecture.dense, architecture.code
     in_pairs = [bool(ACTIVATION_FACTS[spec.activation].odd) for spec in layers[:-1]]
@@ -93,11 +97,15 @@ def start_as_pca(
     deviations = np.where(deviations[:m] > 0, deviations[:m], 1.0)
     last = architecture.link if architecture.link != "identity" else layers[-1].activation
     slope, centre = LOGITS.get(last, (1.0, 0.0))
+    slopes, shift = np.full(mean.shape, slope), slope * (mean - centre)
+    for start, stop in architecture.groups:
+        slopes[start:stop] = LEVELS
+        shift[start:stop] = np.log(np.maximum(mean[start:stop], LEAST))
     below = Carrier(V.T, mean, V, -mean @ V)  # what holds p is the sample itself
     for i, spec in enumerate(layers):
         w, b = values[f"{spec.name}.weight"], values[f"{spec.name}.bias"]
         if i == len(layers) - 1:
-            above = Carrier(slope * V.T, slope * (mean - centre), V, -mean @ V)
+            above = Carrier(slopes * V.T, shift, V, -mean @ V)
         else:
             above = _carrier(spec.activation, deviations, CODE if i == code - 1 else HIDDEN)
         held, holding = len(below.gather), above.spread.shape[1]

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..arguments import plain, seed_from
+from ..data.missing import choose_missing, column_means, filled
 from ..data.rows import Rows, as_rows, value_range
 from ..data.scaling import fit_scaling
 from ..sklearn_api import EstimatorBase, NotFittedError
@@ -59,12 +60,15 @@ class OutlierDetector(EstimatorBase):
         """Learns from X (n, n_features), which may hold outliers; ``y`` is ignored.
 
         X is read chunk by chunk and may be larger than memory: of more than 10,000 rows a random
-        10,000 are learnt from, and the columns' numbers from all. Raises ValueError or TypeError
+        10,000 are learnt from, and the columns' numbers from all. A missing value (NaN) counts as
+        the mean of its column, here and in all that follows. Raises ValueError or TypeError
         for wrong arguments or data, for a single row, and where every column is constant.
         """
         self._check()
         rows = as_rows(X)
-        value_range(rows, "X")
+        choose_missing(rows, {"missing": "auto", "target_blur": 0.0})  # raises for empty columns
+        value_range(rows, "X", missing=True)
+        rows = filled(rows, column_means(rows))
         self._learn(None, rows, seed_from(self.random_state))
         return self
 
@@ -219,8 +223,8 @@ class OutlierDetector(EstimatorBase):
     def _checked(self, X: ArrayLike | Rows) -> Rows:
         rows = as_rows(X)
         self._expect_features(rows)
-        value_range(rows, "X")
-        return rows
+        value_range(rows, "X", missing=True)
+        return filled(rows, self.columns_.mean)
 
     def _logs(self, X: ArrayLike | Rows) -> Floats:
         """The logarithmic score of each row, (n,)."""
@@ -239,6 +243,10 @@ class OutlierDetector(EstimatorBase):
         return tuple(names)
 
     def __sklearn_tags__(self) -> Any:
-        from sklearn.utils import Tags, TargetTags
+        from sklearn.utils import InputTags, Tags, TargetTags
 
-        return Tags(estimator_type="outlier_detector", target_tags=TargetTags(required=False))
+        return Tags(
+            estimator_type="outlier_detector",
+            target_tags=TargetTags(required=False),
+            input_tags=InputTags(allow_nan=True),
+        )

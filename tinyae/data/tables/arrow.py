@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from ..storage.files import FileError
-from ..storage.untrusted import errors_of, expect_memory
+from ...storage.files import FileError
+from ...storage.untrusted import errors_of, expect_memory
+from ..formats import Part
+from ..reading import AS_IT_IS, Progress, Reading
 from .coded import Array, Coder, Column, Numbers, Unusable, Words, coded
 from .columns import find_column
-from .formats import Part, table_part
-from .reading import AS_IT_IS, Progress, Reading
+from .parts import table_part
 from .schema import Schema
 
 log = logging.getLogger(__name__)
@@ -42,17 +43,18 @@ def read_arrow(
     there or do not fit, and for labels that are missing.
     """
     contents = _contents(path)
-    fields, n_rows = next(contents)
-    names = [field.name for field in fields]
+    names, types, n_rows = next(contents)
     label = None if reading.label is None else find_column(path, reading.label, names, "label")
     taken = {find_column(path, column, names, "drop") for column in reading.drop}
     taken |= _index(path, names, reading) | (set() if label is None else {label})
     left = () if schema is None else schema.left
     features = [i for i in range(len(names)) if i not in taken and names[i] not in left]
-    kinds = [_kind(fields[i]) for i in features]
+    kinds = [_kind(types[i]) for i in features]
     coders = {j: Coder() for j, kind in enumerate(kinds) if isinstance(kind, Words)}
     values, labels, n = array("d"), list[Array](), 0
     for batch in contents:
+        # few bytes of a file may be many rows
+        expect_memory(path, 8 * (len(values) + batch.num_rows * len(features)))
         block = np.zeros((batch.num_rows, len(features)))
         with errors_of(path, _broken(path)):
             for j, i in enumerate(features):
@@ -66,7 +68,6 @@ def read_arrow(
                 labels.append(_labels(path, names[label], batch.column(label), n))
         values.frombytes(block.tobytes())
         n += batch.num_rows
-        expect_memory(path, 8 * len(values))  # few bytes of a file may be many rows
         if progress is not None:
             progress(n, n_rows or n)
     raw = np.frombuffer(values, np.float64) if values else np.empty(0)
@@ -89,7 +90,7 @@ def _broken(path: Path) -> str:
 
 
 def _contents(path: Path) -> Iterator[Any]:
-    """The fields and the number of rows, 0 where the file does not say it; then batches of rows."""
+    """The columns' names and types, and the number of rows if the file says it; then batches."""
     try:
         import pyarrow
         from pyarrow import ipc, parquet
@@ -101,7 +102,7 @@ def _contents(path: Path) -> Iterator[Any]:
     with errors_of(path, _broken(path)):
         if path.suffix.lower() == ".parquet":
             with parquet.ParquetFile(path, memory_map=True) as file:
-                yield [*file.schema_arrow], file.metadata.num_rows
+                yield file.schema_arrow.names, file.schema_arrow.types, file.metadata.num_rows
                 yield from file.iter_batches(BATCH)
             return
         with pyarrow.memory_map(str(path)) as source:
@@ -111,7 +112,7 @@ def _contents(path: Path) -> Iterator[Any]:
             except pyarrow.ArrowInvalid:  # a stream has no footer
                 source.seek(0)
                 file = batches = ipc.open_stream(source)
-            yield [*file.schema], 0
+            yield file.schema.names, file.schema.types, 0
             for batch in batches:
                 batch.validate(full=True)  # offsets and codes of a damaged file point anywhere
                 yield batch
@@ -129,11 +130,11 @@ def _index(path: Path, names: list[str], reading: Reading) -> set[int]:
     return found
 
 
-def _kind(field: Any) -> Column:
+def _kind(kind: Any) -> Column:
     """What a column of this type is."""
     import pyarrow
 
-    return coded(pyarrow.nulls(0, field.type))
+    return coded(pyarrow.nulls(0, kind))
 
 
 def _labels(path: Path, name: str, column: Any, before: int) -> Array:

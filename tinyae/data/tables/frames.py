@@ -83,6 +83,15 @@ def _numbers(column: Any, whose: str) -> Array:
     return array
 
 
+def with_columns(X: Any, columns: Mapping[str, Array]) -> Any:
+    """The DataFrame ``X`` with these columns in the place of its own."""
+    if library_of(X) == "pandas":
+        return X.assign(**columns)
+    import polars
+
+    return X.with_columns(polars.Series(name, columns[name].tolist()) for name in columns)
+
+
 def as_frame(library: str, array: Array | Mapping[str, Array], names: Any, like: object) -> Any:
     """``array`` as a DataFrame of "pandas" or "polars"; pandas keeps the index of ``like``.
 

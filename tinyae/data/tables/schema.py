@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ..storage.untrusted import brief
+from ...storage.untrusted import brief
 from .coded import (
     MOST_LEVELS,
     OTHER,
@@ -26,8 +26,8 @@ from .coded import (
     as_codes,
     as_numbers,
     coded,
+    holds_numbers,
     listed,
-    number_of,
     shown,
 )
 
@@ -208,9 +208,9 @@ def learn_schema(
     A column is one of pandas, polars or pyarrow, or an array (n,). Left out are columns without a
     value, of one value only, of dates and times, of identifiers (text that is nearly all
     different), and of types that are neither numbers nor text. Text is numbers where at least
-    half of it is; one that is none is then an error. Levels in fewer than ``rare`` rows and fewer
-    than 2 % of them, and all but the ``most`` frequent, are pooled. Levels stand in the order of
-    their text. Raises ValueError where no column is left, or two have one name.
+    half of it is, and one that is none is then an error; true and false are 1 and 0. Levels in
+    fewer than ``rare`` rows and fewer than 2 % of them, and all but the ``most`` frequent, are
+    pooled. Levels stand in the order of their text. Raises ValueError where no column is left.
     """
     kept: list[str | Category] = []
     left, notes, seen = list[str](), list[str](), set[str]()
@@ -236,8 +236,7 @@ def _learnt(name: str, column: Column, rare: int, most: int) -> tuple[str | Cate
         return _left(column.reason)
     if isinstance(column, Words):
         counts = np.bincount(column.codes[column.codes >= 0], minlength=len(column.levels))
-        numeric = [not column.declared and number_of(level) is not None for level in column.levels]
-        if not 2 * int(counts[np.array(numeric, bool)].sum()) >= int(counts.sum()) > 0:
+        if not holds_numbers(column, counts):
             found = sorted((-int(n), level) for n, level in zip(counts, column.levels, strict=True))
             frequent = {level: -n for n, level in found if n}
             return _category(name, frequent, min(rare, RARE_SHARE * len(column)), most)
@@ -273,8 +272,8 @@ def _category(
     if not pooled:
         return Category(name, tuple(sorted(kept))), ""
     return Category(name, (*sorted(kept), OTHER), True), (
-        f"has rare levels, {len(counts) - len(kept):,} in {pooled:,} of {n:,} rows: they count as "
-        f"one, {OTHER!r}"
+        f"has {len(counts):,} levels: the {len(counts) - len(kept):,} least frequent, in "
+        f"{pooled:,} of {n:,} rows, count as one, {OTHER!r}"
     )
 
 

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 from tests.data.raising import raises
-from tinyae.data import coded as coding
-from tinyae.data.coded import OTHER
-from tinyae.data.frames import as_frame, library_of, table_of
-from tinyae.data.schema import Category, Schema, learn_schema
+from tinyae.data.tables import coded as coding
+from tinyae.data.tables.coded import OTHER
+from tinyae.data.tables.frames import as_frame, library_of, table_of
+from tinyae.data.tables.schema import Category, Schema, learn_schema
 
 pd = pytest.importorskip("pandas", reason="it makes tables of pandas")
 pl = pytest.importorskip("polars", reason="it makes tables of polars")
@@ -41,6 +41,7 @@ NUMBERS: dict[str, Any] = {
     **{f"pandas {kind}": pd.array(holed(COUNT), dtype=kind) for kind in ("Int8", "Float64")},
     "pandas bool": pd.Series(BITS), "pandas objects of bool": pd.Series(holed(BITS), dtype=object),
     "pandas boolean": pd.array(holed(BITS), dtype="boolean"),
+    "pandas text of bool": pd.Series([v if v is None else str(v) for v in holed(BITS)]),
     "pandas sparse": pd.arrays.SparseArray([float(v) for v in COUNT]),
     "pandas Decimal": pd.Series([Decimal(v) for v in COUNT]),
     "pandas None": pd.Series(holed(COUNT), dtype=object),
@@ -166,6 +167,11 @@ def test_levels_of_numbers_that_are_declared() -> None:
             assert schema.back(schema.matrix(table_of(new)))["x"].tolist() == ["1", "2", "1", "10"]
 
 
+def test_true_and_false_beside_another_word_are_levels() -> None:
+    schema, _ = learn_schema([("x", ["True", "False", "maybe"] * 9)])
+    assert schema.columns == (Category("x", ("False", "True", "maybe")),)
+
+
 @pytest.mark.parametrize("text", ["x", "1,5", "NaNa"])
 def test_a_word_in_a_column_of_numbers_is_an_error(text: str) -> None:
     for column in (
@@ -181,7 +187,9 @@ def test_rare_levels_are_pooled_and_unseen_ones_join_them(caplog: Any) -> None:
     words = ["a"] * 300 + ["b"] * 600 + ["c"] * 10 + ["d"] * 9 + ["e"] * 1
     schema, (note,) = learn_schema([("x", words)])
     assert schema.columns == (Category("x", ("a", "b", "c", OTHER), other=True),)
-    assert note == "column 'x' has rare levels, 2 in 10 of 920 rows: they count as one, '(other)'"
+    assert note == (
+        "column 'x' has 5 levels: the 2 least frequent, in 10 of 920 rows, count as one, '(other)'"
+    )
     matrix = schema.matrix([("x", words)], say=False)
     assert matrix.sum(axis=0).tolist() == [300, 600, 10, 10] and not caplog.records
     new = schema.matrix([("x", ["new", "a", None, "new", "d"])])

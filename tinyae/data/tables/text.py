@@ -12,13 +12,14 @@ from pathlib import Path
 
 import numpy as np
 
-from ..storage.files import FileError
-from ..storage.untrusted import brief, expect_memory
-from .coded import Coder, Column, Numbers, Words, is_missing
+from ...storage.files import FileError
+from ...storage.untrusted import brief, expect_memory
+from ..formats import Array, Part
+from ..reading import AS_IT_IS, Progress, Reading
+from .coded import MISSING, TRUTH, Coder, Column, Numbers, Words, is_missing
 from .columns import Layout, Line, find_layout
 from .dialect import GROUPED, WORDS, Dialect, rows_of, tell_dialect
-from .formats import Array, Part, table_part
-from .reading import AS_IT_IS, Progress, Reading
+from .parts import table_part
 from .schema import Schema
 
 SUFFIXES = (".csv", ".tsv", ".txt", ".data")
@@ -106,12 +107,16 @@ def read_table(
 
 
 def _or_missing(number_of: Callable[[str], float]) -> Callable[[str], float]:
+    """``number_of``, but for cells that are missing, and for true and false."""
+
     def read(cell: str) -> float:
         try:
             return number_of(cell)
         except ValueError:
             if is_missing(cell):
                 return math.nan
+            if (truth := TRUTH.get(cell.strip().lower())) is not None:
+                return truth
             raise
 
     return read
@@ -183,7 +188,9 @@ def _divided(dialect: Dialect) -> str:
 def _bad_cell(
     path: Path, number: int, cells: list[str], layout: Layout, dialect: Dialect
 ) -> ValueError:
-    numbers = (i for i in layout.features if i not in layout.words and not is_missing(cells[i]))
+    fine = {*TRUTH, *MISSING}
+    numbers = (i for i in layout.features
+               if i not in layout.words and cells[i].strip().lower() not in fine)  # fmt: skip
     at = next(i for i in numbers if not dialect.is_number(cells[i]))
     if GROUPED.fullmatch(cells[at].strip()):
         other = "," if dialect.decimal == "." else "."

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..storage.untrusted import brief
+from ...storage.untrusted import brief
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +26,7 @@ MISSING = frozenset(
     ("", "na", "n/a", "nan", "<na>", "#n/a", "null", "none", "nil", "?", "-", ".")
 )  # fmt: skip
 OTHER = "(other)"  # the level that pools the rare ones
+TRUTH = {"true": 1.0, "false": 0.0}  # as of a column of truth values
 MOST_LEVELS = 100_000  # of a column of text: all further ones are OTHER
 
 DATES = "it holds dates or times"
@@ -221,6 +222,19 @@ def _words(codes: Array, levels: Sequence[Any], declared: bool = False) -> Words
     return Words(new[np.asarray(codes, np.int64)], tuple(coder.levels), declared)
 
 
+def holds_numbers(column: Words, counts: Array) -> bool:
+    """Whether text with these ``counts`` of its levels is half numbers or more, or true and false.
+
+    Half are not enough where it is declared to be of categories.
+    """
+    there = [(level, n) for level, n in zip(column.levels, counts.tolist(), strict=True) if n]
+    truth = {level for level, _ in there if level.lower() in TRUTH}
+    if len(truth) == len(there):
+        return bool(there)
+    numbers = sum(n for level, n in there if level not in truth and number_of(level) is not None)
+    return not column.declared and 2 * numbers >= int(counts.sum())
+
+
 def as_numbers(name: str, column: Column) -> Array:
     """Its values, float64 (n,); raises ValueError, with the column's name, where there are none."""
     if isinstance(column, Unusable):
@@ -270,7 +284,7 @@ def number_of(text: str) -> float | None:
     try:
         return float(text)
     except ValueError:
-        return None
+        return TRUTH.get(text.strip().lower())
 
 
 def shown(text: str) -> str:

@@ -1,0 +1,134 @@
+"""A table with text and empty cells through every command, and back as the table that it was."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tinyae.cli.main import main
+
+SMALL = ["--code", "2", "--hidden", "8", "--epochs", "4", "--random-state", "0"]
+Output = pytest.CaptureFixture[str]
+
+
+def write(path: str, n: int, seed: int, **changed: Any) -> list[dict[str, Any]]:
+    """n rows: an identifier, two numbers, two categories, a date; every seventh cell is empty."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for i in range(n):
+        k = int(rng.integers(3))
+        row = {
+            "id": f"row {seed}-{i}", "size": f"{2 * k + rng.normal(0, 0.3):.4f}",
+            "colour": ["red", "green", "blue"][k], "weight": f"{rng.normal():.4f}",
+            "kind": "a" if k else "b", "day": f"2020-01-{1 + i % 28:02d}",
+        }  # fmt: skip
+        if i % 7 == 0:
+            row[["size", "colour", "kind"][i // 7 % 3]] = ""
+        rows.append({**row, **changed})
+    with open(path, "w", newline="") as file:
+        table = csv.DictWriter(file, list(rows[0]))
+        table.writeheader()
+        table.writerows(rows)
+    return rows
+
+
+def read(path: str) -> list[dict[str, str]]:
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture
+def run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output,
+    caplog: pytest.LogCaptureFixture,
+) -> str:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    write("data.csv", 120, 0)
+    write("new.csv", 30, 1)
+    assert main(["train", "--data", "data.csv", *SMALL, "--out", "run"]) == 0
+    out, err = capsys.readouterr()
+    assert "missing" in err and "test" in out
+    assert "'id' is left out: its text identifies rows" in caplog.text
+    assert "'day' is left out" in caplog.text
+    return "run"
+
+
+def test_the_report_tells_of_categories(run: str) -> None:
+    report = Path("run/report.md").read_text()
+    assert report.startswith("# data.csv: 2 numbers for 4 columns\n")
+    assert "| missing | allow |" in report and "| size |" in report and "colour=" not in report
+    assert "| colour | 3 |" in report and "| kind | 2 |" in report
+    config = json.loads(Path("run/config.json").read_text())
+    assert config["columns"] == ["size", "weight", "colour=blue", "colour=green", "colour=red",
+                                 "kind=a", "kind=b"]  # fmt: skip
+
+
+def test_another_table_is_read_by_what_was_learnt(run: str, capsys: Output) -> None:
+    for argv in (["evaluate", run], ["evaluate", run, "--data", "new.csv"],
+                 ["encode", run, "--data", "new.csv", "--out", "z.csv"],
+                 ["decode", run, "--codes", "z.csv", "--out", "d.csv"],
+                 ["reconstruct", run, "--data", "new.csv", "--part", "all", "--out", "r.csv"],
+                 ["reconstruct", run, "--out", "r.png"],
+                 ["sample", run, "-n", "3", "--npy", "s.npy", "--out", "s.png"]):  # fmt: skip
+        assert main(argv) == 0, capsys.readouterr().err
+    decoded, rebuilt = read("d.csv"), read("r.csv")
+    assert decoded == rebuilt and [*decoded[0]] == ["size", "colour", "weight", "kind"]
+    assert {row["colour"] for row in decoded} <= {"red", "green", "blue"}
+    assert {row["kind"] for row in decoded} <= {"a", "b"} and len(decoded) == 30
+    assert np.load("s.npy").shape == (3, 7)
+
+
+def test_imputation_fills_the_holes_alone(run: str, capsys: Output) -> None:
+    assert main(["impute", run, "--data", "new.csv", "--out", "full.csv"]) == 0
+    assert "full.csv: 30 samples of 4 columns" in capsys.readouterr().out
+    holes = 0
+    for before, after in zip(read("new.csv"), read("full.csv"), strict=True):
+        for name, cell in after.items():
+            assert cell != ""
+            if before[name] == "":
+                holes += 1
+            elif name in ("colour", "kind"):
+                assert cell == before[name]
+            else:
+                assert float(cell) == float(before[name])
+    assert holes == 5
+
+
+def test_tables_that_do_not_fit(run: str, capsys: Output, caplog: pytest.LogCaptureFixture) -> None:
+    write("unseen.csv", 10, 2, colour="violet")
+    assert main(["encode", run, "--data", "unseen.csv", "--out", "z.csv"]) == 0
+    assert "'colour'" in caplog.text and "'violet'" in caplog.text
+    Path("other.csv").write_text("size,colour\n1,red\n2,blue\n3,red\n")
+    assert main(["encode", run, "--data", "other.csv", "--out", "z.csv"]) == 1
+    assert "missing 'weight', 'kind'" in capsys.readouterr().err
+    assert main(["decode", run, "--codes", "new.csv", "--out", "d.csv"]) == 2
+    assert "expected numbers, got a table with text" in capsys.readouterr().err
+
+
+def test_only_held_out_rows_have_holes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output
+) -> None:
+    """Found before training, not after it."""
+    monkeypatch.chdir(tmp_path)
+    x = np.random.default_rng(0).normal(size=(40, 3))
+    np.savez("parts.npz", x_train=x, x_test=np.where(x > 1, np.nan, x))
+    assert main(["train", "--data", "parts.npz", *SMALL, "--out", "run"]) == 0
+    assert json.loads(Path("run/config.json").read_text())["model"]["missing"] == "allow"
+    argv = ["train", "--data", "parts.npz", *SMALL, "--missing", "error", "--out", "other"]
+    capsys.readouterr()
+    assert main(argv) == 1
+    assert "contains NaN" in capsys.readouterr().err and not Path("other/model.npz").exists()
+
+
+def test_outliers_of_such_a_table(run: str, capsys: Output) -> None:
+    assert main(["outliers", "--data", "data.csv", "--members", "20", "--out", "o"]) == 0
+    assert len(read("o/outliers.csv")) == 120
+    write("new.csv", 30, 1, colour="red", kind="a")
+    assert main(["outliers", "o", "--new", "new.csv"]) == 0
+    assert len(read("o/outliers-new.csv")) == 30
+    assert "moved: colour=red" in capsys.readouterr().out
