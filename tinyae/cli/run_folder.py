@@ -9,6 +9,7 @@ import argparse
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from itertools import count, zip_longest
 from pathlib import Path
 from typing import Any
@@ -116,13 +117,25 @@ class RunFolder:
         """The data set described by ``data``, or where it is empty that of the training.
 
         ``whole``: nothing is held out, so that all samples come in the source's order. ``schema``
-        is that of the training, by which another table is read.
+        is that of the training, by which another table is read. The columns that were left out by
+        --label and --drop may be there or not.
         """
         how = {"test_fraction": 0.0} if whole else {}
         described = {**(data or self.read_config()["data"]), **how}
-        dataset = open_data(described, schema if data else None)
+        dataset = open_data(described, self._read_by(schema, data) if data else None)
         self.expect_columns(dataset)
         return dataset
+
+    def _read_by(self, schema: Schema | None, data: Mapping[str, Any]) -> Schema | None:
+        trained, names = self.read_config()["data"], self.columns() or []
+        named = {trained["label"], *(trained["drop"] or ())} - {data.get("label")}
+        left = sorted(name for name in named if isinstance(name, str) and name not in names)
+        if schema is None and left and len({*names}) == len(names) > 0:
+            schema = Schema(tuple(names))
+        if schema is None:
+            return None
+        known = {*schema.source, *schema.left}
+        return replace(schema, left=(*schema.left, *(name for name in left if name not in known)))
 
     def columns(self) -> list[str] | None:
         """The names of the columns that it was trained on, where they had names."""
