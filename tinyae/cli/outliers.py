@@ -206,9 +206,10 @@ def _cells(judged: Judged) -> Iterator[list[Any]]:
 
 def _text(judged: Judged, detector: OutlierDetector, top: int) -> str:
     lines = [f"moved: {text}" for text in judged.moved]
+    found = int(judged.is_outlier.sum())
     lines.append(
-        f"{judged.name}: {judged.is_outlier.sum():,} outliers in {len(judged.scores):,} rows, with "
-        f"a score above {-detector.offset_:.4g} (contamination {detector.contamination})"
+        f"{judged.name}: {found:,} outlier{'s' * (found != 1)} in {len(judged.scores):,} rows, "
+        f"with a score above {-detector.offset_:.4g} (contamination {detector.contamination})"
     )
     cells: list[list[object]] = []
     for row in judged.order[:top].tolist():
