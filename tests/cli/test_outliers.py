@@ -52,6 +52,12 @@ def read(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+def test_one_outlier_is_said_to_be_one(here: Path, capsys: Output) -> None:
+    argv = ["outliers", "--data", "people.csv", *SMALL, "--contamination", "0.005", "--out", "run"]
+    assert main(argv) == 0
+    assert "people.csv: 1 outlier in 200 rows, with a score above" in capsys.readouterr().out
+
+
 def test_rows_with_their_reasons(here: Path, capsys: Output) -> None:
     argv = ["outliers", "--data", "people.csv", *SMALL, "--contamination", "0.02", "--out", "run"]
     assert main([*argv, "--top", "2"]) == 0
@@ -63,8 +69,6 @@ def test_rows_with_their_reasons(here: Path, capsys: Output) -> None:
     rows = read(Path("run/outliers.csv"))
     assert [int(row["row"]) for row in rows] == list(range(200))
     assert sum(row["outlier"] == "1" for row in rows) == 4
-    assert main([*argv, "--contamination", "0.005", "--force"]) == 0
-    assert "people.csv: 1 outlier in 200 rows" in capsys.readouterr().out
     assert sorted(int(row["rank"]) for row in rows) == list(range(1, 201))
     first = rows[7]
     assert first["rank"] == "1" and first["reason_1"].startswith("weight 190, expected ")

@@ -153,8 +153,11 @@ def write_array(
             if names is not None:
                 csv.writer(text, lineterminator="\n").writerow(names)
             for start in range(0, len(array), 1000):
-                part = zip(*map(_digits, array[start : start + 1000].T), strict=True)
-                csv.writer(text, lineterminator="\n").writerows(part)
+                part = array[start : start + 1000]
+                if part.dtype == np.float32:
+                    np.savetxt(text, part, fmt="%.9g", delimiter=",")
+                else:
+                    csv.writer(text, lineterminator="\n").writerows(map(_digits, part))
                 report(min(start + 1000, len(array)), len(array))
             write_text(path, text.getvalue())
     print(f"{path}: {array.shape[0]:,} {what} of {array.shape[1]:,} numbers, {array.dtype}")
