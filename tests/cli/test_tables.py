@@ -120,12 +120,15 @@ def test_a_label_and_what_was_dropped_may_be_in_new_data_or_not(
     other = "kind" if label == "group" else "group"
     argv = ["train", "--data", "data.csv", "--label", label, "--drop", other, *SMALL]
     assert main([*argv, "--out", "run"]) == 0
+    argv = ["outliers", "--data", "data.csv", "--label", label, "--drop", other]
+    assert main([*argv, "--out", "odd"]) == 0
     codes = []
     for name in ("both.csv", "none.csv"):
         for command in (["encode"], ["impute"], ["reconstruct", "--part", "all"]):
             argv = [*command, "run", "--data", name, "--out", f"{command[0]}-{name}", "--force"]
             assert main(argv) == 0, capsys.readouterr().err
         assert main(["evaluate", "run", "--data", name]) == 0
+        assert main(["outliers", "odd", "--new", name]) == 0, capsys.readouterr().err
         codes.append(read(f"encode-{name}"))
     argv = ["encode", "run", "--data", "both.csv", "--label", label, "--drop", other]
     assert main([*argv, "--out", "named.csv"]) == 0

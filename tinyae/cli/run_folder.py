@@ -122,20 +122,11 @@ class RunFolder:
         """
         how = {"test_fraction": 0.0} if whole else {}
         described = {**(data or self.read_config()["data"]), **how}
-        dataset = open_data(described, self._read_by(schema, data) if data else None)
+        if data:
+            schema = read_by(schema, self.columns() or (), self.read_config()["data"], data)
+        dataset = open_data(described, schema if data else None)
         self.expect_columns(dataset)
         return dataset
-
-    def _read_by(self, schema: Schema | None, data: Mapping[str, Any]) -> Schema | None:
-        trained, names = self.read_config()["data"], self.columns() or []
-        named = {trained["label"], *(trained["drop"] or ())} - {data.get("label")}
-        left = sorted(name for name in named if isinstance(name, str) and name not in names)
-        if schema is None and left and len({*names}) == len(names) > 0:
-            schema = Schema(tuple(names))
-        if schema is None:
-            return None
-        known = {*schema.source, *schema.left}
-        return replace(schema, left=(*schema.left, *(name for name in left if name not in known)))
 
     def columns(self) -> list[str] | None:
         """The names of the columns that it was trained on, where they had names."""
@@ -180,6 +171,22 @@ def check_data(data: Mapping[str, Any]) -> None:
         width, height = data["size"]
         checks.integer("size", min(width, height), 1)
     Reading(**{name: data[name] for name in READING if data[name] is not None})
+
+
+def read_by(
+    schema: Schema | None, names: Sequence[str], trained: Mapping[str, Any], data: Mapping[str, Any]
+) -> Schema | None:
+    """By what a table is read after training: ``schema``, or that of numbers called ``names``, in
+    which the columns that ``trained`` names as label or to drop may be there or not, but for a
+    label that ``data`` names."""
+    named = {trained["label"], *(trained["drop"] or ())} - {data.get("label")}
+    left = sorted(name for name in named if isinstance(name, str) and name not in names)
+    if schema is None and left and len({*names}) == len(names) > 0:
+        schema = Schema(tuple(names))
+    if schema is None:
+        return None
+    known = {*schema.source, *schema.left}
+    return replace(schema, left=(*schema.left, *(name for name in left if name not in known)))
 
 
 def open_data(data: Mapping[str, Any], schema: Schema | None = None) -> Dataset:
