@@ -148,8 +148,7 @@ def _new(
     given: argparse.Namespace, folder: Path, detector: OutlierDetector, data: dict[str, Any],
     schema: Schema | None,
 ) -> Judged:  # fmt: skip
-    names = [*map(str, getattr(detector, "feature_names_in_", ()))]
-    schema = read_by(schema, names, {**DATA_DEFAULTS, **data}, {})
+    schema = read_by(schema, {**DATA_DEFAULTS, **data}, {})
     if schema is not None:  # it knows which columns may be there by their names
         places = [place for place in data.get("drop") or () if isinstance(place, int)]
         label = data.get("label")

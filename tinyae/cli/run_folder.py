@@ -123,7 +123,7 @@ class RunFolder:
         how = {"test_fraction": 0.0} if whole else {}
         described = {**(data or self.read_config()["data"]), **how}
         if data:
-            schema = read_by(schema, self.columns() or (), self.read_config()["data"], data)
+            schema = read_by(schema, self.read_config()["data"], data)
         dataset = open_data(described, schema if data else None)
         self.expect_columns(dataset)
         return dataset
@@ -174,19 +174,15 @@ def check_data(data: Mapping[str, Any]) -> None:
 
 
 def read_by(
-    schema: Schema | None, names: Sequence[str], trained: Mapping[str, Any], data: Mapping[str, Any]
+    schema: Schema | None, trained: Mapping[str, Any], data: Mapping[str, Any]
 ) -> Schema | None:
-    """By what a table is read after training: ``schema``, or that of numbers called ``names``, in
-    which the columns that ``trained`` names as label or to drop may be there or not, but for a
-    label that ``data`` names."""
-    named = {trained["label"], *(trained["drop"] or ())} - {data.get("label")}
-    left = sorted(name for name in named if isinstance(name, str) and name not in names)
-    if schema is None and left and len({*names}) == len(names) > 0:
-        schema = Schema(tuple(names))
+    """``schema``, for a table that is read after training: the columns that ``trained`` names as
+    label or to drop may be there or not, but for a label that ``data`` names."""
     if schema is None:
         return None
-    known = {*schema.source, *schema.left}
-    return replace(schema, left=(*schema.left, *(name for name in left if name not in known)))
+    named = {trained["label"], *(trained["drop"] or ())} - {data.get("label")}
+    left = {name for name in named if isinstance(name, str)} - {*schema.source, *schema.left}
+    return replace(schema, left=(*schema.left, *sorted(left)))
 
 
 def open_data(data: Mapping[str, Any], schema: Schema | None = None) -> Dataset:
