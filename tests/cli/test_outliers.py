@@ -52,6 +52,12 @@ def read(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+def test_one_outlier_is_said_to_be_one(here: Path, capsys: Output) -> None:
+    argv = ["outliers", "--data", "people.csv", *SMALL, "--contamination", "0.005", "--out", "run"]
+    assert main(argv) == 0
+    assert "people.csv: 1 outlier in 200 rows, with a score above" in capsys.readouterr().out
+
+
 def test_rows_with_their_reasons(here: Path, capsys: Output) -> None:
     argv = ["outliers", "--data", "people.csv", *SMALL, "--contamination", "0.02", "--out", "run"]
     assert main([*argv, "--top", "2"]) == 0

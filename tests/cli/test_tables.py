@@ -96,7 +96,52 @@ def test_imputation_fills_the_holes_alone(run: str, capsys: Output) -> None:
                 assert cell == before[name]
             else:
                 assert float(cell) == float(before[name])
+                assert len(cell) <= len(before[name])  # 0.1, not 0.10000000000000001
     assert holes == 5
+
+
+@pytest.mark.parametrize("label", ["kind", "group"])
+def test_a_label_and_what_was_dropped_may_be_in_new_data_or_not(
+    label: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for i, name in enumerate(("data.csv", "both.csv", "none.csv")):
+        rows = write(name, 40, i, colour="red")
+        left = ["kind", "group"] if i == 2 else []
+        for k, row in enumerate(rows):
+            row.update(group=k % 3, kind=row["kind"] or "a")
+            row["colour"] = "ab"[k % 2]
+            for column in ("id", "day", *left):
+                del row[column]
+        with open(name, "w", newline="") as file:
+            table = csv.DictWriter(file, list(rows[0]))
+            table.writeheader()
+            table.writerows(rows)
+    other = "kind" if label == "group" else "group"
+    argv = ["train", "--data", "data.csv", "--label", label, "--drop", other, *SMALL]
+    assert main([*argv, "--out", "run"]) == 0
+    argv = ["outliers", "--data", "data.csv", "--label", label, "--drop", other]
+    assert main([*argv, "--out", "odd"]) == 0
+    codes = []
+    for name in ("both.csv", "none.csv"):
+        for command in (["encode"], ["impute"], ["reconstruct", "--part", "all"]):
+            argv = [*command, "run", "--data", name, "--out", f"{command[0]}-{name}", "--force"]
+            assert main(argv) == 0, capsys.readouterr().err
+        assert main(["evaluate", "run", "--data", name]) == 0
+        assert main(["outliers", "odd", "--new", name]) == 0, capsys.readouterr().err
+        codes.append(read(f"encode-{name}"))
+    argv = ["encode", "run", "--data", "both.csv", "--label", label, "--drop", other]
+    assert main([*argv, "--out", "named.csv"]) == 0
+    assert codes[0] == read("named.csv") and len(codes[1]) == 40
+
+
+def test_where_the_code_is_no_shorter_than_a_row_fewer_numbers_are_advised(
+    run: str, capsys: Output
+) -> None:
+    argv = ["train", "--data", "data.csv", *SMALL, "--initializer", "he"]
+    for code, advice in (("7", "hold all 7 features; --code sets fewer"), ("6", "see --epochs")):
+        assert main([*argv, "--code", code, "--out", f"run{code}"]) == 0
+        assert advice in capsys.readouterr().out
 
 
 def test_tables_that_do_not_fit(run: str, capsys: Output, caplog: pytest.LogCaptureFixture) -> None:

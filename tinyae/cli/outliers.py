@@ -27,7 +27,7 @@ from ..storage.untrusted import errors_of, read_json
 from ..train.progress import Waiting
 from .options import DEFAULTS, UsageError, command, data_given, model_given
 from .output import can_draw, expect_own, is_own, table, write_csv, write_json
-from .run_folder import DATA_DEFAULTS, check_data, open_data
+from .run_folder import DATA_DEFAULTS, check_data, open_data, read_by
 
 MARK = "outliers.json"
 REASONS = 3  # of a row
@@ -148,6 +148,11 @@ def _new(
     given: argparse.Namespace, folder: Path, detector: OutlierDetector, data: dict[str, Any],
     schema: Schema | None,
 ) -> Judged:  # fmt: skip
+    schema = read_by(schema, {**DATA_DEFAULTS, **data}, {})
+    if schema is not None:  # it knows which columns may be there by their names
+        places = [place for place in data.get("drop") or () if isinstance(place, int)]
+        label = data.get("label")
+        data = {**data, "drop": places or None, "label": None if isinstance(label, str) else label}
     rows = _rows({**data, "source": given.new}, schema)
     stem = f"outliers-{Path(given.new).name.split('.')[0]}"
     with errors_of(given.new, "cannot be judged"):
@@ -206,9 +211,10 @@ def _cells(judged: Judged) -> Iterator[list[Any]]:
 
 def _text(judged: Judged, detector: OutlierDetector, top: int) -> str:
     lines = [f"moved: {text}" for text in judged.moved]
+    found = int(judged.is_outlier.sum())
     lines.append(
-        f"{judged.name}: {judged.is_outlier.sum():,} outliers in {len(judged.scores):,} rows, with "
-        f"a score above {-detector.offset_:.4g} (contamination {detector.contamination})"
+        f"{judged.name}: {found:,} outlier{'s' * (found != 1)} in {len(judged.scores):,} rows, "
+        f"with a score above {-detector.offset_:.4g} (contamination {detector.contamination})"
     )
     cells: list[list[object]] = []
     for row in judged.order[:top].tolist():

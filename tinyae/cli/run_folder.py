@@ -9,6 +9,7 @@ import argparse
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from itertools import count, zip_longest
 from pathlib import Path
 from typing import Any
@@ -118,10 +119,13 @@ class RunFolder:
         """The data set described by ``data``, or where it is empty that of the training.
 
         ``whole``: nothing is held out, so that all samples come in the source's order. ``schema``
-        is that of the training, by which another table is read.
+        is that of the training, by which another table is read. The columns that were left out by
+        --label and --drop may be there or not.
         """
         how = {"test_fraction": 0.0} if whole else {}
         described = {**(data or self.read_config()["data"]), **how}
+        if data:
+            schema = read_by(schema, self.read_config()["data"], data)
         dataset = open_data(described, schema if data else None)
         self.expect_columns(dataset)
         return dataset
@@ -169,6 +173,18 @@ def check_data(data: Mapping[str, Any]) -> None:
         width, height = data["size"]
         checks.integer("size", min(width, height), 1)
     Reading(**{name: data[name] for name in READING if data[name] is not None})
+
+
+def read_by(
+    schema: Schema | None, trained: Mapping[str, Any], data: Mapping[str, Any]
+) -> Schema | None:
+    """``schema``, for a table that is read after training: the columns that ``trained`` names as
+    label or to drop may be there or not, but for a label that ``data`` names."""
+    if schema is None:
+        return None
+    named = {trained["label"], *(trained["drop"] or ())} - {data.get("label")}
+    left = {name for name in named if isinstance(name, str)} - {*schema.source, *schema.left}
+    return replace(schema, left=(*schema.left, *sorted(left)))
 
 
 def open_data(data: Mapping[str, Any], schema: Schema | None = None) -> Dataset:

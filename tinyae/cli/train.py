@@ -227,7 +227,10 @@ def _error_table(ae: Autoencoder, parts: Mapping[str, Rows], errors: Errors) -> 
     text = f"{note}\n\n" + table(header, rows)
     own, pca = rows[-1][2:4]
     if isinstance(pca, float) and own > 1.001 * pca:
-        text += "\n\nPCA is better here: see --epochs, --initializer and --scale"
+        text += "\n\nPCA is better here: " + (
+            "see --epochs, --initializer and --scale" if ae.code < ae.n_features_in_ else
+            f"its {ae.code} numbers hold all {ae.n_features_in_} features; --code sets fewer"
+        )  # fmt: skip
     return text
 
 
