@@ -155,6 +155,21 @@ def test_tables_that_do_not_fit(run: str, capsys: Output, caplog: pytest.LogCapt
     assert "expected numbers, got a table with text" in capsys.readouterr().err
 
 
+def test_few_columns_have_a_short_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for n, code in ((3, 2), (21, 5), (64, 32)):
+        np.save("x.npy", np.random.default_rng(0).random((30, n)))
+        argv = ["train", "--data", "x.npy", "--hidden", "8", "--epochs", "1", "--out", str(n)]
+        assert main(argv) == 0
+        assert json.loads(Path(f"{n}/config.json").read_text())["model"]["code"] == code
+        assert (f"code {code}: a quarter of {n} features" in capsys.readouterr().err) == (n < 64)
+    assert main([*argv[:-1], "given", "--code", "3"]) == 0
+    assert json.loads(Path("given/config.json").read_text())["model"]["code"] == 3
+    assert main([*argv[:-1], "3", "--resume"]) == 0  # goes on with the code that it has
+
+
 def test_only_held_out_rows_have_holes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output
 ) -> None:

@@ -65,6 +65,11 @@ def _train(given: argparse.Namespace) -> None:
         f"features; run folder {run.path}",
         file=sys.stderr,
     )
+    if chosen is None or not chosen.exists():
+        if "code" not in model_given(given) and n_features < 2 * config["model"]["code"]:
+            config["model"]["code"] = code = max(2, n_features // 4)
+            print(f"code {code}: a quarter of {n_features} features; --code sets another",
+                  file=sys.stderr)  # fmt: skip
     if config["model"]["code"] >= n_features:
         print(f"a code of {config['model']['code']} is no shorter than a sample and need not leave "
               "anything out: --code sets another", file=sys.stderr)  # fmt: skip
