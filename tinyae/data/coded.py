@@ -76,6 +76,13 @@ def is_missing(text: str) -> bool:
     return text.strip().lower() in MISSING
 
 
+def is_gone(column: Column) -> Array:
+    """Which values of numbers or text are missing, bool (n,)."""
+    if isinstance(column, Words):
+        return np.asarray(column.codes < 0)
+    return np.isnan(as_numbers("", column))
+
+
 class Coder(dict[str, float]):
     """coder[cell] is the code of a cell's text: its number in ``levels``, -1.0 if it is missing.
 
