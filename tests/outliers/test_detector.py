@@ -162,6 +162,19 @@ def test_more_rows_than_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     assert detector.columns_.n == 1200
 
 
+@pytest.mark.parametrize("n", [1, 2, 5])
+def test_a_few_rows_of_the_same_table_have_not_moved(n: int) -> None:
+    for start in range(0, 100, n):
+        assert FITTED.moved(table(400, 7)[start : start + n]) == []
+
+
+def test_a_column_without_a_value_is_said() -> None:
+    new = table(400, 7)
+    new[:, 4] = np.nan
+    new[1:, 5] = np.nan
+    assert [m[:2] for m in FITTED.moved(new)] == [("column 4", "missing")]
+
+
 def test_what_has_moved_is_said() -> None:
     assert FITTED.moved(table(400, 7)) == []
     new = table(400, 7)

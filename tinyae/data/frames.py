@@ -76,8 +76,9 @@ def _numbers(column: Any, whose: str) -> Array:
             # pandas has a missing value that NumPy does not know
             missing = {"na_value": np.nan} if hasattr(column, "iloc") else {}
             array = column.to_numpy(**missing).astype(np.float64)
-    except (TypeError, ValueError) as error:
-        raise type(error)(f"{whose} has dtype {column.dtype}: {error}") from None
+    except (TypeError, ValueError, OverflowError) as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"{whose} has dtype {column.dtype}: {error}") from None
     if array.dtype.kind not in "biuf" or array.ndim != 1:
         raise ValueError(f"{whose} has dtype {column.dtype}")
     return array
