@@ -109,6 +109,43 @@ def test_tables_that_do_not_fit(run: str, capsys: Output, caplog: pytest.LogCapt
     assert "expected numbers, got a table with text" in capsys.readouterr().err
 
 
+def test_a_run_without_holes_says_what_a_table_with_them_needs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write("data.csv", 60, 0, kind="b", size="1.5", colour="red")
+    text = Path("data.csv").read_text().replace("row 0-1,1.5,red", "row 0-1,2.5,blue")
+    Path("data.csv").write_text(text.replace("row 0-2,1.5,red", "row 0-2,1.5,blue"))
+    assert main(["train", "--data", "data.csv", *SMALL, "--out", "whole"]) == 0
+    Path("holed.csv").write_text(text.replace("row 0-7,1.5", "row 0-7,"))
+    Path("unseen.csv").write_text(text.replace("row 0-7,1.5,red", "row 0-7,1.5,violet"))
+    for source, column in (("holed.csv", "size"), ("unseen.csv", "colour=")):
+        for command in (
+            ["evaluate"],
+            ["encode", "--out", "z.npy"],
+            ["impute", "--out", "z.npy"],
+            ["reconstruct", "--out", "z.npy"],
+            ["sample", "--out", "z.png"],
+        ):
+            capsys.readouterr()
+            assert main([command[0], "whole", *command[1:], "--data", source]) == 1
+            err = capsys.readouterr().err.splitlines()[-1]
+            assert source in err and f"column '{column}" in err and "--missing allow" in err
+
+
+def test_imputation_says_that_rare_levels_are_pooled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write("data.csv", 600, 0)
+    text = Path("data.csv").read_text()
+    Path("data.csv").write_text(text.replace(",red,", ",mauve,", 2))
+    assert main(["train", "--data", "data.csv", *SMALL, "--out", "run"]) == 0
+    assert main(["impute", "run", "--out", "full.csv"]) == 0
+    assert "column 'colour': 2 rare levels are '(other)' in full.csv" in capsys.readouterr().out
+    assert sum(row["colour"] == "(other)" for row in read("full.csv")) >= 2
+
+
 def test_only_held_out_rows_have_holes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output
 ) -> None:

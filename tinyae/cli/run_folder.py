@@ -193,7 +193,22 @@ def opened(given: argparse.Namespace) -> tuple[RunFolder, Autoencoder, Dataset]:
     expect_apart(given, run, data.get("source"))
     whole = getattr(given, "part", None) == "all"
     ae = run.load_model(given.backend)
-    return run, ae, run.load_data(data, whole, ae.schema_)
+    dataset = run.load_data(data, whole, ae.schema_)
+    expect_whole(run, ae, dataset)
+    return run, ae, dataset
+
+
+def expect_whole(run: RunFolder, ae: Autoencoder, dataset: Dataset) -> None:
+    """Raises ValueError for a table with missing values where the run has learnt none."""
+    if ae.fill_ is not None or dataset.columns is None:
+        return
+    counts = missing_counts(dataset.train) + missing_counts(dataset.test)
+    if counts.any():
+        raise ValueError(
+            f"{dataset.name}: values are missing in column {dataset.columns[counts.argmax()]!r} "
+            f"(empty cells, or levels that were not learnt), and {run.path} was trained without: "
+            "train another run with --missing allow"
+        )
 
 
 def expect_apart(given: argparse.Namespace, run: RunFolder, source: str | None) -> None:

@@ -24,7 +24,14 @@ from ..train.progress import Waiting
 from .options import UsageError, command, data_given, model_given
 from .output import can_draw, expect_own, print_zero_units, table, to_draw
 from .report import write_report
-from .run_folder import RunFolder, expect_same, open_data, run_config, train_run
+from .run_folder import (
+    RunFolder,
+    expect_same,
+    expect_whole,
+    open_data,
+    run_config,
+    train_run,
+)
 
 # By part; None where there is no PCA to compare with
 Errors = dict[str, dict[str, Any]]
@@ -105,6 +112,7 @@ def _evaluate(given: argparse.Namespace) -> None:
     data, run = data_given(given), RunFolder(given.run)
     ae = run.load_model(given.backend)
     dataset = run.load_data(data, whole=bool(data), schema=ae.schema_)
+    expect_whole(run, ae, dataset)
     parts = _parts(dataset)
     trained: Rows | None = dataset.train
     if data:

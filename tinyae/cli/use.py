@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..codes.augment import NewSamples, add_noise, interpolate
+from ..data.coded import OTHER
 from ..data.datasets import Dataset, Labels
 from ..data.formats import Part
 from ..data.missing import missing_counts
@@ -131,6 +132,12 @@ def _impute(given: argparse.Namespace) -> None:
         filled = np.concatenate([ae.impute(rows) for rows in samples])
     write_samples(given.out, ae, filled, run.columns())
     print(f"{n:,} of {filled.size:,} values were missing")
+    schema = ae.schema_
+    for category, (_, stop) in zip(schema.categories, schema.groups, strict=True) if schema else ():
+        others = sum(int((np.asarray(rows)[:, stop - 1] == 1).sum()) for rows in samples)
+        if category.other and others:
+            print(f"column {category.name!r}: {others:,} rare levels are {OTHER!r} in {given.out}; "
+                  "impute of a DataFrame, in Python, keeps them")  # fmt: skip
 
 
 def _info(given: argparse.Namespace) -> None:
