@@ -225,7 +225,8 @@ def _summary(judged: Judged, top: int) -> dict[str, Any]:
     shown = [
         {"row": row, "score": float(judged.scores[row]), "p_value": float(judged.p_values[row]),
          "outlier": bool(judged.is_outlier[row]),
-         "reasons": [reason._asdict() for reason in judged.reasons[row]]}
+         "reasons": [{**r._asdict(), "value": None if np.isnan(r.value) else r.value}
+                     for r in judged.reasons[row]]}
         for row in judged.order[:top].tolist()
     ]  # fmt: skip
     return {"data": judged.name, "rows": len(judged.scores), "moved": judged.moved,

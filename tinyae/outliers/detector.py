@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from numbers import Real
 from typing import Any
 
@@ -169,7 +170,8 @@ class OutlierDetector(EstimatorBase):
         members = self._fitted()
         x = self._checked(X).__array__(np.float64)
         deviation = self.columns_.scaling().spread
-        return explained(members, x, deviation, self._precision, self._column_names())
+        found = explained(members, x, deviation, self._precision, self._column_names())
+        return replace(found, values=np.asarray(as_rows(X), np.float64))
 
     def moved(self, X: ArrayLike | Rows) -> list[Moved]:
         """Columns of X that have moved since the training: outliers found there say little else.
