@@ -133,6 +133,26 @@ def test_a_run_without_holes_says_what_a_table_with_them_needs(
             assert source in err and f"column '{column}" in err and "--missing allow" in err
 
 
+@pytest.mark.parametrize("words", [False, True])
+def test_a_new_table_of_one_row_may_have_holes(
+    words: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = ["size", "colour", "weight", "kind"] if words else ["size", "weight"]
+    rows = [[row[name] for name in names] for row in write("data.csv", 120, 0)]
+    Path("data.csv").write_text("\n".join(map(",".join, [names, *rows])))
+    assert main(["train", "--data", "data.csv", *SMALL, "--out", "run"]) == 0
+    assert main(["outliers", "--data", "data.csv", "--members", "9", "--out", "o"]) == 0
+    hole = ["0.5" if name == "weight" else "" for name in names]
+    Path("one.csv").write_text("\n".join(map(",".join, [names, hole])))
+    for argv in (["evaluate", "run"], ["encode", "run", "--out", "z.csv"],
+                 ["impute", "run", "--out", "f.csv"]):  # fmt: skip
+        assert main([*argv, "--data", "one.csv"]) == 0, capsys.readouterr().err
+    (full,) = read("f.csv")
+    assert "" not in full.values() and float(full["weight"]) == 0.5
+    assert main(["outliers", "o", "--new", "one.csv"]) == 0, capsys.readouterr().err
+
+
 def test_imputation_says_that_rare_levels_are_pooled(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output
 ) -> None:

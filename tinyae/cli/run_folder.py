@@ -120,7 +120,7 @@ class RunFolder:
         """
         how = {"test_fraction": 0.0} if whole else {}
         described = {**(data or self.read_config()["data"]), **how}
-        dataset = open_data(described, schema if data else None)
+        dataset = open_new(described, schema, self.columns()) if data else open_data(described)
         self.expect_columns(dataset)
         return dataset
 
@@ -185,6 +185,17 @@ def open_data(data: Mapping[str, Any], schema: Schema | None = None) -> Dataset:
             return load_dataset(data["source"], progress=report, **options)
     except FileNotFoundError as error:
         raise UsageError(str(error)) from error
+
+
+def open_new(
+    data: Mapping[str, Any], schema: Schema | None, names: Sequence[str] | None
+) -> Dataset:
+    """``open_data`` of what is used, not learnt from: of numbers alone with these ``names`` an
+    empty column is one too."""
+    if schema is None and names and len({*names}) == len(names):
+        with suppress(ValueError):  # other columns: as they are
+            return open_data(data, Schema(tuple(names)))
+    return open_data(data, schema)
 
 
 def opened(given: argparse.Namespace) -> tuple[RunFolder, Autoencoder, Dataset]:
