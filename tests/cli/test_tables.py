@@ -116,7 +116,9 @@ def test_a_run_without_holes_says_what_a_table_with_them_needs(
     write("data.csv", 60, 0, kind="b", size="1.5", colour="red")
     text = Path("data.csv").read_text().replace("row 0-1,1.5,red", "row 0-1,2.5,blue")
     Path("data.csv").write_text(text.replace("row 0-2,1.5,red", "row 0-2,1.5,blue"))
-    assert main(["train", "--data", "data.csv", *SMALL, "--out", "whole"]) == 0
+    assert (
+        main(["train", "--data", "data.csv", *SMALL, "--missing", "error", "--out", "whole"]) == 0
+    )
     Path("holed.csv").write_text(text.replace("row 0-7,1.5", "row 0-7,"))
     Path("unseen.csv").write_text(text.replace("row 0-7,1.5,red", "row 0-7,1.5,violet"))
     for source, column in (("holed.csv", "size"), ("unseen.csv", "colour=")):

@@ -169,6 +169,26 @@ def test_a_dataframe_is_learnt_from_and_given_back(
         assert all(a == b for a, b in zip(after, before, strict=True) if b is not None)
 
 
+@pytest.mark.parametrize("missing", ["auto", "allow"])
+def test_a_whole_table_does_for_new_levels(frame: Any, missing: str) -> None:
+    """As they come in validation data, in folds, in batches and later."""
+    names = ("colour", "kind")
+    columns: dict[str, list[Any]] = {
+        name: [v or "blue" for v in listed(frame, name)] for name in names
+    }
+    columns["size"] = [i * 0.5 for i in range(N)]
+    whole, new = (type(frame)({**columns, **changed}) for changed in ({}, {"kind": ["new"] * N}))
+    model = make(missing=missing).fit(whole, validation=new)
+    np.testing.assert_array_equal(
+        model.encode(whole), make(missing="error").fit(whole).encode(whole)
+    )
+    assert np.isfinite(model.history_["val_loss"]).all()
+    assert np.isfinite(make(missing=missing).partial_fit(whole).partial_fit(new).loss_)
+    assert np.isfinite(model.encode(new)).all() and np.isfinite(model.score(new))
+    with pytest.raises(ValueError, match="NaN"):
+        make(missing="error").fit(whole).encode(new)
+
+
 def of_every_type(library: Any) -> Any:
     """A table whose columns are each of another type, with every third value missing."""
     text = [None if i % 3 == 2 else ("blue", "red")[i % 5 % 2] for i in range(N)]

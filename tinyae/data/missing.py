@@ -43,13 +43,15 @@ def expect_values(rows: Rows, hint: str = "") -> NDArray[np.int64]:
 def choose_missing(rows: Rows, params: Mapping[str, Any]) -> tuple[str, str]:
     """What a ``missing`` of "auto" comes to, "allow" or "error", and why; "" for whole data.
 
+    Allowed are also categories: a level that is not among the training data's will be missing.
+
     Raises ValueError for a column without any value.
     """
     if params["target_blur"]:  # it would spread them
         return "error", ""
     counts = expect_values(rows, ", or say missing='allow'")
     if not counts.any():
-        return "error", ""
+        return ("allow" if rows.schema and rows.schema.categories else "error"), ""
     return "allow", (
         f"missing {counts.sum() / (len(rows) * len(counts)):.2%} of the values, in "
         f"{np.count_nonzero(counts)} of {len(counts)} columns: read as the column's mean, and left "
