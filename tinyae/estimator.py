@@ -3,30 +3,24 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import arguments, assemble
+from .building import Built
 from .checks import WIDEST, integer
-from .data.frames import library_of
 from .data.missing import choose_missing, column_means
 from .data.reading import Progress as Report
 from .data.reading import silent
 from .data.rows import Rows, as_rows, far_outside
-from .data.scaling import Scaling, Span, ranges, scaled, scaling_of
-from .data.schema import Schema
-from .inference import Inference
-from .kernels.columns import get_backend
-from .kernels.cpu.cores import blas_threads
+from .data.scaling import ranges, scaled, scaling_of
+from .data.tables.frames import library_of
 from .model_file import as_json, load_model, plain_state, restore_state, save_model
 from .net import losses
-from .net.network import Network
-from .sklearn_api import EstimatorMixin
 from .train.batches import Feeder, split
 from .train.checkpoint import (
     checkpoint_origin,
@@ -35,21 +29,16 @@ from .train.checkpoint import (
     writing,
 )
 from .train.divergence import DivergenceError, diagnose, expect_finite
-from .train.objective import Objective
-from .train.optimizers import Optimizer
 from .train.progress import Callback, print_epochs
-from .train.sizes import Plan, widths
+from .train.sizes import Plan
 from .train.training import Training
-from .train.work import Work
-
-Positions = NDArray[np.int64]
 
 # arguments that a resumed run has from its checkpoint where they are "auto"
 CHOSEN = ("backend", "output", "loss", "scale", "missing", "hidden", "batch_size", "epochs")
 JUDGED = ("validation_fraction", "patience")  # which epochs="auto" may set as well
 
 
-class Autoencoder(Inference, EstimatorMixin):
+class Autoencoder(Built):
     """An autoencoder: z = encode(x) is a short code from which decode(z) gives x back.
 
     Attributes
@@ -365,153 +354,6 @@ class Autoencoder(Inference, EstimatorMixin):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         restore_state(self, state)
-
-    # ---- inside --------------------------------------------------------------------------
-
-    _network: Network
-    _optimizer: Optimizer
-    _minibatch: Work | None  # of ``partial_fit``
-    _start: tuple[float, float]  # (loss, squared error) of validation data before the first epoch
-
-    def _make(
-        self, params: Mapping[str, Any], n_features: int, net_span: Span | None,
-        scaling: Scaling | None, seed: int, rows: Rows | None, schema: Schema | None = None,
-    ) -> None:  # fmt: skip
-        """New network with initial weights, for data in ``net_span``; None is not known yet.
-
-        ``rows`` are all data, if a start may be made of them.
-        """
-        output, loss = losses.resolve(params["output"], params["loss"], *_told(net_span, scaling))
-        if params["hidden"] == "auto":
-            params = {**params, "hidden": widths(params["code"], n_features)}
-        before = dict(self.__dict__)
-        try:
-            self._build(n_features, output, loss, seed, params, schema)
-            self._limited_threads()  # raises where the backend has none to limit
-            start = None if rows is None else scaled(rows, scaling)
-            assemble.initialize(self._network, params["initializer"], seed, start)
-        except BaseException:  # no weights, or those that there were
-            self.__dict__ = before
-            raise
-        self.scaling_ = scaling
-        self._settled = net_span is not None
-        self._name_features(None)
-
-    def _plan(
-        self, params: dict[str, Any], rows: Rows, seed: int, judged: bool, report: Report
-    ) -> Plan:
-        def fold(
-            chosen: Mapping[str, Any], train: Positions, held_out: Positions
-        ) -> Sequence[tuple[float, float]]:
-            model = object.__new__(type(self))
-            model.__dict__ = {**self.__dict__, **chosen, "warm_start": False, "verbose": False}
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                model.fit(rows.select(train), validation=rows.select(held_out))
-            after = (model.history_.get(f"val_{name}", ()) for name in ("loss", "squared_error"))
-            return [model._start, *zip(*after, strict=True)]
-
-        settled = self._settled if self.warm_start and hasattr(self, "_network") else None
-        return assemble.resolve_auto(params, rows, seed, judged, settled, fold, report)
-
-    def _loss_for(
-        self, net_span: Span, scaling: Scaling | None, params: Mapping[str, Any] | None
-    ) -> str:
-        """That of new weights with ``params``, or of the present ones, on data in ``net_span``."""
-        if params is None:
-            if self._settled:
-                return self.loss_name_
-            params = self._built_params
-        return losses.resolve(params["output"], params["loss"], *_told(net_span, scaling))[1]
-
-    def _build(
-        self, n_features: int, output: str, loss: str, seed: int, params: Mapping[str, Any],
-        schema: Schema | None,
-    ) -> None:  # fmt: skip
-        """A network whose weights are not set yet, and a fresh optimiser."""
-        backend = get_backend(params["backend"], params["matmul"])
-        groups = schema.groups if schema else ()
-        plan = assemble.architecture(params, n_features, output, loss, groups)
-        self._network = Network(backend, plan, params["dtype"])
-        self._optimizer = assemble.optimizer(params, self._network)
-        self._built_params = dict(params)  # what set_params changes later is for the next fit
-        self._minibatch = None
-        self._settled = True
-        self._warned = False
-        self.scaling_: Scaling | None = None
-        self._fill_in(None)
-        self.schema_, self.frame_ = schema, None  # the latter: the library of the table
-        self.data_range_: Span | None = None
-        self.zero_units_: dict[str, int] | None = None  # of all training data, where they are known
-        self._code = params["code"]
-        self.n_features_in_ = n_features
-        self.output_, self.loss_name_ = output, loss
-        self.seed_ = seed
-        self.backend_ = backend.name
-
-    def _work(
-        self, params: Mapping[str, Any], seed: int, capacity: int, fused: bool = False
-    ) -> Work:
-        """What a step on up to ``capacity`` samples does."""
-        objective = self._objective(params, seed, capacity)
-        return Work(objective, self._optimizer, capacity, fused)
-
-    def _objective(self, params: Mapping[str, Any], seed: int, capacity: int) -> Objective:
-        """What is minimised: here a family of models adds its terms."""
-        return assemble.objective(params, self._network, seed, capacity)
-
-    def _settle(self, net_span: Span, scaling: Scaling | None, names: Sequence[str] | None) -> None:
-        """After ``initialize``: the first data decide what "auto" means, with the same weights,
-        and bring the names of the features."""
-        if self._settled:
-            return
-        built = self._built_params
-        output, loss = losses.resolve(built["output"], built["loss"], *_told(net_span, scaling))
-        if (output, loss) != (self.output_, self.loss_name_):
-            values = self._network.parameters.to_host()
-            self._build(self.n_features_in_, output, loss, self.seed_, built, self.schema_)
-            self._network.parameters.set(values)
-        self._name_features(names)
-        self.scaling_ = scaling
-        self._settled = True
-
-    def _fill_in(self, values: NDArray[np.float64] | None) -> None:
-        """Of each feature, what the net reads where it is missing."""
-        network = self._network
-        self.fill_ = values
-        network.fill = None if values is None else network.backend.to_device(
-            values.astype(network.dtype)
-        )  # fmt: skip
-
-    def _saw(self, span: Span, net_span: Span) -> None:
-        """Training data in ``span``, which the net reads as ``net_span``."""
-        known = self.data_range_ or span
-        self.data_range_ = min(span[0], known[0]), max(span[1], known[1])
-        self.zero_units_ = None
-        self._warn(losses.out_of_reach(self.output_, *net_span))
-
-    def _warn(self, problem: str) -> None:
-        """Of ``problem``, if there is one, and none was warned of since the weights were made."""
-        if problem and not self._warned:
-            self._warned = True
-            warnings.warn(problem, UserWarning, stacklevel=4)
-
-    def _limited_threads(self) -> AbstractContextManager[int | None]:
-        """Threads as asked for; gives their number, None for a GPU."""
-        limit = self._network.backend.limit_threads
-        if limit is not None:
-            return limit(arguments.plain(self.threads))
-        if self.threads is not None:
-            raise ValueError(
-                f"threads={self.threads} is for backend='numba', and this is {self.backend_!r}: "
-                "use threads=None"
-            )
-        return nullcontext(blas_threads() if self.backend_ == "numpy" else None)
-
-
-def _told(net_span: Span | None, scaling: Scaling | None) -> Span:
-    """What a range says of the output: that of scaled data is not where they must lie."""
-    return (-np.inf, np.inf) if net_span is None or scaling is not None else net_span
 
 
 def _ignore(progress: object) -> None:

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .checks import integer
-from .data.frames import as_frame, filled_in, library_of
 from .data.missing import HINT, missing_counts
 from .data.rows import Rows, as_rows, far_outside, value_range
 from .data.scaling import Scaling, scaled
-from .data.schema import Schema
+from .data.tables.frames import as_frame, filled_in, library_of
+from .data.tables.schema import Schema
 from .kernels.backend import Array
 from .net.layers import Record
 from .net.network import Network, Workspace, forward

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from . import arguments, assemble
 from .checks import WIDEST, choice, integer
 from .data.scaling import scaling_from
-from .data.schema import Schema
+from .data.tables.schema import Schema
 from .kernels.conventions import ACTIVATIONS, LOSSES
 from .net.losses import resolve
 from .storage.files import write_npz

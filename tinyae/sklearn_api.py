@@ -15,8 +15,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from .arguments import ARGUMENTS, Argument, described, plain
 from .checks import choice
-from .data.frames import as_frame
 from .data.rows import Rows
+from .data.tables.frames import as_frame
 from .net.network import Network
 
 

@@ -75,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def visit(given: argparse.Namespace) -> None:
     """Runs the parts that are asked for and missing, each in a process of its own."""
     path = given.out / "visit.jsonl"
-    rows = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    rows = _whole_rows(path) if path.exists() else []
     done = {row["part"] for row in rows if row.get("done")}
     if not done:
         from benchmarks.machine import machine, versions
@@ -99,8 +99,11 @@ def visit(given: argparse.Namespace) -> None:
             )
             try:
                 code: int | str = process.wait(left)
-            except subprocess.TimeoutExpired:
+            except BaseException as error:
                 os.killpg(process.pid, signal.SIGKILL)  # and what it has started
+                process.wait(None)
+                if not isinstance(error, subprocess.TimeoutExpired):
+                    raise  # the visit itself is ended: its part must not keep the GPU
                 code = f"cut off after {left:.0f} s"
         took = round(time.monotonic() - started, 1)
         _write(path, {"part": part, "done": code == 0, "ended": code, "seconds": took})
@@ -119,10 +122,20 @@ def run_part(given: argparse.Namespace) -> None:
             _write(given.out / "visit.jsonl", {"part": given.part, **row})
 
 
+def _whole_rows(path: Path) -> list[dict[str, Any]]:
+    """The rows; a last line that was cut off is removed, or the next row would join it."""
+    text = path.read_bytes()
+    whole = text[: text.rfind(b"\n") + 1]
+    if whole != text:
+        os.truncate(path, len(whole))
+    return [json.loads(line) for line in whole.splitlines()]
+
+
 def _write(path: Path, row: dict[str, Any]) -> None:
     with path.open("a") as file:
         file.write(json.dumps(row) + "\n")
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     sys.exit(main())

@@ -5,8 +5,12 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
+import signal
 import subprocess
+import sys
+import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -62,12 +66,16 @@ def test_a_visit_that_is_cut_off_goes_on(
             self.pid = self.part
             assert options["start_new_session"]  # so that what it starts ends with it
 
-        def wait(self, seconds: float) -> int:
+        def wait(self, seconds: float | None) -> int:
+            if seconds is None:
+                return -9
             if self.part == "products" and not killed:
                 raise subprocess.TimeoutExpired(self.part, seconds)
             return 0
 
-    monkeypatch.setattr(visit.subprocess, "Popen", Process)
+    # the visit's alone: what asks the machine for its name starts processes too
+    own = SimpleNamespace(**vars(subprocess) | {"Popen": Process})
+    monkeypatch.setattr(visit, "subprocess", own)
     monkeypatch.setattr(visit.os, "killpg", lambda pid, signal: killed.append(pid))
     rows = go(tmp_path, "--only", "curve,products")
     assert killed == ["products"]
@@ -77,6 +85,28 @@ def test_a_visit_that_is_cut_off_goes_on(
     assert len(rows) == 3 and "steps: no time left" in capsys.readouterr().out
     rows = go(tmp_path, "--only", "curve,products,steps")
     assert [(row["part"], row["done"]) for row in rows[3:]] == [("products", True), ("steps", True)]
+
+
+@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="needs /proc")
+def test_a_visit_that_is_killed_takes_its_part_with_it(tmp_path: Path) -> None:
+    """In the middle of a part; and the next visit removes a row that was half written."""
+    path = tmp_path / "visit.jsonl"
+    command = [sys.executable, visit.__file__, "--backend", "cuda-host", "--out", str(tmp_path)]
+    with subprocess.Popen([*command, "--only", "products"], stdout=subprocess.DEVNULL) as process:
+        while process.poll() is None and not (path.exists() and "fp32" in path.read_text()):
+            time.sleep(0.02)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait() == 143
+    for line in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            assert str(tmp_path).encode() not in line.read_bytes()
+        except OSError:  # a process that has ended meanwhile
+            continue
+    before = path.read_bytes()
+    with path.open("a") as file:
+        file.write('{"part": "products", "done": tr')
+    rows = go(tmp_path, "--only", "products")
+    assert path.read_bytes().startswith(before) and rows[-1]["done"]
 
 
 def test_an_unknown_part_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

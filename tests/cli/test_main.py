@@ -172,6 +172,15 @@ def test_wrong_arguments_exit_with_2(
     assert not any(here.iterdir())  # nothing was made
 
 
+@pytest.mark.parametrize("argv", [["evaluate"], ["info"], ["train", "--resume"]])
+def test_a_file_in_the_place_of_a_run_folder_is_called_one(
+    run: Path, capsys: Output, argv: list[str]
+) -> None:
+    assert main([*argv, "run/model.npz"]) == 2
+    err = capsys.readouterr().err
+    assert err == "tinyae: run/model.npz is no run folder: it is a file\n"
+
+
 def commands_with(option: str) -> list[list[str]]:
     """Each command that takes it, with something for what else it must be given."""
     rest = {

@@ -13,7 +13,7 @@ import pytest
 from tests.train.stopping import Stop, assert_same_weights, stop_at
 from tinyae import Autoencoder, FileError, gradcheck
 from tinyae.data.rows import Rows, as_rows
-from tinyae.data.schema import Category, Schema
+from tinyae.data.tables.schema import Category, Schema
 from tinyae.kernels.backend import Backend
 
 SCHEMA = Schema(("size", Category("colour", ("blue", "green", "red")), "weight",

@@ -15,7 +15,7 @@ from ..data.missing import filled
 from ..data.pca import plane
 from ..data.rows import Array, Rows
 from ..data.scaling import scaled
-from ..data.schema import Schema
+from ..data.tables.schema import Schema
 from ..model_file import as_json
 from ..outliers.detector import OutlierDetector
 from ..outliers.explain import Reason

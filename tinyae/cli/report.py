@@ -63,13 +63,15 @@ def write_report(
     file, picture = run.path / "report.md", run.path / "columns.png"
     with Waiting("writing report.md"):
         columns = range(ae.n_features_in_) if dataset.columns is None else dataset.columns
-        names = [printable(str(name)) for name in columns]
-        spread = fit_scaling(dataset.train, "standard").spread
-        units = 1.0 if ae.scaling_ is None else ae.scaling_.spread
-        own, theirs = (np.sqrt(squared) * units for squared in by_column)
+        source = columns if ae.schema_ is None else ae.schema_.source
+        n = len(columns if ae.schema_ is None else ae.schema_.numbers)  # they come first
+        names = [printable(str(name)) for name in columns[:n]]
+        spread = fit_scaling(dataset.train, "standard").spread[:n]
+        units = 1.0 if ae.scaling_ is None else ae.scaling_.spread[:n]
+        own, theirs = (np.sqrt(squared[:n]) * units for squared in by_column)
         order = np.argsort(-own / spread, kind="stable")
         named = [names[i] for i in order]
-        lines = [f"# {printable(dataset.name)}: {ae.code} numbers for {len(names)} columns", ""]
+        lines = [f"# {printable(dataset.name)}: {ae.code} numbers for {len(source)} columns", ""]
         lines += [f"{len(dataset.train):,} rows to train, {len(dataset.test):,} to test.", ""]
         model = run.read_config()["model"]
         lines += ["| chosen | |", "|---|---|"]
@@ -81,7 +83,7 @@ def write_report(
             f"| {part} | {e['squared_error']:.6g} | {e['pca_squared_error']:.6g} |"
             for part, e in errors.items()
         ]
-        lines += ["", BY_COLUMN, "", *COLUMNS]
+        lines += ["", BY_COLUMN, "", *COLUMNS] if n else []
         lines += [
             f"| {name.replace('|', chr(92) + '|')} | {spread[i]:.4g} | {own[i]:.4g} | "
             f"{theirs[i]:.4g} | {own[i] / spread[i]:.3f} | {theirs[i] / spread[i]:.3f} |"
@@ -91,9 +93,10 @@ def write_report(
             lines.append(f"\n{len(names) - 10 * MOST} columns with smaller errors are left out.")
         lines += _categories(ae, dataset)
         if draw:
-            plot_column_errors(named, (own / spread)[order], (theirs / spread)[order], picture)
+            if n:
+                plot_column_errors(named, (own / spread)[order], (theirs / spread)[order], picture)
             for name, what in PICTURES.items():
                 if (run.path / f"{name}.png").exists():
                     lines += ["", f"![{what}]({name}.png)"]
         write_text(file, "\n".join([*lines, ""]))
-    return [file, picture] if draw else [file]
+    return [file, picture] if draw and n else [file]

@@ -19,8 +19,8 @@ from ..data.datasets import NAMES, Dataset, is_table, load_dataset
 from ..data.missing import HINT, missing_counts
 from ..data.reading import Reading
 from ..data.rows import value_range
-from ..data.schema import Schema
-from ..data.tables import table_kind
+from ..data.tables.schema import Schema
+from ..data.tables.text import table_kind
 from ..estimator import Autoencoder
 from ..kernels.columns import get_backend
 from ..model_file import FORMAT, as_json
@@ -77,6 +77,8 @@ class RunFolder:
     def read_config(self) -> dict[str, Any]:
         """Raises UsageError where this is no run folder, FileError where its config is broken."""
         if not self.exists():
+            if self.path.exists() and not self.path.is_dir():
+                raise UsageError(f"{self.path} is no run folder: it is a file")
             what = "holds no config.json" if self.path.is_dir() else "does not exist"
             raise UsageError(
                 f"{self.path} is no run folder: it {what}. "

@@ -17,7 +17,7 @@ from ..data.datasets import Dataset
 from ..data.pca import fit_pca, plane
 from ..data.rows import Array, Rows
 from ..data.scaling import scaled
-from ..data.tables import table_kind
+from ..data.tables.text import table_kind
 from ..estimator import Autoencoder
 from ..plot import codes, curves, grids
 from ..train.progress import Waiting

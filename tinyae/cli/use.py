@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 
 from ..codes.augment import NewSamples, add_noise, interpolate
-from ..data.coded import OTHER
 from ..data.datasets import Dataset, Labels
 from ..data.formats import Part
 from ..data.missing import missing_counts
 from ..data.reading import Reading
 from ..data.rows import Array, Rows
-from ..data.tables import read_table, table_kind
+from ..data.tables.coded import OTHER
+from ..data.tables.text import read_table, table_kind
 from ..estimator import Autoencoder
 from ..plot.grids import plot_grid, plot_reconstructions
 from ..storage.files import FileError, write_atomically

@@ -15,15 +15,15 @@ from numpy.typing import NDArray
 
 from ..kernels.reference.random import random_permutation
 from ..storage.untrusted import errors_of, read_npy
-from .arrow import is_arrow, read_arrow
 from .ball import SIDE, ball_centres, ball_images
 from .formats import Part, Parts, read_npz
 from .idx import find_idx, read_idx_parts
 from .images import SUFFIXES, read_image_parts
 from .reading import ARROWS, PICTURES, TABLES, Progress, Reading
 from .rows import Rows, as_rows
-from .schema import Schema
-from .tables import read_table, table_kind
+from .tables.arrow import is_arrow, read_arrow
+from .tables.schema import Schema
+from .tables.text import read_table, table_kind
 
 log = logging.getLogger(__name__)
 

@@ -6,22 +6,18 @@ and labels of it. Each error names the file, what was expected there and what wa
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from numpy.lib.format import MAGIC_PREFIX
 from numpy.typing import NDArray
 
 from ..storage.files import FileError
-from ..storage.untrusted import brief, errors_of, expect_memory, npz_members
-from .coded import Column, Numbers
-from .schema import Schema, learn_schema
+from ..storage.untrusted import brief, errors_of, npz_members
 
-log = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from .tables.schema import Schema
 
 Array = NDArray[Any]
 
@@ -73,26 +69,3 @@ def read_npz(path: Path) -> Parts:
         f"{path}: expected the arrays x_train (y_train, x_test, y_test), or x and y, or a single "
         f"one; found {brief(', '.join(found)) or 'none'}"
     )
-
-
-def table_part(
-    path: Path, raw: Array, columns: Sequence[tuple[str, Column]], labels: Array | None,
-    names: tuple[str, ...] | None, schema: Schema | None,
-) -> Part:  # fmt: skip
-    """The part of a table: its matrix by ``schema``, or by that which is learnt from it.
-
-    ``raw`` (n, columns) itself where all columns are numbers and each has some. What is left out
-    is logged. Raises FileError for columns that cannot be learnt from, or that do not fit.
-    """
-    known = schema is not None
-    if schema is None:
-        plain = all(isinstance(column, Numbers) for _, column in columns)
-        if plain and not (len(raw) and np.isnan(raw).all(axis=0).any()):
-            return Part(raw, labels, names)
-        with errors_of(path, "cannot be learnt from"):
-            schema, notes = learn_schema(columns)
-        for note in notes:
-            log.warning("%s: %s", path, note)
-    expect_memory(path, 8 * len(raw) * schema.width)
-    with errors_of(path, "does not fit what was learnt"):
-        return Part(schema.matrix(columns, say=known), labels, schema.names, schema)

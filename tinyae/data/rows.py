@@ -14,9 +14,9 @@ from ..checks import unmasked
 from ..kernels.checks import rows_exist
 from ..kernels.conventions import DATA
 from ..kernels.reference.gather import gather
-from .coded import Numbers
-from .frames import columns_of, feature_names, matrix, table_of
-from .schema import Schema, learn_schema
+from .tables.coded import Numbers
+from .tables.frames import columns_of, feature_names, matrix, table_of
+from .tables.schema import Schema, learn_schema
 
 log = logging.getLogger(__name__)
 

@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from ..storage.files import FileError
-from ..storage.untrusted import errors_of, expect_memory
+from ...storage.files import FileError
+from ...storage.untrusted import errors_of, expect_memory
+from ..formats import Part
+from ..reading import AS_IT_IS, Progress, Reading
 from .coded import Array, Coder, Column, Numbers, Unusable, Words, coded
 from .columns import find_column
-from .formats import Part, table_part
-from .reading import AS_IT_IS, Progress, Reading
+from .parts import table_part
 from .schema import Schema
 
 log = logging.getLogger(__name__)

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ..storage.untrusted import brief
+from ...storage.untrusted import brief
 from .coded import (
     MOST_LEVELS,
     OTHER,
@@ -272,8 +272,8 @@ def _category(
     if not pooled:
         return Category(name, tuple(sorted(kept))), ""
     return Category(name, (*sorted(kept), OTHER), True), (
-        f"has rare levels, {len(counts) - len(kept):,} in {pooled:,} of {n:,} rows: they count as "
-        f"one, {OTHER!r}"
+        f"has {len(counts):,} levels: the {len(counts) - len(kept):,} least frequent, in "
+        f"{pooled:,} of {n:,} rows, count as one, {OTHER!r}"
     )
 
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
-from ..storage.untrusted import brief, errors_of
+from ...storage.untrusted import brief, errors_of
+from ..reading import Reading
 from .coded import is_missing
 from .dialect import GROUPED, Dialect
-from .reading import Reading
 from .schema import Schema
 
 log = logging.getLogger(__name__)

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 from tests.data.raising import raises
-from tinyae.data import coded as coding
-from tinyae.data.coded import OTHER
-from tinyae.data.frames import as_frame, library_of, table_of
-from tinyae.data.schema import Category, Schema, learn_schema
+from tinyae.data.tables import coded as coding
+from tinyae.data.tables.coded import OTHER
+from tinyae.data.tables.frames import as_frame, library_of, table_of
+from tinyae.data.tables.schema import Category, Schema, learn_schema
 
 pd = pytest.importorskip("pandas", reason="it makes tables of pandas")
 pl = pytest.importorskip("polars", reason="it makes tables of polars")
@@ -187,7 +187,9 @@ def test_rare_levels_are_pooled_and_unseen_ones_join_them(caplog: Any) -> None:
     words = ["a"] * 300 + ["b"] * 600 + ["c"] * 10 + ["d"] * 9 + ["e"] * 1
     schema, (note,) = learn_schema([("x", words)])
     assert schema.columns == (Category("x", ("a", "b", "c", OTHER), other=True),)
-    assert note == "column 'x' has rare levels, 2 in 10 of 920 rows: they count as one, '(other)'"
+    assert note == (
+        "column 'x' has 5 levels: the 2 least frequent, in 10 of 920 rows, count as one, '(other)'"
+    )
     matrix = schema.matrix([("x", words)], say=False)
     assert matrix.sum(axis=0).tolist() == [300, 600, 10, 10] and not caplog.records
     new = schema.matrix([("x", ["new", "a", None, "new", "d"])])

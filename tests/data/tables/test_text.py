@@ -13,10 +13,11 @@ import pytest
 
 from tests.data.raising import raises
 from tinyae import FileError
-from tinyae.data import coded, schema, tables
-from tinyae.data.coded import MISSING
 from tinyae.data.reading import Reading
-from tinyae.data.tables import read_table
+from tinyae.data.tables import coded, schema
+from tinyae.data.tables import text as reader
+from tinyae.data.tables.coded import MISSING
+from tinyae.data.tables.text import read_table
 from tinyae.storage.untrusted import expect_memory
 
 
@@ -184,12 +185,12 @@ def test_utf_16_without_its_mark(tmp_path):
 
 def test_a_gzip_bomb_is_refused_before_the_memory_is_full(tmp_path, monkeypatch):
     path = tmp_path / "a.csv.gz"
-    monkeypatch.setattr(tables, "expect_memory", lambda p, n: expect_memory(p, n << 30))
+    monkeypatch.setattr(reader, "expect_memory", lambda p, n: expect_memory(p, n << 30))
     path.write_bytes(gzip.compress(b"1\n" * 70_000))
     if Path("/proc/meminfo").exists():  # elsewhere the system does not say how much is free
         with raises(path, "takes 524,288.0 GiB of memory", error=FileError):
             read_table(path)
-    monkeypatch.setattr(tables, "LONGEST", 1000)
+    monkeypatch.setattr(reader, "LONGEST", 1000)
     path.write_bytes(gzip.compress(b"1,2\n" * 500 + b"1" * 1000))
     with raises(path, "line 501: longer than 1,000 characters", error=FileError):
         read_table(path)

@@ -12,13 +12,14 @@ from pathlib import Path
 
 import numpy as np
 
-from ..storage.files import FileError
-from ..storage.untrusted import brief, expect_memory
+from ...storage.files import FileError
+from ...storage.untrusted import brief, expect_memory
+from ..formats import Array, Part
+from ..reading import AS_IT_IS, Progress, Reading
 from .coded import MISSING, TRUTH, Coder, Column, Numbers, Words, is_missing
 from .columns import Layout, Line, find_layout
 from .dialect import GROUPED, WORDS, Dialect, rows_of, tell_dialect
-from .formats import Array, Part, table_part
-from .reading import AS_IT_IS, Progress, Reading
+from .parts import table_part
 from .schema import Schema
 
 SUFFIXES = (".csv", ".tsv", ".txt", ".data")

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..storage.untrusted import brief
+from ...storage.untrusted import brief
 
 log = logging.getLogger(__name__)
 

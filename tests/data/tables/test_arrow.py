@@ -11,11 +11,11 @@ import pytest
 
 from tests.data.raising import raises
 from tinyae import FileError
-from tinyae.data import arrow
-from tinyae.data.arrow import SUFFIXES, read_arrow
 from tinyae.data.datasets import load_dataset
 from tinyae.data.reading import Reading
-from tinyae.data.tables import read_table
+from tinyae.data.tables import arrow
+from tinyae.data.tables.arrow import SUFFIXES, read_arrow
+from tinyae.data.tables.text import read_table
 from tinyae.storage.untrusted import expect_memory
 
 pa = pytest.importorskip("pyarrow", reason="it writes .parquet and .feather files")

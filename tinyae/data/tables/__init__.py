@@ -1,0 +1,1 @@
+"""Tables: text, parquet and DataFrames, what their columns are, and back."""
