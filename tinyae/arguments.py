@@ -214,7 +214,8 @@ TABLE = (
              "else standard", absent=None),
     Argument("missing", _choice(*MISSING), "auto", "values (NaN, empty cells of a table): allow, "
              "read as the mean of their column and left out of the loss; error; auto: allow where "
-             "the training data have some", absent="error"),
+             "the training data have some, or categories, of which a new level is missing",
+             absent="error"),
     Argument("initializer", _choice("auto", "pca", "random", *INITIALIZERS), "auto", "pca: "
              "the net is PCA of the training data before its first step (approximately with tanh "
              "and sigmoid), and with patience it ends no worse on the validation data; random: he "

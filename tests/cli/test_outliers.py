@@ -106,6 +106,19 @@ def test_what_has_moved_is_said_before_the_outliers(learnt: Path, capsys: Output
     assert len(read(learnt / "outliers.csv")) == 200
 
 
+def test_reasons_of_missing_cells_are_no_numbers(learnt: Path, capsys: Output) -> None:
+    header, first, *lines = Path("people.csv").read_text().splitlines()
+    holed = [f"{line.rsplit(',', 1)[0]}," for line in lines]
+    Path("holed.csv").write_text("\n".join([header, first, *holed]))
+    assert main(["outliers", "run", "--new", "holed.csv", "--json", "--top", "9"]) == 0
+    (judged,) = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)["judged"]
+    last = header.rsplit(",", 1)[1]
+    values = [r["value"] for top in judged["top"] if top["row"] for r in top["reasons"]
+              if r["column"] == last]  # fmt: skip
+    assert {*values} == {None}
+    assert f"{last} missing, expected " in Path("run/outliers-holed.csv").read_text()
+
+
 def test_both_at_once_is_the_same_and_labels_are_no_column(here: Path, capsys: Output) -> None:
     x = people(100, 1)
     write("may.csv", np.column_stack([x, np.arange(100) % 2]), NAMES + ",kind")

@@ -167,7 +167,66 @@ def test_few_columns_have_a_short_code(
         assert (f"code {code}: a quarter of {n} features" in capsys.readouterr().err) == (n < 64)
     assert main([*argv[:-1], "given", "--code", "3"]) == 0
     assert json.loads(Path("given/config.json").read_text())["model"]["code"] == 3
-    assert main([*argv[:-1], "3", "--resume"]) == 0  # goes on with the code that it has
+    assert main([*argv[:-1], "given", "--resume"]) == 0  # goes on with the code that it has
+
+
+def test_a_run_without_holes_says_what_a_table_with_them_needs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write("data.csv", 60, 0, kind="b", size="1.5", colour="red")
+    text = Path("data.csv").read_text().replace("row 0-1,1.5,red", "row 0-1,2.5,blue")
+    Path("data.csv").write_text(text.replace("row 0-2,1.5,red", "row 0-2,1.5,blue"))
+    assert (
+        main(["train", "--data", "data.csv", *SMALL, "--missing", "error", "--out", "whole"]) == 0
+    )
+    Path("holed.csv").write_text(text.replace("row 0-7,1.5", "row 0-7,"))
+    Path("unseen.csv").write_text(text.replace("row 0-7,1.5,red", "row 0-7,1.5,violet"))
+    for source, column in (("holed.csv", "size"), ("unseen.csv", "colour=")):
+        for command in (
+            ["evaluate"],
+            ["encode", "--out", "z.npy"],
+            ["impute", "--out", "z.npy"],
+            ["reconstruct", "--out", "z.npy"],
+            ["sample", "--out", "z.png"],
+        ):
+            capsys.readouterr()
+            assert main([command[0], "whole", *command[1:], "--data", source]) == 1
+            err = capsys.readouterr().err.splitlines()[-1]
+            assert source in err and f"column '{column}" in err and "--missing allow" in err
+
+
+@pytest.mark.parametrize("words", [False, True])
+def test_a_new_table_of_one_row_may_have_holes(
+    words: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = ["size", "colour", "weight", "kind"] if words else ["size", "weight"]
+    rows = [[row[name] for name in names] for row in write("data.csv", 120, 0)]
+    Path("data.csv").write_text("\n".join(map(",".join, [names, *rows])))
+    assert main(["train", "--data", "data.csv", *SMALL, "--out", "run"]) == 0
+    assert main(["outliers", "--data", "data.csv", "--members", "9", "--out", "o"]) == 0
+    hole = ["0.5" if name == "weight" else "" for name in names]
+    Path("one.csv").write_text("\n".join(map(",".join, [names, hole])))
+    for argv in (["evaluate", "run"], ["encode", "run", "--out", "z.csv"],
+                 ["impute", "run", "--out", "f.csv"]):  # fmt: skip
+        assert main([*argv, "--data", "one.csv"]) == 0, capsys.readouterr().err
+    (full,) = read("f.csv")
+    assert "" not in full.values() and float(full["weight"]) == 0.5
+    assert main(["outliers", "o", "--new", "one.csv"]) == 0, capsys.readouterr().err
+
+
+def test_imputation_says_that_rare_levels_are_pooled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write("data.csv", 600, 0)
+    text = Path("data.csv").read_text()
+    Path("data.csv").write_text(text.replace(",red,", ",mauve,", 2))
+    assert main(["train", "--data", "data.csv", *SMALL, "--out", "run"]) == 0
+    assert main(["impute", "run", "--out", "full.csv"]) == 0
+    assert "column 'colour': 2 rare levels are '(other)' in full.csv" in capsys.readouterr().out
+    assert sum(row["colour"] == "(other)" for row in read("full.csv")) >= 2
 
 
 def test_only_held_out_rows_have_holes(
