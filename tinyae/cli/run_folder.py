@@ -6,9 +6,10 @@ Commands that train into run folders, any number of them, may be interrupted and
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from itertools import count, zip_longest
 from pathlib import Path
@@ -125,7 +126,8 @@ class RunFolder:
         how = {"test_fraction": 0.0} if whole else {}
         described = {**(data or self.read_config()["data"]), **how}
         if not data:
-            dataset = open_data(described)
+            with _unsaid():
+                dataset = open_data(described)
         else:
             dataset = open_new(described, schema, self.columns(), self.read_config()["data"])
         self.expect_columns(dataset)
@@ -155,6 +157,16 @@ class RunFolder:
             f"{dataset.name}: its columns must be those that {self.path} was trained on, in the "
             f"same order: {what}. --drop and --label leave columns out"
         )
+
+
+@contextmanager
+def _unsaid() -> Iterator[None]:
+    """Without what reading a run's own data logs: its training has said so."""
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(logging.NOTSET)
 
 
 def check_data(data: Mapping[str, Any]) -> None:
