@@ -39,6 +39,7 @@ DATA_DEFAULTS: dict[str, Any] = {
     "test_fraction": 0.1,
     **dict.fromkeys(READING),
 }
+LINES = 50  # at most, of a training
 Config = dict[str, dict[str, Any]]
 
 
@@ -389,7 +390,7 @@ def _train(
             dataset.train,
             checkpoint=run.checkpoint_file,
             resume=resume,
-            callback=bar or Lines(log),
+            callback=bar or Lines(log, epochs=-(-ae.epochs // LINES)),
         )
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"interrupted; {remedy}") from None
