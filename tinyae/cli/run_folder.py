@@ -390,7 +390,7 @@ def _train(
             dataset.train,
             checkpoint=run.checkpoint_file,
             resume=resume,
-            callback=bar or Lines(log, epochs=-(-ae.epochs // LINES)),
+            callback=bar or Lines(log, epochs=-(-model["epochs"] // LINES)),
         )
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"interrupted; {remedy}") from None
