@@ -86,6 +86,9 @@ def test_another_table_is_read_by_what_was_learnt(
     assert {row["colour"] for row in decoded} <= {"red", "green", "blue"}
     assert {row["kind"] for row in decoded} <= {"a", "b"} and len(decoded) == 30
     assert np.load("s.npy").shape == (3, 7)
+    assert main(["sample", run, "-n", "5", "--npy", "s.csv", "--out", "s.png"]) == 0
+    made = read("s.csv")
+    assert len(made) == 5 and {row["colour"] for row in made} <= {"red", "green", "blue"}
 
 
 def test_imputation_fills_the_holes_alone(run: str, capsys: Output) -> None:
