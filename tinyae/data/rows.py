@@ -284,7 +284,9 @@ def far_outside(
         beyond(low, high, *trained) or (rows.scale != 1 and beyond(*trained, 0.0, 1.0))
     ):
         return ""
+    pixels = rows.scale != 1 or (trained[0] >= 0 and trained[1] <= 1)
     return (
         f"{name} ranges over [{low:g}, {high:g}], the training data over [{trained[0]:g}, "
-        f"{trained[1]:g}]: is it in their units? (uint8 is scaled to [0, 1], floats are not)"
+        f"{trained[1]:g}]: is it in their units?"
+        + (" (uint8 is scaled to [0, 1], floats are not)" if pixels else "")
     )
