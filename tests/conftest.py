@@ -49,7 +49,9 @@ if SIMULATED:
 
 
 ON_GPU = [pytest.param(name, marks=pytest.mark.gpu) for name in ("cupy", "numba-cuda")]
-ELSEWHERE = [name for name in available_backends() if name not in ("cupy", "numba-cuda")]
+# cuda-ptx takes minutes for what the others do in seconds: kernels/cuda_ptx/ has tests of its own.
+APART = ("cupy", "numba-cuda", "cuda-ptx")
+ELSEWHERE = [name for name in available_backends() if name not in APART]
 BACKENDS = ["numba-cuda"] if SIMULATED else [*ELSEWHERE, *ON_GPU]
 
 
