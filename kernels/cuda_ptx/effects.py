@@ -122,6 +122,7 @@ def pack(machine: Machine, i: Instruction, lanes: Any) -> None:
 
 # ---- asynchronous copies
 
+
 @effect("cp")
 def copy(machine: Machine, i: Instruction, lanes: Any) -> None:
     """cp.async: the copied bytes are there for a thread once it has waited for their group."""

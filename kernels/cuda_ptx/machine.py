@@ -44,9 +44,7 @@ class Machine:
         self.n = blocks * self.threads
         self.blocks = np.arange(self.n) // self.threads
         self.special = self._special_registers()
-        self.registers = {
-            name: np.zeros(self.n, bits) for name, bits in kernel.registers.items()
-        }
+        self.registers = {name: np.zeros(self.n, bits) for name, bits in kernel.registers.items()}
         self.symbols: dict[str, tuple[str, int]] = {}
         self.spaces = {"global": memory, "const": memory}
         self._rows: dict[str, Array] = {
@@ -273,5 +271,3 @@ class Machine:
             )
         for name, raw in zip(parameters, arguments, strict=True):
             self.spaces["param"].fill(self.symbols[name][1], np.frombuffer(raw, np.uint8))
-
-

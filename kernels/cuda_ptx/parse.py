@@ -116,7 +116,9 @@ def register_names(operand: str) -> tuple[str, ...]:
 
 def address(operand: str) -> tuple[str, int]:
     """``[%rd1+16]`` -> ``%rd1``, 16; the base is a register, a variable or ``""``."""
-    match = re.fullmatch(r"\[\s*([%$A-Za-z_][\w$]*)?\s*(?:\+?\s*(-?(?:0x[0-9a-fA-F]+|\d+)))?\s*\]", operand)
+    match = re.fullmatch(
+        r"\[\s*([%$A-Za-z_][\w$]*)?\s*(?:\+?\s*(-?(?:0x[0-9a-fA-F]+|\d+)))?\s*\]", operand
+    )
     if match is None:
         raise PtxError(f"{operand!r} is no address that is understood here")
     return match[1] or "", int(match[2] or "0", 0)
