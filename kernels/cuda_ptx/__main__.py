@@ -79,9 +79,9 @@ def run(given: argparse.Namespace) -> list[tuple[int, Any]]:
     """The arrays among the arguments after the launch, each with its place."""
     text = given.file.read_text()
     if given.file.suffix != ".ptx":
-        text = compile_ptx(
-            text, given.file.name, ("-std=c++17", f"-arch=compute_{given.capability}")
-        )
+        options = ("-std=c++17", f"-arch=compute_{given.capability}")
+        options = ("-std=c++17", f"-arch=compute_{given.capability}")
+        text = compile_ptx(text, given.file.name, options)
     kernels = parse(text)
     if given.kernel not in kernels:
         raise PtxError(f"{given.file} has no kernel {given.kernel!r}, but {', '.join(kernels)}")

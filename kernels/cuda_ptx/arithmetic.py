@@ -43,7 +43,8 @@ class Rule:
         last = np.dtype(TYPES[i.types[-1]])
         known: dict[str, Any] = {
             "t": last, "d": np.dtype(TYPES[i.types[0]]), "u": np.dtype(np.uint32), "s": last,
-            "p": np.dtype(np.bool_), "b": last if last == bool else np.dtype(BITS[last.itemsize]),
+            "p": np.dtype(np.bool_),
+            "b": last if last.kind == "b" else np.dtype(BITS[last.itemsize]),
             "r": np.dtype(f"{last.kind}{2 * last.itemsize}") if i.has("wide") else last,
         }  # fmt: skip
         return [known[letter] for letter in self.takes], known[self.gives]

@@ -61,7 +61,10 @@ def _space(i: Instruction) -> str:
 
 # ---- loads and stores
 
-_PLAIN = re.compile(r"v[248]|(global|local|param|const)|shared(::cta)?|nc|L\d::.*|ca|cg|cs|lu|cv|wb|wt|volatile|relaxed|weak|cta|gpu|sys")  # fmt: skip  # noqa: E501
+_PLAIN = re.compile(
+    r"v[248]|global|local|param|const|shared(::cta)?|nc|L\d::.*|c[agsv]|lu|w[bt]|volatile|relaxed"
+    r"|weak|cta|gpu|sys"
+)
 
 
 def _known(i: Instruction) -> None:
@@ -139,7 +142,7 @@ def copy(machine: Machine, i: Instruction, lanes: Any) -> None:
 def _send(machine: Machine, i: Instruction, lanes: Any) -> None:
     """Of ``size`` bytes the first ``given`` are read, zeros take the place of the others."""
     size = int(i.operands[2])
-    if i.has("cg") and size != 16 or size not in (4, 8, 16):
+    if size not in ((16,) if i.has("cg") else (4, 8, 16)):
         raise PtxError("cp.async copies 4, 8 or 16 bytes, and with .cg 16")
     threads = machine.lanes(lanes)
     to = _addresses(machine, i.operands[0], lanes, len(threads))

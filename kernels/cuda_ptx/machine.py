@@ -76,7 +76,7 @@ class Machine:
                 return np.array([self.symbols[operand][1]], np.uint64).astype(dtype)
             return number(operand, dtype)
         value = held[lanes]
-        if value.dtype == np.bool_ or value.dtype == dtype:
+        if value.dtype in (np.bool_, dtype):
             return value
         width = np.dtype(dtype).itemsize
         return (value if value.dtype.itemsize == width else value.astype(BITS[width])).view(dtype)
@@ -86,7 +86,7 @@ class Machine:
         if register == "_":
             return
         target = self.registers[register]
-        if target.dtype != np.bool_ and value.dtype != target.dtype:
+        if target.dtype not in (np.bool_, value.dtype):
             if value.dtype.itemsize != target.dtype.itemsize:
                 value = value.astype(f"{value.dtype.kind}{target.dtype.itemsize}")
             value = np.ascontiguousarray(value).view(target.dtype)

@@ -38,6 +38,7 @@ def library() -> Any:
     return nvrtc
 
 
+@cache
 def compile_ptx(source: str, name: str, options: tuple[str, ...]) -> str:
     """The PTX of a source text; raises CompileError."""
     nvrtc = library()
