@@ -55,15 +55,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="python -m tinyae.kernels.cuda_ptx", description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
-    parser.add_argument("file", type=Path, metavar="FILE", help="CUDA C, or PTX in a .ptx file")
+    parser.add_argument("file", type=Path, metavar="FILE", help="CUDA C, or .ptx")
     parser.add_argument("kernel", metavar="KERNEL", help='its name; of CUDA C an extern "C" one')
     parser.add_argument("arguments", nargs="*", metavar="ARG", type=argument, help="see above")
     parser.add_argument("--grid", type=dimensions, default=(1, 1, 1), metavar="X[,Y[,Z]]")
     parser.add_argument("--block", type=dimensions, default=(32, 1, 1), metavar="X[,Y[,Z]]")
     parser.add_argument("--capability", type=int, default=90, metavar="N", help="90 is 9.0")
     parser.add_argument("--shared", type=int, default=0, metavar="BYTES", help="dynamic memory")
-    parser.add_argument("--order", type=order, metavar="forward|reverse|SEED",
-                        help="of the warps between two barriers (default: in lock step)")  # fmt: skip
+    parser.add_argument(
+        "--order", type=order, metavar="forward|reverse|SEED",
+        help="of the warps between two barriers (default: in lock step)",
+    )  # fmt: skip
     given = parser.parse_args(argv)
     try:
         arrays = run(given)

@@ -224,12 +224,11 @@ def shuffle(machine: Machine, i: Instruction, lanes: Any) -> None:
     segment, clamp = bounds >> 8 & 31, bounds & 31
     low = lane & segment
     high = low | (clamp & ~segment)
-    source, inside = {
-        "up": lambda: (lane - by, lane - by >= high),
-        "down": lambda: (lane + by, lane + by <= high),
-        "bfly": lambda: (lane ^ by, (lane ^ by) <= high),
-        "idx": lambda: (low | (by & ~segment), (low | (by & ~segment)) <= high),
-    }[next(m for m in i.modifiers if m != "sync")]()
+    how = next(m for m in i.modifiers if m != "sync")
+    source = {"up": lane - by, "down": lane + by, "bfly": lane ^ by, "idx": low | (by & ~segment)}[
+        how
+    ]
+    inside = source >= high if how == "up" else source <= high
     result = np.take_along_axis(value, np.where(inside, source, lane), axis=1)
     machine.write(to, result.reshape(-1), lanes)
     if flag:

@@ -31,7 +31,8 @@ def launch(sources: Path, body: str, *args: Any, threads: int = 64, blocks: int 
 @pytest.mark.parametrize(
     ("body", "what", "where"),
     [
-        ("x[i + n] = 1;", "4-byte write of global .* out of bounds", "(1, 0, 0), thread (60, 0, 0)"),
+        ("x[i + n] = 1;", "4-byte write of global .* out of bounds",
+         "(1, 0, 0), thread (60, 0, 0)"),
         ("x[i] = x[i - n];", "4-byte read of global .* out of bounds",
          "(0, 0, 0), thread (0, 0, 0)"),
         ("if (i == 70) *(float *)((char *)x + 2) = 1;", "4-byte write of global .* misaligned",
