@@ -15,7 +15,9 @@ from pathlib import Path
 
 BOUNDS = {"with NumPy alone": 290_000, "all": 395_000}  # bytes
 # the Numba, the CUDA C and the Numba CUDA column
-OPTIONAL = tuple(f"tinyae/kernels/{r}/" for r in ("cpu", "cuda", "cuda_host", "cuda_ptx", "cuda_python"))
+OPTIONAL = tuple(
+    f"tinyae/kernels/{r}/" for r in ("cpu", "cuda", "cuda_host", "cuda_ptx", "cuda_python")
+)
 
 
 def main() -> int:
