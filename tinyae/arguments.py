@@ -197,7 +197,8 @@ TABLE = (
     Argument("hidden", _or_auto(WIDTHS), "auto", "widths of the encoder's hidden layers; none at "
              "all ('' on the command line) is a linear code; auto: 128,64 for fewer than 256 "
              "features, else 512,256, and at least twice the code"),
-    Argument("code", _integer(1, checks.WIDEST), 32, "code units"),
+    Argument("code", _integer(1, checks.WIDEST), 32, "code units; for a run of fewer than "
+             "64 features a quarter of them, at least 2"),
     Argument("decoder_hidden", WIDTHS, None, "widths of the decoder's hidden layers (default: "
              "those of the encoder, mirrored)"),
     Argument("activation", _choice(*ACTIVATIONS), "relu", "of the hidden layers: "
@@ -213,7 +214,8 @@ TABLE = (
              "else standard", absent=None),
     Argument("missing", _choice(*MISSING), "auto", "values (NaN, empty cells of a table): allow, "
              "read as the mean of their column and left out of the loss; error; auto: allow where "
-             "the training data have some", absent="error"),
+             "the training data have some, or categories, of which a new level is missing",
+             absent="error"),
     Argument("initializer", _choice("auto", "pca", "random", *INITIALIZERS), "auto", "pca: "
              "the net is PCA of the training data before its first step (approximately with tanh "
              "and sigmoid), and with patience it ends no worse on the validation data; random: he "

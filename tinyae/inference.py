@@ -13,7 +13,7 @@ from .checks import integer
 from .data.missing import HINT, missing_counts
 from .data.rows import Rows, as_rows, far_outside, value_range
 from .data.scaling import Scaling, scaled
-from .data.tables.frames import as_frame, library_of, with_columns
+from .data.tables.frames import as_frame, filled_in, library_of
 from .data.tables.schema import Schema
 from .kernels.backend import Array
 from .net.layers import Record
@@ -93,12 +93,7 @@ class Inference:
         out[missing] = self._unscaled(x)[missing]
         if self.schema_ is None or library_of(X) is None:
             return out
-        filled, before = self.schema_.back(out), self.schema_.back(np.where(missing, np.nan, out))
-        for name, column in filled.items():
-            if column.dtype == object:  # a level that is pooled keeps its name
-                known = [level is not None for level in before[name]]
-                column[known] = np.asarray(X[name], object)[known]  # type: ignore[index,call-overload]
-        return with_columns(X, filled)
+        return filled_in(X, self.schema_.back(out))
 
     def score_samples(self, X: ArrayLike | Rows) -> NDArray[Any]:
         """Minus the squared error of each sample, (n,) in the net's dtype: higher is better.

@@ -211,7 +211,7 @@ COMMANDS: dict[str, list[str]] = {
     ("options", "message"),
     [
         (["--out", "x.gif"], "--out: must end in .png, got x.gif"),
-        (["--npy", "x.csv"], "--npy: must end in .npy, got x.csv"),
+        (["--npy", "x.txt"], "--npy: must end in .npy or .csv, got x.txt"),
         (["--out", "no/x.png"], "--out: there is no folder no"),
         (["--npy", "no/x.npy"], "--npy: there is no folder no"),
         (["--data", "nowhere.npy"], "nowhere.npy"),

@@ -52,6 +52,12 @@ def read(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+def test_one_outlier_is_said_to_be_one(here: Path, capsys: Output) -> None:
+    argv = ["outliers", "--data", "people.csv", *SMALL, "--contamination", "0.005", "--out", "run"]
+    assert main(argv) == 0
+    assert "people.csv: 1 outlier in 200 rows, with a score above" in capsys.readouterr().out
+
+
 def test_rows_with_their_reasons(here: Path, capsys: Output) -> None:
     argv = ["outliers", "--data", "people.csv", *SMALL, "--contamination", "0.02", "--out", "run"]
     assert main([*argv, "--top", "2"]) == 0
@@ -98,6 +104,19 @@ def test_what_has_moved_is_said_before_the_outliers(learnt: Path, capsys: Output
         {"column", "share", "value", "expected", "spreads"}
     ]
     assert len(read(learnt / "outliers.csv")) == 200
+
+
+def test_reasons_of_missing_cells_are_no_numbers(learnt: Path, capsys: Output) -> None:
+    header, first, *lines = Path("people.csv").read_text().splitlines()
+    holed = [f"{line.rsplit(',', 1)[0]}," for line in lines]
+    Path("holed.csv").write_text("\n".join([header, first, *holed]))
+    assert main(["outliers", "run", "--new", "holed.csv", "--json", "--top", "9"]) == 0
+    (judged,) = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)["judged"]
+    last = header.rsplit(",", 1)[1]
+    values = [r["value"] for top in judged["top"] if top["row"] for r in top["reasons"]
+              if r["column"] == last]  # fmt: skip
+    assert {*values} == {None}
+    assert f"{last} missing, expected " in Path("run/outliers-holed.csv").read_text()
 
 
 def test_both_at_once_is_the_same_and_labels_are_no_column(here: Path, capsys: Output) -> None:

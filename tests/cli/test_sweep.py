@@ -109,7 +109,7 @@ def test_interrupted_it_goes_on_to_the_same_weights(
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(tinyae.cli.run_folder, "Lines", lambda file: interrupted)
+        patched.setattr(tinyae.cli.run_folder, "Lines", lambda file, epochs: interrupted)
         assert main([*SWEEP, "--codes", "2,3"]) == 1
     assert "interrupted; the same command goes on from here" in capsys.readouterr().err
     assert Path("out/code-2/model.npz").exists() and not Path("out/code-3/model.npz").exists()

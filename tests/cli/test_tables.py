@@ -68,8 +68,13 @@ def test_the_report_tells_of_categories(run: str) -> None:
                                  "kind=a", "kind=b"]  # fmt: skip
 
 
-def test_another_table_is_read_by_what_was_learnt(run: str, capsys: Output) -> None:
-    for argv in (["evaluate", run], ["evaluate", run, "--data", "new.csv"],
+def test_another_table_is_read_by_what_was_learnt(
+    run: str, capsys: Output, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.clear()
+    assert main(["evaluate", run]) == 0
+    assert not caplog.text  # what was left out of its own data has been said
+    for argv in (["evaluate", run, "--data", "new.csv"],
                  ["encode", run, "--data", "new.csv", "--out", "z.csv"],
                  ["decode", run, "--codes", "z.csv", "--out", "d.csv"],
                  ["reconstruct", run, "--data", "new.csv", "--part", "all", "--out", "r.csv"],
@@ -81,6 +86,9 @@ def test_another_table_is_read_by_what_was_learnt(run: str, capsys: Output) -> N
     assert {row["colour"] for row in decoded} <= {"red", "green", "blue"}
     assert {row["kind"] for row in decoded} <= {"a", "b"} and len(decoded) == 30
     assert np.load("s.npy").shape == (3, 7)
+    assert main(["sample", run, "-n", "5", "--npy", "s.csv", "--out", "s.png"]) == 0
+    made = read("s.csv")
+    assert len(made) == 5 and {row["colour"] for row in made} <= {"red", "green", "blue"}
 
 
 def test_imputation_fills_the_holes_alone(run: str, capsys: Output) -> None:
@@ -96,7 +104,52 @@ def test_imputation_fills_the_holes_alone(run: str, capsys: Output) -> None:
                 assert cell == before[name]
             else:
                 assert float(cell) == float(before[name])
+                assert len(cell) <= len(before[name])  # 0.1, not 0.10000000000000001
     assert holes == 5
+
+
+@pytest.mark.parametrize("label", ["kind", "group"])
+def test_a_label_and_what_was_dropped_may_be_in_new_data_or_not(
+    label: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for i, name in enumerate(("data.csv", "both.csv", "none.csv")):
+        rows = write(name, 40, i, colour="red")
+        left = ["kind", "group"] if i == 2 else []
+        for k, row in enumerate(rows):
+            row.update(group=k % 3, kind=row["kind"] or "a")
+            row["colour"] = "ab"[k % 2]
+            for column in ("id", "day", *left):
+                del row[column]
+        with open(name, "w", newline="") as file:
+            table = csv.DictWriter(file, list(rows[0]))
+            table.writeheader()
+            table.writerows(rows)
+    other = "kind" if label == "group" else "group"
+    argv = ["train", "--data", "data.csv", "--label", label, "--drop", other, *SMALL]
+    assert main([*argv, "--out", "run"]) == 0
+    argv = ["outliers", "--data", "data.csv", "--label", label, "--drop", other]
+    assert main([*argv, "--out", "odd"]) == 0
+    codes = []
+    for name in ("both.csv", "none.csv"):
+        for command in (["encode"], ["impute"], ["reconstruct", "--part", "all"]):
+            argv = [*command, "run", "--data", name, "--out", f"{command[0]}-{name}", "--force"]
+            assert main(argv) == 0, capsys.readouterr().err
+        assert main(["evaluate", "run", "--data", name]) == 0
+        assert main(["outliers", "odd", "--new", name]) == 0, capsys.readouterr().err
+        codes.append(read(f"encode-{name}"))
+    argv = ["encode", "run", "--data", "both.csv", "--label", label, "--drop", other]
+    assert main([*argv, "--out", "named.csv"]) == 0
+    assert codes[0] == read("named.csv") and len(codes[1]) == 40
+
+
+def test_where_the_code_is_no_shorter_than_a_row_fewer_numbers_are_advised(
+    run: str, capsys: Output
+) -> None:
+    argv = ["train", "--data", "data.csv", *SMALL, "--initializer", "he"]
+    for code, advice in (("7", "hold all 7 features; --code sets fewer"), ("6", "see --epochs")):
+        assert main([*argv, "--code", code, "--out", f"run{code}"]) == 0
+        assert advice in capsys.readouterr().out
 
 
 def test_tables_that_do_not_fit(run: str, capsys: Output, caplog: pytest.LogCaptureFixture) -> None:
@@ -108,6 +161,80 @@ def test_tables_that_do_not_fit(run: str, capsys: Output, caplog: pytest.LogCapt
     assert "missing 'weight', 'kind'" in capsys.readouterr().err
     assert main(["decode", run, "--codes", "new.csv", "--out", "d.csv"]) == 2
     assert "expected numbers, got a table with text" in capsys.readouterr().err
+
+
+def test_few_columns_have_a_short_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for n, code in ((3, 2), (21, 5), (64, 32)):
+        np.save("x.npy", np.random.default_rng(0).random((30, n)))
+        argv = ["train", "--data", "x.npy", "--hidden", "8", "--epochs", "1", "--out", str(n)]
+        assert main(argv) == 0
+        assert json.loads(Path(f"{n}/config.json").read_text())["model"]["code"] == code
+        assert (f"code {code}: a quarter of {n} features" in capsys.readouterr().err) == (n < 64)
+    assert main([*argv[:-1], "given", "--code", "3"]) == 0
+    assert json.loads(Path("given/config.json").read_text())["model"]["code"] == 3
+    assert main([*argv[:-1], "given", "--resume"]) == 0  # goes on with the code that it has
+
+
+def test_a_run_without_holes_says_what_a_table_with_them_needs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write("data.csv", 60, 0, kind="b", size="1.5", colour="red")
+    text = Path("data.csv").read_text().replace("row 0-1,1.5,red", "row 0-1,2.5,blue")
+    Path("data.csv").write_text(text.replace("row 0-2,1.5,red", "row 0-2,1.5,blue"))
+    assert (
+        main(["train", "--data", "data.csv", *SMALL, "--missing", "error", "--out", "whole"]) == 0
+    )
+    Path("holed.csv").write_text(text.replace("row 0-7,1.5", "row 0-7,"))
+    Path("unseen.csv").write_text(text.replace("row 0-7,1.5,red", "row 0-7,1.5,violet"))
+    for source, column in (("holed.csv", "size"), ("unseen.csv", "colour=")):
+        for command in (
+            ["evaluate"],
+            ["encode", "--out", "z.npy"],
+            ["impute", "--out", "z.npy"],
+            ["reconstruct", "--out", "z.npy"],
+            ["sample", "--out", "z.png"],
+        ):
+            capsys.readouterr()
+            assert main([command[0], "whole", *command[1:], "--data", source]) == 1
+            err = capsys.readouterr().err.splitlines()[-1]
+            assert source in err and f"column '{column}" in err and "--missing allow" in err
+
+
+@pytest.mark.parametrize("words", [False, True])
+def test_a_new_table_of_one_row_may_have_holes(
+    words: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = ["size", "colour", "weight", "kind"] if words else ["size", "weight"]
+    rows = [[row[name] for name in names] for row in write("data.csv", 120, 0)]
+    Path("data.csv").write_text("\n".join(map(",".join, [names, *rows])))
+    assert main(["train", "--data", "data.csv", *SMALL, "--out", "run"]) == 0
+    assert main(["outliers", "--data", "data.csv", "--members", "9", "--out", "o"]) == 0
+    hole = ["0.5" if name == "weight" else "" for name in names]
+    Path("one.csv").write_text("\n".join(map(",".join, [names, hole])))
+    for argv in (["evaluate", "run"], ["encode", "run", "--out", "z.csv"],
+                 ["impute", "run", "--out", "f.csv"]):  # fmt: skip
+        assert main([*argv, "--data", "one.csv"]) == 0, capsys.readouterr().err
+    (full,) = read("f.csv")
+    assert "" not in full.values() and float(full["weight"]) == 0.5
+    assert main(["outliers", "o", "--new", "one.csv"]) == 0, capsys.readouterr().err
+
+
+def test_imputation_says_that_rare_levels_are_pooled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write("data.csv", 600, 0)
+    text = Path("data.csv").read_text()
+    Path("data.csv").write_text(text.replace(",red,", ",mauve,", 2))
+    assert main(["train", "--data", "data.csv", *SMALL, "--out", "run"]) == 0
+    assert main(["impute", "run", "--out", "full.csv"]) == 0
+    assert "column 'colour': 2 rare levels are '(other)' in full.csv" in capsys.readouterr().out
+    assert sum(row["colour"] == "(other)" for row in read("full.csv")) >= 2
 
 
 def test_only_held_out_rows_have_holes(

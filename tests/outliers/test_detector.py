@@ -121,6 +121,16 @@ def test_contributions_add_up_to_the_score_and_say_what_is_expected() -> None:
     assert (np.square(off / X.std(axis=0)).mean(axis=0) < 0.5).all()
 
 
+def test_the_reason_of_a_missing_value_is_that_it_is_missing() -> None:
+    new = table(40, 1)
+    new[:, 3] = np.nan
+    found = FITTED.explain(new)
+    np.testing.assert_array_equal(found.values, new)
+    assert np.isfinite(found.contributions).all() and np.isfinite(found.spreads).all()
+    reason = next(r for r in found.reasons(0, 12) if r.column == "column 3")
+    assert str(reason).startswith("column 3 missing, expected ")
+
+
 def test_a_column_of_noise_is_named_first() -> None:
     rng, new = np.random.default_rng(0), table(1000, 1)
     rows, column = np.arange(1000), rng.integers(0, 12, 1000)
@@ -160,6 +170,19 @@ def test_more_rows_than_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ValueError, match="infinity"):
         detector.partial_fit(np.full((2, 12), np.inf))
     assert detector.columns_.n == 1200
+
+
+@pytest.mark.parametrize("n", [1, 2, 5])
+def test_a_few_rows_of_the_same_table_have_not_moved(n: int) -> None:
+    for start in range(0, 100, n):
+        assert FITTED.moved(table(400, 7)[start : start + n]) == []
+
+
+def test_a_column_without_a_value_is_said() -> None:
+    new = table(400, 7)
+    new[:, 4] = np.nan
+    new[1:, 5] = np.nan
+    assert [m[:2] for m in FITTED.moved(new)] == [("column 4", "missing")]
 
 
 def test_what_has_moved_is_said() -> None:

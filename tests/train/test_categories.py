@@ -142,7 +142,7 @@ def frame(request: pytest.FixtureRequest) -> Any:
 
 
 def listed(frame: Any, column: str) -> list[Any]:
-    return [None if v is None or v != v else v for v in frame[column].to_list()]
+    return [None if v is None or str(v) in ("nan", "<NA>") else v for v in frame[column].to_list()]
 
 
 def test_a_dataframe_is_learnt_from_and_given_back(
@@ -167,6 +167,73 @@ def test_a_dataframe_is_learnt_from_and_given_back(
         before, after = listed(frame, column), listed(filled, column)
         assert None not in after
         assert all(a == b for a, b in zip(after, before, strict=True) if b is not None)
+
+
+@pytest.mark.parametrize("missing", ["auto", "allow"])
+def test_a_whole_table_does_for_new_levels(frame: Any, missing: str) -> None:
+    """As they come in validation data, in folds, in batches and later."""
+    names = ("colour", "kind")
+    columns: dict[str, list[Any]] = {
+        name: [v or "blue" for v in listed(frame, name)] for name in names
+    }
+    columns["size"] = [i * 0.5 for i in range(N)]
+    whole, new = (type(frame)({**columns, **changed}) for changed in ({}, {"kind": ["new"] * N}))
+    model = make(missing=missing).fit(whole, validation=new)
+    np.testing.assert_array_equal(
+        model.encode(whole), make(missing="error").fit(whole).encode(whole)
+    )
+    assert np.isfinite(model.history_["val_loss"]).all()
+    assert np.isfinite(make(missing=missing).partial_fit(whole).partial_fit(new).loss_)
+    assert np.isfinite(model.encode(new)).all() and np.isfinite(model.score(new))
+    with pytest.raises(ValueError, match="NaN"):
+        make(missing="error").fit(whole).encode(new)
+
+
+def of_every_type(library: Any) -> Any:
+    """A table whose columns are each of another type, with every third value missing."""
+    text = [None if i % 3 == 2 else ("blue", "red")[i % 5 % 2] for i in range(N)]
+    ones = [None if i % 3 == 2 else 1 + i % 5 % 2 for i in range(N)]
+    big = [2**53 + i for i in range(N)]  # which float64 cannot hold
+    if hasattr(library, "Enum"):
+        kinds = {"text": "String", "categorical": "Categorical", "number": "Int64"}
+        typed = {name: (ones if name == "number" else text, getattr(library, kind))
+                 for name, kind in kinds.items()}  # fmt: skip
+        typed |= {"enum": (text, library.Enum(["blue", "red"])), "big": (big, library.Int64),
+                  "bool": ([i % 2 == 0 for i in range(N)], library.Boolean)}  # fmt: skip
+        return library.DataFrame([library.Series(k, v, t) for k, (v, t) in typed.items()])
+    return library.DataFrame({
+        "object": library.array(text, dtype=object), "text": library.array(text, dtype="string"),
+        "categorical": library.Categorical(text), "numbered": library.Categorical(ones),
+        "Int64": library.array(ones, dtype="Int64"), "big": big,
+        "bool": [i % 2 == 0 for i in range(N)],
+    }, index=[f"row {i}" for i in range(N)])  # fmt: skip
+
+
+def test_impute_leaves_what_is_there_whatever_its_type(frame: Any) -> None:
+    library = pytest.importorskip(type(frame).__module__.split(".")[0])
+    typed = of_every_type(library)
+    filled = make().fit(typed).impute(typed)
+    assert [*filled.columns] == [*typed.columns]
+    for name in typed.columns:
+        before, after = listed(typed, name), listed(filled, name)
+        assert None not in after
+        assert all(a == b for a, b in zip(after, before, strict=True) if b is not None)
+        if name not in ("number", "Int64"):  # a mean of whole numbers is none
+            assert filled[name].dtype == typed[name].dtype
+            assert {*map(type, after)} == {*map(type, before)} - {type(None)}
+    if hasattr(typed, "iloc"):
+        assert filled.index.equals(typed.index)
+        numbered = typed.set_axis(range(typed.shape[1]), axis=1)  # names that are no text
+        other = make().fit(numbered).impute(numbered)
+        assert other.set_axis(typed.columns, axis=1).equals(filled)
+
+
+def test_impute_keeps_a_level_that_was_not_learnt(frame: Any) -> None:
+    model = make().fit(frame)
+    kinds = [None if i % 2 else "new" for i in range(N)]
+    unseen = type(frame)({**{c: frame[c].to_list() for c in frame.columns}, "kind": kinds})
+    kinds = listed(model.impute(unseen), "kind")
+    assert {*kinds[::2]} == {"new"} and not {*kinds[1::2]} & {"new", None}
 
 
 def test_frames_that_do_not_fit(frame: Any, caplog: pytest.LogCaptureFixture) -> None:

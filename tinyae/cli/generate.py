@@ -69,7 +69,7 @@ def _drawing(
     parser = command(commands, name, run, help)
     parser.run_options()
     parser.file_option("--out", f".png of the picture (default RUN/{picture})", ".png")
-    parser.file_option("--npy", ".npy of the samples shown", ".npy")
+    parser.file_option("--npy", ".npy or .csv of the samples shown", ".npy", ".csv")
     parser.set_defaults(picture=picture)
     return parser
 
@@ -107,7 +107,7 @@ class _Work:
     ) -> None:  # fmt: skip
         """Writes the array and the picture, and says so; without matplotlib an array is enough."""
         if self.array is not None:
-            write_samples(self.array, self.ae, samples, None)
+            write_samples(self.array, self.ae, samples, self.run.columns())
             if self.picture is None and not can_draw():
                 return
         path = self.picture or self.default

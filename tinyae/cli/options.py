@@ -21,7 +21,8 @@ _FLAG = argparse.BooleanOptionalAction
 # How load_dataset reads the source: its arguments of these names.
 READING: dict[str, dict[str, Any]] = {
     "label": dict(metavar="COLUMN", help="the column of labels of a table, by its name or by its "
-                  "index from 0 in the file"),
+                  "index from 0 in the file (after training on text and numbers, columns that "
+                  "--label and --drop named may be in new data or not)"),
     "drop": dict(metavar="COLUMN", action="append", help="a column of a table that is no feature, "
                  "by name or index; may be repeated"),
     "header": dict(action=_FLAG, help="whether a table's first line holds names (default: if a "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,7 +27,7 @@ from ..storage.untrusted import errors_of, read_json
 from ..train.progress import Waiting
 from .options import DEFAULTS, UsageError, command, data_given, model_given
 from .output import can_draw, expect_own, is_own, table, write_csv, write_json
-from .run_folder import DATA_DEFAULTS, check_data, open_data
+from .run_folder import DATA_DEFAULTS, check_data, open_new
 
 MARK = "outliers.json"
 REASONS = 3  # of a row
@@ -112,7 +112,7 @@ def _learn(
         detector._check()
     except (TypeError, ValueError) as error:
         raise UsageError(str(error)) from error
-    rows = _rows(data, None)
+    rows = _rows(data)
     with errors_of(data["source"], "cannot be learnt from"), Waiting("learning"):
         detector.fit(rows)
     folder.mkdir(parents=True, exist_ok=True)
@@ -148,15 +148,23 @@ def _new(
     given: argparse.Namespace, folder: Path, detector: OutlierDetector, data: dict[str, Any],
     schema: Schema | None,
 ) -> Judged:  # fmt: skip
-    rows = _rows({**data, "source": given.new}, schema)
+    names = getattr(detector, "feature_names_in_", np.array([])).tolist()
+    trained = {**DATA_DEFAULTS, **data}
+    if isinstance(data.get("label"), str):  # by its name it may be there or not, as what is dropped
+        data = {**data, "label": None}
+    places = [place for place in data.get("drop") or () if isinstance(place, int)]
+    rows = _rows({**data, "drop": places or None, "source": given.new}, schema, names, trained)
     stem = f"outliers-{Path(given.new).name.split('.')[0]}"
     with errors_of(given.new, "cannot be judged"):
         return _judge(given, folder, detector, rows, given.new, stem)
 
 
-def _rows(data: dict[str, Any], schema: Schema | None) -> Rows:
+def _rows(
+    data: dict[str, Any], schema: Schema | None = None, names: Sequence[str] | None = None,
+    trained: dict[str, Any] | None = None,
+) -> Rows:  # fmt: skip
     """All samples, under the names of their columns."""
-    dataset = open_data({**data, "test_fraction": 0.0}, schema)
+    dataset = open_new({**data, "test_fraction": 0.0}, schema, names, trained or data)
     rows = dataset.train
     return Rows(rows.array, rows.indices, dataset.columns, dataset.schema)
 
@@ -206,9 +214,10 @@ def _cells(judged: Judged) -> Iterator[list[Any]]:
 
 def _text(judged: Judged, detector: OutlierDetector, top: int) -> str:
     lines = [f"moved: {text}" for text in judged.moved]
+    found = int(judged.is_outlier.sum())
     lines.append(
-        f"{judged.name}: {judged.is_outlier.sum():,} outliers in {len(judged.scores):,} rows, with "
-        f"a score above {-detector.offset_:.4g} (contamination {detector.contamination})"
+        f"{judged.name}: {found:,} outlier{'s' * (found != 1)} in {len(judged.scores):,} rows, "
+        f"with a score above {-detector.offset_:.4g} (contamination {detector.contamination})"
     )
     cells: list[list[object]] = []
     for row in judged.order[:top].tolist():
@@ -225,7 +234,8 @@ def _summary(judged: Judged, top: int) -> dict[str, Any]:
     shown = [
         {"row": row, "score": float(judged.scores[row]), "p_value": float(judged.p_values[row]),
          "outlier": bool(judged.is_outlier[row]),
-         "reasons": [reason._asdict() for reason in judged.reasons[row]]}
+         "reasons": [{**r._asdict(), "value": None if np.isnan(r.value) else r.value}
+                     for r in judged.reasons[row]]}
         for row in judged.order[:top].tolist()
     ]  # fmt: skip
     return {"data": judged.name, "rows": len(judged.scores), "moved": judged.moved,

@@ -152,9 +152,12 @@ def write_array(
             text = io.StringIO()
             if names is not None:
                 csv.writer(text, lineterminator="\n").writerow(names)
-            digits = "%.9g" if array.dtype == np.float32 else "%.17g"
             for start in range(0, len(array), 1000):
-                np.savetxt(text, array[start : start + 1000], fmt=digits, delimiter=",")
+                part = array[start : start + 1000]
+                if part.dtype == np.float32:
+                    np.savetxt(text, part, fmt="%.9g", delimiter=",")
+                else:
+                    csv.writer(text, lineterminator="\n").writerows(map(_digits, part))
                 report(min(start + 1000, len(array)), len(array))
             write_text(path, text.getvalue())
     print(f"{path}: {array.shape[0]:,} {what} of {array.shape[1]:,} numbers, {array.dtype}")
@@ -168,11 +171,18 @@ def write_samples(
         write_array(path, samples, "samples", names)
         return
     columns = ae.schema_.back(samples)
-    digits = 9 if samples.dtype == np.float32 else 17
-    cells = [[f"{x:.{digits}g}" for x in c] if c.dtype != object else c for c in columns.values()]
+    cells = [c if c.dtype == object else _digits(c) for c in columns.values()]
     with Waiting(f"writing {path}"):
         write_csv(path, [*columns], zip(*cells, strict=True))
     print(f"{path}: {len(samples):,} samples of {len(columns)} columns")
+
+
+def _digits(numbers: NDArray[Any]) -> list[str]:
+    """All digits of the dtype, but of float64 no more than it takes to read the same number:
+    42.65, not 42.649999999999999."""
+    if numbers.dtype == np.float32:
+        return [f"{number:.9g}" for number in numbers.tolist()]
+    return [str(number).removesuffix(".0") for number in numbers.tolist()]
 
 
 def print_zero_units(

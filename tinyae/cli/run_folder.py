@@ -6,9 +6,11 @@ Commands that train into run folders, any number of them, may be interrupted and
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from itertools import count, zip_longest
 from pathlib import Path
 from typing import Any
@@ -37,6 +39,7 @@ DATA_DEFAULTS: dict[str, Any] = {
     "test_fraction": 0.1,
     **dict.fromkeys(READING),
 }
+LINES = 50  # at most, of a training
 Config = dict[str, dict[str, Any]]
 
 
@@ -118,11 +121,16 @@ class RunFolder:
         """The data set described by ``data``, or where it is empty that of the training.
 
         ``whole``: nothing is held out, so that all samples come in the source's order. ``schema``
-        is that of the training, by which another table is read.
+        is that of the training, by which another table is read. The columns that were left out by
+        --label and --drop may be there or not.
         """
         how = {"test_fraction": 0.0} if whole else {}
         described = {**(data or self.read_config()["data"]), **how}
-        dataset = open_data(described, schema if data else None)
+        if not data:
+            with _unsaid():
+                dataset = open_data(described)
+        else:
+            dataset = open_new(described, schema, self.columns(), self.read_config()["data"])
         self.expect_columns(dataset)
         return dataset
 
@@ -152,6 +160,16 @@ class RunFolder:
         )
 
 
+@contextmanager
+def _unsaid() -> Iterator[None]:
+    """Without what reading a run's own data logs: its training has said so."""
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(logging.NOTSET)
+
+
 def check_data(data: Mapping[str, Any]) -> None:
     """Raises ValueError or TypeError for what ``open_data`` cannot have been given."""
     kinds: dict[str, tuple[type, ...]] = {
@@ -169,6 +187,14 @@ def check_data(data: Mapping[str, Any]) -> None:
         width, height = data["size"]
         checks.integer("size", min(width, height), 1)
     Reading(**{name: data[name] for name in READING if data[name] is not None})
+
+
+def _read_by(schema: Schema, trained: Mapping[str, Any], data: Mapping[str, Any]) -> Schema:
+    """``schema``, for a table that is read after training: the columns that ``trained`` names as
+    label or to drop may be there or not, but for a label that ``data`` names."""
+    named = {trained["label"], *(trained["drop"] or ())} - {data.get("label")}
+    left = {name for name in named if isinstance(name, str)} - {*schema.source, *schema.left}
+    return replace(schema, left=(*schema.left, *sorted(left)))
 
 
 def open_data(data: Mapping[str, Any], schema: Schema | None = None) -> Dataset:
@@ -189,13 +215,42 @@ def open_data(data: Mapping[str, Any], schema: Schema | None = None) -> Dataset:
         raise UsageError(str(error)) from error
 
 
+def open_new(
+    data: Mapping[str, Any], schema: Schema | None, names: Sequence[str] | None,
+    trained: Mapping[str, Any],
+) -> Dataset:  # fmt: skip
+    """``open_data`` of what is used, not learnt from: of numbers alone with these ``names`` an
+    empty column is one too. ``trained`` describes the data that were learnt from."""
+    if schema is not None:
+        return open_data(data, _read_by(schema, trained, data))
+    if names and len({*names}) == len(names):
+        with suppress(ValueError):  # other columns: as they are
+            return open_data(data, _read_by(Schema(tuple(names)), trained, data))
+    return open_data(data)
+
+
 def opened(given: argparse.Namespace) -> tuple[RunFolder, Autoencoder, Dataset]:
     """What ``run_options`` were given: the run, its autoencoder, and the data to use it on."""
     data, run = data_given(given), RunFolder(given.run)
     expect_apart(given, run, data.get("source"))
     whole = getattr(given, "part", None) == "all"
     ae = run.load_model(given.backend)
-    return run, ae, run.load_data(data, whole, ae.schema_)
+    dataset = run.load_data(data, whole, ae.schema_)
+    expect_whole(run, ae, dataset)
+    return run, ae, dataset
+
+
+def expect_whole(run: RunFolder, ae: Autoencoder, dataset: Dataset) -> None:
+    """Raises ValueError for a table with missing values where the run has learnt none."""
+    if ae.fill_ is not None or dataset.columns is None:
+        return
+    counts = missing_counts(dataset.train) + missing_counts(dataset.test)
+    if counts.any():
+        raise ValueError(
+            f"{dataset.name}: values are missing in column {dataset.columns[counts.argmax()]!r} "
+            f"(empty cells, or levels that were not learnt), and {run.path} was trained without: "
+            "train another run with --missing allow"
+        )
 
 
 def expect_apart(given: argparse.Namespace, run: RunFolder, source: str | None) -> None:
@@ -335,7 +390,7 @@ def _train(
             dataset.train,
             checkpoint=run.checkpoint_file,
             resume=resume,
-            callback=bar or Lines(log),
+            callback=bar or Lines(log, epochs=-(-model["epochs"] // LINES)),
         )
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"interrupted; {remedy}") from None

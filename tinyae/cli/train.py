@@ -24,7 +24,14 @@ from ..train.progress import Waiting
 from .options import UsageError, command, data_given, model_given
 from .output import can_draw, expect_own, print_zero_units, table, to_draw
 from .report import write_report
-from .run_folder import RunFolder, expect_same, open_data, run_config, train_run
+from .run_folder import (
+    RunFolder,
+    expect_same,
+    expect_whole,
+    open_data,
+    run_config,
+    train_run,
+)
 
 # By part; None where there is no PCA to compare with
 Errors = dict[str, dict[str, Any]]
@@ -65,6 +72,12 @@ def _train(given: argparse.Namespace) -> None:
         f"features; run folder {run.path}",
         file=sys.stderr,
     )
+    fresh = (chosen is None or not chosen.exists()) and "code" not in model_given(given)
+    if fresh and n_features < 2 * config["model"]["code"]:
+        config["model"]["code"] = code = max(2, n_features // 4)
+        print(
+            f"code {code}: a quarter of {n_features} features; --code sets another", file=sys.stderr
+        )
     if config["model"]["code"] >= n_features:
         print(f"a code of {config['model']['code']} is no shorter than a sample and need not leave "
               "anything out: --code sets another", file=sys.stderr)  # fmt: skip
@@ -105,6 +118,7 @@ def _evaluate(given: argparse.Namespace) -> None:
     data, run = data_given(given), RunFolder(given.run)
     ae = run.load_model(given.backend)
     dataset = run.load_data(data, whole=bool(data), schema=ae.schema_)
+    expect_whole(run, ae, dataset)
     parts = _parts(dataset)
     trained: Rows | None = dataset.train
     if data:
@@ -227,7 +241,10 @@ def _error_table(ae: Autoencoder, parts: Mapping[str, Rows], errors: Errors) -> 
     text = f"{note}\n\n" + table(header, rows)
     own, pca = rows[-1][2:4]
     if isinstance(pca, float) and own > 1.001 * pca:
-        text += "\n\nPCA is better here: see --epochs, --initializer and --scale"
+        text += "\n\nPCA is better here: " + (
+            "see --epochs, --initializer and --scale" if ae.code < ae.n_features_in_ else
+            f"its {ae.code} numbers hold all {ae.n_features_in_} features; --code sets fewer"
+        )  # fmt: skip
     return text
 
 

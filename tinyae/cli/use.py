@@ -17,6 +17,7 @@ from ..data.formats import Part
 from ..data.missing import missing_counts
 from ..data.reading import Reading
 from ..data.rows import Array, Rows
+from ..data.tables.coded import OTHER
 from ..data.tables.text import read_table, table_kind
 from ..estimator import Autoencoder
 from ..plot.grids import plot_grid, plot_reconstructions
@@ -131,6 +132,12 @@ def _impute(given: argparse.Namespace) -> None:
         filled = np.concatenate([ae.impute(rows) for rows in samples])
     write_samples(given.out, ae, filled, run.columns())
     print(f"{n:,} of {filled.size:,} values were missing")
+    schema = ae.schema_
+    for category, (_, stop) in zip(schema.categories, schema.groups, strict=True) if schema else ():
+        others = sum(int((np.asarray(rows)[:, stop - 1] == 1).sum()) for rows in samples)
+        if category.other and others:
+            print(f"column {category.name!r}: {others:,} rare levels are {OTHER!r} in {given.out}; "
+                  "impute of a DataFrame, in Python, keeps them")  # fmt: skip
 
 
 def _info(given: argparse.Namespace) -> None:

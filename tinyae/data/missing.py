@@ -29,23 +29,29 @@ def missing_counts(rows: Rows) -> NDArray[np.int64]:
     return counts
 
 
+def expect_values(rows: Rows, hint: str = "") -> NDArray[np.int64]:
+    """``missing_counts``; raises ValueError for a column without any value."""
+    counts = missing_counts(rows)
+    if counts.max() == len(rows):
+        column = rows.label(int(counts.argmax()))
+        raise ValueError(
+            f"column {column} of X holds no value, only missing ones: leave it out{hint}"
+        )
+    return counts
+
+
 def choose_missing(rows: Rows, params: Mapping[str, Any]) -> tuple[str, str]:
     """What a ``missing`` of "auto" comes to, "allow" or "error", and why; "" for whole data.
+
+    Allowed are also categories: a level that is not among the training data's will be missing.
 
     Raises ValueError for a column without any value.
     """
     if params["target_blur"]:  # it would spread them
         return "error", ""
-    counts = missing_counts(rows)
+    counts = expect_values(rows, ", or say missing='allow'")
     if not counts.any():
-        return "error", ""
-    if counts.max() == len(rows):
-        column = int(counts.argmax())
-        label = column if rows.names is None else repr(rows.names[column])
-        raise ValueError(
-            f"column {label} of X holds no value, only missing ones: leave it out, or say "
-            "missing='allow'"
-        )
+        return ("allow" if rows.schema and rows.schema.categories else "error"), ""
     return "allow", (
         f"missing {counts.sum() / (len(rows) * len(counts)):.2%} of the values, in "
         f"{np.count_nonzero(counts)} of {len(counts)} columns: read as the column's mean, and left "
@@ -69,7 +75,7 @@ def column_means(rows: Rows) -> Floats:
         raise ValueError("X holds no value, only missing ones")
     if not np.isfinite(total).all():
         column = int(np.argmin(np.isfinite(total)))
-        raise ValueError(f"X has no mean: the numbers of column {column} are too large")
+        raise ValueError(f"X has no mean: the numbers of column {rows.label(column)} are too large")
     return total / np.maximum(known, 1)
 
 

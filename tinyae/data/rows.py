@@ -63,6 +63,10 @@ class Rows:
     def __len__(self) -> int:
         return len(self.array) if self.indices is None else len(self.indices)
 
+    def label(self, column: int) -> str:
+        """What errors call a column: by its name, else by its number from 0."""
+        return str(column) if self.names is None else repr(self.names[column])
+
     def select(self, positions: NDArray[np.int64]) -> Rows:
         """The samples at these positions, as a view."""
         chosen = positions if self.indices is None else self.indices[positions]
@@ -250,8 +254,7 @@ def value_range(
             if bad(np.array([low_here, high_here], dtype)).any():
                 row, column = np.argwhere(bad(chunk.astype(dtype)))[0].tolist()
                 value = chunk[row, column]
-                label = column if rows.names is None else repr(rows.names[column])
-                where = f"(first in sample {part.start + row}, column {label})"
+                where = f"(first in sample {part.start + row}, column {rows.label(column)})"
                 if np.isfinite(value):
                     raise ValueError(
                         f"Input {name} contains {value:.6g} {where}, too large for "
@@ -281,7 +284,9 @@ def far_outside(
         beyond(low, high, *trained) or (rows.scale != 1 and beyond(*trained, 0.0, 1.0))
     ):
         return ""
+    pixels = rows.scale != 1 or (trained[0] >= 0 and trained[1] <= 1)
     return (
         f"{name} ranges over [{low:g}, {high:g}], the training data over [{trained[0]:g}, "
-        f"{trained[1]:g}]: is it in their units? (uint8 is scaled to [0, 1], floats are not)"
+        f"{trained[1]:g}]: is it in their units?"
+        + (" (uint8 is scaled to [0, 1], floats are not)" if pixels else "")
     )

@@ -77,7 +77,8 @@ def fit_scaling(rows: Rows, how: str) -> Scaling:
     center, spread, size = np.where(empty, 0.0, (center, spread, size))
     if not np.isfinite(center + spread).all():
         column = int(np.argmin(np.isfinite(center + spread)))
-        raise ValueError(f"X cannot be scaled: the numbers of column {column} are too large")
+        label = rows.label(column)
+        raise ValueError(f"X cannot be scaled: the numbers of column {label} are too large")
     return Scaling(center, usable(spread, size))
 
 

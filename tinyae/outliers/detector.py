@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from numbers import Real
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..arguments import plain, seed_from
-from ..data.missing import choose_missing, column_means, filled
+from ..data.missing import column_means, expect_values, filled, missing_counts
 from ..data.rows import Rows, as_rows, value_range
 from ..data.scaling import fit_scaling
 from ..sklearn_api import EstimatorBase, NotFittedError
@@ -31,8 +32,9 @@ class OutlierDetector(EstimatorBase):
     distance of a row is the squared error of its reconstruction plus the mean squared distance of
     its code to the nearest codes of the member's own rows; columns count in spreads, for half of
     the members in standard deviations, for the others in interquartile ranges. A row's score is
-    the geometric mean of these distances. It takes what ``Autoencoder`` takes, DataFrames too, but
-    no missing values. A row that the members know is not its own neighbour.
+    the geometric mean of these distances. It takes numbers as ``Autoencoder`` does, DataFrames of
+    them too; a missing value counts as the mean of its column. A row that the members know is not
+    its own neighbour.
 
     Attributes
     ----------
@@ -66,7 +68,7 @@ class OutlierDetector(EstimatorBase):
         """
         self._check()
         rows = as_rows(X)
-        choose_missing(rows, {"missing": "auto", "target_blur": 0.0})  # raises for empty columns
+        expect_values(rows)
         value_range(rows, "X", missing=True)
         rows = filled(rows, column_means(rows))
         self._learn(None, rows, seed_from(self.random_state))
@@ -168,22 +170,25 @@ class OutlierDetector(EstimatorBase):
         members = self._fitted()
         x = self._checked(X).__array__(np.float64)
         deviation = self.columns_.scaling().spread
-        return explained(members, x, deviation, self._precision, self._column_names())
+        found = explained(members, x, deviation, self._precision, self._column_names())
+        return replace(found, values=np.asarray(as_rows(X), np.float64))
 
     def moved(self, X: ArrayLike | Rows) -> list[Moved]:
         """Columns of X that have moved since the training: outliers found there say little else.
 
         Their mean, by more than half a standard deviation and four standard errors; their range,
-        if at least 5 % of the rows, and three, lie beyond it.
+        if at least 5 % of the rows, and three, lie beyond it; "missing": they hold no value.
         """
         self._fitted()
         old, new, outside = self.columns_, None, np.zeros(self.n_features_in_, np.int64)
-        for _, part in self._checked(X).chunks():
+        rows = self._checked(X)
+        empty = missing_counts(as_rows(X)) == len(rows)
+        for _, part in rows.chunks():
             here = Columns.of(part)
             new = here if new is None else new.merged(here)
             outside += ((part < old.low) | (part > old.high)).sum(axis=0)
         assert new is not None  # there is at least one row
-        return moved(old, new, outside, self._column_names())
+        return moved(old, new, outside, empty, self._column_names())
 
     # ---- files ---------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ MIN_OUTSIDE = 3  # so many of them
 
 
 class Moved(NamedTuple):
-    """A column that has moved, and how: ``what`` is "mean" or "range"."""
+    """A column that has moved, and how: ``what`` is "mean", "range" or "missing"."""
 
     column: str
     what: str
@@ -25,14 +25,18 @@ class Moved(NamedTuple):
 
 
 def moved(
-    old: Columns, new: Columns, outside: NDArray[np.int64], names: Sequence[str]
-) -> list[Moved]:
-    """Of all columns. ``outside`` (n_features,): how many new rows lie beyond the old range."""
+    old: Columns, new: Columns, outside: NDArray[np.int64], empty: NDArray[np.bool_],
+    names: Sequence[str],
+) -> list[Moved]:  # fmt: skip
+    """Of all columns. ``outside`` (n_features,): how many new rows lie beyond the old range;
+    ``empty`` (n_features,): which columns hold no value in the new rows."""
     found = []
     deviation = old.scaling().spread
     for j, name in enumerate(names):
+        if empty[j]:
+            found.append(Moved(name, "missing", f"{name}: it holds no value"))
         shift = (new.mean[j] - old.mean[j]) / deviation[j]
-        new_variance = new.squares[j] / new.n
+        new_variance = max(new.squares[j] / new.n, deviation[j] ** 2)  # of few rows it is too small
         error = np.sqrt(deviation[j] ** 2 / old.n + new_variance / new.n) / deviation[j]
         if abs(shift) > max(SHIFT, ERRORS * error):
             text = f"the mean is {new.mean[j]:.4g}, it was {old.mean[j]:.4g} ({shift:+.1f} spreads)"

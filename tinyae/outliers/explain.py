@@ -18,7 +18,8 @@ WIDEST = 1024  # columns; of more, a matrix of all pairs would be large
 
 class Reason(NamedTuple):
     """One column of one row. ``share``: of the row's score, in [0, 1]; ``spreads``: by how many of
-    the column's standard deviations the value is off, with its sign."""
+    the column's standard deviations the value is off, with its sign. A ``value`` that is missing is
+    NaN, and ``spreads`` are those of the column's mean, as which it counts."""
 
     column: str
     share: float
@@ -27,8 +28,9 @@ class Reason(NamedTuple):
     spreads: float
 
     def __str__(self) -> str:
+        value = "missing" if np.isnan(self.value) else f"{self.value:.4g}"
         return (
-            f"{self.column} {self.value:.4g}, expected {self.expected:.4g} ({self.spreads:+.1f} "
+            f"{self.column} {value}, expected {self.expected:.4g} ({self.spreads:+.1f} "
             f"spreads, {self.share:.0%} of the score)"
         )
 

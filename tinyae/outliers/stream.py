@@ -75,7 +75,8 @@ def passed(stream: Stream | None, rows: Rows, seed: int) -> Stream:
     total = stream.columns.mean + stream.columns.squares
     if not np.isfinite(total).all():
         column = int(np.argmin(np.isfinite(total)))
-        raise ValueError(f"X must have squares that do not overflow: column {column} is too large")
+        label = rows.label(column)
+        raise ValueError(f"X must have squares that do not overflow: column {label} is too large")
     return stream
 
 

@@ -33,12 +33,13 @@ def plot_outliers(
     low, high = np.floor(10 * logs.min()) / 10, np.ceil(10 * logs.max()) / 10
     bins = 10 ** np.linspace(low, max(high, low + 0.1), 60)
     shown = 10**logs
-    axes.hist(shown[~is_outlier], bins, color=BLUE, label=f"{(~is_outlier).sum():,} rows")
-    axes.hist(shown[is_outlier], bins, color=ORANGE, label=f"{is_outlier.sum():,} outliers")
+    axes.hist(shown[~is_outlier], bins, color=BLUE, label=f"rows: {(~is_outlier).sum():,}")
+    axes.hist(shown[is_outlier], bins, color=ORANGE, label=f"outliers: {is_outlier.sum():,}")
     axes.axvline(threshold, color=INK, lw=1.2, label=f"threshold {threshold:.4g}")
     axes.set_xscale("log")
     axes.set_yscale("symlog", linthresh=1)
-    axes.legend(**PLAIN)
+    # above the bars, which fill the axes
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, **PLAIN)
     axes = styled(figure.add_subplot(1, 2, 2), *titles[:2])
     for label in (axes.xaxis.label, axes.yaxis.label):  # they may be names of columns
         label.set_parse_math(False)

@@ -9,7 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tinyae.data.missing import column_means, expect_values
 from tinyae.data.rows import as_rows, value_range
+from tinyae.data.scaling import fit_scaling
+from tinyae.outliers.detector import OutlierDetector
 
 pd = pytest.importorskip("pandas", reason="it reads DataFrames of pandas")
 pl = pytest.importorskip("polars", reason="it reads DataFrames of polars")
@@ -53,6 +56,7 @@ NO_NUMBERS: dict[str, Any] = {
     "pandas timedelta": pd.timedelta_range("1s", periods=N),
     "pandas interval": pd.interval_range(0, N), "pandas complex": pd.Series(OTHER + 1j),
     "pandas list": pd.Series([[1, 2]] * N),
+    "pandas huge": pd.Series([10**400, 2, 3, 4], dtype=object),
     "polars text": pl.Series([*"123x"]), "polars Date": pl.Series(DAYS),
     "polars Datetime": pl.Series(DAYS).cast(pl.Datetime),
     "polars Duration": pl.Series([timedelta(1)] * N), "polars Time": pl.Series([time(1)] * N),
@@ -93,6 +97,17 @@ def test_a_column_of_anything_else_is_named(kind: str) -> None:
             (ValueError, TypeError), match="^Z must hold real numbers, but its column 'odd' has .*"
         ):
             as_rows(frame, "Z")
+
+
+@pytest.mark.parametrize("work", [
+    lambda x: fit_scaling(as_rows(x), "standard"), lambda x: column_means(as_rows(x)),
+    OutlierDetector().fit, lambda x: expect_values(as_rows(x * [1, np.nan])),
+    lambda x: OutlierDetector().fit(x * [1, np.nan]),
+])  # fmt: skip
+def test_a_column_that_does_not_do_is_named(work: Any) -> None:
+    with pytest.raises(ValueError, match="column 'odd'") as caught:
+        work(pd.DataFrame({"plain": OTHER, "odd": [1e308, -1e308, 1e308, 1e308]}))
+    assert "missing=" not in str(caught.value)  # an argument that not all of them have
 
 
 def test_names_that_are_no_strings_are_none_and_a_mixture_is_refused() -> None:

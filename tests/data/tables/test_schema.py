@@ -320,6 +320,7 @@ def test_columns_of_another_kind_are_named() -> None:
         (DAYS[:1], ["a"], "column 'n': expected numbers, but it holds dates"),
         ([1], DAYS[:1], "column 'k': expected text, but it holds dates"),
         ([np.inf], ["a"], "column 'n': expected finite numbers, got inf in row 0"),
+        ([1, -(10**400)], ["a"] * 2, "column 'n': expected finite numbers, got -inf in row 1"),
         ([1, 2], ["a"], "columns must be of one length"),
     ]:
         with raises(words):

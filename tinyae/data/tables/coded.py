@@ -76,6 +76,13 @@ def is_missing(text: str) -> bool:
     return text.strip().lower() in MISSING
 
 
+def is_gone(column: Column) -> Array:
+    """Which values of numbers or text are missing, bool (n,)."""
+    if isinstance(column, Words):
+        return np.asarray(column.codes < 0)
+    return np.isnan(as_numbers("", column))
+
+
 class Coder(dict[str, float]):
     """coder[cell] is the code of a cell's text: its number in ``levels``, -1.0 if it is missing.
 
@@ -208,11 +215,19 @@ def _of_objects(codes: Array, levels: Sequence[Any]) -> Column:
         return Unusable(DATES, len(codes))
     real = {k for k in kinds - dates if issubclass(k, (numbers.Real, Decimal, np.bool_))}
     if real == kinds:
-        return Numbers(np.array([*map(float, levels), math.nan])[codes])
+        return Numbers(np.array([*map(_float, levels), math.nan])[codes])
     if all(k in real or issubclass(k, str) for k in kinds):
         return _words(codes, levels)
     names = ", ".join(sorted({k.__name__ for k in kinds if k not in real} - {"str"}))
     return Unusable(f"it holds values of type {names}", len(codes))
+
+
+def _float(value: Any) -> float:
+    """Infinity of an integer that is too large, which is refused by the name of its column."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
 
 
 def _words(codes: Array, levels: Sequence[Any], declared: bool = False) -> Words:

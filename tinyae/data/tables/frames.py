@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .coded import Column, coded
+from .coded import Column, coded, is_gone, number_of, text_of
 
 Array = NDArray[Any]
 
@@ -76,20 +76,60 @@ def _numbers(column: Any, whose: str) -> Array:
             # pandas has a missing value that NumPy does not know
             missing = {"na_value": np.nan} if hasattr(column, "iloc") else {}
             array = column.to_numpy(**missing).astype(np.float64)
-    except (TypeError, ValueError) as error:
-        raise type(error)(f"{whose} has dtype {column.dtype}: {error}") from None
+    except (TypeError, ValueError, OverflowError) as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"{whose} has dtype {column.dtype}: {error}") from None
     if array.dtype.kind not in "biuf" or array.ndim != 1:
         raise ValueError(f"{whose} has dtype {column.dtype}")
     return array
 
 
-def with_columns(X: Any, columns: Mapping[str, Array]) -> Any:
-    """The DataFrame ``X`` with these columns in the place of its own."""
-    if library_of(X) == "pandas":
-        return X.assign(**columns)
+def filled_in(X: Any, columns: Mapping[str, Array]) -> Any:
+    """A copy of the DataFrame ``X`` with values of these columns where its own are missing.
+
+    Numbers (float64) and text are those of ``Schema.back``, by the names of ``table_of``. A column
+    without a missing value stays as it is, as do those that are not named; one of text keeps its
+    type, unless that cannot hold the levels.
+    """
+    own, pandas = columns_of(X) or [], library_of(X) == "pandas"
+    new = X.copy() if pandas else X
+    for place, (name, column) in enumerate(table_of(X) or []):
+        if name not in columns or not (gone := is_gone(column)).any():
+            continue
+        values, kept = columns[name], own[place][1]
+        if pandas:
+            new.isetitem(place, values if values.dtype != object else _pandas(kept, gone, values))
+        else:
+            new = new.with_columns(_polars(kept, gone, values))
+    return new
+
+
+def _pandas(column: Any, gone: Array, levels: Array) -> Any:
+    own = column.cat.categories if hasattr(column, "cat") else column.dropna().unique()
+    values = {text_of(value): value for value in own}  # a level may be the text of a number
+    found = [values.get(level, level) for level in levels[gone]]
+    if hasattr(column, "cat"):
+        new = column.cat.add_categories([*({*found} - {*own})])
+    elif getattr(column.dtype, "kind", "O") in "biuf":
+        new = column.astype(object)
+        found = [level if (v := number_of(str(level))) is None else v for level in found]
+    else:
+        new = column.copy()
+    new.iloc[np.flatnonzero(gone)] = found
+    return new
+
+
+def _polars(column: Any, gone: Array, values: Array) -> Any:
     import polars
 
-    return X.with_columns(polars.Series(name, columns[name].tolist()) for name in columns)
+    new = polars.Series(column.name, values.tolist())
+    if values.dtype != object:
+        return new
+    try:
+        typed = new.cast(column.dtype)
+    except polars.exceptions.PolarsError:  # an Enum without one of the levels
+        typed, column = new, column.cast(polars.String)
+    return column.zip_with(polars.Series(~gone), typed)
 
 
 def as_frame(library: str, array: Array | Mapping[str, Array], names: Any, like: object) -> Any:
