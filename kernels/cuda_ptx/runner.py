@@ -7,24 +7,22 @@ microseconds.
 from __future__ import annotations
 
 import math
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
 from ..cuda.source import NVRTC_OPTIONS, defines, read_source
+from ..grids import Dim
+from ..recording import Recording
 from .machine import GLOBAL_BASE, Machine
 from .memory import GAP, WRITTEN, Space
-from .nvrtc import compile_ptx, library
+from .nvrtc import compile_ptx, compiler
 from .parse import Kernel, parse
 
 Array = Any
-Dim = tuple[int, int, int]
 
 
-class PtxRunner:
+class PtxRunner(Recording):
     """Compiles for a compute capability, 90 for 9.0, and launches on NumPy arrays.
 
     order: of the warps between two barriers, see ``machine.Machine``. Raises NvrtcMissing.
@@ -34,24 +32,17 @@ class PtxRunner:
     array_type = np.ndarray
 
     def __init__(self, capability: int = 90, order: str | int | None = None) -> None:
-        library()
+        super().__init__()
+        compiler()
         self.capability, self.order = capability, order
         self.limit = 10_000_000  # instructions of a launch
         self.kernels: dict[tuple[str, str], dict[str, Kernel]] = {}
-        self._local = threading.local()
 
-    def launch(
+    def run(
         self, file: str, kernel: str, dtype: str, grid: Dim, block: Dim, args: tuple[Any, ...]
     ) -> None:
-        """Runs ``kernel`` of ``file`` compiled for ``dtype``; waits until it has ended.
-
-        args: arrays (passed as pointers) and NumPy scalars of just the kernel's types. Raises
-        PtxError with the kernel, the line of its PTX, block and thread for the first wrong access.
-        """
-        recorded: list[Any] | None = getattr(self._local, "recorded", None)
-        if recorded is not None:
-            recorded.append((file, kernel, dtype, grid, block, args))
-            return
+        """Raises PtxError with the kernel, the line of its PTX, block and thread for the first
+        wrong access."""
         entry = self.ptx(file, dtype)[kernel]
         roots = {id(root): root for root in (_root(a) for a in args if isinstance(a, np.ndarray))}
         room = sum(root.nbytes + 3 * GAP for root in roots.values())
@@ -79,41 +70,6 @@ class PtxRunner:
             text = compile_ptx(defines(dtype) + read_source(file), file, options)
             self.kernels[file, dtype] = parse(text)
         return self.kernels[file, dtype]
-
-    def record(self, work: Callable[[], None]) -> Callable[[], None]:
-        """Notes the launches that ``work`` makes without running them; the result runs them."""
-        launches: list[tuple[Any, ...]] = []
-        self._local.recorded, self._local.aside = launches, []
-        try:
-            work()
-            self.join()
-        finally:
-            self._local.recorded = None
-
-        def replay() -> None:
-            for launch in launches:
-                self.launch(*launch)
-
-        return replay
-
-    @contextmanager
-    def aside(self) -> Iterator[None]:
-        """While recording, what is launched in this ``with`` block runs as late as it may."""
-        recorded = getattr(self._local, "recorded", None)
-        if recorded is None:
-            yield
-            return
-        self._local.recorded = self._local.aside
-        try:
-            yield
-        finally:
-            self._local.recorded = recorded
-
-    def join(self) -> None:
-        """What was launched aside comes before what follows."""
-        if getattr(self._local, "recorded", None) is not None:
-            self._local.recorded += self._local.aside
-            self._local.aside = []
 
     def scratch(self, shape: tuple[int, ...], dtype: str, slot: int = 0) -> Array:
         """Memory that must be written before it is read, until the slot is asked for again."""

@@ -13,12 +13,12 @@ from tinyae import Autoencoder
 from tinyae.kernels import columns
 from tinyae.kernels.columns import BackendUnavailable, cuda_c, get_backend
 from tinyae.kernels.cuda.dense import DenseKernels
-from tinyae.kernels.cuda_ptx import nvrtc
-from tinyae.kernels.cuda_ptx.nvrtc import NvrtcMissing
+from tinyae.kernels.cuda_ptx import nvrtc, runner
+from tinyae.kernels.cuda_ptx.nvrtc import Nvrtc, NvrtcMissing
 from tinyae.kernels.cuda_ptx.runner import PtxRunner
 
 try:
-    nvrtc.library()
+    nvrtc.compiler()
 except NvrtcMissing as missing:
     pytest.skip(str(missing), allow_module_level=True)
 
@@ -109,12 +109,23 @@ def test_training_is_that_of_the_reference() -> None:
         np.testing.assert_allclose(mine[name], right[name], rtol=0, atol=2e-6)
 
 
-def test_without_the_wheel_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nvrtc, "WHEEL", "no-such-wheel")
+def lost(error: str) -> Nvrtc | None:
+    if error:
+        raise OSError(error)
+    return None
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [("", "pip install nvidia-cuda-nvrtc"), ("cut off", r"does not load \(cut off\)")],
+)
+def test_without_the_wheel_the_remedy_is_named(
+    monkeypatch: pytest.MonkeyPatch, error: str, said: str
+) -> None:
+    monkeypatch.setattr(nvrtc, "find_nvrtc", lambda: lost(error))
+    monkeypatch.setattr(nvrtc, "compiler", nvrtc.compiler.__wrapped__)
+    monkeypatch.setattr(runner, "compiler", nvrtc.compiler)
     monkeypatch.delitem(columns._loaded, "cuda-ptx", raising=False)
-    nvrtc.library.cache_clear()
-    try:
-        with pytest.raises(BackendUnavailable, match="'cuda-ptx'.*pip install no-such-wheel"):
-            get_backend("cuda-ptx")
-    finally:
-        nvrtc.library.cache_clear()
+    with pytest.raises(BackendUnavailable, match=f"'cuda-ptx' cannot run here: .*{said}"):
+        get_backend("cuda-ptx")
+    assert "cuda-ptx" not in columns.available_backends()
