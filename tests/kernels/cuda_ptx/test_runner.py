@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -93,7 +94,7 @@ def test_products_in_every_order_of_the_warps(
 def test_tensor_cores() -> None:
     """32 terms and more: below, 3xtf32 does not use them."""
     for matmul, bound in (("3xtf32", 4), ("tf32", 4096)):
-        kernels = DenseKernels(PtxRunner(80), tile=(32, 32), matmul=matmul, short=1)
+        kernels = DenseKernels(PtxRunner(90), tile=(32, 32), matmul=matmul, short=1)
         error = product(kernels, "float32", (33, 40, 36), 0)
         assert error < bound and (matmul == "3xtf32" or error > 4)
 
@@ -107,6 +108,30 @@ def test_training_is_that_of_the_reference() -> None:
     assert mine.keys() == right.keys()
     for name in mine:
         np.testing.assert_allclose(mine[name], right[name], rtol=0, atol=2e-6)
+
+
+@pytest.mark.parametrize("kind", ("float32", "uint8"))
+def test_recorded_steps_are_the_plain_ones(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    """As on a GPU: launched from a recording, the samples of a step found by the cursor."""
+    X = (np.random.default_rng(0).random((9, 5)) * 255).astype(kind)
+    options = {"hidden": (), "code": 2, "epochs": 3, "batch_size": 4, "random_state": 0}
+    column = get_backend("cuda-ptx")
+
+    def train(**fields: Any) -> dict[str, np.ndarray]:
+        moved = dataclasses.replace(column, name="moved", host=False, **fields)
+        monkeypatch.setitem(columns._LOADERS, "moved", lambda: moved)
+        monkeypatch.delitem(columns._loaded, "moved", raising=False)
+        return Autoencoder(**options, backend="moved").fit(X).parameters()
+
+    def still(*arguments: Any) -> None:
+        """In the place of end_step: every step takes the same samples."""
+
+    recorder = column.recorder
+    plain, recorded = train(recorder=None), train()
+    stuck = train(recorder=dataclasses.replace(recorder, end_step=still))
+    monkeypatch.delitem(columns._loaded, "moved")
+    same = [all((plain[n] == other[n]).all() for n in plain) for other in (recorded, stuck)]
+    assert same == [True, False]
 
 
 def lost(error: str) -> Nvrtc | None:
