@@ -2,10 +2,11 @@
 
 Each argument of the kernel is given in its order, by ARG:
   7:int32  0.5:float32     a number and its NumPy type
-  zeros:float32:1000       an array of 1000 zeros; also ones, arange, random, and empty, which
-                           must be written before it is read
+  zeros:float32:1000       an array of 1000 zeros; also ones, arange, random (in [0, 1), integers
+                           below 100), and empty, which must be written before it is read
+  data.npy                 the array in this file
 The arrays are printed as they are afterwards. A wrong access is an error that names kernel, line of
-PTX, block and thread, and the exit code is 1.
+PTX (--ptx keeps it), block and thread, and the exit code is 1.
 """
 
 from __future__ import annotations
@@ -23,9 +24,11 @@ from .memory import GAP, WRITTEN, Space
 from .nvrtc import CompileError, NvrtcMissing, compile_ptx
 from .parse import PtxError, parse
 
-FILLED: dict[str, Callable[[int], Any]] = {
+FILLED: dict[str, Callable[[int, Any], Any]] = {
     "zeros": np.zeros, "ones": np.ones, "empty": np.zeros, "arange": np.arange,
-    "random": lambda n: np.random.default_rng(0).random(n),
+    "random": lambda n, dtype: (
+        np.random.default_rng(0).random(n) * (1 if np.dtype(dtype).kind == "f" else 100)
+    ).astype(dtype),
 }  # fmt: skip
 
 
@@ -40,10 +43,18 @@ def dimensions(text: str) -> tuple[int, int, int]:
 def argument(text: str) -> tuple[str, Any]:
     """The kind, "" for a number, and the value."""
     kind, _, rest = text.partition(":")
-    if kind in FILLED:
-        dtype, _, count = rest.partition(":")
-        return kind, FILLED[kind](int(count)).astype(dtype)
-    return "", np.dtype(rest).type(float(kind) if np.dtype(rest).kind == "f" else int(kind, 0))
+    try:
+        if text.endswith(".npy"):
+            return text, np.ascontiguousarray(np.load(text))
+        if kind in FILLED:
+            dtype, _, count = rest.partition(":")
+            return kind, FILLED[kind](int(count), dtype=np.dtype(dtype))
+        number = np.dtype(rest)
+        return "", number.type(float(kind) if number.kind == "f" else int(kind, 0))
+    except (OSError, OverflowError, TypeError, ValueError) as error:
+        raise argparse.ArgumentTypeError(
+            f"expected 7:int32, zeros:float32:1000 or data.npy, got {text!r} ({error})"
+        ) from None
 
 
 def order(text: str) -> str | int:
@@ -61,6 +72,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--grid", type=dimensions, default=(1, 1, 1), metavar="X[,Y[,Z]]")
     parser.add_argument("--block", type=dimensions, default=(32, 1, 1), metavar="X[,Y[,Z]]")
     parser.add_argument("--capability", type=int, default=90, metavar="N", help="90 is 9.0")
+    parser.add_argument(
+        "--nvrtc", action="append", default=[], metavar="OPTION", help="as in --nvrtc=-DN=4"
+    )
+    parser.add_argument("--ptx", type=Path, metavar="FILE", help="where to write the PTX")
+    parser.add_argument("--save", type=Path, metavar="DIR", help="arrays as argument-0.npy and on")
     parser.add_argument("--shared", type=int, default=0, metavar="BYTES", help="dynamic memory")
     parser.add_argument(
         "--order", type=order, metavar="forward|reverse|SEED",
@@ -70,10 +86,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         arrays = run(given)
     except (OSError, PtxError, NvrtcMissing, CompileError) as error:
-        print(f"cuda_ptx: {error}", file=sys.stderr)
+        print(f"cuda_ptx: {str(error).rstrip()}", file=sys.stderr)
         return 1
     for place, array in arrays:
         print(f"argument {place}: {np.array2string(array, threshold=64)}")
+        if given.save:
+            np.save(given.save / f"argument-{place}.npy", array)
     return 0
 
 
@@ -81,9 +99,10 @@ def run(given: argparse.Namespace) -> list[tuple[int, Any]]:
     """The arrays among the arguments after the launch, each with its place."""
     text = given.file.read_text()
     if given.file.suffix != ".ptx":
-        options = ("-std=c++17", f"-arch=compute_{given.capability}")
-        options = ("-std=c++17", f"-arch=compute_{given.capability}")
-        text = compile_ptx(text, given.file.name, options)
+        options = ("-std=c++17", f"-arch=compute_{given.capability}", f"-I{given.file.parent}")
+        text = compile_ptx(text, given.file.name, (*options, *given.nvrtc))
+    if given.ptx:
+        given.ptx.write_text(text)
     kernels = parse(text)
     if given.kernel not in kernels:
         raise PtxError(f"{given.file} has no kernel {given.kernel!r}, but {', '.join(kernels)}")
@@ -98,7 +117,7 @@ def run(given: argparse.Namespace) -> list[tuple[int, Any]]:
             continue
         address = memory.allocate(value.nbytes, GAP)
         if kind != "empty":
-            memory.fill(address, value.view(np.uint8))
+            memory.fill(address, value.reshape(-1).view(np.uint8))
         raw.append(np.uint64(address).tobytes())
         arrays.append((place, address, value))
     Machine(kernel, given.grid, given.block, memory, raw, given.order, given.shared).run()
@@ -108,7 +127,7 @@ def run(given: argparse.Namespace) -> list[tuple[int, Any]]:
         missing = int((state != WRITTEN).sum())
         if missing:
             print(f"argument {place}: {missing} bytes were never written", file=sys.stderr)
-        results.append((place, data.view(value.dtype)))
+        results.append((place, data.view(value.dtype).reshape(value.shape)))
     return results
 
 

@@ -201,6 +201,8 @@ rule("not", "b->b")(lambda i, a: ~a)
 rule("mov", "t->t")(lambda i, a: a)
 rule("selp", "ttp->t")(lambda i, a, b, which: np.where(which, a, b))
 rule("popc", "b->u")(lambda i, a: np.bitwise_count(a).astype(np.uint32))
+# zeros before the first one: a float64's exponent tells of 32 bits how long the number is
+rule("clz", "t->u")(lambda i, a: (32 - np.frexp(a.astype(np.float64))[1]).astype(np.uint32))
 
 
 @rule("shl shr", "tu->t")

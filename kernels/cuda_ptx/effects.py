@@ -235,6 +235,20 @@ def shuffle(machine: Machine, i: Instruction, lanes: Any) -> None:
         machine.write(flag, inside.reshape(-1), lanes)
 
 
+@effect("vote")
+def vote(machine: Machine, i: Instruction, lanes: Any) -> None:
+    """``vote.sync.ballot.b32 %r1, %p1, -1;``: a bit of each lane; .any and .all: a predicate."""
+    shape = _whole_warps(machine, lanes).shape
+    holds = np.broadcast_to(machine.read(i.operands[1], np.bool_, lanes), shape[0] * 32)
+    bits = holds.reshape(shape).astype(np.uint32) << np.arange(32, dtype=np.uint32)
+    bits = np.bitwise_or.reduce(bits, axis=1)
+    full = {"any": bits != 0, "all": bits == 0xFFFFFFFF}
+    how = next((m for m in i.modifiers if m in full), "")
+    if not how and not i.has("ballot"):
+        raise PtxError("of vote only .any, .all and .ballot are supported")
+    machine.write(i.operands[0], np.repeat(full[how] if how else bits, 32), lanes)
+
+
 @effect("mma")
 def multiply_tiles(machine: Machine, i: Instruction, lanes: Any) -> None:
     """D = A B + C of a warp: A is 16x8, B 8x8, C and D 16x8. Lane 4 g + t holds a0 = A[g, t],

@@ -1,7 +1,8 @@
 """Executes a kernel: all threads at once, in lock step, or warp after warp between barriers.
 
 Threads that have parted run in the order of their instructions: those farthest back go first, so
-that they meet again behind the branch. A barrier holds a thread until its whole block is there.
+that they meet again behind the branch. A barrier holds a thread until all of its block are there
+that have not ended.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from .parse import BITS, Instruction, Kernel, PtxError, Variable, number
 Array = Any
 Dim = tuple[int, int, int]
 
-WARP = 32
+WARP, MOST_THREADS = 32, 1024
 GLOBAL_BASE = 1 << 33  # beyond 32 bits: an address that loses its upper half is found
 ALL = slice(None)
 
@@ -40,6 +41,8 @@ class Machine:
         self.kernel, self.grid, self.block = kernel, grid, block
         self.order, self.limit, self.issued = order, limit, 0
         self.threads = int(np.prod(block))
+        if self.threads > MOST_THREADS:
+            raise PtxError(f"a block has at most {MOST_THREADS} threads, got {self.threads}")
         blocks = int(np.prod(grid))
         self.n = blocks * self.threads
         self.blocks = np.arange(self.n) // self.threads
@@ -191,11 +194,11 @@ class Machine:
             raise self._error(i, "only bar.sync 0 of all threads is supported")
 
     def _release(self) -> None:
-        """All threads wait or have ended: no block may have both, and all wait at one barrier."""
+        """All threads wait or have ended; those of a block that wait do so at one barrier."""
         state, pc = self.state.reshape(-1, self.threads), self.pc.reshape(-1, self.threads)
         waits = state == WAITING
         first = np.where(waits, pc, np.iinfo(np.int64).max).min(axis=1)
-        wrong = waits.any(axis=1)[:, None] & (~waits | (pc != first[:, None]))
+        wrong = waits & (pc != first[:, None])
         if wrong.any():
             block = int(np.argmax(wrong.any(axis=1)))
             i = self.kernel.instructions[int(first[block]) - 1]
@@ -221,7 +224,9 @@ class Machine:
                 raise PtxError("this instruction is not supported")
         except Fault as fault:
             raise self._error(i, fault.what, int(self.lanes(lanes)[fault.which])) from None
-        except (PtxError, KeyError, ValueError) as error:
+        except KeyError as error:
+            raise self._error(i, f"{error} is not known here, as is no call") from None
+        except (PtxError, ValueError) as error:
             raise self._error(i, str(error)) from error
 
     def _error(self, i: Instruction, what: str, thread: int | None = None) -> PtxError:

@@ -133,6 +133,8 @@ def number(text: str, dtype: Any) -> Any:
         if own != width:
             raise PtxError(f"{text} has not the width of its instruction's type")
         return value.view(dtype)
+    if not re.fullmatch(r"-?(0x[0-9a-fA-F]+|\d+)U?", text):
+        raise PtxError(f"{text} is not known here")
     value_of = int(text.rstrip("U"), 0)
     if np.dtype(dtype) == np.bool_:
         return np.array([value_of != 0])
