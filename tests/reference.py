@@ -33,10 +33,10 @@ EXTREMES = tuple(
 
 def awkward_shapes(n_dims: int, backend: Backend | None = None) -> list[tuple[int, ...]]:
     """Sizes about the powers of two in many combinations, each dimension empty in turn; every
-    tenth combination where the backend takes a second for each."""
+    20th combination where the backend takes a second for each."""
     shapes = list(_awkward_shapes(n_dims))
     pick = backend is not None and backend.name == "cuda-ptx"
-    return shapes[5 : -2 * n_dims : 10] + shapes[-2 * n_dims :] if pick else shapes
+    return shapes[15 : -2 * n_dims : 20] + shapes[-2 * n_dims :] if pick else shapes
 
 
 def _awkward_shapes(n_dims: int) -> Iterator[tuple[int, ...]]:
