@@ -13,8 +13,8 @@ import sys
 import zipfile
 from pathlib import Path
 
-BOUNDS = {"with NumPy alone": 290_000, "all": 395_000}  # bytes
-# the Numba, the CUDA C and the Numba CUDA column
+BOUNDS = {"with NumPy alone": 295_000, "all": 425_000}  # bytes
+# the Numba, the CUDA C (with the two that execute it on the CPU) and the Numba CUDA column
 OPTIONAL = tuple(
     f"tinyae/kernels/{r}/" for r in ("cpu", "cuda", "cuda_host", "cuda_ptx", "cuda_python")
 )
