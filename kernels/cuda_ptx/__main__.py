@@ -24,7 +24,7 @@ from .memory import GAP, WRITTEN, Space
 from .nvrtc import CompileError, NvrtcMissing, compile_ptx
 from .parse import PtxError, parse
 
-FILLED: dict[str, Callable[[int, Any], Any]] = {
+FILLED: dict[str, Callable[..., Any]] = {
     "zeros": np.zeros, "ones": np.ones, "empty": np.zeros, "arange": np.arange,
     "random": lambda n, dtype: (
         np.random.default_rng(0).random(n) * (1 if np.dtype(dtype).kind == "f" else 100)
