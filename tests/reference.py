@@ -36,7 +36,7 @@ def awkward_shapes(n_dims: int, backend: Backend | None = None) -> list[tuple[in
     20th combination where the backend takes a second for each."""
     shapes = list(_awkward_shapes(n_dims))
     pick = backend is not None and backend.name == "cuda-ptx"
-    return shapes[15 : -2 * n_dims : 20] + shapes[-2 * n_dims :] if pick else shapes
+    return shapes[6 : -2 * n_dims : 20] + shapes[-2 * n_dims :] if pick else shapes
 
 
 def _awkward_shapes(n_dims: int) -> Iterator[tuple[int, ...]]:

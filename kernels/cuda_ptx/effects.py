@@ -82,6 +82,7 @@ def load(machine: Machine, i: Instruction, lanes: Any) -> None:
     registers = register_names(i.operands[0])
     where = _addresses(machine, i.operands[1], lanes, len(rows))
     values = machine.spaces[space].load(rows, where, dtype.itemsize, len(registers))
+    machine.accessed(f"{space} read", dtype.itemsize * len(registers), where, machine.lanes(lanes))
     for register, value in zip(registers, values, strict=True):
         machine.write(register, value.view(dtype), lanes)
 
@@ -94,6 +95,7 @@ def store(machine: Machine, i: Instruction, lanes: Any) -> None:
     where = _addresses(machine, i.operands[0], lanes, len(rows))
     values = [machine.read(r, BITS[width], lanes) for r in register_names(i.operands[1])]
     machine.spaces[space].store(rows, where, values, width)
+    machine.accessed(f"{space} write", width * len(values), where, machine.lanes(lanes))
 
 
 @effect("cvta")
@@ -167,6 +169,9 @@ def _send(machine: Machine, i: Instruction, lanes: Any) -> None:
     place = shared.span(machine.rows("shared", lanes), to, size, "write")
     shared.data[place] = 0xFF  # NaN to whoever would look
     shared.state[place] = IN_FLIGHT
+    read = given > 0
+    machine.accessed("global read", size, source[read], threads[read])
+    machine.accessed("shared copy", size, to, threads)
     machine.copies.append([threads, machine.groups[lanes].copy(), place, data])
 
 
@@ -305,6 +310,7 @@ def atomic(machine: Machine, i: Instruction, lanes: Any) -> None:
     values = [np.broadcast_to(machine.read(o, dtype, lanes), len(rows)) for o in given]
     result = np.empty(len(rows), dtype)
     at = machine.spaces[space]
+    machine.accessed(f"{space} atomic", dtype.itemsize, where, machine.lanes(lanes))
     for k in range(len(rows)):
         one, row = where[k : k + 1], rows[k : k + 1]
         try:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from .arithmetic import RULES
+from .counts import WARP, Counts
 from .effects import EFFECTS
 from .memory import Fault, Space
 from .parse import BITS, Instruction, Kernel, PtxError, Variable, number
@@ -19,7 +20,7 @@ from .parse import BITS, Instruction, Kernel, PtxError, Variable, number
 Array = Any
 Dim = tuple[int, int, int]
 
-WARP, MOST_THREADS = 32, 1024
+MOST_THREADS = 1024
 GLOBAL_BASE = 1 << 33  # beyond 32 bits: an address that loses its upper half is found
 ALL = slice(None)
 
@@ -31,21 +32,24 @@ class Machine:
 
     order: None runs all warps in lock step; "forward", "reverse" or a seed runs them one after the
     other from barrier to barrier, which shows what lock step hides. limit: instructions issued
-    before a launch counts as endless.
+    before a launch counts as endless. counts: where to note what is executed.
     """
 
     def __init__(
         self, kernel: Kernel, grid: Dim, block: Dim, memory: Space, arguments: list[bytes],
         order: str | int | None = None, shared: int = 0, limit: int = 10_000_000,
+        counts: Counts | None = None,
     ) -> None:  # fmt: skip
         self.kernel, self.grid, self.block = kernel, grid, block
-        self.order, self.limit, self.issued = order, limit, 0
+        self.order, self.limit, self.issued, self.counts = order, limit, 0, counts
         self.threads = int(np.prod(block))
         if self.threads > MOST_THREADS:
             raise PtxError(f"a block has at most {MOST_THREADS} threads, got {self.threads}")
         blocks = int(np.prod(grid))
         self.n = blocks * self.threads
         self.blocks = np.arange(self.n) // self.threads
+        own = np.arange(self.n) % self.threads
+        self.warps = self.blocks * -(-self.threads // WARP) + own // WARP
         self.special = self._special_registers()
         self.registers = {name: np.zeros(self.n, bits) for name, bits in kernel.registers.items()}
         self.symbols: dict[str, tuple[str, int]] = {}
@@ -102,6 +106,10 @@ class Machine:
         """The numbers of the threads."""
         return np.arange(self.n)[lanes]
 
+    def accessed(self, what: str, size: int, addresses: Array, threads: Array) -> None:
+        if self.counts is not None:
+            self.counts.accessed(self, what, size, addresses, threads)
+
     # ---- the launch
 
     def run(self) -> None:
@@ -150,6 +158,8 @@ class Machine:
             if self.issued > self.limit:
                 raise PtxError(f"{self.kernel.name} does not end: {self.limit:,} instructions")
             i = instructions[at]
+            if self.counts is not None:
+                self.counts.executed(self, i, which)
             active = which
             if i.guard:
                 holds = self.registers[i.guard][which] ^ i.negated

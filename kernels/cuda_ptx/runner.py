@@ -14,6 +14,7 @@ import numpy as np
 from ..cuda.source import NVRTC_OPTIONS, defines, read_source
 from ..grids import Dim
 from ..recording import Recording
+from .counts import Counts
 from .machine import GLOBAL_BASE, Machine
 from .memory import GAP, WRITTEN, Space
 from .nvrtc import compile_ptx, compiler
@@ -36,6 +37,7 @@ class PtxRunner(Recording):
         compiler()
         self.capability, self.order = capability, order
         self.limit = 10_000_000  # instructions of a launch
+        self.counts: dict[str, Counts] | None = None  # {}: to gather them here, by kernel
         self.kernels: dict[tuple[str, str], dict[str, Kernel]] = {}
 
     def run(
@@ -55,7 +57,10 @@ class PtxRunner(Recording):
             data[:] = _bytes(root)
             state[:] = unwritten.get(key, WRITTEN)
         values = [_raw(arg, places) for arg in args]
-        Machine(entry, grid, block, memory, values, self.order, limit=self.limit).run()
+        counts = None if self.counts is None else self.counts.setdefault(kernel, Counts())
+        Machine(
+            entry, grid, block, memory, values, self.order, limit=self.limit, counts=counts
+        ).run()
         for key, root in roots.items():
             data, state = memory.bytes_at(places[key], root.nbytes)
             if root.flags.writeable:

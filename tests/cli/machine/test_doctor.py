@@ -144,6 +144,15 @@ def test_no_driver(bare: None, monkeypatch: pytest.MonkeyPatch) -> None:
     assert rows()["driver"] == ("no NVIDIA driver", "")
 
 
+def test_backends_that_are_for_tests_say_so(bare: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = {"numpy": "", "cuda-host": "", "cuda-ptx": ""}
+    monkeypatch.setattr(doctor, "backend_report", lambda: found)
+    sections = doctor.report(*doctor.examine())
+    backends = next(rows for title, rows in sections.items() if title.startswith("backends"))
+    assert [row.state.partition(":")[0] for row in backends] == ["works", *["works, for tests"] * 2]
+    assert "very slow" in backends[2].state
+
+
 def test_two_gpus(bare: None, driver: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
     driver(cuda=13010, devices=2)
     plans = {"NVIDIA GeForce GTX 1080": {"a problem": "its plan"}}
