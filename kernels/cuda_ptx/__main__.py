@@ -27,7 +27,7 @@ from .parse import PtxError, parse
 FILLED: dict[str, Callable[..., Any]] = {
     "zeros": np.zeros, "ones": np.ones, "empty": np.zeros, "arange": np.arange,
     "random": lambda n, dtype: (
-        np.random.default_rng(0).random(n) * (1 if np.dtype(dtype).kind == "f" else 100)
+        np.random.default_rng(0).random((n,)) * (1 if np.dtype(dtype).kind == "f" else 100)
     ).astype(dtype),
 }  # fmt: skip
 

@@ -40,9 +40,9 @@ class Counts:
     """Of one launch, or of several.
 
     instructions: class -> how often a warp executes one, whether or not its guard holds.
-    traffic: such as "global read" -> requests (a warp's instruction), bytes that threads ask for,
-    and of global memory the 32-byte sectors, of shared memory the wavefronts: the turns that the
-    banks need. An asynchronous copy is a "global read" and a "shared copy".
+    traffic: such as "global read" -> requests (a warp's instruction), the different bytes that each
+    asks for, and of global memory the 32-byte sectors, of shared memory the wavefronts: the turns
+    that the banks need. An asynchronous copy is a "global read" and a "shared copy".
     """
 
     def __init__(self) -> None:
@@ -62,7 +62,7 @@ class Counts:
         at = at[(at >= 0).any(axis=1)]
         counts = self.traffic.setdefault(what, Counter())
         counts["requests"] += len(at)
-        counts["bytes"] += size * len(threads)
+        counts["bytes"] += size * len(_distinct(at)[0])
         if what.startswith("global"):
             counts["sectors"] += int(sectors(at).sum())
         elif what.startswith("shared"):
