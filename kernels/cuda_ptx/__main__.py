@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from .counts import Counts
 from .machine import GLOBAL_BASE, Machine
 from .memory import GAP, WRITTEN, Space
 from .nvrtc import CompileError, NvrtcMissing, compile_ptx
@@ -76,6 +77,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--nvrtc", action="append", default=[], metavar="OPTION", help="as in --nvrtc=-DN=4"
     )
     parser.add_argument("--ptx", type=Path, metavar="FILE", help="where to write the PTX")
+    parser.add_argument(
+        "--counts", action="store_true", help="print instructions, sectors, wavefronts"
+    )
     parser.add_argument("--save", type=Path, metavar="DIR", help="arrays as argument-0.npy and on")
     parser.add_argument("--shared", type=int, default=0, metavar="BYTES", help="dynamic memory")
     parser.add_argument(
@@ -84,7 +88,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )  # fmt: skip
     given = parser.parse_args(argv)
     try:
-        arrays = run(given)
+        arrays, counts = run(given)
     except (OSError, PtxError, NvrtcMissing, CompileError) as error:
         print(f"cuda_ptx: {str(error).rstrip()}", file=sys.stderr)
         return 1
@@ -92,11 +96,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"argument {place}: {np.array2string(array, threshold=64)}")
         if given.save:
             np.save(given.save / f"argument-{place}.npy", array)
+    if given.counts:
+        print("executed by a warp:", dict(counts.instructions.most_common()))
+        for what, numbers in counts.traffic.items():
+            print(f"{what}: {', '.join(f'{n:,} {unit}' for unit, n in numbers.items())}")
     return 0
 
 
-def run(given: argparse.Namespace) -> list[tuple[int, Any]]:
-    """The arrays among the arguments after the launch, each with its place."""
+def run(given: argparse.Namespace) -> tuple[list[tuple[int, Any]], Counts]:
+    """The arrays among the arguments after the launch, each with its place; what was counted."""
     text = given.file.read_text()
     if given.file.suffix != ".ptx":
         options = ("-std=c++17", f"-arch=compute_{given.capability}", f"-I{given.file.parent}")
@@ -120,7 +128,10 @@ def run(given: argparse.Namespace) -> list[tuple[int, Any]]:
             memory.fill(address, value.reshape(-1).view(np.uint8))
         raw.append(np.uint64(address).tobytes())
         arrays.append((place, address, value))
-    Machine(kernel, given.grid, given.block, memory, raw, given.order, given.shared).run()
+    counts = Counts()
+    Machine(
+        kernel, given.grid, given.block, memory, raw, given.order, given.shared, counts=counts
+    ).run()
     results = []
     for place, address, value in arrays:
         data, state = memory.bytes_at(address, value.nbytes)
@@ -128,7 +139,7 @@ def run(given: argparse.Namespace) -> list[tuple[int, Any]]:
         if missing:
             print(f"argument {place}: {missing} bytes were never written", file=sys.stderr)
         results.append((place, data.view(value.dtype).reshape(value.shape)))
-    return results
+    return results, counts
 
 
 if __name__ == "__main__":

@@ -184,7 +184,11 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     line = (tmp_path / "saxpy.ptx").read_text().splitlines()[int(place[1]) - 1]
     assert " ".join(line.split()) == f"{place[2]};"
     written = [str(tmp_path / "saxpy.ptx"), *command[1:], "5:int32", *how[:4]]
-    assert main(written) == 0
+    assert main([*written, "--counts"]) == 0
+    said = capsys.readouterr().out
+    # two warps of four threads, of which the second has one number
+    assert "executed by a warp: {" in said and "'fma.f32': 2" in said
+    assert "global write: 2 requests, 20 bytes, 2 sectors\n" in said
     assert main([str(file), "daxpy", "--nvrtc=-DMORE=1"]) == 1
     assert "no kernel 'daxpy', but saxpy" in capsys.readouterr().err
     assert main([*command, "5:int32", "--block", "32,33", *how[4:]]) == 1
