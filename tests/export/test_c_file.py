@@ -13,6 +13,7 @@ import pytest
 
 from tests.export.nets import nets
 from tinyae import Autoencoder
+from tinyae import export as export_room
 from tinyae.export.chain import Chain, Layer, chain_of, quantized
 from tinyae.kernels.reference.activation import activation_forward
 from tinyae.net.losses import softmax
@@ -169,3 +170,20 @@ def test_a_prefix_is_a_name(tmp_path: Path) -> None:
     text = (tmp_path / "net.h").read_text(encoding="utf-8")
     assert "MY2_FEATURES" in text and "My2_encode" in text
     assert "net_" not in text and "NET_" not in text
+
+
+@GCC
+def test_the_program_of_the_readme(tmp_path: Path) -> None:
+    """It compiles as it stands there, and prints a score for each line of a CSV file."""
+    readme = (Path(export_room.__file__).parent / "README.md").read_text(encoding="utf-8")
+    program = readme.partition("```c\n")[2].partition("```")[0]
+    ae = Autoencoder(hidden=(8,), code=2, epochs=2, random_state=0, backend="numpy")
+    X = np.random.default_rng(0).random((5, 3))
+    ae.fit(X).export(tmp_path / "net.h")
+    (tmp_path / "main.c").write_text(program, encoding="utf-8")
+    command = ["gcc", "-std=c99", *STRICT, "main.c", "-o", "main", "-lm"]
+    subprocess.run(command, cwd=tmp_path, check=True)
+    lines = "\n".join(",".join(map(str, row)) for row in X)
+    said = subprocess.run([tmp_path / "main"], input=lines, capture_output=True, text=True,
+                          check=True).stdout  # fmt: skip
+    np.testing.assert_allclose([*map(float, said.split())], -ae.score_samples(X), rtol=1e-3)

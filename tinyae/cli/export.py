@@ -7,7 +7,7 @@ from typing import Any
 
 from ..estimator import Autoencoder
 from ..export.chain import PARTS, QUANTIZED, rounded
-from ..export.write import SUFFIXES
+from ..export.write import SUFFIXES, export
 from ..train.progress import Waiting
 from .options import command
 from .run_folder import RunFolder
@@ -39,8 +39,10 @@ def add_commands(commands: Any) -> None:
 def _export(given: argparse.Namespace) -> None:
     run = RunFolder(given.run)
     ae = run.load_model("numpy")
-    files = ae.export(given.out, part=given.part, quantize=given.quantize, prefix=given.prefix,
-                      weights=given.weights)  # fmt: skip
+    files = export(
+        ae, given.out, part=given.part, quantize=given.quantize, prefix=given.prefix,
+        weights=given.weights, names=run.columns() or (),
+    )  # fmt: skip
     for file in files:
         print(f"{file}: {file.stat().st_size:,} bytes")
     if given.quantize:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,11 +21,13 @@ LARGEST_WITHIN = 1 << 20  # bytes of packed weights that a Python file holds its
 
 def export(
     ae: Autoencoder, path: str | os.PathLike[str], *, to: str | None = None, part: str = "all",
-    quantize: str | None = None, prefix: str = "net", weights: str | os.PathLike[str] | None = None,
+    quantize: str | None = None, prefix: str = "net",
+    weights: str | os.PathLike[str] | None = None, names: Sequence[str] = (),
 ) -> list[Path]:  # fmt: skip
-    """See ``Autoencoder.export``."""
+    """See ``Autoencoder.export``; ``names`` of the features where the autoencoder has none."""
     path = Path(path)
     chain = chain_of(ae)
+    chain = chain._replace(names=chain.names or tuple(names))
     to = _format(path, to)
     for name, value, known in (("part", part, PARTS), ("quantize", quantize, (None, *QUANTIZED))):
         if value not in known:
