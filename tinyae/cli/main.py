@@ -14,7 +14,7 @@ from typing import IO, cast
 from .._version import __version__
 from ..storage.files import replacing
 from ..storage.untrusted import printable
-from . import check, demo_augment, demo_ball, export, generate, outliers, sweep, train, use
+from . import check, demo_augment, demo_ball, export, generate, outliers, recipes, sweep, train, use
 from .machine import bench, doctor, tune
 from .options import Command, UsageError
 from .output import Stream
@@ -24,7 +24,7 @@ exit codes: 0 done, 1 the work failed, 2 wrong arguments
 
 a first tour:
   tinyae train                          the ball, in a minute or two; pictures in runs/ball
-  tinyae train --data mnist --hidden 1000,500,250 --code 30 --learning-rate 2e-3 --epochs 12
+  tinyae train --recipe hinton          digits of MNIST in 30 numbers; pictures in runs/mnist
   tinyae evaluate runs/mnist            squared error on training and test data, beside PCA
   tinyae encode runs/mnist --out codes.npy
   tinyae reconstruct runs/mnist --out reconstructions.png
@@ -90,7 +90,7 @@ def build_parser() -> Command:
     parser.add_argument("--version", action="version", version=f"tinyae {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
-    for module in (train, use, export, generate, outliers, sweep):
+    for module in (train, recipes, use, export, generate, outliers, sweep):
         module.add_commands(commands)
     demo = commands.add_parser(
         "demo", help="experiments, each with a table, JSON and a picture",

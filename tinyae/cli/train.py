@@ -21,6 +21,7 @@ from ..data.tables.text import table_kind
 from ..estimator import Autoencoder
 from ..plot import codes, curves, grids
 from ..train.progress import Waiting
+from . import recipes
 from .options import UsageError, command, data_given, model_given
 from .output import can_draw, expect_own, print_zero_units, table, to_draw
 from .report import write_report
@@ -51,6 +52,9 @@ def add_commands(commands: Any) -> None:
     )  # fmt: skip
     parser.force_option()
     parser.json_option()
+    parser.add_argument("--recipe", metavar="NAME", choices=recipes.NAMES,
+                        help="options that were tried, see 'tinyae recipes'; an option that is "
+                        "given beside it takes the place of the recipe's")  # fmt: skip
     parser.data_options()
     parser.model_options()
     parser = command(
@@ -62,7 +66,11 @@ def add_commands(commands: Any) -> None:
 
 
 def _train(given: argparse.Namespace) -> None:
-    chosen, config = _choose_run(given, data_given(given), model_given(given))
+    data, model = data_given(given), model_given(given)
+    if given.recipe:
+        recipe = recipes.read(given.recipe)
+        data, model = {**recipe.data, **data}, {**recipe.model, **model}
+    chosen, config = _choose_run(given, data, model)
     dataset = open_data(config["data"])
     name = Path(config["data"]["source"]).name.split(".")[0] or "run"
     run = chosen or RunFolder.unused(Path("runs"), name)
@@ -72,7 +80,7 @@ def _train(given: argparse.Namespace) -> None:
         f"features; run folder {run.path}",
         file=sys.stderr,
     )
-    fresh = (chosen is None or not chosen.exists()) and "code" not in model_given(given)
+    fresh = (chosen is None or not chosen.exists()) and "code" not in model
     if fresh and n_features < 2 * config["model"]["code"]:
         config["model"]["code"] = code = max(2, n_features // 4)
         print(
