@@ -14,10 +14,13 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
 
+from .. import arguments
 from ..arguments import ARGUMENTS
+from ..estimator import Autoencoder
 from ..storage.untrusted import errors_of, read_json
 from .options import command
 from .output import table
+from .run_folder import DATA_DEFAULTS, check_data
 
 FOLDER = Path(__file__).parents[1] / "recipes"
 NAMES = sorted(file.stem for file in FOLDER.glob("*.json"))
@@ -31,7 +34,7 @@ class Recipe(NamedTuple):
     """Options of ``train`` by the names of their arguments, and what they have led to."""
 
     about: str
-    data: dict[str, Any]
+    data: dict[str, Any]  # without "source" where the data are the user's
     model: dict[str, Any]
     # squared_error of a test sample and seconds, lists of one number a seed; cpu, cores, date,
     # versions. None where it was not run
@@ -39,12 +42,16 @@ class Recipe(NamedTuple):
 
 
 def read(name: str, folder: Path = FOLDER) -> Recipe:
-    """Raises FileError for a broken file."""
+    """Raises FileError for a broken file, and for options that ``train`` does not have."""
     file = folder / f"{name}.json"
     content = read_json(file, "broken")
     with errors_of(file, "broken"):
         recipe = Recipe(*(content[key] for key in Recipe._fields))
-        return recipe._replace(data={**recipe.data}, model={**recipe.model})
+        check_data({**DATA_DEFAULTS, **recipe.data})
+        arguments.check(Autoencoder(**recipe.model).get_params())
+        _reached(recipe.measured)
+        as_command(recipe)
+        return recipe
 
 
 def add_commands(commands: Any) -> None:
@@ -63,8 +70,8 @@ def _recipes(given: argparse.Namespace) -> None:
         return
     print(table(
         ("recipe", "data", "code", "squared error", "seconds", "seeds", "on"),
-        [(name, recipe.data["source"], recipe.model.get("code", ARGUMENTS["code"].default),
-          *_reached(recipe.measured))
+        [(name, recipe.data.get("source", "yours"),
+          recipe.model.get("code", ARGUMENTS["code"].default), *_reached(recipe.measured))
          for name, recipe in recipes.items()],
     ))  # fmt: skip
     for name, recipe in recipes.items():
@@ -83,7 +90,7 @@ def _reached(measured: Mapping[str, Any] | None) -> tuple[Any, ...]:
 
 def as_command(recipe: Recipe) -> str:
     """The recipe as a command without --recipe."""
-    words = ["tinyae", "train", "--data", recipe.data["source"]]
+    words = ["tinyae", "train", "--data", recipe.data.get("source", "DATA")]
     for name, value in recipe.model.items():
         text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
         words += ["--" + name.replace("_", "-"), text]
