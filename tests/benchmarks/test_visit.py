@@ -275,11 +275,15 @@ if importlib.util.find_spec("torch"):
     RACES["PyTorch"] = lambda *a: mnist_race.pytorch(a[0], False, *a[1:])
 
 
-def test_those_who_race_train_the_same_net(tiny: Dataset) -> None:
+HINTON = {"activation": "silu", "optimizer": "adamw", "weight_decay": 0.3, "initializer": "pca"}
+
+
+@pytest.mark.parametrize("changed", ({}, HINTON), ids=("random", "hinton"))
+def test_those_who_race_train_the_same_net(tiny: Dataset, changed: dict[str, Any]) -> None:
     """With all samples in one minibatch their orders are the same, and so are their errors."""
     courses = []
     for name, race in RACES.items():
-        run = race(tiny, 20, {**RECIPE, "batch_size": 200})
+        run = race(tiny, 20, {**RECIPE, **changed, "batch_size": 200})
         assert run["by"].startswith(name)
         assert len(run["errors"]) == run["epochs"] == 20
         assert run["errors"][-1] == run["squared_error"] < run["errors"][0] / 2
