@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import importlib.util
 import json
 import signal
@@ -275,15 +276,11 @@ if importlib.util.find_spec("torch"):
     RACES["PyTorch"] = lambda *a: mnist_race.pytorch(a[0], False, *a[1:])
 
 
-HINTON = {"activation": "silu", "optimizer": "adamw", "weight_decay": 0.3, "initializer": "pca"}
-
-
-@pytest.mark.parametrize("changed", ({}, HINTON), ids=("random", "hinton"))
-def test_those_who_race_train_the_same_net(tiny: Dataset, changed: dict[str, Any]) -> None:
+def test_those_who_race_train_the_same_net(tiny: Dataset) -> None:
     """With all samples in one minibatch their orders are the same, and so are their errors."""
     courses = []
     for name, race in RACES.items():
-        run = race(tiny, 20, {**RECIPE, **changed, "batch_size": 200})
+        run = race(tiny, 20, {**RECIPE, "batch_size": 200})
         assert run["by"].startswith(name)
         assert len(run["errors"]) == run["epochs"] == 20
         assert run["errors"][-1] == run["squared_error"] < run["errors"][0] / 2
@@ -291,6 +288,20 @@ def test_those_who_race_train_the_same_net(tiny: Dataset, changed: dict[str, Any
         courses.append(json.loads(json.dumps(run))["errors"])
     for course in courses:
         np.testing.assert_allclose(course, courses[0], rtol=1e-3)
+
+
+def test_a_race_from_pca_with_silu_and_adamw(tiny: Dataset) -> None:
+    """The same net again. The pictures are of full rank: where PCA's start has units that nothing
+    reaches, their gradients are rounding alone, which Adam makes as large as any."""
+    rng = np.random.default_rng(0)
+    train, test = (Rows(rng.integers(0, 256, (n, 784)).astype(np.uint8)) for n in (200, 40))
+    data = dataclasses.replace(tiny, train=train, test=test)
+    recipe = {**RECIPE, "activation": "silu", "optimizer": "adamw", "weight_decay": 0.3,
+              "initializer": "pca", "batch_size": 200}  # fmt: skip
+    courses = [race(data, 20, recipe)["errors"] for race in RACES.values()]
+    for course in courses:
+        assert course[-1] != course[0]
+        np.testing.assert_allclose(course, courses[0], rtol=1e-5)
 
 
 def test_a_race_with_a_shorter_last_minibatch(tiny: Dataset) -> None:
