@@ -20,6 +20,7 @@ import numpy as np
 from . import checks
 from .data.missing import HOW as MISSING
 from .data.scaling import HOW, scaling_from
+from .data.shifts import MOST_SHIFTED
 from .kernels.conventions import ACTIVATIONS, LOSSES, MATMULS, OPTIMIZERS
 from .net.initializers import INITIALIZERS
 from .net.losses import resolve
@@ -248,6 +249,9 @@ TABLE = (
     Argument("target_blur", BLUR, 0.0, "standard deviation of a "
              "blur on the targets at first, gone by half of training; losses are against the "
              "blurred targets, and image_shape must be known"),
+    Argument("shift", _integer(0, MOST_SHIFTED), 0, "pixels by which each training picture is "
+             "moved down and across at most, at random and anew in each epoch: less error on new "
+             "pictures, after more epochs; image_shape must be known", absent=0),
     Argument("image_shape", IMAGE_SHAPE, None, "height, width and perhaps channels of samples that "
              "are pictures"),
     Argument("validation_fraction", _number("F", least=0, below=1), 0.0, "of the training data, "
@@ -343,13 +347,15 @@ def _schedule_options(schedule: str, options: Any) -> None:
         checks.number(f"schedule_options[{name!r}]", value, **bounds)
 
 
-def image_features(image_shape: Any, target_blur: float, n_features: int) -> None:
-    """Raises ValueError where samples of ``n_features`` are no pictures of this shape."""
-    if target_blur and image_shape is None:
-        raise ValueError(
-            "target_blur blurs pictures and needs image_shape=(height, width) or (height, width, "
-            "channels), got None"
-        )
+def image_features(params: Mapping[str, Any], n_features: int) -> None:
+    """Raises ValueError where samples of ``n_features`` are no pictures of their image_shape."""
+    image_shape, target_blur = params["image_shape"], params["target_blur"]
+    for name, does in (("target_blur", "blurs"), ("shift", "moves")):
+        if params[name] and image_shape is None:
+            raise ValueError(
+                f"{name} {does} pictures and needs image_shape=(height, width) or (height, width, "
+                "channels), got None"
+            )
     if image_shape is not None and math.prod(image_shape) != n_features:
         raise ValueError(
             f"image_shape={tuple(image_shape)} is {math.prod(image_shape)} features, but X has "

@@ -19,6 +19,7 @@ from .data.reading import Progress as Report
 from .data.reading import silent
 from .data.rows import Rows, as_rows, far_outside
 from .data.scaling import ranges, scaled, scaling_of
+from .data.shifts import shifted
 from .data.tables.frames import library_of
 from .model_file import as_json, load_model, plain_state, restore_state, save_model
 from .net import losses
@@ -83,7 +84,7 @@ class Autoencoder(Built):
         warmup: float = 0.3,
         batch_size: str | int = "auto", epochs: str | int = "auto", shuffle: bool = True,
         code_noise: float | tuple[float, float] = 0.0,
-        target_blur: float = 0.0, image_shape: tuple[int, ...] | None = None,
+        target_blur: float = 0.0, shift: int = 0, image_shape: tuple[int, ...] | None = None,
         validation_fraction: float = 0.0, patience: int | None = None, warm_start: bool = False,
         backend: str = "auto", matmul: str = "fp32", threads: int | None = None,
         dtype: str = "float32", random_state: Any = None, verbose: bool = False,
@@ -98,7 +99,7 @@ class Autoencoder(Built):
         self.warmup = warmup
         self.batch_size, self.epochs, self.shuffle = batch_size, epochs, shuffle
         self.code_noise = code_noise
-        self.target_blur, self.image_shape = target_blur, image_shape
+        self.target_blur, self.shift, self.image_shape = target_blur, shift, image_shape
         self.validation_fraction, self.patience = validation_fraction, patience
         self.warm_start = warm_start
         self.backend, self.matmul, self.threads = backend, matmul, threads
@@ -195,7 +196,7 @@ class Autoencoder(Built):
                 f"patience={params['patience']} watches the validation loss: give "
                 "validation_fraction, or a validation set to fit"
             )
-        arguments.image_features(params["image_shape"], params["target_blur"], rows.shape[1])
+        arguments.image_features(params, rows.shape[1])
         dtype = self._network.dtype if warm else params["dtype"]
         known = warm and self._settled
         scaling = self.scaling_ if known else scaling_of(rows, params)
@@ -228,7 +229,8 @@ class Autoencoder(Built):
             self._fill_in(column_means(rows))
 
         work = self._work(params, seed, min(params["batch_size"], len(rows)), fused=True)
-        training = Training(work, assemble.settings(params, seed), rows, held_out)
+        seen = shifted(rows, scaling, params)
+        training = Training(work, assemble.settings(params, seed), rows, held_out, seen)
         described = {} if checkpoint is None else as_json(
             {**params, "output": self.output_, "loss": self.loss_name_,
              "random_state": seed, "verbose": None, "threads": None, "backend": self.backend_}

@@ -400,7 +400,8 @@ def test_train_takes_every_argument_by_its_name(data: Path) -> None:
         "optimizer": "adamw", "learning_rate": "0.02", "momentum": "0.5", "betas": "0.8,0.9",
         "eps": "1e-7", "weight_decay": "0.1", "clip_norm": "3.0", "schedule": "step",
         "schedule_options": "every=0.5,factor=0.2", "warmup": "0.2", "batch_size": "7",
-        "epochs": "1", "code_noise": "0.1,0.2", "target_blur": "0.5", "image_shape": "3,4",
+        "epochs": "1", "code_noise": "0.1,0.2", "target_blur": "0.5", "shift": "1",
+        "image_shape": "3,4",
         "validation_fraction": "0.3", "patience": "2", "backend": "numpy", "matmul": "fp32",
         "dtype": "float64", "random_state": "5",
     }  # fmt: skip

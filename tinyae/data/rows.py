@@ -35,8 +35,10 @@ class Rows:
     what samples are read in: float64 where the array's own is none of ``conventions.DATA``.
     ``direct``: the array can be given to the operation ``gather`` as it is. ``names``: those of
     the features, where the samples came as a DataFrame. ``schema``: what the columns of their
-    table are, where some are categories.
+    table are, where some are categories. ``still``: a sample is the same whenever it is read.
     """
+
+    still = True
 
     def __init__(
         self, array: Array, indices: NDArray[np.int64] | None = None,
@@ -51,6 +53,9 @@ class Rows:
         self.dtype: np.dtype[Any] = array.dtype if known else np.dtype(np.float64)
         in_order = array.ndim == 2 and array.flags.c_contiguous and array.flags.aligned
         self.direct = known and in_order
+
+    def begin_epoch(self, seed: int, epoch: int) -> None:
+        """Training on these samples begins its next epoch."""
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -65,7 +65,7 @@ class Feeder:
         if backend.host:
             self._data = rows.array if rows.direct else None
         else:
-            self._data = _moved(backend, rows) if resident else None
+            self._data = _moved(backend, rows) if resident and rows.still else None
         # the backend in whose memory ``fill`` wants the positions
         self.home = get_backend("numpy") if self._data is None else backend
         if self._data is None:
@@ -80,6 +80,7 @@ class Feeder:
         return self._data is not None and not (self.backend.host and self.rows.indices is not None)
 
     def order(self, seed: int, epoch: int, shuffle: bool) -> Order:
+        self.rows.begin_epoch(seed, epoch)
         return Order(self.home, len(self.rows), seed, epoch, shuffle)
 
     def fill(self, positions: Array, out: Array) -> None:

@@ -47,9 +47,15 @@ class State:
 
 
 class Training:
-    """One run of ``fit``: the work of a step, the data and the state."""
+    """One run of ``fit``: the work of a step, the data and the state.
 
-    def __init__(self, work: Work, settings: Settings, rows: Rows, validation: Rows | None) -> None:
+    Steps read ``seen``, which is ``rows`` unless training sees them otherwise.
+    """
+
+    def __init__(
+        self, work: Work, settings: Settings, rows: Rows, validation: Rows | None,
+        seen: Rows | None = None,
+    ) -> None:  # fmt: skip
         self.work = work
         self.network = network = work.network
         self.optimizer = work.optimizer
@@ -64,7 +70,7 @@ class Training:
         backend, dtype = network.backend, network.dtype
         # of the epoch, per step: [sum of losses, sum of squared errors]
         self.totals = backend.to_device(np.zeros((self.steps, 2)))
-        self._feeder = Feeder(backend, rows, self.batch_size, dtype, resident=True)
+        self._feeder = Feeder(backend, seen or rows, self.batch_size, dtype, resident=True)
         # steps to be replayed, where the backend can and nothing of a step comes from the host
         self._recorded = (
             RecordedSteps(backend.recorder, work, self._feeder, self.totals)
