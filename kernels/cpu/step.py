@@ -40,7 +40,7 @@ N_IN, N_OUT, CODE, WEIGHT, BIAS, Z, Y = range(7)
 SLICE = 256  # samples that a thread takes through the net at a time
 LEAST = 8  # and the fewest for which another thread, with one more gradient to sum, pays
 BLOCK = 4096  # parameters summed and updated at a time: they stay in the first-level cache
-PART_OF_DW = 49_152  # numbers of a gradient made at a time: they stay in the second-level cache
+PART_OF_DW = 500_000  # numbers of a gradient made at a time: for each part dz is packed anew
 SMALL_NET = 600_000  # parameters up to which every thread may have a gradient of its own
 
 
@@ -158,8 +158,8 @@ def _through_the_net(
             below, below_at = _below(i, x, top, net, y)
             dz_at = net[i, Z]
             weights_part(
-                below, below_at, dz, dz_at, gradient, net[i, WEIGHT], n, n_in, n_out, 0, n_in, add,
-                room,
+                below, below_at, dz, dz_at, gradient, net[i, WEIGHT], n_out, n, n_in, n_out,
+                (0, n_in, 0, n_out), add, room,
             )  # fmt: skip
             bias_part(dz, dz_at, gradient[b : b + n_out], n, n_out, 0, add)
             if i > 0:
@@ -274,10 +274,12 @@ def _layer_update(
     for first in range(n_in * t // threads, last, rows):
         end = min(first + rows, last)
         place = w + first * n_out
-        out, out_at = (gradient, place) if clipped else (block, 0)
+        # where row 0 of dw would be
+        out, out_at = (gradient, w) if clipped else (block, -first * n_out)
         weights_part(
-            below, below_at, dz, dz_at, out, out_at, batch, n_in, n_out, first, end, False, room
-        )
+            below, below_at, dz, dz_at, out, out_at, n_out, batch, n_in, n_out,
+            (first, end, 0, n_out), False, room,
+        )  # fmt: skip
         if not clipped:
             update_part(optimizer, values, block, 0, m, v, hyper, n_weights, place, w + end * n_out)
     first, end = n_out * t // threads, n_out * (t + 1) // threads

@@ -16,8 +16,17 @@ from tinyae.kernels import columns
 from tinyae.kernels.cpu import ladder as matmul_ladder_numba
 from tinyae.kernels.cpu import threads as threads_numba
 from tinyae.kernels.cpu.compiling import VECTOR_BYTES, jit
-from tinyae.kernels.cpu.matmul import DEPTH, link, product, room_size, share
-from tinyae.kernels.cpu.tile import tile_columns
+from tinyae.kernels.cpu.matmul import (
+    DEPTH,
+    FEW_COLUMNS,
+    FEW_ROWS,
+    block_rows,
+    link,
+    product,
+    room_size,
+    share,
+)
+from tinyae.kernels.cpu.tile import TILE_ROWS, tile_columns
 
 columns.get_backend("numba")
 
@@ -44,9 +53,12 @@ def multiplied(
     b_at = (0, 1, depth) if transposed[1] else (0, n, 1)
     c = np.full((m + 2, n + 3), GUARD, a.dtype)
     c[1 : m + 1, 1 : n + 1] = 1 if add else np.nan
-    room = np.full(room_size(a.itemsize), np.nan, a.dtype)
+    behind = np.full(room_size(a.itemsize) + 99, GUARD, a.dtype)
+    room, behind = np.split(behind, [room_size(a.itemsize)])
+    room[:] = np.nan
     run(stored_a.reshape(-1), a_at, stored_b.reshape(-1), b_at, c.reshape(-1), n + 4, n + 3,
         m, n, depth, add, room)  # fmt: skip
+    assert (behind == GUARD).all(), "written behind the room"
     inside = c[1 : m + 1, 1 : n + 1].copy()
     c[1 : m + 1, 1 : n + 1] = GUARD
     return inside, c
@@ -67,6 +79,25 @@ def test_product(dtype: str, transposed: tuple[bool, bool]) -> None:
         )
         assert_within(result, 1 + exact, slack, (m, depth, n))
         assert (around == GUARD).all(), (m, depth, n)
+
+
+def test_bits_do_not_depend_on_the_place(dtype: str) -> None:
+    """A number of c is the same in any part of c, and however a and b lie in memory."""
+    rng = np.random.default_rng(2)
+    rows = block_rows(np.dtype(dtype).itemsize)
+    for m, depth, n in (
+        (rows + 1, DEPTH + 1, 65), (2 * rows + TILE_ROWS + 5, 7, 40), (2 * TILE_ROWS + 1, 300, 33)
+    ):  # fmt: skip
+        a, b = normals(rng, (m, depth), dtype), normals(rng, (depth, n), dtype)
+        result, around = multiplied(a, b, (False, False))
+        exact = a.astype(np.float64) @ b.astype(np.float64)
+        assert_within(result, exact, product_tolerance(a, b, dtype), (m, depth, n))
+        assert (around == GUARD).all(), (m, depth, n)
+        for transposed in ((False, True), (True, False), (True, True)):
+            assert (multiplied(a, b, transposed)[0] == result).all(), (m, depth, n, transposed)
+            for height, width in ((7, n), (FEW_ROWS, n), (m - 7, FEW_COLUMNS), (m - 7, 3)):
+                part = multiplied(a[7 : 7 + height], b[:, n - width :], transposed)[0]
+                assert (part == result[7 : 7 + height, n - width :]).all(), (m, height, width)
 
 
 @pytest.mark.parametrize("threads", (1, 2, 3, 8))
