@@ -53,8 +53,9 @@ from .tile import (
 DEPTH = 256  # of a piece: a panel of b takes up 32 KiB (16 with AVX2)
 BLOCK_BYTES = 2**19  # of a packed block of a: at most half of a second-level cache
 TURN = 32  # steps of the depth that are copied for all rows of a block before the next ones
-FEW_COLUMNS = 32  # of c: up to here a is read where it lies
-FEW_ROWS = 2 * TILE_ROWS  # of c: up to here b is
+FEW_COLUMNS = 256  # of c: up to here a is read where it lies, if the depth is contiguous there
+FEW_STRIDED = 32  # and if it is not
+FEW_ROWS = 6 * TILE_ROWS  # of c: up to here b is read where it lies, if its rows are contiguous
 PACKING = 16  # the cost of packing a number, in multiply-adds
 
 
@@ -149,10 +150,11 @@ def _product(
     if m == 0 or n == 0 or depth == 0:
         return
     pieces = _even(depth, DEPTH, UNROLLED)
-    rows = m if n <= FEW_COLUMNS else _even(m, BLOCK_BYTES // (DEPTH * c.itemsize), TILE_ROWS)
+    in_place = n <= (FEW_COLUMNS if a_column == 1 else FEW_STRIDED)
+    rows = m if in_place else _even(m, BLOCK_BYTES // (DEPTH * c.itemsize), TILE_ROWS)
     for top in range(0, m, rows):
         height = min(rows, m - top)
-        unpacked = height - height % TILE_ROWS if n <= FEW_COLUMNS else 0
+        unpacked = height - height % TILE_ROWS if in_place else 0
         for k in range(0, depth, pieces):
             piece = min(pieces, depth - k)
             a_at = a_start + top * a_row + k * a_column

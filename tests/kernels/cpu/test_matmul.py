@@ -86,7 +86,8 @@ def test_bits_do_not_depend_on_the_place(dtype: str) -> None:
     rng = np.random.default_rng(2)
     rows = block_rows(np.dtype(dtype).itemsize)
     for m, depth, n in (
-        (rows + 1, DEPTH + 1, 65), (2 * rows + TILE_ROWS + 5, 7, 40), (2 * TILE_ROWS + 1, 300, 33)
+        (rows + 1, DEPTH + 1, FEW_COLUMNS + 33), (2 * rows + TILE_ROWS + 5, 7, FEW_COLUMNS + 1),
+        (FEW_ROWS + 8, 300, FEW_COLUMNS + 9),
     ):  # fmt: skip
         a, b = normals(rng, (m, depth), dtype), normals(rng, (depth, n), dtype)
         result, around = multiplied(a, b, (False, False))
