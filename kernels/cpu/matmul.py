@@ -16,8 +16,7 @@ the threads share c.
 Arrays are flat; a matrix in one is (start, row stride, column stride), so that a transpose or a
 block of rows or columns is a matter of numbers. c has contiguous rows.
 
-The product is compiled once for each dtype, as a C function that others call: Numba would compile
-what a function calls again for each caller, and this takes seconds.
+The product is compiled once for each dtype (``compiling.linked``).
 """
 
 from __future__ import annotations
@@ -26,13 +25,10 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from llvmlite import ir
-from llvmlite.binding import add_symbol
-from numba import carray, types
-from numba.core import cgutils
+import numpy as np
 
 from ..scratch import borrow
-from .compiling import c_function, inline, intrinsic, jit
+from .compiling import inline, jit, linked
 from .packing import pack_columns, pack_rows
 from .threads import launch, threads_for
 from .tile import (
@@ -70,74 +66,12 @@ def room_size(itemsize: int) -> int:
     return line + (DEPTH + TILE_ROWS) * columns + block_rows(itemsize) * DEPTH + line
 
 
-@intrinsic
-def product(
-    _: Any, a: Any, a_start: Any, a_row: Any, a_column: Any, b: Any, b_start: Any, b_row: Any,
-    b_column: Any, c: Any, c_start: Any, c_row: Any, m: Any, n: Any, depth: Any, add: Any,
-    room: Any,
-) -> Any:  # fmt: skip
-    """c (m, n) = a (m, depth) @ b (depth, n), or c += a @ b where ``add``.
-
-    ``link`` must have been called for the dtype before a function that calls this is.
-    """
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        passed = [
-            context.make_array(kind)(context, builder, value).data
-            if isinstance(kind, types.Array)
-            else builder.zext(value, ir.IntType(8)) if kind == types.boolean else value
-            for kind, value in zip(signature.args, arguments, strict=True)
-        ]  # fmt: skip
-        kind = ir.FunctionType(ir.VoidType(), [value.type for value in passed])
-        name = _symbol(signature.args[0].dtype)
-        builder.call(cgutils.get_or_insert_function(builder.module, kind, name), passed)
-        return context.get_dummy_value()
-
-    whole = types.intp
-    matrix = (whole, whole, whole)
-    return types.void(
-        a, *matrix, b, *matrix, c, whole, whole, whole, whole, whole, types.boolean, room
-    ), generate
-
-
-def link(dtype: Any) -> None:
-    """Makes ``product`` callable for this dtype: compiles it, or loads it from disk."""
-    if dtype.name not in _linked:
-        kind = getattr(types, dtype.name)
-        real, whole = types.CPointer(kind), types.intp
-        matrix = (real, whole, whole, whole)
-        signature = types.void(
-            *matrix, *matrix, real, whole, whole, whole, whole, whole, types.uint8, real
-        )
-        _linked[dtype.name] = entry = c_function(_entry, signature)
-        add_symbol(_symbol(kind), entry.address)
-
-
-def _symbol(kind: Any) -> str:
-    return f"tinyae_product_{kind.name}"
-
-
-_linked: dict[str, Any] = {}  # dtype -> compiled function, which must not be collected
-
-
-def _entry(
-    a: Any, a_start: int, a_row: int, a_column: int, b: Any, b_start: int, b_row: int,
-    b_column: int, c: Any, c_start: int, c_row: int, m: int, n: int, depth: int, add: int,
-    room: Any,
-) -> None:  # fmt: skip
-    # the true sizes of the arrays are not known here, and not needed
-    _product(
-        carray(a, 1), a_start, a_row, a_column, carray(b, 1), b_start, b_row, b_column,
-        carray(c, 1), c_start, c_row, m, n, depth, add != 0, carray(room, 1),
-    )  # fmt: skip
-
-
-@inline
 def _product(
     a: Any, a_start: int, a_row: int, a_column: int, b: Any, b_start: int, b_row: int,
     b_column: int, c: Any, c_start: int, c_row: int, m: int, n: int, depth: int, add: bool,
     room: Any,
 ) -> None:  # fmt: skip
+    """c (m, n) = a (m, depth) @ b (depth, n), or c += a @ b where ``add``; one dtype."""
     columns = tile_columns(c)
     # room holds a panel of b, a tile for the last rows and columns of c, and the block of a
     panel = first_aligned(room)
@@ -172,6 +106,15 @@ def _product(
                     a, a_at, a_row, a_column, unpacked, room, block, right, right_at, right_row,
                     edge, c, c_start + top * c_row + j, c_row, height, width, piece, add or k > 0,
                 )  # fmt: skip
+
+
+product, _link = linked(_product)
+
+
+def link(dtype: Any) -> None:
+    """To be called before a function that calls ``product`` is."""
+    array, matrix = np.empty(0, dtype), (0, 0, 0)
+    _link(array, *matrix, array, *matrix, array, 0, 0, 0, 0, 0, False, array)
 
 
 @inline
