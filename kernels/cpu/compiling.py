@@ -46,9 +46,10 @@ def jit(
     fastmath = {flag for flag, wanted in flags.items() if wanted}
 
     def compile_at_first_call(function: F) -> F:
-        compiled: F = njit(error_model="numpy", nogil=True, parallel=parallel, fastmath=fastmath)(
-            function
-        )
+        compiled: F = njit(
+            error_model="numpy", nogil=True, parallel=parallel, fastmath=fastmath,
+            no_cfunc_wrapper=True,
+        )(function)  # fmt: skip
         _keep_on_disk(compiled, function)
         return compiled
 
@@ -208,7 +209,7 @@ def _say_once(kind: str, what: str) -> None:
 def inline(function: F) -> F:
     """A small function that becomes part of the jitted ones that call it."""
     compiled: F = njit(
-        error_model="numpy", fastmath={"contract"}, no_cpython_wrapper=True, no_cfunc_wrapper=True
+        error_model="numpy", fastmath={"contract"}, inline="always"
     )(function)
     return compiled
 

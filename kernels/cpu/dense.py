@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..conventions import ACTIVATIONS
 from . import activation as activations
-from .compiling import jit
+from .compiling import inline, jit
 from .matmul import launch_product, product, share
 
 Array = NDArray[Any]
@@ -73,7 +73,7 @@ def _backward_weights(
         bias_part(dz, 0, db[first:last], batch, n_out, first, add)
 
 
-@jit()
+@inline
 def forward_part(
     x: Array, x_start: int, w: Array, b: Array, code: int, z: Array, z_start: int, y: Array,
     y_start: int, n_in: int, n_out: int, block: tuple[int, int, int, int], room: Array,
@@ -92,7 +92,7 @@ def forward_part(
         activations.forward(code, row, y[y_start + i * n_out + left : y_start + i * n_out + right])
 
 
-@jit()
+@inline
 def backward_input_part(
     dz: Array, dz_start: int, w: Array, code: int, saved: Array, saved_start: int, dx: Array,
     dx_start: int, n_in: int, n_out: int, block: tuple[int, int, int, int], room: Array,
@@ -110,7 +110,7 @@ def backward_input_part(
         )
 
 
-@jit()
+@inline
 def weights_part(
     x: Array, x_start: int, dz: Array, dz_start: int, dw: Array, dw_start: int, dw_row: int,
     batch: int, n_in: int, n_out: int, block: tuple[int, int, int, int], add: bool, room: Array,
@@ -123,7 +123,7 @@ def weights_part(
     )  # fmt: skip
 
 
-@jit()
+@inline
 def bias_part(
     dz: Array, dz_start: int, db: Array, batch: int, n_out: int, first: int, add: bool
 ) -> None:
