@@ -227,13 +227,16 @@ def overload(function: Callable[..., Any]) -> Callable[[F], F]:
 
 
 def _vectors() -> tuple[int, int]:
-    """(bytes, number) of this processor's widest vector registers."""
-    features = get_host_cpu_features()
-    if features.get("avx512f"):
+    """(bytes, number) of the widest vector registers of the processor that Numba compiles for."""
+    if config.CPU_FEATURES is None:
+        features = {name for name, there in get_host_cpu_features().items() if there}
+    else:  # of NUMBA_CPU_FEATURES: "+avx2,-avx512f,..."
+        features = {name[1:] for name in config.CPU_FEATURES.split(",") if name[:1] == "+"}
+    if "avx512f" in features:
         return 64, 32
     if platform.machine().lower() in ("arm64", "aarch64"):
         return 16, 32
-    return (32 if features.get("avx2") else 16), 16
+    return (32 if "avx2" in features else 16), 16
 
 
 VECTOR_BYTES, VECTOR_REGISTERS = _vectors()
