@@ -208,9 +208,7 @@ def _say_once(kind: str, what: str) -> None:
 
 def inline(function: F) -> F:
     """A small function that becomes part of the jitted ones that call it."""
-    compiled: F = njit(
-        error_model="numpy", fastmath={"contract"}, inline="always"
-    )(function)
+    compiled: F = njit(error_model="numpy", fastmath={"contract"}, inline="always")(function)
     return compiled
 
 

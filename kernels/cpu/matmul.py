@@ -146,7 +146,7 @@ def _tiles(
     b: Any, b_start: int, b_row: int, edge: int, c: Any, c_start: int, c_row: int, m: int,
     width: int, depth: int, add: bool,
 ) -> None:  # fmt: skip
-    """c (m, width) = a @ b, or c += a @ b where ``add``; rows of a from ``unpacked`` on are packed."""
+    """c (m, width) = a @ b, or c += a @ b where ``add``; a's first rows are not packed."""
     columns = tile_columns(c)
     narrow = 2 * width <= columns
     fits = width == (columns // 2 if narrow else columns)
@@ -164,16 +164,14 @@ def _tiles(
         out, out_at, out_row = (c, c_at, c_row) if whole else (room, edge, columns)
         at = (left, left_at, left_row, left_column, b, b_start, b_row, out, out_at, out_row,
               depth, add and whole)  # fmt: skip
-        if narrow:
-            if height == TILE_ROWS:
-                narrow_tall_tile(*at)
-            else:
-                narrow_short_tile(*at)
+        if narrow and height == TILE_ROWS:
+            narrow_tall_tile(*at)
+        elif narrow:
+            narrow_short_tile(*at)
+        elif height == TILE_ROWS:
+            tall_tile(*at)
         else:
-            if height == TILE_ROWS:
-                tall_tile(*at)
-            else:
-                short_tile(*at)
+            short_tile(*at)
         if not whole:
             _copy_edge(room, edge, columns, c, c_at, c_row, min(m - i, height), width, add)
         i += height

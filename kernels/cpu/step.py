@@ -197,9 +197,7 @@ def _share_of(
                 scale(gradients[0, start:end], shrink)
             else:
                 _sum_gradients(gradients, summed, start, end)
-            update_part(
-                optimizer, values, gradients[0], start, m, v, hyper, n_weights, start, end
-            )
+            update_part(optimizer, values, gradients[0], start, m, v, hyper, n_weights, start, end)
 
 
 _share, _link_share = linked(_share_of)

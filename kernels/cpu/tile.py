@@ -179,9 +179,9 @@ def _tile(rows: int, vectors: int) -> Any:
             groups = [at.at(a, a_row, i) for i in range(0, rows, NEAR)]
 
             def one_step(state: list[Value]) -> list[Value]:
-                pointers, line, sums = state[: len(groups)], state[len(groups)], state[-len(places):]
+                n = len(groups)
+                pointers, line, sums = state[:n], state[n], state[n + 1 :]
                 b_k = [at.load(at.at(line, j)) for j in range(0, across, at.lanes)]
-                sums = list(sums)
                 for i in range(rows):
                     number = at.load_number(at.at(pointers[i // NEAR], a_row, i % NEAR))
                     for j in range(vectors):
@@ -201,7 +201,7 @@ def _tile(rows: int, vectors: int) -> Any:
             last = builder.sub(depth, integer(UNROLLED - 1))
             k, state = loop(builder, integer(0), last, UNROLLED, state, steps(UNROLLED))
             k, state = loop(builder, k, depth, 1, state, steps(1))
-            sums = state[-len(places) :]
+            sums = state[len(groups) + 1 :]
             with builder.if_else(add) as (then, otherwise):
                 with then:
                     for place, total in zip(places, sums, strict=True):

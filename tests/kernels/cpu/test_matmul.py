@@ -186,7 +186,7 @@ print(len(re.findall(r"fmla\\s+v", assembly)), len(re.findall(r"st[rp]\\s+q.*sp"
 
 
 def test_the_tile_in_neon(tmp_path: Path) -> None:
-    """Compiles for 64-bit ARM, if this LLVM can: multiply-adds of vectors, and no sum is spilled."""
+    """Compiled for 64-bit ARM, it multiplies and adds vectors, and no sum leaves its register."""
     initialize_all_targets()
     try:
         Target.from_triple("aarch64-unknown-linux-gnu")
