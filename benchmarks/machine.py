@@ -14,6 +14,7 @@ from typing import Any
 
 from tinyae import __version__
 from tinyae.cli.machine import nvidia
+from tinyae.kernels.cuda_ptx.nvrtc import version_of
 
 PACKAGES = ("numpy", "numba", "llvmlite", "scipy", "scikit-learn", "torch", "jax", "jaxlib",
             "cupy-cuda12x", "cupy-cuda13x", "numba-cuda", "threadpoolctl",
@@ -45,7 +46,7 @@ def _environment() -> str:
 
 
 def versions() -> dict[str, str]:
-    found = {package: nvidia._version(package) for package in PACKAGES}
+    found = {package: version_of(package) for package in PACKAGES}
     installed = {package: version for package, version in found.items() if version}
     return {"tinyae": __version__, "python": platform.python_version(), **installed}
 

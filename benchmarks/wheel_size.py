@@ -13,9 +13,11 @@ import sys
 import zipfile
 from pathlib import Path
 
-BOUNDS = {"with NumPy alone": 290_000, "all": 395_000}  # bytes
-# the Numba, the CUDA C and the Numba CUDA column
-OPTIONAL = tuple(f"tinyae/kernels/{r}/" for r in ("cpu", "cuda", "cuda_host", "cuda_python"))
+BOUNDS = {"with NumPy alone": 300_000, "all": 430_000}  # bytes
+# the Numba, the CUDA C (with the two that execute it on the CPU) and the Numba CUDA column
+OPTIONAL = tuple(
+    f"tinyae/kernels/{r}/" for r in ("cpu", "cuda", "cuda_host", "cuda_ptx", "cuda_python")
+)
 
 
 def main() -> int:

@@ -98,6 +98,17 @@ def _cuda_host(matmul: str = "fp32") -> Backend:
         raise BackendUnavailable("cuda-host", str(error)) from error
 
 
+def _cuda_ptx(matmul: str = "fp32") -> Backend:
+    """What NVRTC makes of the same CUDA C, executed with NumPy and checked: to test; very slow."""
+    from .cuda_ptx.nvrtc import NvrtcMissing
+    from .cuda_ptx.runner import PtxRunner
+
+    try:
+        return checked(cuda_c(PtxRunner(), matmul), np.ndarray)
+    except NvrtcMissing as error:
+        raise BackendUnavailable("cuda-ptx", str(error)) from error
+
+
 def cuda_c(
     runner: Runner, matmul: str = "fp32", plans: Mapping[Problem, Plan] | None = None,
     memory: object | None = None,
@@ -208,9 +219,10 @@ _LOADERS: dict[str, Callable[..., Backend]] = {
     "numpy": _numpy,
     "numba-cuda": _numba_cuda,  # compiled anew in each process; its speed has not been measured
     "cuda-host": _cuda_host,
+    "cuda-ptx": _cuda_ptx,
 }
-# Those that can multiply on tensor cores; cuda-host works out what these would.
-_ON_TENSOR_CORES = ("cupy", "cuda-host")
+# Those that can multiply on tensor cores; cuda-host and cuda-ptx work out what these would.
+_ON_TENSOR_CORES = ("cupy", "cuda-host", "cuda-ptx")
 
 _loaded: dict[str, Backend] = {}  # by name, and by matmul where that is not "fp32"
 

@@ -8,12 +8,12 @@ could not import, so GPU tests import their library inside the test.
 
 from __future__ import annotations
 
+import inspect
 import os
 import signal
 import sys
 import threading
 from collections.abc import Generator
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,6 @@ from tinyae.kernels.backend import Backend
 from tinyae.kernels.columns import BackendUnavailable, available_backends, get_backend
 from tinyae.kernels.cuda.driver import missing_gpu
 from tinyae.kernels.cuda.runner import Runner
-from tinyae.kernels.cuda_host.host import HostRunner
 
 STRICT = os.environ.get("TINYAE_STRICT") == "1"
 
@@ -49,7 +48,9 @@ if SIMULATED:
 
 
 ON_GPU = [pytest.param(name, marks=pytest.mark.gpu) for name in ("cupy", "numba-cuda")]
-ELSEWHERE = [name for name in available_backends() if name not in ("cupy", "numba-cuda")]
+# cuda-ptx takes seconds for what the others do in milliseconds: see kernels/conftest.py.
+APART = ("cupy", "numba-cuda", "cuda-ptx")
+ELSEWHERE = [name for name in available_backends() if name not in APART]
 BACKENDS = ["numba-cuda"] if SIMULATED else [*ELSEWHERE, *ON_GPU]
 
 
@@ -71,19 +72,10 @@ def cuda_column(request: pytest.FixtureRequest) -> Backend:
     return _loaded(request.param)
 
 
-@pytest.fixture(scope="session")
-def runner(cuda: Backend) -> Runner:
-    return cuda_runner(cuda)
-
-
-@cache
 def cuda_runner(column: Backend) -> Runner:
     """What runs the CUDA C column's kernels, for launchers by themselves."""
-    if column.host:
-        return HostRunner()
-    from tinyae.kernels.cuda.device import DeviceRunner
-
-    return DeviceRunner()
+    runner: Runner = inspect.unwrap(column.activation_forward).__self__.runner
+    return runner
 
 
 def _loaded(name: str) -> Backend:

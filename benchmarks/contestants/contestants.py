@@ -116,9 +116,9 @@ def _named(option: str, given: Sequence[str] | None, known: Sequence[str]) -> li
         return list(known)
     names: list[str] = []
     for name in given:
-        if name == "cuda-host":
+        if name in ("cuda-host", "cuda-ptx"):
             raise ValueError(
-                "cuda-host executes GPU kernels on the CPU, to test them: its times say nothing "
+                f"{name} executes GPU kernels on the CPU, to test them: its times say nothing "
                 "about speed, so it is not measured; --backends cupy measures the GPU"
             )
         family = [k for k in known if k == name or k.startswith(f"{name}-")]

@@ -7,7 +7,6 @@ the assembler's own report is held against the table in benchmarks/results/cuda-
 from __future__ import annotations
 
 import argparse
-import ctypes
 import difflib
 import os
 import re
@@ -16,13 +15,12 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 sys.path.append(str(Path(__file__).parents[2]))
 
-from tinyae.cli.machine.nvidia import Nvrtc, find_nvrtc
 from tinyae.kernels.cuda import source as cuda_source
 from tinyae.kernels.cuda.source import REALS
+from tinyae.kernels.cuda_ptx.nvrtc import CompileError, Nvrtc, compile_source, find_nvrtc
 
 TABLE = Path(__file__).parents[1] / "results" / "cuda-resources.txt"
 COMMAND = "python benchmarks/gpu/cuda_resources.py"
@@ -65,34 +63,6 @@ class Usage:
 
 Kernel = tuple[str, str, str]  # file, kernel, dtype
 Table = dict[Kernel, dict[int, Usage]]  # for each architecture
-
-
-class CompileError(Exception):
-    """A source that NVRTC does not take; the message is its log."""
-
-
-def compile_source(nvrtc: Nvrtc, source: str, name: str, options: Sequence[str]) -> str:
-    """The log of a compilation. Releases the GIL, and NVRTC allows several at a time."""
-    library: Any = nvrtc.library
-    library.nvrtcGetErrorString.restype = ctypes.c_char_p
-    program, size = ctypes.c_void_p(), ctypes.c_size_t()
-    failure = library.nvrtcCreateProgram(
-        ctypes.byref(program), source.encode(), name.encode(), 0, None, None
-    )
-    if failure:
-        raise CompileError(library.nvrtcGetErrorString(failure).decode())
-    try:
-        texts = (ctypes.c_char_p * len(options))(*(option.encode() for option in options))
-        failure = library.nvrtcCompileProgram(program, len(options), texts)
-        library.nvrtcGetProgramLogSize(program, ctypes.byref(size))
-        log = ctypes.create_string_buffer(size.value)
-        library.nvrtcGetProgramLog(program, log)
-    finally:
-        library.nvrtcDestroyProgram(ctypes.byref(program))
-    text = log.value.decode(errors="replace")
-    if failure:
-        raise CompileError(f"{library.nvrtcGetErrorString(failure).decode()}\n{text}")
-    return text
 
 
 def usage_of(log: str, kernel: str) -> Usage:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import argparse
 import csv
-import importlib.util
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -23,23 +24,50 @@ from tinyae.kernels.cuda.dense import DenseKernels
 
 ROOT = Path(__file__).resolve().parents[2]
 VISIT = ROOT / "benchmarks" / "gpu" / "visit.py"
+INTERRUPTED = 2  # pytest's exit code
 
 
 def correct(given: argparse.Namespace) -> Iterator[Row]:
-    """The tests that are marked gpu: every operation, every shape, training, the ladder."""
-    chosen = ["-k", given.backend, str(ROOT / "tests" / "kernels" / "test_gather.py")]
-    if given.backend == "cupy":
-        workers = ["-n", "14"] if importlib.util.find_spec("xdist") else []
-        chosen = ["-m", "gpu", *workers, str(ROOT / "tests")]
-    log = given.out / "correct.txt"
+    """Every operation of CuPy's column on its awkward shapes, in float32."""
+    yield from _tests(given, "correct", f"{given.backend} and float32", "tests/kernels")
+
+
+def tests(given: argparse.Namespace) -> Iterator[Row]:
+    """All tests that are marked gpu, but those of Numba's column."""
+    yield from _tests(given, "tests", "not numba-cuda", "tests")
+
+
+def numba_cuda(given: argparse.Namespace) -> Iterator[Row]:
+    """The tests of Numba's column of CUDA kernels."""
+    if nvidia.numba_cuda_version():
+        yield from _tests(given, "numba-cuda", "numba-cuda", "tests")
+    else:
+        yield {"absent": "numba-cuda is not installed"}
+
+
+def _tests(given: argparse.Namespace, part: str, names: str, folder: str) -> Iterator[Row]:
+    """Runs the tests with these names that are marked gpu; a rehearsal runs one file's, on its
+    backend. What pytest has found when the part's time is over counts too."""
+    where = ["-m", "gpu", str(ROOT / folder)]
+    if given.backend != "cupy":
+        names, where = given.backend, [str(ROOT / "tests" / "kernels" / "test_gather.py")]
+    workers = ["-n", "14"] if given.backend == "cupy" and find_spec("xdist") else []
+    log = given.out / f"{part}.txt"
     command = [sys.executable, "-m", "pytest", "-q", "-rfE", "--tb=short", "-p",
-               "no:cacheprovider", "-W", "default", *chosen]  # fmt: skip
-    with log.open("w") as file:
-        done = subprocess.run(command, cwd=ROOT, stdout=file, stderr=subprocess.STDOUT, check=False)
+               "no:cacheprovider", "-W", "default", *workers, "-k", names, *where]  # fmt: skip
+    with log.open("w") as file, subprocess.Popen(
+        command, cwd=ROOT, stdout=file, stderr=subprocess.STDOUT
+    ) as process:  # fmt: skip
+        try:
+            code = process.wait(0.8 * given.seconds)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGINT)  # pytest sums up what it has
+            code = process.wait()
     text = log.read_text()
     counts = {what: int(n) for n, what in re.findall(r"(\d+) (passed|failed|skipped|error)", text)}
     failed = re.findall(r"^(?:FAILED|ERROR) (\S+)", text, re.MULTILINE)
-    yield {"clean": done.returncode == 0, **counts, "failures": failed[:60]}
+    row: Row = {"clean": code == 0, **counts, "failures": failed[:60]}
+    yield row | ({"cut_off": True} if code == INTERRUPTED else {})
 
 
 # kernels that Nsight Compute looks at: matmul, kernel, n of n x n matrices, tile

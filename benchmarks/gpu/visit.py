@@ -6,12 +6,13 @@
 
 GPU time is short, so the parts come in the order of their worth. Each is a process of its own with
 a time limit, and each row is written as soon as it is measured, a line of DIR/visit.jsonl: a visit
-that is cut off keeps what it has, and the next one goes on with what is missing.
+that is cut off keeps what it has, and the next one goes on with what is missing. A part that is
+tried again begins anew: its earlier rows count no more. DIR/summary.md tells what was found.
 
 Works from the source tree, with CuPy, pytest and (for the rivals) PyTorch; Nsight Compute and
-compute-sanitizer are used where they are on the PATH. Times are medians of CUDA events around
-graphs of launches; a result is checked against float64 before it is timed. MNIST's files are
-looked for in --mnist.
+compute-sanitizer are used where they are on the PATH; what is absent is a row that says so. Times
+are medians of CUDA events around graphs of launches; a result is checked against float64 before
+it is timed. MNIST's files are looked for in --mnist.
 """
 
 from __future__ import annotations
@@ -23,27 +24,35 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from benchmarks.machine import machine, versions
+from benchmarks.reports.visit import load, summary
+from tinyae.cli.output import write_text
+
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
 
 # part -> (module of this folder, function that makes its rows, seconds at most), best first
 PARTS = {
-    "correct": ("tools", "correct", 150),
+    "correct": ("tools", "correct", 60),
     "curve": ("training", "loss_curve", 40),
     "products": ("operations", "products", 60),
     "steps": ("training", "steps", 60),
-    "counters": ("tools", "counters", 60),
     "torch-steps": ("training", "torch_steps", 100),
-    "kernels": ("operations", "kernels", 40),
+    "counters": ("tools", "counters", 60),
+    "tests": ("tools", "tests", 150),
     "epochs": ("training", "epochs", 40),
-    "mnist": ("training", "mnist", 60),
-    "shapes": ("operations", "shapes", 100),
+    "kernels": ("operations", "kernels", 40),
     "sanitizer": ("tools", "sanitizer", 150),
+    "numba-cuda": ("tools", "numba_cuda", 200),
+    "shapes": ("operations", "shapes", 100),  # as `tinyae tune` does
+    "mnist": ("training", "mnist", 60),
 }
 
 
@@ -60,6 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--kernels", type=Path, metavar="DIR",
                         help=".cu and .cuh files to measure instead of the package's")  # fmt: skip
     parser.add_argument("--part", help=argparse.SUPPRESS)
+    parser.add_argument("--seconds", type=float, default=60, help=argparse.SUPPRESS)
     given = parser.parse_args(arguments)
     unknown = set(given.only) - set(PARTS)
     if unknown:
@@ -78,19 +88,19 @@ def visit(given: argparse.Namespace) -> None:
     rows = _whole_rows(path) if path.exists() else []
     done = {row["part"] for row in rows if row.get("done")}
     if not done:
-        from benchmarks.machine import machine, versions
-
         _write(path, {"part": "machine", "date": time.strftime("%F %T"), "machine": machine(),
-                      "versions": versions()})  # fmt: skip
+                      "versions": versions(), "commit": _commit()})  # fmt: skip
     end = time.monotonic() + 60 * given.minutes
     for part in (part for part in PARTS if part in given.only and part not in done):
-        left = min(PARTS[part][2], end - time.monotonic())
+        slower = 1 if given.backend == "cupy" else 5
+        left = min(slower * PARTS[part][2], end - time.monotonic())
         if left < 5:
             print(f"{part}: no time left", flush=True)
             continue
         command = [sys.executable, __file__, "--part", part, "--out", str(given.out), "--backend",
-                   given.backend, "--mnist", str(given.mnist)]  # fmt: skip
+                   given.backend, "--mnist", str(given.mnist), "--seconds", str(left)]  # fmt: skip
         command += ["--kernels", str(given.kernels)] if given.kernels else []
+        _write(path, {"part": part, "begun": time.strftime("%F %T")})
         started = time.monotonic()
         with (given.out / "log.txt").open("a") as log:
             print(f"== {part}", file=log, flush=True)
@@ -108,10 +118,12 @@ def visit(given: argparse.Namespace) -> None:
         took = round(time.monotonic() - started, 1)
         _write(path, {"part": part, "done": code == 0, "ended": code, "seconds": took})
         print(f"{part}: {'done' if code == 0 else f'ended with {code}'}, {took} s", flush=True)
+        write_text(given.out / "summary.md", summary(load(path)))
 
 
 def run_part(given: argparse.Namespace) -> None:
     """Writes a part's rows as they come."""
+    threading.Thread(target=_end_with, args=[os.getppid()], daemon=True).start()
     if given.kernels:
         from tinyae.kernels.cuda import source
 
@@ -120,6 +132,24 @@ def run_part(given: argparse.Namespace) -> None:
     for row in getattr(importlib.import_module(f"benchmarks.gpu.{module}"), function)(given):
         if row:
             _write(given.out / "visit.jsonl", {"part": given.part, **row})
+
+
+def _end_with(parent: int) -> None:
+    """A visit that is killed outright can end nothing, and its part must not keep the GPU."""
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os.killpg(0, signal.SIGKILL)
+
+
+def _commit() -> str | None:
+    """Of the source tree, where it has one; "-dirty" where it was changed since."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        return subprocess.check_output(
+            command, cwd=ROOT, text=True, stderr=subprocess.DEVNULL
+        ).strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
 
 
 def _whole_rows(path: Path) -> list[dict[str, Any]]:
@@ -134,6 +164,8 @@ def _whole_rows(path: Path) -> list[dict[str, Any]]:
 def _write(path: Path, row: dict[str, Any]) -> None:
     with path.open("a") as file:
         file.write(json.dumps(row) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The tables of benchmarks/README.md that are made from a visit of a GPU (benchmarks/gpu/)."""
+"""The tables that are made from a visit of a GPU (benchmarks/gpu/), and its summary."""
 
 from __future__ import annotations
 
@@ -22,7 +22,14 @@ OPERATIONS = ("copy", "adam", "clip_by_norm", "gather", "loss bce", "relu", "gel
 
 
 def load(path: Path) -> list[Row]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    """The rows that count: of a part that was tried again, those of its last try."""
+    rows: list[Row] = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        row = json.loads(line)
+        if "begun" in row:
+            rows = [other for other in rows if other["part"] != row["part"]]
+        rows.append(row)
+    return rows
 
 
 def _of(rows: Sequence[Row], part: str, having: str) -> list[Row]:
@@ -36,9 +43,13 @@ def steps(rows: Sequence[Row]) -> str:
         own = {"tinyae, fp32": row["fp32"], "tinyae, 3xtf32": row["3xtf32"]}
         cases[row["net"], row["batch"]] = own
     for row in _of(rows, "torch-steps", "mode"):
-        cases[row["net"], row["batch"]][MODES[row["mode"]]] = row["seconds"]
-    names = list(next(iter(cases.values())))
-    body = [[name, *(f"{of[name] * 1e6:,.0f}" for of in cases.values())] for name in names]
+        if "seconds" in row:
+            cases[row["net"], row["batch"]][MODES[row["mode"]]] = row["seconds"]
+    names = dict.fromkeys(name for of in cases.values() for name in of)
+    body = [
+        [name, *(f"{of[name] * 1e6:,.0f}" if name in of else "-" for of in cases.values())]
+        for name in names
+    ]
     return markdown(["microseconds", *(f"{net}, B = {batch:,}" for net, batch in cases)], body)
 
 
@@ -57,8 +68,11 @@ def products(rows: Sequence[Row]) -> str:
 def memory(rows: Sequence[Row]) -> str:
     """TB/s of the other operations, the largest case of each."""
     largest = {row["op"]: row for row in _of(rows, "kernels", "tb_per_second")}  # the last one
-    body = [[f"`{op}`", f"{largest[op]['seconds'] * 1e6:,.0f}",
-             f"{largest[op]['tb_per_second']:.2f}"] for op in OPERATIONS]  # fmt: skip
+    found = [largest[op] for op in OPERATIONS if op in largest]
+    body = [
+        [f"`{row['op']}`", f"{row['seconds'] * 1e6:,.0f}", f"{row['tb_per_second']:.2f}"]
+        for row in found
+    ]
     return markdown(["operation", "microseconds", "TB/s"], body)
 
 
@@ -67,3 +81,25 @@ TABLES: dict[str, Callable[[Sequence[Row]], str]] = {
     "gpu-products": products,
     "gpu-memory": memory,
 }
+
+
+def summary(rows: Sequence[Row]) -> str:
+    """What a visit found: how each part ended, what is absent or wrong, the tables."""
+    about = next(row for row in rows if row["part"] == "machine")
+    lines = [f"# {about['machine']['gpu'] or 'a rehearsal without a GPU'}, {about['date']}, "
+             f"commit {about.get('commit')}", ""]  # fmt: skip
+    ended = {row["part"]: row for row in rows if "ended" in row}
+    body = []
+    for part, end in ended.items():
+        own = [row for row in rows if row["part"] == part]
+        said = [row["absent"] for row in own if "absent" in row]
+        said += [f"{row['passed']} tests passed" for row in own if "passed" in row]
+        wrong = sum("error" in row or "wrong" in row or row.get("clean") is False for row in own)
+        said += [f"{wrong} rows with a fault"] if wrong else []
+        state = "done" if end["done"] else str(end["ended"])
+        body.append([part, state, f"{end['seconds']:.0f}", ", ".join(said)])
+    lines.append(markdown(["part", "ended", "seconds", "what it says"], body))
+    for part, make in (("steps", steps), ("products", products), ("kernels", memory)):
+        if ended.get(part, {}).get("done") and about["machine"]["gpu"]:
+            lines += ["", f"## {part}", "", make(rows)]
+    return "\n".join(lines) + "\n"

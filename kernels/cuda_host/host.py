@@ -14,15 +14,14 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..cuda.source import defines, kernel_names, read_source
+from ..grids import Dim
+from ..recording import Recording
 from ..scratch import borrow
 from ..user_cache import user_cache
 
@@ -39,32 +38,23 @@ class CompilerMissing(RuntimeError):
     """There is no C++ compiler."""
 
 
-class HostRunner:
+class HostRunner(Recording):
     """Compiles and launches kernels on NumPy arrays. ``flags`` are further compiler flags."""
 
     name = "cuda-host"
     array_type = np.ndarray
 
     def __init__(self, flags: tuple[str, ...] = ()) -> None:
+        super().__init__()
         self.compiler = find_compiler()
         self.flags = (*_fused_multiply_add(), *flags)
         self.cache = cache_folder()
         self._libraries: dict[tuple[str, str], ctypes.CDLL] = {}
         self._functions: dict[tuple[str, str, str], Any] = {}
-        self._local = threading.local()
 
-    def launch(
-        self, file: str, kernel: str, dtype: str, grid: tuple[int, int, int],
-        block: tuple[int, int, int], args: tuple[Any, ...],
-    ) -> None:  # fmt: skip
-        """Runs ``kernel`` of ``file`` compiled for ``dtype``; waits until it has ended.
-
-        args: arrays (passed as pointers) and NumPy scalars of just the kernel's types.
-        """
-        recorded: list[Any] | None = getattr(self._local, "recorded", None)
-        if recorded is not None:
-            recorded.append((file, kernel, dtype, grid, block, args))
-            return
+    def run(
+        self, file: str, kernel: str, dtype: str, grid: Dim, block: Dim, args: tuple[Any, ...]
+    ) -> None:
         function = self._function(file, kernel, dtype)
         values = [_value(arg) for arg in args]
         pointers = (ctypes.c_void_p * len(values))(*map(ctypes.addressof, values))
@@ -72,42 +62,6 @@ class HostRunner:
                            len(values))  # fmt: skip
         if failure:
             raise RuntimeError(f"{file}, {kernel}: {failure.decode()}")
-
-    def record(self, work: Callable[[], None]) -> Callable[[], None]:
-        """Notes the launches that ``work`` makes without running them; the result runs them."""
-        launches: list[tuple[Any, ...]] = []
-        self._local.recorded, self._local.aside = launches, []
-        try:
-            work()
-            self.join()
-        finally:
-            self._local.recorded = None
-
-        def replay() -> None:
-            for launch in launches:
-                self.launch(*launch)
-
-        return replay
-
-    @contextmanager
-    def aside(self) -> Iterator[None]:
-        """While recording, what is launched in this ``with`` block runs as late as it may: at
-        ``join``. So it shows where something else has used up its arrays by then."""
-        recorded = getattr(self._local, "recorded", None)
-        if recorded is None:
-            yield
-            return
-        self._local.recorded = self._local.aside
-        try:
-            yield
-        finally:
-            self._local.recorded = recorded
-
-    def join(self) -> None:
-        """What was launched aside comes before what follows."""
-        if getattr(self._local, "recorded", None) is not None:
-            self._local.recorded += self._local.aside
-            self._local.aside = []
 
     def scratch(self, shape: tuple[int, ...], dtype: str, slot: int = 0) -> Array:
         """Uninitialised memory, valid until the slot is asked for again."""

@@ -35,8 +35,9 @@ def test_contestants_are_chosen_by_name_and_by_family() -> None:
 
 
 def test_what_runs_gpu_kernels_on_the_cpu_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ValueError, match="cuda-host executes GPU kernels on the CPU"):
-        chosen(("numpy", "cuda-host"), None)
+    for name in ("cuda-host", "cuda-ptx"):
+        with pytest.raises(ValueError, match=f"{name} executes GPU kernels on the CPU"):
+            chosen(("numpy", name), None)
     monkeypatch.setitem(contestants.columns._LOADERS, "numba-cuda", lambda: None)
     monkeypatch.setenv("NUMBA_ENABLE_CUDASIM", "1")
     with pytest.raises(ValueError, match="simulate the GPU in Python.*unset it"):

@@ -26,6 +26,12 @@ ROOT = Path(__file__).parents[2]
 Bench = Callable[..., tuple[int, dict[str, Any]]]
 
 
+@pytest.fixture(autouse=True)
+def _no_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a worker of pytest-xdist pytest-benchmark would switch itself off."""
+    monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)
+
+
 @pytest.fixture
 def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     """bench(plugin, arguments): runs the command without ceilings; its processes load the plugin.

@@ -18,20 +18,23 @@ import pytest
 
 from benchmarks.cases import nets
 from benchmarks.gpu import mnist_race, operations, tools, training, visit
+from benchmarks.reports import visit as report
 from tinyae.cli.machine.tune import WrongResult
 from tinyae.data.datasets import Dataset
 from tinyae.data.rows import Rows
+
+ROOT = Path(__file__).parents[2]
 
 
 def go(out: Path, *arguments: str) -> list[dict[str, Any]]:
     """Calls the command with --backend cuda-host; all rows that are there afterwards."""
     assert visit.main(["--backend", "cuda-host", "--out", str(out), *arguments]) == 0
     text = (out / "visit.jsonl").read_text(encoding="utf-8")
-    return [json.loads(line) for line in text.splitlines()]
+    return [row for row in map(json.loads, text.splitlines()) if "begun" not in row]
 
 
-def given(out: Path) -> argparse.Namespace:
-    return argparse.Namespace(backend="cuda-host", kernels=None, out=out)
+def given(out: Path, **other: Any) -> argparse.Namespace:
+    return argparse.Namespace(backend="cuda-host", kernels=None, out=out, seconds=60, **other)
 
 
 def test_a_rehearsal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -53,6 +56,37 @@ def test_a_rehearsal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert by_part["products"][-1]["done"] is by_part["kernels"][-1]["done"] is True
     assert "products: done" in capsys.readouterr().out
     assert go(tmp_path, "--only", "products,kernels") == rows
+    # the try that failed counts no more
+    counted = report.load(tmp_path / "visit.jsonl")
+    assert [row["done"] for row in counted if "ended" in row] == [True, True]
+    said = (tmp_path / "summary.md").read_text(encoding="utf-8")
+    assert said.startswith("# a rehearsal without a GPU, ") and "| products | done | " in said
+
+
+@pytest.mark.slow
+def test_a_whole_rehearsal(tmp_path: Path) -> None:
+    """Every part ends well, and every row is of a part and JSON as others read it."""
+    go(tmp_path, "--minutes", "30")
+    rows = report.load(tmp_path / "visit.jsonl")
+    assert {row["part"] for row in rows if row.get("done")} == set(visit.PARTS)
+    assert {row["part"] for row in rows} == {"machine", *visit.PARTS}
+    assert not [row for row in rows if "error" in row or "wrong" in row]
+    assert all(row["clean"] for row in rows if "clean" in row)
+    json.dumps(rows, allow_nan=False)
+
+
+def test_the_summary_of_a_gpu(tmp_path: Path) -> None:
+    """Of the visit that is kept, with a part that failed and one that lacks its program."""
+    rows = report.load(ROOT / "benchmarks" / "results" / "gpu-h200.jsonl")
+    rows = [row for row in rows if row["part"] not in ("curve", "counters")]
+    rows += [{"part": "curve", "clean": False}, {"part": "counters", "absent": "no ncu"}]
+    rows += [{"part": part, "done": code == 0, "ended": code, "seconds": 3.0}
+             for part, code in (("curve", 1), ("counters", 0))]  # fmt: skip
+    said = report.summary(rows)
+    assert said.startswith("# NVIDIA H200, 2026-")
+    assert "| curve | 1 | 3 | 1 rows with a fault |" in said
+    assert "| counters | done | 3 | no ncu |" in said
+    assert report.products(rows) in said and report.memory(rows) in said
 
 
 def test_a_visit_that_is_cut_off_goes_on(
@@ -80,7 +114,7 @@ def test_a_visit_that_is_cut_off_goes_on(
     rows = go(tmp_path, "--only", "curve,products")
     assert killed == ["products"]
     assert [row["done"] for row in rows[1:]] == [True, False]
-    assert rows[2]["ended"] == "cut off after 60 s"
+    assert rows[2]["ended"] == "cut off after 300 s"
     rows = go(tmp_path, "--only", "curve,products,steps", "--minutes", "0")
     assert len(rows) == 3 and "steps: no time left" in capsys.readouterr().out
     rows = go(tmp_path, "--only", "curve,products,steps")
@@ -88,25 +122,36 @@ def test_a_visit_that_is_cut_off_goes_on(
 
 
 @pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="needs /proc")
-def test_a_visit_that_is_killed_takes_its_part_with_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", (signal.SIGTERM, signal.SIGKILL))
+def test_a_visit_that_is_killed_takes_its_part_with_it(tmp_path: Path, number: int) -> None:
     """In the middle of a part; and the next visit removes a row that was half written."""
     path = tmp_path / "visit.jsonl"
     command = [sys.executable, visit.__file__, "--backend", "cuda-host", "--out", str(tmp_path)]
     with subprocess.Popen([*command, "--only", "products"], stdout=subprocess.DEVNULL) as process:
         while process.poll() is None and not (path.exists() and "fp32" in path.read_text()):
             time.sleep(0.02)
-        process.send_signal(signal.SIGTERM)
-        assert process.wait() == 143
-    for line in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            assert str(tmp_path).encode() not in line.read_bytes()
-        except OSError:  # a process that has ended meanwhile
-            continue
+        process.send_signal(number)
+        assert process.wait() == (143 if number == signal.SIGTERM else -number)
+    end = time.monotonic() + (20 if number == signal.SIGKILL else 0)
+    while _processes(tmp_path) and time.monotonic() < end:
+        time.sleep(0.1)
+    assert not _processes(tmp_path)
     before = path.read_bytes()
     with path.open("a") as file:
         file.write('{"part": "products", "done": tr')
     rows = go(tmp_path, "--only", "products")
     assert path.read_bytes().startswith(before) and rows[-1]["done"]
+
+
+def _processes(folder: Path) -> list[Path]:
+    """Those that have the folder in their command line."""
+    found = []
+    for line in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            found += [line] if str(folder).encode() in line.read_bytes() else []
+        except OSError:  # a process that has ended meanwhile
+            continue
+    return found
 
 
 def test_an_unknown_part_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -136,17 +181,45 @@ def test_programs_that_are_absent_are_named(
     assert list(tools.counters(given(tmp_path))) == [{"absent": "ncu is not on the PATH"}]
     (row,) = tools.sanitizer(given(tmp_path))
     assert row == {"absent": "compute-sanitizer is not on the PATH"}
+    monkeypatch.setattr(training, "find_spec", lambda name: None)
+    assert list(training.torch_steps(given(tmp_path))) == [{"absent": "PyTorch is not installed"}]
+    (row,) = training.mnist(given(tmp_path, mnist=tmp_path / "none"))
+    assert row == {"absent": f"--mnist {tmp_path / 'none'} is no folder"}
+    monkeypatch.setattr(tools.nvidia, "numba_cuda_version", lambda: None)
+    assert list(tools.numba_cuda(given(tmp_path))) == [{"absent": "numba-cuda is not installed"}]
 
 
-def test_failed_tests_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def run(command: list[str], stdout: Any, **options: Any) -> Any:
-        stdout.write("FAILED tests/a.py::b - wrong\n1 failed, 20 passed, 3 skipped in 2 s\n")
-        return subprocess.CompletedProcess(command, 1)
+@pytest.mark.parametrize("cut_off", (False, True))
+def test_tests_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut_off: bool) -> None:
+    """Those that failed, and those that were over when the part's time was."""
 
-    monkeypatch.setattr(tools.subprocess, "run", run)
-    (row,) = tools.correct(given(tmp_path))
-    assert row == {"clean": False, "failed": 1, "passed": 20, "skipped": 3,
-                   "failures": ["tests/a.py::b"]}  # fmt: skip
+    class Pytest:
+        sent: Any = None
+
+        def __init__(self, command: list[str], stdout: Any, **options: Any) -> None:
+            assert "not numba-cuda" in command
+            stdout.write("FAILED tests/a.py::b - wrong\n1 failed, 20 passed, 3 skipped in 2 s\n")
+
+        def __enter__(self) -> Pytest:
+            return self
+
+        def __exit__(self, *error: object) -> None: ...
+
+        def send_signal(self, number: int) -> None:
+            self.sent = number
+
+        def wait(self, seconds: float | None = None) -> int:
+            if cut_off and self.sent is None:
+                raise subprocess.TimeoutExpired("pytest", seconds or 0)
+            return 2 if self.sent == signal.SIGINT else 1
+
+    own = SimpleNamespace(**vars(subprocess) | {"Popen": Pytest})
+    monkeypatch.setattr(tools, "subprocess", own)
+    on_gpu = given(tmp_path)
+    on_gpu.backend = "cupy"
+    (row,) = tools.tests(on_gpu)
+    counts = {"failed": 1, "passed": 20, "skipped": 3, "failures": ["tests/a.py::b"]}
+    assert row == {"clean": False, **counts} | ({"cut_off": True} if cut_off else {})
 
 
 # ---- training

@@ -40,7 +40,7 @@ def test_forward(backend: Backend, name: str, dtype: str, keep_pre: bool) -> Non
     if name in NEEDS_INPUT and not keep_pre:
         return  # test_contract.py: it is refused
     rng = np.random.default_rng(1)
-    for batch, n_in, n_out in awkward_shapes(3):
+    for batch, n_in, n_out in awkward_shapes(3, backend):
         x = normals(rng, (batch, n_in), dtype)
         w = normals(rng, (n_in, n_out), dtype) / np.sqrt(n_in + 1, dtype=dtype)
         b = normals(rng, (n_out,), dtype)
@@ -61,7 +61,7 @@ def test_forward(backend: Backend, name: str, dtype: str, keep_pre: bool) -> Non
 @every_activation
 def test_backward_input(backend: Backend, name: str, dtype: str) -> None:
     rng = np.random.default_rng(2)
-    for batch, n_in, n_out in awkward_shapes(3):
+    for batch, n_in, n_out in awkward_shapes(3, backend):
         dz = normals(rng, (batch, n_out), dtype)
         w = normals(rng, (n_in, n_out), dtype)
         z_below = 2 * normals(rng, (batch, n_in), dtype)
@@ -76,7 +76,7 @@ def test_backward_input(backend: Backend, name: str, dtype: str) -> None:
 
 def test_backward_weights(backend: Backend, dtype: str) -> None:
     rng = np.random.default_rng(3)
-    for batch, n_in, n_out in awkward_shapes(3):
+    for batch, n_in, n_out in awkward_shapes(3, backend):
         x, dz = normals(rng, (batch, n_in), dtype), normals(rng, (batch, n_out), dtype)
         dw, db = backward_weights(backend, x, dz)
         what = (batch, n_in, n_out)
@@ -91,7 +91,7 @@ def test_backward_weights(backend: Backend, dtype: str) -> None:
 def test_backward_weights_are_added(backend: Backend, dtype: str) -> None:
     """What dw and db hold is one more term of each sum, anywhere in its order."""
     rng = np.random.default_rng(6)
-    for batch, n_in, n_out in awkward_shapes(3):
+    for batch, n_in, n_out in awkward_shapes(3, backend):
         x, dz = normals(rng, (batch, n_in), dtype), normals(rng, (batch, n_out), dtype)
         held = normals(rng, (n_in, n_out), dtype), normals(rng, (1, n_out), dtype)
         added = backward_weights(backend, x, dz, dw=held[0], db=held[1][0], add=True)

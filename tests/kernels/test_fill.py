@@ -21,7 +21,7 @@ def with_holes(rng: np.random.Generator, shape: tuple[int, int], dtype: str) -> 
 
 def test_fill(backend: Backend, dtype: str) -> None:
     rng = np.random.default_rng(1)
-    for shape in awkward_shapes(2):
+    for shape in awkward_shapes(2, backend):
         x, values = with_holes(rng, shape, dtype), normals(rng, shape[1:], dtype)
         (out,) = call(backend, "fill", ("out",), x=x, values=values, out=poisoned(shape, dtype))
         expected = np.where(x != x, np.broadcast_to(values, shape), x)

@@ -44,7 +44,7 @@ def some_data(shape: tuple[int, int], kind: str) -> np.ndarray:
 @pytest.mark.parametrize("scale", (1.0, 1 / 255, -2.5))
 def test_gather(backend: Backend, kind: str, scale: float, dtype: str) -> None:
     rng = np.random.default_rng(2)
-    for batch, n_features in awkward_shapes(2):
+    for batch, n_features in awkward_shapes(2, backend):
         indices = rng.integers(0, 23, batch)
         check_gather(backend, some_data((23, n_features), kind), indices, scale, dtype)
 

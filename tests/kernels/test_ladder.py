@@ -59,7 +59,8 @@ def test_over_shapes(host: HostRunner, rung: str, dtype: str) -> None:
 def test_on_the_columns_own_arrays(cuda: Backend, runner: Runner, rung: str, dtype: str) -> None:
     """The same product wherever the column's arrays lie, aligned or not."""
     rng, matmul = np.random.default_rng(1), partial(LadderKernels(runner).matmul, rung)
-    for i, shape in enumerate(some_shapes(rng)):
+    shapes = some_shapes(rng)[: 6 if cuda.name == "cuda-ptx" else None]
+    for i, shape in enumerate(shapes):
         check_matmul(cuda, matmul, rng, dtype, shape, (i % 3,) * 3)
 
 

@@ -30,7 +30,7 @@ def check(backend: Backend, name: str, output: Array, target: Array, dtype: str)
 @every_loss
 def test_loss(backend: Backend, name: str, dtype: str) -> None:
     rng = np.random.default_rng(1)
-    for shape in awkward_shapes(2):
+    for shape in awkward_shapes(2, backend):
         output = 2 * normals(rng, shape, dtype)
         check(backend, name, output, rng.random(shape).astype(dtype), dtype)
 
@@ -40,7 +40,7 @@ def test_loss(backend: Backend, name: str, dtype: str) -> None:
 def test_a_missing_target_adds_nothing(backend: Backend, name: str, dtype: str, where: str) -> None:
     """Whatever the output is there: infinite, NaN, or so large that its square is."""
     rng = np.random.default_rng(3)
-    for shape in awkward_shapes(2):
+    for shape in awkward_shapes(2, backend):
         output, target = 2 * normals(rng, shape, dtype), rng.random(shape).astype(dtype)
         missing = {
             "cells": rng.random(shape) < 0.3, "row": np.arange(shape[0])[:, None] % 3 == 1,

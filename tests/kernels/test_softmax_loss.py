@@ -69,7 +69,7 @@ def some_bounds(rng: np.random.Generator, columns: int) -> list[int]:
 @pytest.mark.parametrize("missing", (0.0, 0.3, 1.0))
 def test_softmax_loss(backend: Backend, dtype: str, missing: float) -> None:
     rng = np.random.default_rng(1)
-    for shape in awkward_shapes(2):
+    for shape in awkward_shapes(2, backend):
         bounds = some_bounds(rng, shape[1])
         output, target = 3 * normals(rng, shape, dtype), one_hot(rng, shape, bounds).astype(dtype)
         for first, last in pairwise(bounds):

@@ -22,6 +22,7 @@ from tinyae.cli.machine import doctor, nvidia
 from tinyae.cli.main import main
 from tinyae.kernels.cuda import measured_plans
 from tinyae.kernels.cuda_host.host import CompilerMissing, find_compiler
+from tinyae.kernels.cuda_ptx import nvrtc
 
 Output = pytest.CaptureFixture[str]
 
@@ -73,7 +74,7 @@ def driver(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyP
     def install(cuda: int = 13000, devices: int = 1, init: int = 0, nvml: int = 0) -> None:
         path = tmp_path_factory.mktemp("driver") / "libcuda.so"
         build(path, CUDA=cuda, DEVICES=devices, INIT=init, NVML=nvml)
-        monkeypatch.setattr(nvidia, "_load", lambda _: ctypes.CDLL(str(path)))
+        monkeypatch.setattr(nvrtc, "load", lambda _: ctypes.CDLL(str(path)))
 
     return install
 
@@ -113,7 +114,7 @@ def bare(monkeypatch: pytest.MonkeyPatch, wheels: Callable[..., Path]) -> None:
     def nothing(library: str) -> Any:
         raise OSError(f"{library}: cannot open shared object file")
 
-    monkeypatch.setattr(nvidia, "_load", nothing)
+    monkeypatch.setattr(nvrtc, "load", nothing)
     monkeypatch.setattr(doctor, "backend_report", lambda: {"cupy": "no", "numpy": ""})
 
 
@@ -134,10 +135,22 @@ def test_no_driver(bare: None, monkeypatch: pytest.MonkeyPatch) -> None:
     assert found["driver"][0] == "no NVIDIA driver"
     assert "apt-get install nvidia-driver" in found["driver"][1]
     assert found["cupy"] == ("not installed; it needs a GPU and its driver", "")
-    assert found["nvrtc"] == ("not installed; it comes with CuPy", "")
+    assert found["nvrtc"] == (
+        "not installed; it comes with CuPy, and alone for cuda-ptx",
+        "pip install nvidia-cuda-nvrtc",
+    )
     assert found["numba-cuda"] == ("not installed; it needs a GPU and its driver", "")
     monkeypatch.setattr(sys, "platform", "darwin")
     assert rows()["driver"] == ("no NVIDIA driver", "")
+
+
+def test_backends_that_are_for_tests_say_so(bare: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = {"numpy": "", "cuda-host": "", "cuda-ptx": ""}
+    monkeypatch.setattr(doctor, "backend_report", lambda: found)
+    sections = doctor.report(*doctor.examine())
+    backends = next(rows for title, rows in sections.items() if title.startswith("backends"))
+    assert [row.state.partition(":")[0] for row in backends] == ["works", *["works, for tests"] * 2]
+    assert "very slow" in backends[2].state
 
 
 def test_two_gpus(bare: None, driver: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -248,23 +261,23 @@ def test_nvrtc_of_a_wheel(
     (folder / "nvidia/lib").mkdir(parents=True)
     (folder / "nvidia/lib/libnvrtc-builtins.so.13.5").touch()
     loaded: list[str] = []
-    monkeypatch.setattr(nvidia, "_load", lambda path: loaded.append(Path(path).name))
+    monkeypatch.setattr(nvrtc, "load", lambda path: loaded.append(Path(path).name))
     assert rows()["nvrtc"] == ("13.5.37, from nvidia-cuda-nvrtc", "")
     assert loaded[-2:] == ["libnvrtc-builtins.so.13.5", "libnvrtc.so.13"]
     wheels(cupy_cuda12x="14.2.0")  # which cannot use it
-    monkeypatch.setattr(nvidia, "_load", load_files)
+    monkeypatch.setattr(nvrtc, "load", load_files)
     assert rows()["nvrtc"] == ("CuPy needs that of CUDA 12", 'pip install "tinyae[cuda12]"')
 
 
 def test_nvrtc_of_a_toolkit(
     bare: None, wheels: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(nvidia, "WINDOWS", False)
+    monkeypatch.setattr(nvrtc, "WINDOWS", False)
     monkeypatch.setenv("CUDA_PATH", str(tmp_path))
     (tmp_path / "lib64").mkdir()
     path = tmp_path / "lib64" / "libnvrtc.so.12"
     build(path, CUDA=12090, DEVICES=0, INIT=0, NVML=0)
-    monkeypatch.setattr(nvidia, "_load", load_files)
+    monkeypatch.setattr(nvrtc, "load", load_files)
     assert rows()["nvrtc"] == (f"12.9, from {path}", "")
 
 

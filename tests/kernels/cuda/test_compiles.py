@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.gpu import cuda_resources as resources
-from tinyae.cli.machine.nvidia import Nvrtc, find_nvrtc
 from tinyae.kernels.cuda import source as cuda_source
+from tinyae.kernels.cuda_ptx.nvrtc import Nvrtc, find_nvrtc
 
 ROOT = Path(__file__).parents[3]
 

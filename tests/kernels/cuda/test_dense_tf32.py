@@ -29,7 +29,7 @@ from tinyae.kernels.cuda.source import FOLDER as KERNELS
 Array = np.ndarray[Any, Any]
 
 
-@pytest.fixture(scope="session", name="tensor_cores")
+@pytest.fixture(name="tensor_cores")
 def _tensor_cores(cuda: Backend) -> Backend:
     if getattr(cuda_runner(cuda), "compute_capability", 80) < 80:
         pytest.skip("these tensor cores do not know TF32")

@@ -24,6 +24,7 @@ from ...kernels.columns import backend_report
 from ...kernels.cpu import cores
 from ...kernels.cuda import measured_plans
 from ...kernels.cuda_host.host import CompilerMissing, find_compiler
+from ...kernels.cuda_ptx.nvrtc import NVRTC_WHEELS, find_nvrtc
 from ...train.progress import Waiting
 from ..options import command
 from . import nvidia
@@ -37,6 +38,12 @@ EXTRAS = {
     "tables": ("pyarrow", "pyarrow", "tables in .parquet, .feather and .arrow"),
     "download": ("pooch", "pooch", "mnist and fashion-mnist by name"),
     "digits": ("sklearn", "scikit-learn", "the digits data set"),
+}
+
+# what auto never takes
+WORKS = {
+    "cuda-host": "works, for tests: CUDA C on the CPU, never fast",
+    "cuda-ptx": "works, for tests: what NVRTC compiles, with every access checked, very slow",
 }
 
 OLDEST_CUPY = 14
@@ -150,7 +157,9 @@ def report(found: dict[str, Any], failed: dict[str, str]) -> dict[str, list[Row]
         ],
         "backends, in the order in which auto tries them": rows(
             "backends",
-            lambda backends: [Row(n, missing or "works") for n, missing in backends.items()],
+            lambda backends: [
+                Row(n, missing or WORKS.get(n, "works")) for n, missing in backends.items()
+            ],
         ),
         "what the GPU needs": [
             *rows("driver", _driver_rows),
@@ -228,7 +237,7 @@ def _cuda_of(wheels: dict[str, str]) -> int | None:
 
 
 def _nvrtc() -> dict[str, str] | None:
-    found = nvidia.find_nvrtc(_cuda_of(nvidia.cupy_wheels()))
+    found = find_nvrtc(_cuda_of(nvidia.cupy_wheels()))
     return {"version": found.version, "origin": found.origin} if found else None
 
 
@@ -236,7 +245,8 @@ def _nvrtc_row(nvrtc: dict[str, str] | None, wheels: dict[str, str]) -> Row:
     if nvrtc:
         return Row("nvrtc", f"{nvrtc['version']}, from {nvrtc['origin']}")
     if not wheels:
-        return Row("nvrtc", "not installed; it comes with CuPy")
+        state = "not installed; it comes with CuPy, and alone for cuda-ptx"
+        return Row("nvrtc", state, f"pip install {NVRTC_WHEELS[max(NVRTC_WHEELS)]}")
     major = _cuda_of(wheels) or max(OLDEST_DRIVER)
     return Row("nvrtc", f"CuPy needs that of CUDA {major}", f'pip install "tinyae[cuda{major}]"')
 

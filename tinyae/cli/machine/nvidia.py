@@ -1,4 +1,4 @@
-"""What NVIDIA's software is on this machine: the driver and its GPUs, CuPy's wheels, NVRTC.
+"""What NVIDIA's software is on this machine: the driver and its GPUs, and CuPy's wheels.
 
 Libraries are asked through ctypes, wheels through their metadata: no package is imported.
 """
@@ -6,24 +6,17 @@ Libraries are asked through ctypes, wheels through their metadata: no package is
 from __future__ import annotations
 
 import ctypes
-import importlib.metadata
-import os
-import re
-import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-WINDOWS = sys.platform == "win32"
+from ...kernels.cuda_ptx import nvrtc
+from ...kernels.cuda_ptx.nvrtc import WINDOWS
 
 # of the enumeration CUdevice_attribute
 CAPABILITY_MAJOR, CAPABILITY_MINOR = 75, 76
 
 # All of them provide the module ``cupy``, so that only one may be installed.
 CUPY_WHEELS = ("cupy", "cupy-cuda11x", "cupy-cuda12x", "cupy-cuda13x")
-
-# CUDA's major version -> the wheel with its NVRTC
-NVRTC_WHEELS = {13: "nvidia-cuda-nvrtc", 12: "nvidia-cuda-nvrtc-cu12"}
 
 
 @dataclass(frozen=True)
@@ -41,17 +34,10 @@ class Driver:
     error: str = ""  # why there are no devices
 
 
-@dataclass(frozen=True)
-class Nvrtc:
-    version: str  # the wheel's, 13.5.37, or what the library says of itself, 13.5
-    origin: str  # the wheel's name or the library's path
-    library: Any
-
-
 def find_driver() -> Driver | None:
     """The NVIDIA driver, None where there is none."""
     try:
-        cuda = _load("nvcuda.dll" if WINDOWS else "libcuda.so.1")
+        cuda = nvrtc.load("nvcuda.dll" if WINDOWS else "libcuda.so.1")
     except OSError:
         return None
     newest, count = ctypes.c_int(), ctypes.c_int()
@@ -87,7 +73,7 @@ def _driver_version() -> str:
     """Of the driver's package, asked of NVML: libcuda knows only its CUDA version."""
     text = ctypes.create_string_buffer(96)
     try:
-        nvml = _load("nvml.dll" if WINDOWS else "libnvidia-ml.so.1")
+        nvml = nvrtc.load("nvml.dll" if WINDOWS else "libnvidia-ml.so.1")
     except OSError:
         return ""
     if nvml.nvmlInit_v2():
@@ -99,63 +85,8 @@ def _driver_version() -> str:
 
 def cupy_wheels() -> dict[str, str]:
     """The installed distributions that provide ``cupy``: name -> version."""
-    return {name: version for name in CUPY_WHEELS if (version := _version(name))}
+    return {name: version for name in CUPY_WHEELS if (version := nvrtc.version_of(name))}
 
 
 def numba_cuda_version() -> str:
-    return _version("numba-cuda")
-
-
-def find_nvrtc(major: int | None = None) -> Nvrtc | None:
-    """NVRTC of this major version (else the newest), from a wheel or else from a CUDA toolkit.
-
-    Raises OSError where a wheel is installed but its library does not load.
-    """
-    majors = tuple(NVRTC_WHEELS) if major is None else (major,)
-    for name in (NVRTC_WHEELS[m] for m in majors if m in NVRTC_WHEELS):
-        if path := _library_in(name):
-            # some versions look for this one where the system's libraries are
-            for builtins in path.parent.glob("*nvrtc-builtins*"):
-                _load(str(builtins))
-            return Nvrtc(_version(name), name, _load(str(path)))
-    for place in (place for m in majors for place in _nvrtc_places(m)):
-        try:
-            library = _load(place)
-        except OSError:
-            continue
-        return Nvrtc(_nvrtc_version(library), place, library)
-    return None
-
-
-def _library_in(wheel: str) -> Path | None:
-    try:
-        files = importlib.metadata.files(wheel) or []
-    except importlib.metadata.PackageNotFoundError:
-        return None
-    names = re.compile(r"libnvrtc\.so\.\d+|nvrtc64_\d+_\d+\.dll")
-    return next((Path(str(f.locate())) for f in files if names.fullmatch(f.name)), None)
-
-
-def _nvrtc_places(major: int) -> list[str]:
-    """Where a toolkit of this major version would have it; a bare name asks the system's loader."""
-    name = f"nvrtc64_{major}0_0.dll" if WINDOWS else f"libnvrtc.so.{major}"
-    roots = [os.environ.get("CUDA_PATH"), os.environ.get("CUDA_HOME"), "/usr/local/cuda"]
-    folders = ("bin", "bin/x64") if WINDOWS else ("lib64", "lib")
-    return [name, *(str(Path(r) / folder / name) for r in roots if r for folder in folders)]
-
-
-def _nvrtc_version(library: Any) -> str:
-    major, minor = ctypes.c_int(), ctypes.c_int()
-    library.nvrtcVersion(ctypes.byref(major), ctypes.byref(minor))
-    return f"{major.value}.{minor.value}"
-
-
-def _version(distribution: str) -> str:
-    try:
-        return importlib.metadata.version(distribution)
-    except importlib.metadata.PackageNotFoundError:
-        return ""
-
-
-def _load(library: str) -> Any:
-    return ctypes.CDLL(library)
+    return nvrtc.version_of("numba-cuda")

@@ -1,0 +1,1 @@
+"""What NVRTC makes of the CUDA C sources, PTX, executed on the CPU with NumPy."""

@@ -1,0 +1,71 @@
+"""Recorded launches, for runners on which each launch ends before the next one begins."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from .grids import Dim
+
+
+class Recording:
+    """A ``Runner``'s launch, record, aside and join; ``run`` executes one launch."""
+
+    def __init__(self) -> None:
+        self._local = threading.local()
+
+    def run(
+        self, file: str, kernel: str, dtype: str, grid: Dim, block: Dim, args: tuple[Any, ...]
+    ) -> None:
+        raise NotImplementedError
+
+    def launch(
+        self, file: str, kernel: str, dtype: str, grid: Dim, block: Dim, args: tuple[Any, ...]
+    ) -> None:
+        """Runs ``kernel`` of ``file`` compiled for ``dtype``, or notes it.
+
+        args: arrays (passed as pointers) and NumPy scalars of just the kernel's types.
+        """
+        recorded: list[Any] | None = getattr(self._local, "recorded", None)
+        if recorded is None:
+            self.run(file, kernel, dtype, grid, block, args)
+        else:
+            recorded.append((file, kernel, dtype, grid, block, args))
+
+    def record(self, work: Callable[[], None]) -> Callable[[], None]:
+        """Notes the launches that ``work`` makes without running them; the result runs them."""
+        launches: list[tuple[Any, ...]] = []
+        self._local.recorded, self._local.aside = launches, []
+        try:
+            work()
+            self.join()
+        finally:
+            self._local.recorded = None
+
+        def replay() -> None:
+            for launch in launches:
+                self.launch(*launch)
+
+        return replay
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """While recording, what is launched in this ``with`` block runs as late as it may: at
+        ``join``. So it shows where something else has used up its arrays by then."""
+        recorded = getattr(self._local, "recorded", None)
+        if recorded is None:
+            yield
+            return
+        self._local.recorded = self._local.aside
+        try:
+            yield
+        finally:
+            self._local.recorded = recorded
+
+    def join(self) -> None:
+        """What was launched aside comes before what follows."""
+        if getattr(self._local, "recorded", None) is not None:
+            self._local.recorded += self._local.aside
+            self._local.aside = []
