@@ -5,13 +5,8 @@
     blocked        a block of b is used for all rows of a while it is in the cache
     in_tiles       a tile of c stays in registers while k runs (``tile``); the part of b that it
                    needs is packed, a is read where it lies
-    packed         rows of a are packed too (``matmul``). A tile reads TILE_ROWS rows at once: with
-                   4096 columns of float32 these lie 16 KiB apart, so that their lines meet in one
-                   set of a first-level cache. Predicted of 4096 x 4096 x 4096: such a set has 8 or
-                   12 lines, so most of them come from the second-level cache and the tile waits;
-                   packed, the rung reaches what one tile reaches in the cache. Packing itself costs
-                   1 / 32 of the time, as each number of a is used for 4096 columns, and each of
-                   b for 504 rows, and packing costs as much as 16 multiply-adds
+    packed         a block of rows of a is packed too (``matmul``): it stays in the second-level
+                   cache while all of b's columns pass
     with_threads   c is cut into a part for each thread: what ``dense`` does
 
 ``tinyae bench --only ladder`` times the rungs beside BLAS.
@@ -44,7 +39,7 @@ def naive(a: Array, b: Array, c: Array) -> None:
 
 
 @jit()
-def _number(a: Array, b: Array, i: int, j: int) -> float:
+def _number(a: Array, b: Array, i: int, j: int) -> Any:
     total = a.dtype.type(0)
     for k in range(a.shape[1]):
         total += a[i, k] * b[k, j]

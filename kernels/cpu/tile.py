@@ -169,7 +169,7 @@ def _tile(rows: int, vectors: int) -> Any:
             at = Vectors(builder, c.type.pointee)
             fma = fused_multiply_add(builder, at.kind)
             across = vectors * at.lanes
-            places = []
+            places: list[Value] = []
             for i in range(rows):
                 row = at.at(c, c_row, i)
                 places.extend(at.at(row, j) for j in range(0, across, at.lanes))
