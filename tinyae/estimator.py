@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -336,6 +337,31 @@ class Autoencoder(Built):
         Raises FileError where ``path`` is a file of another kind, OSError where writing fails.
         """
         save_model(path, self)
+
+    def export(
+        self, path: str | os.PathLike[str], *, to: str | None = None, part: str = "all",
+        quantize: str | None = None, prefix: str = "net",
+        weights: str | os.PathLike[str] | None = None,
+    ) -> list[Path]:  # fmt: skip
+        """Writes the trained net as a file that needs no tinyae; returns the files written.
+
+        ``to``: "numpy", a Python file (.py), or "c", a C99 header (.h); None: as ``path`` ends.
+        ``part``: "encoder", "decoder" or "all". ``quantize``: None, "float16" (numpy) or "int8",
+        weights in fewer bits: the net is a little another then. ``prefix`` begins the names of C.
+        ``weights``, a .npz in the folder of ``path``, takes the arrays of "numpy"; without it they
+        go into the file itself, or where they are more than a MiB into one that is named like it.
+
+        What is done to samples before and after the net (scale, missing values, probabilities of
+        categories) is done by the file too. Samples are the numbers that the net reads: a table
+        with categories has a column for each level (``schema_``).
+
+        Raises ValueError for an argument that cannot be meant or weights that ``quantize`` cannot
+        hold, NotFittedError without weights, FileError where a file is there that is no export.
+        """
+        from .export.write import export
+
+        return export(self, path, to=to, part=part, quantize=quantize, prefix=prefix,
+                      weights=weights)  # fmt: skip
 
     @classmethod
     def load(

@@ -14,7 +14,7 @@ from typing import IO, cast
 from .._version import __version__
 from ..storage.files import replacing
 from ..storage.untrusted import printable
-from . import check, demo_augment, demo_ball, generate, outliers, sweep, train, use
+from . import check, demo_augment, demo_ball, export, generate, outliers, sweep, train, use
 from .machine import bench, doctor, tune
 from .options import Command, UsageError
 from .output import Stream
@@ -90,7 +90,7 @@ def build_parser() -> Command:
     parser.add_argument("--version", action="version", version=f"tinyae {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
-    for module in (train, use, generate, outliers, sweep):
+    for module in (train, use, export, generate, outliers, sweep):
         module.add_commands(commands)
     demo = commands.add_parser(
         "demo", help="experiments, each with a table, JSON and a picture",

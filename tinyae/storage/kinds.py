@@ -29,6 +29,10 @@ class Kind(NamedTuple):
         return f"{self.what} of {', '.join(shown)}" if shown else self.what
 
 
+MARK = b"exported by tinyae"  # in the first line of a net in another language
+EXPORT = Kind("a tinyae export")
+
+
 def tinyae_kind(format: str) -> Kind:
     """Of what ``files.write_npz`` writes."""
     return Kind(f"a {format} file")
@@ -44,7 +48,8 @@ def kind_of(path: Path, suffix: str) -> Kind:
             if found := re.search(r'meta\.npy.*{"format": "([\w-]+)"', start, re.DOTALL):
                 return tinyae_kind(found[1])
             with suppress(Exception), zipfile.ZipFile(file) as archive:  # it may raise anything
-                return Kind("an archive", frozenset(archive.namelist()))
+                names = frozenset(archive.namelist())
+                return EXPORT if archive.comment == MARK else Kind("an archive", names)
             return Kind("a broken archive")
         if array := NPY.match(head):  # what tinyae writes has two dimensions and a net's dtype
             n = len(re.findall(rb"[0-9]+", array[2]))
@@ -52,6 +57,8 @@ def kind_of(path: Path, suffix: str) -> Kind:
         for magic, what in MAGIC.items():
             if head.startswith(magic):
                 return Kind(what)
+        if MARK in head[:80]:
+            return EXPORT
         if b"\0" in head:
             return Kind("bytes that tinyae does not know")
         if suffix == ".json":

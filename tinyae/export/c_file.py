@@ -1,0 +1,238 @@
+"""A net as one C99 header: float arithmetic, weights in constants, memory from the caller."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+
+import numpy as np
+
+from ..storage.kinds import MARK
+from .chain import Array, Chain, Layer
+
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+
+# y[i] for each activation; s is 1 / (1 + exp(-y)), which never overflows this way
+SIGMOID = "expf(y[i] < 0 ? y[i] : 0.0f) / (1.0f + expf(-fabsf(y[i])))"
+ACTIVATIONS = {
+    "relu": "y[i] > 0 ? y[i] : 0.0f",
+    "leaky_relu": "y[i] > 0 ? y[i] : 0.01f * y[i]",
+    "elu": "y[i] > 0 ? y[i] : expm1f(y[i])",
+    "sigmoid": SIGMOID,
+    "tanh": "tanhf(y[i])",
+    "softplus": "(y[i] > 0 ? y[i] : 0.0f) + log1pf(expf(-fabsf(y[i])))",
+    "silu": f"y[i] * ({SIGMOID})",
+    "gelu": "0.5f * y[i] * (1.0f + tanhf(0.7978845608f * y[i] * (1.0f + 0.044715f * y[i] * y[i])))",
+}
+
+
+def source(chain: Chain, part: str, prefix: str) -> str:
+    """The header's text. Raises ValueError for a prefix that cannot begin a name in C."""
+    if not NAME.fullmatch(prefix):
+        raise ValueError(f"prefix must be letters, digits and _, a letter first, got {prefix!r}")
+    layers = chain.layers(part)
+    if layers[0].weight.dtype == np.float16:
+        raise ValueError("quantize='float16' is for to='numpy': C99 has no such type; use 'int8'")
+    lines = [*_head(chain, part), *_constants(chain, part), *_dense(layers)]
+    for name in dict.fromkeys(layer.activation for layer in layers):
+        if name != "identity":
+            lines += _elementwise(name)
+    if part != "decoder":
+        lines += _encode(chain, part)
+    if part != "encoder":
+        lines += _decode(chain, part)
+    if part == "all":
+        lines += _both(chain)
+    text = "\n".join([*lines, "", "#endif", ""])
+    return re.sub(r"\bNET_", f"{prefix.upper()}_", re.sub(r"\bnet_", f"{prefix}_", text))
+
+
+def _head(chain: Chain, part: str) -> list[str]:
+    about = {
+        "encoder": ["net_encode(x, z, scratch)       a sample x (NET_FEATURES) -> its code z "
+                    "(NET_CODE)"],
+        "decoder": ["net_decode(z, x, scratch)       and back"],
+        "all": ["net_reconstruct(x, y, scratch)  both; y may be x",
+                "net_score(x, scratch)           squared error of the reconstruction, on the "
+                "net's scale"],
+    }  # fmt: skip
+    wanted = about if part == "all" else (part,)
+    missing = " NaN is a missing value." if chain.fill is not None and part != "decoder" else ""
+    # a layer's input and its output, each as wide as the widest; to reconstruct a code, to score
+    # a sample too
+    scratch = 2 * _widest(chain, part)
+    scratch += chain.code + chain.n_features if part == "all" else 0
+    return [
+        f"/* {MARK.decode()}", "",
+        f"   An autoencoder, {chain.widths}. It needs C99 and math.h alone.", "",
+        *(f"     {line}" for name in wanted for line in about[name]), "",
+        f"   scratch is memory of NET_SCRATCH bytes.{missing} */",
+        "#ifndef NET_H", "#define NET_H", "", "#include <math.h>", "",
+        "#ifdef __cplusplus", "#define NET_RESTRICT __restrict", "#else",
+        "#define NET_RESTRICT restrict", "#endif", "",
+        f"#define NET_FEATURES {chain.n_features}", f"#define NET_CODE {chain.code}",
+        f"#define NET_SCRATCH ({scratch} * sizeof(float))", "",
+    ]  # fmt: skip
+
+
+def _widest(chain: Chain, part: str) -> int:
+    layers = chain.layers(part)
+    return max(len(layers[0].weight), *(layer.bias.size for layer in layers))
+
+
+def _constants(chain: Chain, part: str) -> list[str]:
+    lines = []
+    for name, array in chain.arrays(part).items():
+        kind = "signed char" if array.dtype == np.int8 else "float"
+        lines += [f"static const {kind} net_{_flat(name)}[{array.size}] = {{", *_numbers(array),
+                  "};"]  # fmt: skip
+    return lines
+
+
+def _flat(name: str) -> str:
+    return name.replace(".", "_")
+
+
+def _numbers(array: Array) -> list[str]:
+    """The shortest digits that give these floats back."""
+    if array.dtype == np.int8:
+        digits = [str(value) for value in array.ravel()]
+    else:
+        with np.errstate(over="ignore"):
+            values = array.ravel().astype(np.float32)
+        if not np.isfinite(values).all():
+            raise ValueError("to='c' computes in float, which cannot hold one of the numbers")
+        digits = [_literal(value) for value in values]
+    return textwrap.wrap(", ".join(digits), 100, initial_indent="    ", subsequent_indent="    ")
+
+
+def _literal(value: np.float32) -> str:
+    text = np.format_float_scientific(value, trim="0", unique=True)
+    return f"{text}f"
+
+
+def _dense(layers: tuple[Layer, ...]) -> list[str]:
+    """The inner loop runs over units, whose sums lie side by side: compilers make vectors of it."""
+    quantized = layers[0].scale is not None
+    kind, scale = ("signed char", "const float *s, ") if quantized else ("float", "")
+    number = "xi * (float)w[j]" if quantized else "xi * w[j]"
+    first = "y[j] = 0.0f;" if quantized else "y[j] = b[j];"
+    after = ["    for (j = 0; j < n_out; j++) y[j] = y[j] * s[j] + b[j];"] if quantized else []
+    return [
+        "", "/* y = x w + b, w (n_in, n_out) row by row */",
+        "static inline void net_dense(const float *NET_RESTRICT x, float *NET_RESTRICT y,",
+        f"                             const {kind} *NET_RESTRICT w, {scale}const float *b,",
+        "                             int n_in, int n_out) {", "    int i, j;",
+        f"    for (j = 0; j < n_out; j++) {first}", "    for (i = 0; i < n_in; i++, w += n_out) {",
+        "        const float xi = x[i];", f"        for (j = 0; j < n_out; j++) y[j] += {number};",
+        "    }", *after, "}",
+    ]  # fmt: skip
+
+
+def _elementwise(name: str) -> list[str]:
+    return [
+        "", f"static inline void net_{name}(float *y, int n) {{", "    int i;",
+        "    for (i = 0; i < n; i++)", f"        y[i] = {ACTIVATIONS[name]};", "}",
+    ]  # fmt: skip
+
+
+def _encode(chain: Chain, part: str) -> list[str]:
+    read, start = [], "x"
+    if chain.scaling is not None or chain.fill is not None:
+        read, start = [f"for (i = 0; i < NET_FEATURES; i++) a[i] = {_scaled(chain)};"], "a"
+    if chain.fill is not None:
+        read.append("for (i = 0; i < NET_FEATURES; i++) if (a[i] != a[i]) a[i] = net_fill[i];")
+    return _function("net_encode(const float *x, float *z, float *scratch)", _widest(chain, part),
+                     *read, *_calls(chain.encoder, start, "z"))  # fmt: skip
+
+
+def _scaled(chain: Chain) -> str:
+    return "x[i]" if chain.scaling is None else "(x[i] - net_center[i]) / net_spread[i]"
+
+
+def _decode(chain: Chain, part: str) -> list[str]:
+    """net_decode, and where samples are scaled net_decode_scaled, which it calls."""
+    *below, last = chain.decoder
+    name = "net_decode" if chain.scaling is None else "net_decode_scaled"
+    head = f"{name}(const float *z, float *x, float *scratch)"
+    if chain.groups:
+        logits = "b" if len(below) % 2 else "a"
+        lines = _calls((*below, last._replace(activation="identity")), "z", logits)
+        lines.append(f"for (i = 0; i < NET_FEATURES; i++) x[i] = {logits}[i];")
+        if last.activation != "identity":
+            lines.append(f"net_{last.activation}(x, NET_FEATURES);")
+        lines += [f"net_softmax({logits} + {start}, x + {start}, {stop - start});"
+                  for start, stop in chain.groups]  # fmt: skip
+        functions = ["", SOFTMAX, *_function(head, _widest(chain, part), *lines)]
+    else:
+        functions = _function(head, _widest(chain, part), *_calls(chain.decoder, "z", "x"))
+    if chain.scaling is None:
+        return functions
+    return [*functions, *_function(
+        "net_decode(const float *z, float *x, float *scratch)", 0,
+        "net_decode_scaled(z, x, scratch);",
+        "for (i = 0; i < NET_FEATURES; i++) x[i] = x[i] * net_spread[i] + net_center[i];",
+    )]  # fmt: skip
+
+
+SOFTMAX = """\
+/* y = softmax of the logits z */
+static inline void net_softmax(const float *z, float *y, int n) {
+    float largest = z[0], sum = 0.0f;
+    int i;
+    for (i = 1; i < n; i++) largest = z[i] > largest ? z[i] : largest;
+    for (i = 0; i < n; i++) sum += y[i] = expf(z[i] - largest);
+    for (i = 0; i < n; i++) y[i] /= sum;
+}"""
+
+
+def _both(chain: Chain) -> list[str]:
+    code = f"scratch + {2 * _widest(chain, 'all')}"
+    decode = "net_decode" if chain.scaling is None else "net_decode_scaled"
+    add = "sum += d * d;" if chain.fill is None else "if (d == d) sum += d * d;"
+    return [
+        *_function(
+            "net_reconstruct(const float *x, float *y, float *scratch)", 0,
+            f"float *z = {code};", "net_encode(x, z, scratch);", "net_decode(z, y, scratch);",
+        ),
+        *_function(
+            "net_score(const float *x, float *scratch)", 0,
+            f"float *z = {code}, *y = z + NET_CODE, sum = 0.0f;", "net_encode(x, z, scratch);",
+            f"{decode}(z, y, scratch);", "for (i = 0; i < NET_FEATURES; i++) {",
+            f"    const float d = y[i] - {_scaled(chain)};", f"    {add}", "}", "return sum;",
+            returns="float",
+        ),
+    ]  # fmt: skip
+
+
+def _calls(layers: tuple[Layer, ...], start: str, end: str) -> list[str]:
+    """What takes ``start`` to ``end``, by way of the two halves of scratch, a and b."""
+    lines, here = [], start
+    for i, layer in enumerate(layers):
+        there = end if i == len(layers) - 1 else "b" if here == "a" else "a"
+        name, (n_in, n_out) = f"net_{_flat(layer.name)}", layer.weight.shape
+        scale = "" if layer.scale is None else f"{name}_scale, "
+        lines.append(
+            f"net_dense({here}, {there}, {name}_weight, {scale}{name}_bias, {n_in}, {n_out});"
+        )
+        if layer.activation != "identity":
+            lines.append(f"net_{layer.activation}({there}, {n_out});")
+        here = there
+    return lines
+
+
+def _function(head: str, widest: int, *body: str, returns: str = "void") -> list[str]:
+    """With the variables that its lines use."""
+    text = "\n".join(body)
+    declared = [
+        declaration
+        for used, declaration in (
+            (r"\ba\b", "float *a = scratch;"), (r"\bb\b", f"float *b = scratch + {widest};"),
+            (r"\bi\b", "int i;"),
+        )
+        if re.search(used, text)
+    ]  # fmt: skip
+    if not re.search(r"\bscratch\b", "\n".join([*declared, text])):
+        declared.append("(void)scratch;")
+    return ["", f"static inline {returns} {head} {{", *(f"    {line}" for line in declared),
+            *(f"    {line}" for line in body), "}"]  # fmt: skip

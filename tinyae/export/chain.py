@@ -1,0 +1,135 @@
+"""What an export holds: the layers, and what becomes of samples before and after them."""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..data.scaling import Scaling
+
+if TYPE_CHECKING:
+    from ..estimator import Autoencoder
+
+Array = NDArray[Any]
+
+PARTS = ("all", "encoder", "decoder")
+QUANTIZED = ("float16", "int8")
+LARGEST_INT8 = 127
+
+
+class Layer(NamedTuple):
+    """y = activation(x @ (weight * scale) + bias); weight (n_in, n_out) as it is stored."""
+
+    name: str
+    weight: Array
+    bias: Array
+    activation: str
+    scale: Array | None = None  # (n_out,), of int8 weights
+
+    @property
+    def values(self) -> Array:
+        """The weights that are multiplied with, in the net's dtype."""
+        weight = self.weight.astype(self.bias.dtype)
+        return weight if self.scale is None else weight * self.scale
+
+
+class Chain(NamedTuple):
+    """A trained autoencoder. ``scaling``, ``fill`` and ``groups`` act on columns of samples."""
+
+    encoder: tuple[Layer, ...]
+    decoder: tuple[Layer, ...]
+    scaling: Scaling | None  # what the net reads is (x - center) / spread
+    fill: Array | None  # (n_features,), what it reads for NaN
+    groups: tuple[tuple[int, int], ...]  # columns whose outputs become probabilities by softmax
+    names: tuple[str, ...]  # of the columns; () where they have none
+
+    @property
+    def n_features(self) -> int:
+        return len(self.encoder[0].weight)
+
+    @property
+    def code(self) -> int:
+        return len(self.decoder[0].weight)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self.encoder[0].bias.dtype
+
+    @property
+    def widths(self) -> str:
+        """784-128-32-128-784"""
+        layers = (*self.encoder, *self.decoder)
+        return "-".join(map(str, [self.n_features, *(layer.bias.size for layer in layers)]))
+
+    def layers(self, part: str) -> tuple[Layer, ...]:
+        return {"encoder": self.encoder, "decoder": self.decoder}.get(
+            part, self.encoder + self.decoder
+        )
+
+    def arrays(self, part: str) -> dict[str, Array]:
+        """By name, in the order of the layers."""
+        found: dict[str, Array | None] = {}
+        for layer in self.layers(part):
+            found |= {f"{layer.name}.weight": layer.weight, f"{layer.name}.bias": layer.bias,
+                      f"{layer.name}.scale": layer.scale}  # fmt: skip
+        if self.scaling is not None:
+            found |= self.scaling._asdict()
+        if part != "decoder":
+            found["fill"] = self.fill
+        return {name: array for name, array in found.items() if array is not None}
+
+
+def chain_of(ae: Autoencoder) -> Chain:
+    """Raises NotFittedError without weights."""
+    values = ae.parameters()
+    architecture = ae._network.architecture
+    layers = [
+        Layer(spec.name, values[f"{spec.name}.weight"], values[f"{spec.name}.bias"],
+              spec.activation)
+        for spec in architecture.dense
+    ]  # fmt: skip
+    if architecture.link != "identity":  # the last layer itself is linear then
+        layers[-1] = layers[-1]._replace(activation=architecture.link)
+    n = next(i for i, layer in enumerate(layers) if layer.name.startswith("decoder"))
+    fill = None if ae.fill_ is None else ae.fill_.astype(layers[0].bias.dtype)
+    names = tuple(map(str, getattr(ae, "feature_names_in_", ())))
+    return Chain(
+        tuple(layers[:n]), tuple(layers[n:]), ae.scaling_, fill, architecture.groups, names
+    )
+
+
+def quantized(chain: Chain, how: str) -> Chain:
+    """The same with weights in fewer bits; biases stay.
+
+    int8: each unit's weights are multiples of 1/127 of its largest one. Raises ValueError where a
+    weight is beyond float16.
+    """
+
+    def quantize(layer: Layer) -> Layer:
+        if how == "float16":
+            with np.errstate(over="ignore"):
+                half = layer.weight.astype(np.float16)
+            if not np.isfinite(half).all():
+                raise ValueError(
+                    f"quantize='float16' holds numbers up to 65,504, but {layer.name}.weight has "
+                    f"{np.abs(layer.weight).max():g}"
+                )
+            return layer._replace(weight=half)
+        largest = np.abs(layer.weight).max(axis=0)
+        scale = np.where(largest > 0, largest / LARGEST_INT8, 1).astype(layer.bias.dtype)
+        steps = np.clip(np.rint(layer.weight / scale), -LARGEST_INT8, LARGEST_INT8)
+        return layer._replace(weight=steps.astype(np.int8), scale=scale)
+
+    return chain._replace(
+        encoder=tuple(map(quantize, chain.encoder)), decoder=tuple(map(quantize, chain.decoder))
+    )
+
+
+def rounded(ae: Autoencoder, how: str) -> Autoencoder:
+    """A copy with the weights that ``quantized`` leaves."""
+    chain, copied = quantized(chain_of(ae), how), copy.deepcopy(ae)
+    weights = {f"{layer.name}.weight": layer.values for layer in chain.layers("all")}
+    return copied.set_parameters({**ae.parameters(), **weights})
