@@ -8,6 +8,7 @@ it is compiled anew in each process, and so is what is damaged there.
 from __future__ import annotations
 
 import hashlib
+import inspect
 import pickle
 import platform
 import sys
@@ -15,11 +16,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from llvmlite.binding import get_host_cpu_features
-from numba import extending, njit
-from numba.core import caching, config, event
-from numba.core.ccallback import CFunc
-from numba.core.sigutils import normalize_signature
+from llvmlite.binding import add_symbol, get_host_cpu_features
+from numba import extending, njit, typeof, types
+from numba.core import caching, cgutils, config, event
 
 from ..user_cache import user_cache
 
@@ -47,22 +46,69 @@ def jit(
     fastmath = {flag for flag, wanted in flags.items() if wanted}
 
     def compile_at_first_call(function: F) -> F:
-        compiled: F = njit(error_model="numpy", nogil=True, parallel=parallel, fastmath=fastmath)(
-            function
-        )
+        compiled: F = njit(
+            error_model="numpy", nogil=True, parallel=parallel, fastmath=fastmath,
+            no_cfunc_wrapper=True,
+        )(function)  # fmt: skip
         _keep_on_disk(compiled, function)
         return compiled
 
     return compile_at_first_call
 
 
-def c_function(function: Callable[..., Any], signature: Any) -> Any:
-    """Compiles now, for C callers with this signature; the result has an ``address``."""
-    options = {"error_model": "numpy", "fastmath": {"contract"}}
-    compiled = CFunc(function, normalize_signature(signature), locals={}, options=options)
-    _keep_on_disk(compiled, function)
-    compiled.compile()
-    return compiled
+def linked(function: Callable[..., None], parallel: bool = False) -> tuple[Any, Any]:
+    """(call, link) of a function that is compiled once: other compiled code calls its address.
+
+    Numba would copy what a function calls into each caller, and compile it there again: seconds.
+    link(*arguments) compiles for arguments of these types, or loads from disk; it must have been
+    called before a function that calls ``call`` is.
+    """
+    compiled = jit(parallel=parallel)(function)
+
+    def call(_: Any, *kinds: Any) -> Any:
+        plain = tuple(map(_plain, kinds))
+
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            convention = context.call_conv
+            kind = convention.get_function_type(types.none, plain)
+            name = _symbol(function, plain)
+            there = cgutils.get_or_insert_function(builder.module, kind, name)
+            convention.call_function(builder, there, types.none, plain, arguments)
+            return context.get_dummy_value()
+
+        # a read-only array is passed as any other
+        passed = (k if isinstance(k, types.Array) else p for k, p in zip(kinds, plain, strict=True))
+        return types.none(*passed), generate
+
+    def link(*arguments: Any) -> None:
+        plain = tuple(_plain(typeof(argument)) for argument in arguments)
+        if (name := _symbol(function, plain)) not in _linked:
+            compiled.compile(plain)  # type: ignore[attr-defined]
+            made = compiled.overloads[plain]  # type: ignore[attr-defined]
+            address = made.library.get_pointer_to_function(made.fndesc.llvm_func_name)
+            add_symbol(name, address)
+            _linked.add(name)
+
+    own = inspect.signature(function)
+    first = inspect.Parameter("_", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    call.__signature__ = own.replace(parameters=[first, *own.parameters.values()])  # type: ignore[attr-defined]
+    return intrinsic(call), link
+
+
+_linked: set[str] = set()
+
+
+def _plain(kind: Any) -> Any:
+    """The type that stands for all that are passed alike."""
+    if isinstance(kind, types.Array):
+        return types.Array(kind.dtype, kind.ndim, "C")
+    if isinstance(kind, types.Boolean):
+        return types.boolean
+    return types.float64 if isinstance(kind, types.Float) else types.intp
+
+
+def _symbol(function: Callable[..., Any], kinds: tuple[Any, ...]) -> str:
+    return f"tinyae_{function.__name__}_{_digest(repr(kinds)).hex()}"
 
 
 class _Locator(caching.FunctionCache._impl_class._locator_classes[0]):  # type: ignore[misc]
@@ -162,7 +208,7 @@ def _say_once(kind: str, what: str) -> None:
 
 def inline(function: F) -> F:
     """A small function that becomes part of the jitted ones that call it."""
-    compiled: F = njit(error_model="numpy", fastmath={"contract"})(function)
+    compiled: F = njit(error_model="numpy", fastmath={"contract"}, inline="always")(function)
     return compiled
 
 
@@ -179,13 +225,16 @@ def overload(function: Callable[..., Any]) -> Callable[[F], F]:
 
 
 def _vectors() -> tuple[int, int]:
-    """(bytes, number) of this processor's widest vector registers."""
-    features = get_host_cpu_features()
-    if features.get("avx512f"):
+    """(bytes, number) of the widest vector registers of the processor that Numba compiles for."""
+    if config.CPU_FEATURES is None:
+        features = {name for name, there in get_host_cpu_features().items() if there}
+    else:  # of NUMBA_CPU_FEATURES: "+avx2,-avx512f,..."
+        features = {name[1:] for name in config.CPU_FEATURES.split(",") if name[:1] == "+"}
+    if "avx512f" in features:
         return 64, 32
     if platform.machine().lower() in ("arm64", "aarch64"):
         return 16, 32
-    return (32 if features.get("avx2") else 16), 16
+    return (32 if "avx2" in features else 16), 16
 
 
 VECTOR_BYTES, VECTOR_REGISTERS = _vectors()

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..conventions import ACTIVATIONS
 from . import activation as activations
-from .compiling import jit
+from .compiling import inline, jit
 from .matmul import launch_product, product, share
 
 Array = NDArray[Any]
@@ -67,13 +67,13 @@ def _backward_weights(
     room: Array, threads: int,
 ) -> None:  # fmt: skip
     for t in prange(threads):
-        first, last = n_in * t // threads, n_in * (t + 1) // threads
-        weights_part(x, 0, dz, 0, dw, first * n_out, batch, n_in, n_out, first, last, add, room[t])
+        block = share(n_in, n_out, t, threads, x)
+        weights_part(x, 0, dz, 0, dw, 0, n_out, batch, n_in, n_out, block, add, room[t])
         first, last = n_out * t // threads, n_out * (t + 1) // threads
         bias_part(dz, 0, db[first:last], batch, n_out, first, add)
 
 
-@jit()
+@inline
 def forward_part(
     x: Array, x_start: int, w: Array, b: Array, code: int, z: Array, z_start: int, y: Array,
     y_start: int, n_in: int, n_out: int, block: tuple[int, int, int, int], room: Array,
@@ -92,7 +92,7 @@ def forward_part(
         activations.forward(code, row, y[y_start + i * n_out + left : y_start + i * n_out + right])
 
 
-@jit()
+@inline
 def backward_input_part(
     dz: Array, dz_start: int, w: Array, code: int, saved: Array, saved_start: int, dx: Array,
     dx_start: int, n_in: int, n_out: int, block: tuple[int, int, int, int], room: Array,
@@ -110,19 +110,20 @@ def backward_input_part(
         )
 
 
-@jit()
+@inline
 def weights_part(
-    x: Array, x_start: int, dz: Array, dz_start: int, dw: Array, dw_start: int, batch: int,
-    n_in: int, n_out: int, first: int, last: int, add: bool, room: Array,
+    x: Array, x_start: int, dz: Array, dz_start: int, dw: Array, dw_start: int, dw_row: int,
+    batch: int, n_in: int, n_out: int, block: tuple[int, int, int, int], add: bool, room: Array,
 ) -> None:  # fmt: skip
-    """dw = x.T @ dz for rows first .. last - 1 of dw, written (or added) from dw_start on."""
+    """dw = x.T @ dz (or added) for rows and columns of a block; dw's rows lie dw_row apart."""
+    top, bottom, left, right = block
     product(
-        x, x_start + first, 1, n_in, dz, dz_start, n_out, 1,
-        dw, dw_start, n_out, last - first, n_out, batch, add, room,
+        x, x_start + top, 1, n_in, dz, dz_start + left, n_out, 1,
+        dw, dw_start + top * dw_row + left, dw_row, bottom - top, right - left, batch, add, room,
     )  # fmt: skip
 
 
-@jit()
+@inline
 def bias_part(
     dz: Array, dz_start: int, db: Array, batch: int, n_out: int, first: int, add: bool
 ) -> None:

@@ -3,8 +3,11 @@
     naive          the definition: one number of c after the other
     by_rows        k outside, columns inside: rows are contiguous, so the inner loop vectorises
     blocked        a block of b is used for all rows of a while it is in the cache
-    in_tiles       a tile of c stays in registers while k runs (``tile``, ``matmul``)
-    with_threads   the columns of c are shared: what ``dense`` does
+    in_tiles       a tile of c stays in registers while k runs (``tile``); the part of b that it
+                   needs is packed, a is read where it lies
+    packed         a block of rows of a is packed too (``matmul``): it stays in the second-level
+                   cache while all of b's columns pass
+    with_threads   c is cut into a part for each thread: what ``dense`` does
 
 ``tinyae bench --only ladder`` times the rungs beside BLAS.
 """
@@ -18,8 +21,10 @@ from numpy.typing import NDArray
 
 from ..scratch import borrow
 from .compiling import jit
-from .matmul import link, product, room_size, share
+from .matmul import DEPTH, link, product, room_size, share
+from .packing import pack_columns
 from .threads import launch, threads_for
+from .tile import TILE_ROWS, tall_tile, tile_columns
 
 Array = NDArray[Any]
 
@@ -28,13 +33,17 @@ BLOCK_K, BLOCK_N = 128, 512  # 256 kB of float32: half of a second-level cache
 
 @jit()
 def naive(a: Array, b: Array, c: Array) -> None:
-    (m, depth), n = a.shape, b.shape[1]
-    for i in range(m):
-        for j in range(n):
-            total = a.dtype.type(0)
-            for k in range(depth):
-                total += a[i, k] * b[k, j]
-            c[i, j] = total
+    for i in range(c.shape[0]):
+        for j in range(c.shape[1]):
+            c[i, j] = _number(a, b, i, j)
+
+
+@jit()
+def _number(a: Array, b: Array, i: int, j: int) -> Any:
+    total = a.dtype.type(0)
+    for k in range(a.shape[1]):
+        total += a[i, k] * b[k, j]
+    return total
 
 
 @jit()
@@ -66,6 +75,31 @@ def _add_scaled(factor: float, x: Array, y: Array) -> None:
 
 
 def in_tiles(a: Array, b: Array, c: Array) -> None:
+    _in_tiles(a, b, c.reshape(-1), borrow((room_size(a.itemsize),), a.dtype))
+
+
+@jit()
+def _in_tiles(a: Array, b: Array, c: Array, panel: Array) -> None:
+    (m, depth), n = a.shape, b.shape[1]
+    columns = tile_columns(c)
+    rows, width = m - m % TILE_ROWS, n - n % columns  # whole tiles
+    if depth == 0:
+        c[:] = 0
+    for k in range(0, depth, DEPTH):
+        piece = min(DEPTH, depth - k)
+        for j in range(0, width, columns):
+            pack_columns(b.reshape(-1), k * n + j, 1, n, columns, piece, columns, panel, 0)
+            for i in range(0, rows, TILE_ROWS):
+                tall_tile(
+                    a.reshape(-1), i * depth + k, depth, 1, panel, 0, columns, c, i * n + j, n,
+                    piece, k > 0,
+                )  # fmt: skip
+    for i in range(m):
+        for j in range(width if i < rows else 0, n):
+            c[i * n + j] = _number(a, b, i, j)
+
+
+def packed(a: Array, b: Array, c: Array) -> None:
     _shared(a, b, c, 1)
 
 
@@ -97,5 +131,6 @@ RUNGS = {
     "by rows": by_rows,
     "blocked": blocked,
     "in tiles": in_tiles,
+    "packed": packed,
     "with threads": with_threads,
 }

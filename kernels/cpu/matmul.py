@@ -1,150 +1,193 @@
 """Matrix products on one thread: packing, and the loops around the tile.
 
-    for each piece of DEPTH of the depth:
-        for each tile's width of columns:
-            pack that part of b into a panel, contiguous and (almost) in the first-level cache
-            for each tile's height of rows:
-                c tile += a rows @ panel
+    for each block of rows:
+        for each piece of the depth:
+            pack that part of a: it stays in the second-level cache
+            for each tile's width of columns:
+                pack that part of b: it stays (almost) in the first-level cache
+                for each tile's height of rows:
+                    c tile += a panel @ b panel
+
+What is used a few times only is read where it lies, not packed: a where c has few columns, b where
+it has few rows. Blocks and pieces are cut evenly. A number of c is summed in the same order
+wherever it lies in c and however the matrices lie in memory, so that its bits do not depend on how
+the threads share c.
 
 Arrays are flat; a matrix in one is (start, row stride, column stride), so that a transpose or a
 block of rows or columns is a matter of numbers. c has contiguous rows.
 
-The product is compiled once for each dtype, as a C function that others call: Numba would compile
-what a function calls again for each caller, and this takes seconds.
+The product is compiled once for each dtype (``compiling.linked``).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
-from llvmlite import ir
-from llvmlite.binding import add_symbol
-from numba import carray, types
-from numba.core import cgutils
+import numpy as np
 
 from ..scratch import borrow
-from .compiling import c_function, inline, intrinsic, jit
+from .compiling import inline, jit, linked
+from .packing import pack_columns, pack_rows
 from .threads import launch, threads_for
 from .tile import (
+    LINE_BYTES,
     SHORT_ROWS,
     TILE_ROWS,
     TILE_VECTORS,
-    copy_row,
+    UNROLLED,
+    first_aligned,
     lanes_of,
+    narrow_short_tile,
+    narrow_tall_tile,
     short_tile,
-    single_tile,
     tall_tile,
     tile_columns,
-    transpose_square,
 )
 
-DEPTH = 384
+DEPTH = 256  # of a piece: a panel of b takes up 32 KiB (16 with AVX2)
+BLOCK_BYTES = 2**19  # of a packed block of a: at most half of a second-level cache
+TURN = 32  # steps of the depth that are copied for all rows of a block before the next ones
+FEW_COLUMNS = 256  # of c: up to here a is read where it lies, if the depth is contiguous there
+FEW_STRIDED = 32  # and if it is not
+FEW_ROWS = 6 * TILE_ROWS  # of c: up to here b is read where it lies, if its rows are contiguous
+PACKING = 16  # the cost of packing a number, in multiply-adds
+
+
+def block_rows(itemsize: int) -> int:
+    """Rows of a that are packed at a time, at most."""
+    return BLOCK_BYTES // (DEPTH * itemsize) // TILE_ROWS * TILE_ROWS
 
 
 def room_size(itemsize: int) -> int:
-    """Numbers of scratch memory that ``product`` wants."""
-    return (DEPTH + TILE_ROWS) * TILE_VECTORS * lanes_of(itemsize)
+    """Numbers of scratch memory that ``product`` wants: less than 0.6 MiB."""
+    columns, line = TILE_VECTORS * lanes_of(itemsize), LINE_BYTES // itemsize
+    return line + (DEPTH + TILE_ROWS) * columns + block_rows(itemsize) * DEPTH + line
 
 
-@intrinsic
-def product(
-    _: Any, a: Any, a_start: Any, a_row: Any, a_column: Any, b: Any, b_start: Any, b_row: Any,
-    b_column: Any, c: Any, c_start: Any, c_row: Any, m: Any, n: Any, depth: Any, add: Any,
-    room: Any,
-) -> Any:  # fmt: skip
-    """c (m, n) = a (m, depth) @ b (depth, n), or c += a @ b where ``add``.
-
-    ``link`` must have been called for the dtype before a function that calls this is.
-    """
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        passed = [
-            context.make_array(kind)(context, builder, value).data
-            if isinstance(kind, types.Array)
-            else builder.zext(value, ir.IntType(8)) if kind == types.boolean else value
-            for kind, value in zip(signature.args, arguments, strict=True)
-        ]  # fmt: skip
-        kind = ir.FunctionType(ir.VoidType(), [value.type for value in passed])
-        name = _symbol(signature.args[0].dtype)
-        builder.call(cgutils.get_or_insert_function(builder.module, kind, name), passed)
-        return context.get_dummy_value()
-
-    whole = types.intp
-    matrix = (whole, whole, whole)
-    return types.void(
-        a, *matrix, b, *matrix, c, whole, whole, whole, whole, whole, types.boolean, room
-    ), generate
-
-
-def link(dtype: Any) -> None:
-    """Makes ``product`` callable for this dtype: compiles it, or loads it from disk."""
-    if dtype.name not in _linked:
-        kind = getattr(types, dtype.name)
-        real, whole = types.CPointer(kind), types.intp
-        matrix = (real, whole, whole, whole)
-        signature = types.void(
-            *matrix, *matrix, real, whole, whole, whole, whole, whole, types.uint8, real
-        )
-        _linked[dtype.name] = entry = c_function(_entry, signature)
-        add_symbol(_symbol(kind), entry.address)
-
-
-def _symbol(kind: Any) -> str:
-    return f"tinyae_product_{kind.name}"
-
-
-_linked: dict[str, Any] = {}  # dtype -> compiled function, which must not be collected
-
-
-def _entry(
-    a: Any, a_start: int, a_row: int, a_column: int, b: Any, b_start: int, b_row: int,
-    b_column: int, c: Any, c_start: int, c_row: int, m: int, n: int, depth: int, add: int,
-    room: Any,
-) -> None:  # fmt: skip
-    # the true sizes of the arrays are not known here, and not needed
-    _product(
-        carray(a, 1), a_start, a_row, a_column, carray(b, 1), b_start, b_row, b_column,
-        carray(c, 1), c_start, c_row, m, n, depth, add != 0, carray(room, 1),
-    )  # fmt: skip
-
-
-@inline
 def _product(
     a: Any, a_start: int, a_row: int, a_column: int, b: Any, b_start: int, b_row: int,
     b_column: int, c: Any, c_start: int, c_row: int, m: int, n: int, depth: int, add: bool,
     room: Any,
 ) -> None:  # fmt: skip
+    """c (m, n) = a (m, depth) @ b (depth, n), or c += a @ b where ``add``; one dtype."""
     columns = tile_columns(c)
-    edge = DEPTH * columns  # room holds the panel, and a tile for the last columns of c
+    # room holds a panel of b, a tile for the last rows and columns of c, and the block of a
+    panel = first_aligned(room)
+    edge = panel + DEPTH * columns
+    block = edge + TILE_ROWS * columns
     if depth == 0 and not add:
         for i in range(m):
             for j in range(n):
                 c[c_start + i * c_row + j] = 0
-    for k in range(0, depth, DEPTH):
-        piece = min(DEPTH, depth - k)
-        more = add or k > 0
-        for j in range(0, n, columns):
-            width = min(columns, n - j)
-            _pack(b, b_start + k * b_row + j * b_column, b_row, b_column, piece, width, room)
-            whole = width == columns
-            out, out_row, to_add = (c, c_row, more) if whole else (room, columns, False)
-            i = 0
-            while i < m:
-                a_at, c_at = a_start + i * a_row + k * a_column, c_start + i * c_row + j
-                out_at = c_at if whole else edge
-                if m - i >= TILE_ROWS:
-                    tall_tile(a, a_at, a_row, a_column, room, out, out_at, out_row, piece, to_add)
-                    height = TILE_ROWS
-                elif m - i >= SHORT_ROWS:
-                    short_tile(a, a_at, a_row, a_column, room, out, out_at, out_row, piece, to_add)
-                    height = SHORT_ROWS
+    if m == 0 or n == 0 or depth == 0:
+        return
+    pieces = _even(depth, DEPTH, UNROLLED)
+    in_place = n <= (FEW_COLUMNS if a_column == 1 else FEW_STRIDED)
+    rows = m if in_place else _even(m, BLOCK_BYTES // (DEPTH * c.itemsize), TILE_ROWS)
+    for top in range(0, m, rows):
+        height = min(rows, m - top)
+        unpacked = height - height % TILE_ROWS if in_place else 0
+        for k in range(0, depth, pieces):
+            piece = min(pieces, depth - k)
+            a_at = a_start + top * a_row + k * a_column
+            _pack_block(a, a_at + unpacked * a_row, a_row, a_column, height - unpacked, piece,
+                        room, block)  # fmt: skip
+            for j in range(0, n, columns):
+                width = min(columns, n - j)
+                b_at = b_start + k * b_row + j * b_column
+                if m <= FEW_ROWS and b_column == 1 and width == columns:
+                    right, right_at, right_row = b, b_at, b_row
                 else:
-                    single_tile(a, a_at, a_row, a_column, room, out, out_at, out_row, piece, to_add)
-                    height = 1
-                if not whole:
-                    _copy_edge(room, edge, columns, c, c_at, c_row, height, width, more)
-                i += height
+                    right, right_at, right_row = room, panel, columns
+                    pack_columns(b, b_at, b_column, b_row, width, piece, columns, room, panel)
+                _tiles(
+                    a, a_at, a_row, a_column, unpacked, room, block, right, right_at, right_row,
+                    edge, c, c_start + top * c_row + j, c_row, height, width, piece, add or k > 0,
+                )  # fmt: skip
+
+
+product, _link = linked(_product)
+
+
+def link(dtype: Any) -> None:
+    """To be called before a function that calls ``product`` is."""
+    array, matrix = np.empty(0, dtype), (0, 0, 0)
+    _link(array, *matrix, array, *matrix, array, 0, 0, 0, 0, 0, False, array)
+
+
+@inline
+def _even(whole: int, most: int, step: int) -> int:
+    """The size of the fewest parts of at most ``most``, all of (almost) one size."""
+    most = most // step * step
+    parts = (whole + most - 1) // most
+    size = (whole + parts - 1) // parts
+    return (size + step - 1) // step * step
+
+
+@inline
+def _pack_block(
+    a: Any, start: int, row: int, column: int, m: int, depth: int, room: Any, block: int
+) -> None:
+    """block (m / TILE_ROWS, depth, TILE_ROWS) = a (m, depth), anything beyond its last row."""
+    turn = TURN if row == 1 else depth  # a line of the cache holds a few rows of several panels
+    for k in range(0, depth, turn):
+        for i in range(0, m, TILE_ROWS):
+            pack_rows(
+                a, start + i * row + k * column, row, column, min(TILE_ROWS, m - i),
+                min(turn, depth - k), TILE_ROWS, room, block + i * depth + k * TILE_ROWS,
+            )  # fmt: skip
+
+
+@inline
+def _tiles(
+    a: Any, a_start: int, a_row: int, a_column: int, unpacked: int, room: Any, block: int,
+    b: Any, b_start: int, b_row: int, edge: int, c: Any, c_start: int, c_row: int, m: int,
+    width: int, depth: int, add: bool,
+) -> None:  # fmt: skip
+    """c (m, width) = a @ b, or c += a @ b where ``add``; a's first rows are not packed."""
+    columns = tile_columns(c)
+    narrow = 2 * width <= columns
+    fits = width == (columns // 2 if narrow else columns)
+    i = 0
+    while i < m:
+        height = TILE_ROWS if m - i > 2 * SHORT_ROWS else SHORT_ROWS
+        whole = fits and m - i >= height
+        if i < unpacked:
+            left, left_at, left_row, left_column = a, a_start + i * a_row, a_row, a_column
+        else:
+            left, left_row, left_column = room, 1, TILE_ROWS
+            within = i % TILE_ROWS
+            left_at = block + (i - unpacked - within) * depth + within
+        c_at = c_start + i * c_row
+        out, out_at, out_row = (c, c_at, c_row) if whole else (room, edge, columns)
+        at = (left, left_at, left_row, left_column, b, b_start, b_row, out, out_at, out_row,
+              depth, add and whole)  # fmt: skip
+        if narrow and height == TILE_ROWS:
+            narrow_tall_tile(*at)
+        elif narrow:
+            narrow_short_tile(*at)
+        elif height == TILE_ROWS:
+            tall_tile(*at)
+        else:
+            short_tile(*at)
+        if not whole:
+            _copy_edge(room, edge, columns, c, c_at, c_row, min(m - i, height), width, add)
+        i += height
+
+
+@inline
+def _copy_edge(
+    room: Any, edge: int, columns: int, c: Any, c_tile: int, c_row: int, height: int, width: int,
+    add: bool,
+) -> None:  # fmt: skip
+    """The part of a tile that lies within c."""
+    for i in range(height):
+        for j in range(width):
+            value = room[edge + i * columns + j]
+            place = c_tile + i * c_row + j
+            c[place] = c[place] + value if add else value
 
 
 def launch_product(
@@ -163,49 +206,31 @@ def launch_product(
 def share(m: int, n: int, t: int, threads: int, like: Any) -> tuple[int, int, int, int]:
     """Thread t's block of an (m, n) product: (first row, end, first column, end).
 
-    Whole tiles of columns, as each then packs its own part of b only; rows where there are too
-    few of those.
+    The threads form a grid. Each packs its rows of a and its columns of b, so that a block of h
+    rows and w columns takes a time like h w + PACKING (h + w).
     """
-    columns = tile_columns(like)
-    tiles = (n + columns - 1) // columns
-    if tiles >= 4 * threads or (tiles >= threads and m < 4 * TILE_ROWS * threads):
-        left, right = tiles * t // threads * columns, tiles * (t + 1) // threads * columns
-        return 0, m, min(left, n), min(right, n)
-    return m * t // threads, m * (t + 1) // threads, 0, n
+    lanes = tile_columns(like) // TILE_VECTORS
+    best, across = math.inf, 1
+    for parts in range(1, threads + 1):
+        if threads % parts == 0:
+            h, w = _largest(m, threads // parts, SHORT_ROWS), _largest(n, parts, lanes)
+            cost = (h + PACKING) * (w + PACKING)
+            if cost < best:
+                best, across = cost, parts
+    down = threads // across
+    top, bottom = _part(m, t // across, down, SHORT_ROWS)
+    left, right = _part(n, t % across, across, lanes)
+    return top, bottom, left, right
 
 
 @inline
-def _copy_edge(
-    room: Any, edge: int, columns: int, c: Any, c_tile: int, c_row: int, height: int, width: int,
-    add: bool,
-) -> None:  # fmt: skip
-    """The part of a tile that lies within c."""
-    for i in range(height):
-        for j in range(width):
-            value = room[edge + i * columns + j]
-            place = c_tile + i * c_row + j
-            c[place] = c[place] + value if add else value
+def _part(whole: int, t: int, parts: int, unit: int) -> tuple[int, int]:
+    """(begin, end) of part t, in whole units."""
+    units = (whole + unit - 1) // unit
+    return min(units * t // parts * unit, whole), min(units * (t + 1) // parts * unit, whole)
 
 
 @inline
-def _pack(
-    b: Any, start: int, row: int, column: int, depth: int, width: int, panel: Any
-) -> None:  # fmt: skip
-    """panel (depth, tile columns) = b's columns, zeros beyond ``width``."""
-    columns = tile_columns(panel)
-    lanes = columns // TILE_VECTORS
-    if width == columns and column == 1:
-        for k in range(depth):
-            copy_row(b, start + k * row, panel, k * columns)
-        return
-    squares = depth // lanes if width == columns and row == 1 else 0
-    for q in range(squares):
-        for j in range(0, columns, lanes):
-            transpose_square(
-                b, start + q * lanes + j * column, column, panel, q * lanes * columns + j, columns
-            )
-    for k in range(squares * lanes, depth):
-        for j in range(width):
-            panel[k * columns + j] = b[start + k * row + j * column]
-        for j in range(width, columns):
-            panel[k * columns + j] = 0
+def _largest(whole: int, parts: int, unit: int) -> int:
+    units = (whole + unit - 1) // unit
+    return (units + parts - 1) // parts * unit

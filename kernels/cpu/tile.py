@@ -9,13 +9,11 @@ which is a fused multiply-add per result vector and a load for every two of them
 outer product of registers, is that of Goto and van de Geijn ("Anatomy of high-performance matrix
 multiplication", 2008) and of Van Zee and van de Geijn (BLIS, 2015). Loops in Python do not reach
 it, as LLVM keeps no array in registers; the few functions here write LLVM's instructions.
-
-Arrays are one-dimensional and contiguous; places in them are element offsets.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
@@ -30,9 +28,12 @@ Value = Any  # of LLVM
 TILE_VECTORS = 2
 # 2 TILE_ROWS + 3 registers are in use: sums, two vectors of b, one number of a
 TILE_ROWS = 12 if VECTOR_REGISTERS >= 32 else 6
-SHORT_ROWS = TILE_ROWS // 3  # for what is left of the rows; then one by one
+SHORT_ROWS = TILE_ROWS // 3  # for what is left of the rows
+UNROLLED = 2  # steps of the depth in one turn of the loop
+NEAR = 3  # rows of a that one pointer reaches: its own, and those one and two strides further
+LINE_BYTES = 64  # of the cache
 
-_integer = ir.IntType(64)
+integer = ir.IntType(64)
 
 
 def lanes_of(itemsize: int) -> int:
@@ -51,176 +52,185 @@ def _tile_columns(array: Any) -> Any:
     return lambda array: columns
 
 
-class _Vectors:
-    """Vector loads and stores at element offsets of an array."""
+class Vectors:
+    """Vectors of one kind of real numbers; a place is a pointer to such a number."""
 
-    def __init__(self, context: Any, builder: Any, kind: Any, array: Value) -> None:
+    def __init__(self, builder: Any, real: Any) -> None:
         self.builder = builder
-        self.lanes = lanes_of(kind.dtype.bitwidth // 8)
-        self.bytes = kind.dtype.bitwidth // 8
-        self.base = context.make_array(kind)(context, builder, array).data
-        self.vector = ir.VectorType(self.base.type.pointee, self.lanes)
+        self.bytes = 4 if isinstance(real, ir.FloatType) else 8
+        self.lanes = lanes_of(self.bytes)
+        self.kind = ir.VectorType(real, self.lanes)
 
-    def load(self, offset: Value) -> Value:
-        value = self.builder.load(self._pointer(offset))
+    def at(self, place: Value, *terms: Value | int) -> Value:
+        """The place so many numbers further: the product of the terms."""
+        first, *factors = (integer(term) if isinstance(term, int) else term for term in terms)
+        for factor in factors:
+            first = self.builder.mul(first, factor)
+        return self.builder.gep(place, [first])
+
+    def load(self, place: Value, numbers: int | None = None) -> Value:
+        """One vector, or one of another length."""
+        kind = ir.VectorType(self.kind.element, numbers or self.lanes)
+        value = self.builder.load(self.builder.bitcast(place, kind.as_pointer()))
         value.align = self.bytes
         return value
 
-    def store(self, value: Value, offset: Value) -> None:
-        self.builder.store(value, self._pointer(offset)).align = self.bytes
+    def store(self, value: Value, place: Value) -> None:
+        place = self.builder.bitcast(place, value.type.as_pointer())
+        self.builder.store(value, place).align = self.bytes
 
-    def load_number(self, offset: Value) -> Value:
+    def load_number(self, place: Value) -> Value:
         """One number, in all lanes."""
-        number = self.builder.load(self.builder.gep(self.base, [offset]))
-        first = self.builder.insert_element(
-            ir.Constant(self.vector, ir.Undefined), number, ir.Constant(ir.IntType(32), 0)
-        )
-        return self._shuffled(first, first, [0] * self.lanes)
+        undefined, first = ir.Constant(self.kind, ir.Undefined), ir.Constant(ir.IntType(32), 0)
+        number = self.builder.insert_element(undefined, self.builder.load(place), first)
+        return self.shuffled(number, number, [0] * self.lanes)
 
-    def interleaved(self, low: Value, high: Value, width: int) -> tuple[Value, Value]:
-        """Groups of ``width`` lanes of two vectors, exchanged as a transposition does."""
-        first: list[int] = []
-        second: list[int] = []
-        for group in range(0, self.lanes, 2 * width):
-            for lanes, start in ((first, group), (second, group + width)):
-                lanes.extend(range(start, start + width))
-                lanes.extend(range(self.lanes + start, self.lanes + start + width))
-        return self._shuffled(low, high, first), self._shuffled(low, high, second)
+    def prefetch(self, place: Value) -> None:
+        """Asks for the line of a place, which may lie anywhere, to be written soon."""
+        flag, byte = ir.IntType(32), ir.IntType(8).as_pointer()
+        kind = ir.FunctionType(ir.VoidType(), [byte, flag, flag, flag])
+        ask = cgutils.get_or_insert_function(self.builder.module, kind, "llvm.prefetch.p0")
+        reading, nearest, data = flag(0), flag(3), flag(1)
+        self.builder.call(ask, [self.builder.bitcast(place, byte), reading, nearest, data])
 
-    def _shuffled(self, low: Value, high: Value, lanes: list[int]) -> Value:
+    def shuffled(self, low: Value, high: Value, lanes: list[int]) -> Value:
         mask = ir.Constant(ir.VectorType(ir.IntType(32), len(lanes)), lanes)
         return self.builder.shuffle_vector(low, high, mask)
 
-    def _pointer(self, offset: Value) -> Value:
-        place = self.builder.gep(self.base, [offset])
-        return self.builder.bitcast(place, self.vector.as_pointer())
+
+def loop(
+    builder: Any, first: Value, end: Value, step: int, values: list[Value],
+    turn: Callable[[Value, list[Value]], list[Value]],
+) -> tuple[Value, list[Value]]:  # fmt: skip
+    """for k in range(first, end, step): values = turn(k, values).  Returns (k, values)."""
+    before = builder.block
+    head, body, after = (builder.append_basic_block(name) for name in ("head", "body", "after"))
+    builder.branch(head)
+    builder.position_at_end(head)
+    k, *now = (builder.phi(value.type) for value in (first, *values))
+    builder.cbranch(builder.icmp_signed("<", k, end), body, after)
+    builder.position_at_end(body)
+    following = [builder.add(k, integer(step)), *turn(k, now)]
+    for phi, start, value in zip((k, *now), (first, *values), following, strict=True):
+        phi.add_incoming(start, before)
+        phi.add_incoming(value, builder.block)
+    builder.branch(head)
+    builder.position_at_end(after)
+    return k, now
 
 
-def _tile_of(rows: int) -> Any:
+def call(
+    context: Any, builder: Any, signature: Any, arguments: Any, name: str,
+    write: Callable[..., None],
+) -> Value:  # fmt: skip
+    """Calls a function that write(builder, *arguments) has written, once for each dtype.
+
+    An array and the start behind it are passed as one place.
+    """
+    passed, pairs = [], iter(zip(signature.args, arguments, strict=True))
+    for kind, value in pairs:
+        if isinstance(kind, types.Array):
+            base = context.make_array(kind)(context, builder, value).data
+            value = builder.gep(base, [next(pairs)[1]])
+        passed.append(value)
+    name = f"{name}_{passed[0].type.pointee}"
+    function = builder.module.globals.get(name)
+    if function is None:
+        kinds = [value.type for value in passed]
+        function = ir.Function(builder.module, ir.FunctionType(ir.VoidType(), kinds), name)
+        function.linkage = "internal"
+        function.attributes.add("noinline")  # the same few instructions for all who call it
+        within = ir.IRBuilder(function.append_basic_block("entry"))
+        write(within, *function.args)
+        within.ret_void()
+    builder.call(function, passed)
+    return context.get_dummy_value()
+
+
+def _tile(rows: int, vectors: int) -> Any:
+    """The function that makes one tile of c = a @ b, or of c += a @ b where ``add``.
+
+    a[i, k] lies at a_start + i a_row + k a_column, b[k, j] at b_start + k b_row + j and c[i, j]
+    at c_start + i c_row + j.
+    """
+
     @intrinsic
-    def tile_product(
-        _: Any, a: Any, a_start: Any, a_row: Any, a_column: Any, panel: Any, c: Any, c_start: Any,
-        c_row: Any, depth: Any, add: Any,
+    def tile(
+        _: Any, a: Any, a_start: Any, a_row: Any, a_column: Any, b: Any, b_start: Any, b_row: Any,
+        c: Any, c_start: Any, c_row: Any, depth: Any, add: Any,
     ) -> Any:  # fmt: skip
-        """One tile of c = a @ panel, or c += a @ panel where ``add``; depth >= 1.
-
-        a[i, k] lies at a_start + i a_row + k a_column, c[i, j] at c_start + i c_row + j; panel
-        (depth, tile columns) is contiguous.
-        """
-
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            kinds = signature.args
-            _, a_start, a_row, a_column, _, _, c_start, c_row, depth, add = arguments
-            a_in, b_in, c_in = (
-                _Vectors(context, builder, kinds[i], arguments[i]) for i in (0, 4, 5)
-            )
-            fma = fused_multiply_add(builder, c_in.vector)
-            tile = [(i, j) for i in range(rows) for j in range(TILE_VECTORS)]
+            return call(context, builder, signature, arguments, f"tile_{rows}_{vectors}", write)
 
-            before = builder.block
-            loop, after = builder.append_basic_block("depth"), builder.append_basic_block("store")
-            builder.branch(loop)
-            builder.position_at_end(loop)
-            k = builder.phi(_integer)
-            k.add_incoming(_integer(0), before)
-            sums = {place: builder.phi(c_in.vector) for place in tile}
-            for total in sums.values():
-                total.add_incoming(ir.Constant(c_in.vector, None), before)
-
-            def offset(start: Value, *terms: tuple[Value, Value]) -> Value:
-                for step, count in terms:
-                    start = builder.add(start, builder.mul(step, count))
-                return start
-
-            row = builder.mul(k, _integer(TILE_VECTORS * b_in.lanes))
-            b = [b_in.load(builder.add(row, _integer(j * b_in.lanes))) for j in range(TILE_VECTORS)]
-            column = offset(a_start, (k, a_column))
-            advanced = {}
+        def write(
+            builder: Any, a: Value, a_row: Value, a_column: Value, b: Value, b_row: Value,
+            c: Value, c_row: Value, depth: Value, add: Value,
+        ) -> None:  # fmt: skip
+            at = Vectors(builder, c.type.pointee)
+            fma = fused_multiply_add(builder, at.kind)
+            across = vectors * at.lanes
+            places: list[Value] = []
             for i in range(rows):
-                number = a_in.load_number(offset(column, (a_row, _integer(i))))
-                for j in range(TILE_VECTORS):
-                    advanced[i, j] = builder.call(fma, [number, b[j], sums[i, j]])
+                row = at.at(c, c_row, i)
+                places.extend(at.at(row, j) for j in range(0, across, at.lanes))
+                for j in (*range(0, across, LINE_BYTES // at.bytes), across - 1):
+                    at.prefetch(at.at(row, j))  # they are there when the sums are
 
-            k_next = builder.add(k, _integer(1))
-            k.add_incoming(k_next, loop)
-            for place in tile:
-                sums[place].add_incoming(advanced[place], loop)
-            builder.cbranch(builder.icmp_signed("<", k_next, depth), loop, after)
+            groups = [at.at(a, a_row, i) for i in range(0, rows, NEAR)]
 
-            builder.position_at_end(after)
-            places = {
-                (i, j): offset(c_start, (c_row, _integer(i)), (_integer(c_in.lanes), _integer(j)))
-                for i, j in tile
-            }
-            with builder.if_else(cgutils.is_true(builder, add)) as (then, otherwise):
+            def one_step(state: list[Value]) -> list[Value]:
+                n = len(groups)
+                pointers, line, sums = state[:n], state[n], state[n + 1 :]
+                b_k = [at.load(at.at(line, j)) for j in range(0, across, at.lanes)]
+                for i in range(rows):
+                    number = at.load_number(at.at(pointers[i // NEAR], a_row, i % NEAR))
+                    for j in range(vectors):
+                        place = i * vectors + j
+                        sums[place] = builder.call(fma, [number, b_k[j], sums[place]])
+                return [*(at.at(p, a_column) for p in pointers), at.at(line, b_row), *sums]
+
+            def steps(n: int) -> Callable[[Value, list[Value]], list[Value]]:
+                def turn(_: Value, state: list[Value]) -> list[Value]:
+                    for _ in range(n):
+                        state = one_step(state)
+                    return state
+
+                return turn
+
+            state = [*groups, b, *(ir.Constant(at.kind, None) for _ in places)]
+            last = builder.sub(depth, integer(UNROLLED - 1))
+            k, state = loop(builder, integer(0), last, UNROLLED, state, steps(UNROLLED))
+            k, state = loop(builder, k, depth, 1, state, steps(1))
+            sums = state[len(groups) + 1 :]
+            with builder.if_else(add) as (then, otherwise):
                 with then:
-                    for place in tile:
-                        total = builder.fadd(c_in.load(places[place]), advanced[place])
-                        c_in.store(total, places[place])
+                    for place, total in zip(places, sums, strict=True):
+                        at.store(builder.fadd(at.load(place), total), place)
                 with otherwise:
-                    for place in tile:
-                        c_in.store(advanced[place], places[place])
-            return context.get_dummy_value()
+                    for place, total in zip(places, sums, strict=True):
+                        at.store(total, place)
 
         whole = types.intp
         return types.void(
-            a, whole, whole, whole, panel, c, whole, whole, whole, types.boolean
+            a, whole, whole, whole, b, whole, whole, c, whole, whole, whole, types.boolean
         ), generate
 
-    return tile_product
+    return tile
 
 
-tall_tile, short_tile, single_tile = map(_tile_of, (TILE_ROWS, SHORT_ROWS, 1))
-
-
-@intrinsic
-def copy_row(_: Any, source: Any, start: Any, target: Any, target_start: Any) -> Any:
-    """Copies one row of a tile's width."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        _, start, _, target_start = arguments
-        source, target = (
-            _Vectors(context, builder, signature.args[i], arguments[i]) for i in (0, 2)
-        )  # fmt: skip
-        for j in range(TILE_VECTORS):
-            step = _integer(j * source.lanes)
-            target.store(source.load(builder.add(start, step)), builder.add(target_start, step))
-        return context.get_dummy_value()
-
-    return types.void(source, types.intp, target, types.intp), generate
+tall_tile, short_tile = _tile(TILE_ROWS, TILE_VECTORS), _tile(SHORT_ROWS, TILE_VECTORS)
+narrow_tall_tile, narrow_short_tile = _tile(TILE_ROWS, 1), _tile(SHORT_ROWS, 1)
 
 
 @intrinsic
-def transpose_square(
-    _: Any, source: Any, start: Any, row: Any, target: Any, target_start: Any, target_row: Any
-) -> Any:
-    """Transposes a square of one vector's lanes; rows lie ``row`` and ``target_row`` apart.
-
-    Halves, quarters, ... of rows change places, log2(lanes) times.
-    """
+def first_aligned(_: Any, array: Any) -> Any:
+    """The first place in an array that a line of the cache begins with."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        _, start, row, _, target_start, target_row = arguments
-        source, target = (
-            _Vectors(context, builder, signature.args[i], arguments[i]) for i in (0, 3)
-        )  # fmt: skip
+        kind = signature.args[0]
+        base = context.make_array(kind)(context, builder, arguments[0]).data
+        missing = builder.neg(builder.ptrtoint(base, integer))
+        missing = builder.and_(missing, integer(LINE_BYTES - 1))
+        return builder.udiv(missing, integer(kind.dtype.bitwidth // 8))
 
-        def rows(first: Value, apart: Value) -> Iterator[Value]:
-            for i in range(source.lanes):
-                yield builder.add(first, builder.mul(apart, _integer(i)))
-
-        lines = [source.load(place) for place in rows(start, row)]
-        width = source.lanes // 2
-        while width:
-            for i in range(source.lanes):
-                if not i & width:
-                    lines[i], lines[i + width] = source.interleaved(
-                        lines[i], lines[i + width], width
-                    )
-            width //= 2
-        for line, place in zip(lines, rows(target_start, target_row), strict=True):
-            target.store(line, place)
-        return context.get_dummy_value()
-
-    whole = types.intp
-    return types.void(source, whole, whole, target, whole, whole), generate
+    return types.intp(array), generate

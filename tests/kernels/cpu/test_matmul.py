@@ -10,14 +10,25 @@ import pytest
 
 pytest.importorskip("numba")
 
+from llvmlite.binding import Target, get_host_cpu_features, initialize_all_targets
+
 from tests.kernels.conftest import python
 from tests.reference import assert_within, awkward_shapes, normals, product_tolerance
 from tinyae.kernels import columns
 from tinyae.kernels.cpu import ladder as matmul_ladder_numba
 from tinyae.kernels.cpu import threads as threads_numba
 from tinyae.kernels.cpu.compiling import VECTOR_BYTES, jit
-from tinyae.kernels.cpu.matmul import DEPTH, link, product, room_size, share
-from tinyae.kernels.cpu.tile import tile_columns
+from tinyae.kernels.cpu.matmul import (
+    DEPTH,
+    FEW_COLUMNS,
+    FEW_ROWS,
+    block_rows,
+    link,
+    product,
+    room_size,
+    share,
+)
+from tinyae.kernels.cpu.tile import TILE_ROWS, UNROLLED, tile_columns
 
 columns.get_backend("numba")
 
@@ -44,9 +55,12 @@ def multiplied(
     b_at = (0, 1, depth) if transposed[1] else (0, n, 1)
     c = np.full((m + 2, n + 3), GUARD, a.dtype)
     c[1 : m + 1, 1 : n + 1] = 1 if add else np.nan
-    room = np.full(room_size(a.itemsize), np.nan, a.dtype)
+    behind = np.full(room_size(a.itemsize) + 99, GUARD, a.dtype)
+    room, behind = np.split(behind, [room_size(a.itemsize)])
+    room[:] = np.nan
     run(stored_a.reshape(-1), a_at, stored_b.reshape(-1), b_at, c.reshape(-1), n + 4, n + 3,
         m, n, depth, add, room)  # fmt: skip
+    assert (behind == GUARD).all(), "written behind the room"
     inside = c[1 : m + 1, 1 : n + 1].copy()
     c[1 : m + 1, 1 : n + 1] = GUARD
     return inside, c
@@ -67,6 +81,26 @@ def test_product(dtype: str, transposed: tuple[bool, bool]) -> None:
         )
         assert_within(result, 1 + exact, slack, (m, depth, n))
         assert (around == GUARD).all(), (m, depth, n)
+
+
+def test_bits_do_not_depend_on_the_place(dtype: str) -> None:
+    """A number of c is the same in any part of c, and however a and b lie in memory."""
+    rng = np.random.default_rng(2)
+    rows = block_rows(np.dtype(dtype).itemsize)
+    for m, depth, n in (
+        (rows + 1, DEPTH + 1, FEW_COLUMNS + 33), (2 * rows + TILE_ROWS + 5, 7, FEW_COLUMNS + 1),
+        (FEW_ROWS + 8, 300, FEW_COLUMNS + 9),
+    ):  # fmt: skip
+        a, b = normals(rng, (m, depth), dtype), normals(rng, (depth, n), dtype)
+        result, around = multiplied(a, b, (False, False))
+        exact = a.astype(np.float64) @ b.astype(np.float64)
+        assert_within(result, exact, product_tolerance(a, b, dtype), (m, depth, n))
+        assert (around == GUARD).all(), (m, depth, n)
+        for transposed in ((False, True), (True, False), (True, True)):
+            assert (multiplied(a, b, transposed)[0] == result).all(), (m, depth, n, transposed)
+            for height, width in ((7, n), (FEW_ROWS, n), (m - 7, FEW_COLUMNS), (m - 7, 3)):
+                part = multiplied(a[7 : 7 + height], b[:, n - width :], transposed)[0]
+                assert (part == result[7 : 7 + height, n - width :]).all(), (m, height, width)
 
 
 @pytest.mark.parametrize("threads", (1, 2, 3, 8))
@@ -93,24 +127,74 @@ def test_every_rung_of_the_ladder(rung: str, dtype: str, monkeypatch: pytest.Mon
         assert_within(c, exact, product_tolerance(a, b, dtype), (rung, m, depth, n))
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("without", ("avx512", "avx"))
-def test_processors_with_narrower_vectors(without: str, tmp_path: Path) -> None:
-    """The same tests as if this processor had 32 or 16 bytes in a vector, compiled for that."""
-    script = (
-        "import sys, pytest, llvmlite.binding as llvm\n"
-        "host = llvm.get_host_cpu_features()\n"
-        f"narrow = {{k: v and not k.startswith({without!r}) for k, v in host.items()}}\n"
-        "llvm.get_host_cpu_features = lambda: llvm.targets.FeatureMap(narrow)\n"
-        "from tinyae.kernels.cpu.compiling import VECTOR_BYTES\n"
-        f"assert VECTOR_BYTES == {32 if without == 'avx512' else 16}, VECTOR_BYTES\n"
-        "sys.exit(pytest.main(['-q', '-k', 'test_product', sys.argv[1]]))\n"
+def narrow_features(without: str) -> str:
+    """This processor's, as NUMBA_CPU_FEATURES, without those that begin so."""
+    return ",".join(
+        f"{'+' if there and not name.startswith(without) else '-'}{name}"
+        for name, there in get_host_cpu_features().items()
     )
-    if not host_has(without):
+
+
+@pytest.mark.parametrize(
+    ("without", "tests"),
+    (
+        ("avx512", "bits and float32"),
+        pytest.param("avx512", "product or bits", marks=pytest.mark.slow),
+        pytest.param("avx", "product or bits", marks=pytest.mark.slow),
+    ),
+)
+def test_processors_with_narrower_vectors(without: str, tests: str, tmp_path: Path) -> None:
+    """The same tests as if this processor had 32 or 16 bytes in a vector, compiled for that."""
+    wide = 64 if without == "avx512" else 32
+    if VECTOR_BYTES < wide or platform.machine().lower() not in ("x86_64", "amd64"):
         return  # then the tests above are these
-    result = python("-c", script, __file__, NUMBA_CACHE_DIR=str(tmp_path))
+    script = (
+        "import sys, pytest\n"
+        "from tinyae.kernels.cpu.compiling import VECTOR_BYTES\n"
+        f"assert VECTOR_BYTES == {wide // 2 if wide == 64 else 16}, VECTOR_BYTES\n"
+        f"sys.exit(pytest.main(['-q', '-k', '({tests}) and not narrower', sys.argv[1]]))\n"
+    )
+    result = python("-c", script, __file__, NUMBA_CACHE_DIR=str(tmp_path),
+                    NUMBA_CPU_FEATURES=narrow_features(without))  # fmt: skip
     assert result.returncode == 0, result.stdout + result.stderr
 
 
-def host_has(feature: str) -> bool:
-    return VECTOR_BYTES >= (64 if feature == "avx512" else 32) and platform.machine() == "x86_64"
+# Writes the product as on a processor with NEON, whose 32 registers hold 16 bytes
+NEON = """
+import platform
+platform.machine = lambda: "aarch64"
+import re
+import numpy as np
+import llvmlite.binding as llvm
+from tinyae.kernels.cpu import matmul, tile
+from tinyae.kernels.cpu.compiling import jit
+assert (tile.TILE_ROWS, tile.tile_columns(np.empty(0, "float32"))) == (12, 8)
+product = jit()(matmul._product)
+a, matrix = np.zeros(1, "float32"), (0, 1, 1)
+product(a, *matrix, a, *matrix, a, 0, 1, 0, 0, 0, False, np.zeros(matmul.room_size(4), "float32"))
+(code,) = product.inspect_llvm().values()
+llvm.initialize_all_targets()
+llvm.initialize_all_asmprinters()
+machine = llvm.Target.from_triple("aarch64-unknown-linux-gnu").create_target_machine(opt=3)
+tall = re.search(r"define internal[^\\n]*@tile_12_2_float.*?\\n}", code, re.S)[0]
+intrinsics = re.findall(r"declare [^\\n]*@llvm\\.(?:fmuladd|prefetch)[^\\n]*", code)
+code = "\\n".join([tall.replace("internal", "", 1), *intrinsics])
+module = llvm.parse_assembly(re.sub(r" #\\d+", "", code))  # without the attributes of a group
+assembly = machine.emit_assembly(module)
+print(len(re.findall(r"fmla\\s+v", assembly)), len(re.findall(r"st[rp]\\s+q.*sp", assembly)))
+"""
+
+
+def test_the_tile_in_neon(tmp_path: Path) -> None:
+    """Compiled for 64-bit ARM, it multiplies and adds vectors, and no sum leaves its register."""
+    initialize_all_targets()
+    try:
+        Target.from_triple("aarch64-unknown-linux-gnu")
+    except RuntimeError as error:
+        pytest.skip(f"this llvmlite compiles for its own processor only: {error}")
+    done = python("-c", NEON, NUMBA_CACHE_DIR=str(tmp_path), NUMBA_CPU_FEATURES="")
+    assert done.returncode == 0, done.stderr
+    multiply_adds, spilled = map(int, done.stdout.split())
+    # 24 in a step of the depth: UNROLLED steps in one loop, the last ones in another
+    assert multiply_adds >= (UNROLLED + 1) * 24 and multiply_adds % 24 == 0
+    assert spilled == 0
