@@ -15,6 +15,7 @@ from tests.export.nets import nets
 from tinyae import Autoencoder
 from tinyae import export as export_room
 from tinyae.export.chain import Chain, Layer, chain_of, quantized
+from tinyae.kernels.conventions import ACTIVATIONS
 from tinyae.kernels.reference.activation import activation_forward
 from tinyae.net.losses import softmax
 
@@ -141,6 +142,35 @@ def test_sanitizers_and_extreme_samples(tmp_path: Path) -> None:
         lost = np.isnan(X).any(axis=1) & (ae.fill_ is None)
         if lost.any() and all(np.abs(w).min() > 0 for w in ae.parameters().values()):
             assert np.isnan(codes[lost]).any(axis=1).all()
+
+
+@GCC
+def test_nan_stays_nan(tmp_path: Path) -> None:
+    """Through every activation, where no value may be missing."""
+    cases = []
+    for activation in ACTIVATIONS:
+        ae = Autoencoder(hidden=(3,), code=2, activation=activation, code_activation=activation,
+                         epochs=0, random_state=0, backend="numpy")  # fmt: skip
+        cases.append((ae.fit(np.eye(4)), np.array([[0.1, np.nan, 0.2, 0.3]])))
+    for codes, out, score in run(tmp_path, cases, ["gcc", "-std=c99", *STRICT]):
+        assert np.isnan(codes).all() and np.isnan(out).all() and np.isnan(score).all()
+
+
+@GCC
+@pytest.mark.filterwarnings("ignore:X ranges over")
+@pytest.mark.parametrize("part", ("encoder", "decoder"))
+def test_a_part_compiles_by_itself(tmp_path: Path, part: str) -> None:
+    """Without a warning, of nets with one layer and of nets with more, plain and scaled."""
+    lines = []
+    for i, (ae, _) in enumerate(nets(24, ("float32",))):
+        ae.export(tmp_path / f"n{i}.h", part=part, prefix=f"n{i}",
+                  quantize="int8" if i % 2 else None)  # fmt: skip
+        lines.append(f'#include "n{i}.h"')
+    lines.append("int main(void) { return 0; }")
+    (tmp_path / "main.c").write_text("\n".join(lines), encoding="utf-8")
+    command = ["gcc", "-std=c99", *STRICT, "-c", "main.c", "-o", "main.o"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
 
 
 @GCC

@@ -1,4 +1,4 @@
-"""``tinyae recipes``: options of ``tinyae train`` that have been tried, and what came of them.
+"""``tinyae recipes``: sets of options of ``tinyae train``, and what came of them where measured.
 
 A recipe is a JSON file in ``tinyae/recipes/``: options of ``train`` in "data" and "model", and in
 "measured" what they led to, which ``benchmarks/recipes.py`` writes.
@@ -56,7 +56,10 @@ def read(name: str, folder: Path = FOLDER) -> Recipe:
 
 def add_commands(commands: Any) -> None:
     parser = command(
-        commands, "recipes", _recipes, "options of 'tinyae train' that were tried: what they led to"
+        commands,
+        "recipes",
+        _recipes,
+        "sets of options of 'tinyae train', and what they led to where measured",
     )
     parser.add_argument("name", metavar="NAME", nargs="?", choices=NAMES,
                         help="shows the options of this one")  # fmt: skip

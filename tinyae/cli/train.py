@@ -53,7 +53,7 @@ def add_commands(commands: Any) -> None:
     parser.force_option()
     parser.json_option()
     parser.add_argument("--recipe", metavar="NAME", choices=recipes.NAMES,
-                        help="options that were tried, see 'tinyae recipes'; an option that is "
+                        help="a set of options, see 'tinyae recipes'; an option that is "
                         "given beside it takes the place of the recipe's")  # fmt: skip
     parser.data_options()
     parser.model_options()

@@ -12,10 +12,10 @@ from .chain import Array, Chain, Layer
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
-# y[i] for each activation; s is 1 / (1 + exp(-y)), which never overflows this way
+# y[i] for each activation. NaN stays NaN, and no exp overflows.
 SIGMOID = "expf(y[i] < 0 ? y[i] : 0.0f) / (1.0f + expf(-fabsf(y[i])))"
 ACTIVATIONS = {
-    "relu": "y[i] > 0 ? y[i] : 0.0f",
+    "relu": "y[i] < 0 ? 0.0f : y[i]",
     "leaky_relu": "y[i] > 0 ? y[i] : 0.01f * y[i]",
     "elu": "y[i] > 0 ? y[i] : expm1f(y[i])",
     "sigmoid": SIGMOID,

@@ -119,7 +119,8 @@ def quantized(chain: Chain, how: str) -> Chain:
                 )
             return layer._replace(weight=half)
         largest = np.abs(layer.weight).max(axis=0)
-        scale = np.where(largest > 0, largest / LARGEST_INT8, 1).astype(layer.bias.dtype)
+        scale = (largest / LARGEST_INT8).astype(layer.bias.dtype)
+        scale[scale == 0] = 1  # of nothing, or of what is next to nothing
         steps = np.clip(np.rint(layer.weight / scale), -LARGEST_INT8, LARGEST_INT8)
         return layer._replace(weight=steps.astype(np.int8), scale=scale)
 
