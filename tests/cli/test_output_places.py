@@ -38,6 +38,9 @@ FILES = {  # a command -> what it writes
     "sample run -n 9 --npy new.npy": "new.npy",
     "traverse run --sample 0": "run/traversal.png",
     "interpolate run --from 0 --to 1": "run/interpolation.png",
+    "export run --out new.py": "new.py",
+    "export run --out new.h --quantize int8": "new.h",
+    "export run --out net.py --weights net.npz": "net.npz",
 }
 FOLDERS = [
     f"{TRAIN} new",
@@ -48,7 +51,14 @@ FOLDERS = [
     "outliers --data data.npz --members 3 --out new",
 ]
 BENCH = "bench --only adam --out new"
-OTHERS = ["evaluate run", "info run", "gradcheck --activation tanh --loss mse", "doctor", "--help"]
+OTHERS = [
+    "evaluate run",
+    "info run",
+    "gradcheck --activation tanh --loss mse",
+    "doctor",
+    "recipes",
+    "--help",
+]
 DEAR = b"Dear diary, this is mine.\n"
 
 

@@ -121,6 +121,16 @@ def test_the_module_is_short_and_imports_numpy_alone(tmp_path: Path) -> None:
             subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path)
 
 
+def test_an_overflow_is_no_good_score(tmp_path: Path) -> None:
+    """A missing value counts as no error, a net that overflows does not."""
+    X = np.array([[0.5, np.nan], [0.2, 0.3]])
+    ae = Autoencoder(hidden=(), code=1, epochs=0, backend="numpy", missing="allow").fit(X)
+    ae.export(tmp_path / "net.py")
+    with np.errstate(all="ignore"):
+        scores = module(tmp_path / "net.py").score([[3e38, np.nan], [np.inf, 1], [0.5, np.nan]])
+    assert not (scores[:2] < 1e30).any() and scores[2] < 10
+
+
 def test_nan_stays_nan_where_no_value_may_be_missing(tmp_path: Path) -> None:
     ae = Autoencoder(hidden=(), code=1, epochs=0, backend="numpy").fit(np.eye(3))
     ae.export(tmp_path / "net.py")

@@ -189,7 +189,7 @@ static inline void net_softmax(const float *z, float *y, int n) {
 def _both(chain: Chain) -> list[str]:
     code = f"scratch + {2 * _widest(chain, 'all')}"
     decode = "net_decode" if chain.scaling is None else "net_decode_scaled"
-    add = "sum += d * d;" if chain.fill is None else "if (d == d) sum += d * d;"
+    known = "" if chain.fill is None else "if (x[i] == x[i]) "  # not NaN
     return [
         *_function(
             "net_reconstruct(const float *x, float *y, float *scratch)", 0,
@@ -199,8 +199,8 @@ def _both(chain: Chain) -> list[str]:
             "net_score(const float *x, float *scratch)", 0,
             f"float *z = {code}, *y = z + NET_CODE, sum = 0.0f;", "net_encode(x, z, scratch);",
             f"{decode}(z, y, scratch);", "for (i = 0; i < NET_FEATURES; i++) {",
-            f"    const float d = y[i] - {_scaled(chain)};", f"    {add}", "}", "return sum;",
-            returns="float",
+            f"    const float d = y[i] - {_scaled(chain)};", f"    {known}sum += d * d;", "}",
+            "return sum;", returns="float",
         ),
     ]  # fmt: skip
 

@@ -139,8 +139,8 @@ def _decode(chain: Chain) -> list[str]:
 
 def _score(chain: Chain) -> list[str]:
     decode = "decode" if chain.scaling is None else "decode_scaled"
-    missing = [] if chain.fill is None else ["error[np.isnan(error)] = 0"]
-    return [f"error = {decode}(encode(x)) - scaled(x)", *missing,
+    missing = [] if chain.fill is None else ["error[np.isnan(target)] = 0"]
+    return ["target = scaled(x)", f"error = {decode}(encode(x)) - target", *missing,
             'return np.einsum("...j,...j->...", error, error, dtype=np.float64)']  # fmt: skip
 
 
