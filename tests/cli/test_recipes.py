@@ -27,17 +27,15 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "tiny.json").write_text(json.dumps(TINY), encoding="utf-8")
     monkeypatch.setattr(recipes, "FOLDER", tmp_path)
     monkeypatch.setattr(recipes, "NAMES", ["tiny"])
-    monkeypatch.setattr(recipes.read, "__defaults__", (tmp_path,))
     return tmp_path
 
 
 @pytest.mark.parametrize("name", recipes.NAMES)
 def test_a_recipe_is_the_command_that_it_shows(name: str) -> None:
     recipe = recipes.read(name)
-    data = {"source": "DATA", **recipe.data}
-    run_config(data, recipe.model)  # raises for options that cannot be meant
+    run_config(recipe.data, recipe.model)  # raises for options that cannot be meant
     given = build_parser().parse_args(shlex.split(recipes.as_command(recipe))[1:])
-    assert model_given(given) == recipe.model and data_given(given) == data
+    assert model_given(given) == recipe.model and data_given(given) == recipe.data
     by_name = build_parser().parse_args(["train", "--recipe", name])
     assert model_given(by_name) == {} and by_name.recipe == name
 
@@ -81,6 +79,7 @@ def test_what_was_measured_is_written_and_shown(
 
 DAMAGE: tuple[tuple[str, Any], ...] = (
     ("data", []), ("data", {"sauce": "ball"}), ("data", {"source": 3}), ("data", None),
+    ("data", {}),
     ("model", 3), ("model", {"layers": 3}), ("model", {"epochs": "two"}), ("model", None),
     ("measured", {}), ("measured", 3), ("measured", {"squared_error": [], "seconds": []}),
 )  # fmt: skip
@@ -98,18 +97,6 @@ def test_a_damaged_recipe_is_named(
         said = capsys.readouterr().err
         assert f"{folder / 'tiny.json'}: " in said and said.count("\n") == 1
     assert not (folder / "run").exists()
-
-
-def test_a_recipe_for_data_of_the_user_asks_for_them(
-    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (folder / "tiny.json").write_text(json.dumps({**TINY, "data": {}}), encoding="utf-8")
-    out = str(tmp_path / "run")
-    assert main(["train", "--recipe", "tiny", "--out", out]) == 2
-    assert "--data DATA" in capsys.readouterr().err
-    assert main(["recipes"]) == 0 and "yours" in capsys.readouterr().out
-    assert main(["train", "--recipe", "tiny", "--data", "digits", "--out", out]) == 0
-    assert RunFolder(out).read_config()["data"]["source"] == "digits"
 
 
 def test_an_unknown_recipe(capsys: pytest.CaptureFixture[str]) -> None:

@@ -27,23 +27,24 @@ NAMES = sorted(file.stem for file in FOLDER.glob("*.json"))
 
 NOTE = """
 An option that is given beside --recipe takes the place of the recipe's. The squared error is that
-of a test sample, of the worst of the seeds; seconds are their mean."""
+of a test sample, of the worst of the seeds; seconds are their mean. Tables need no recipe: without
+options 'tinyae train' chooses for them."""
 
 
 class Recipe(NamedTuple):
     """Options of ``train`` by the names of their arguments, and what they have led to."""
 
     about: str
-    data: dict[str, Any]  # without "source" where the data are the user's
+    data: dict[str, Any]
     model: dict[str, Any]
     # squared_error of a test sample and seconds, lists of one number a seed; cpu, cores, date,
     # versions. None where it was not run
     measured: dict[str, Any] | None
 
 
-def read(name: str, folder: Path = FOLDER) -> Recipe:
+def read(name: str) -> Recipe:
     """Raises FileError for a broken file, and for options that ``train`` does not have."""
-    file = folder / f"{name}.json"
+    file = FOLDER / f"{name}.json"
     content = read_json(file, "broken")
     with errors_of(file, "broken"):
         recipe = Recipe(*(content[key] for key in Recipe._fields))
@@ -73,8 +74,8 @@ def _recipes(given: argparse.Namespace) -> None:
         return
     print(table(
         ("recipe", "data", "code", "squared error", "seconds", "seeds", "on"),
-        [(name, recipe.data.get("source", "yours"),
-          recipe.model.get("code", ARGUMENTS["code"].default), *_reached(recipe.measured))
+        [(name, recipe.data["source"], recipe.model.get("code", ARGUMENTS["code"].default),
+          *_reached(recipe.measured))
          for name, recipe in recipes.items()],
     ))  # fmt: skip
     for name, recipe in recipes.items():
@@ -93,7 +94,7 @@ def _reached(measured: Mapping[str, Any] | None) -> tuple[Any, ...]:
 
 def as_command(recipe: Recipe) -> str:
     """The recipe as a command without --recipe."""
-    words = ["tinyae", "train", "--data", recipe.data.get("source", "DATA")]
+    words = ["tinyae", "train", "--data", recipe.data["source"]]
     for name, value in recipe.model.items():
         text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
         words += ["--" + name.replace("_", "-"), text]

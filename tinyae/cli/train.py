@@ -70,8 +70,6 @@ def _train(given: argparse.Namespace) -> None:
     if given.recipe:
         recipe = recipes.read(given.recipe)
         data, model = {**recipe.data, **data}, {**recipe.model, **model}
-        if "source" not in data and given.resume is None:
-            raise UsageError(f"the recipe {given.recipe} is for data of yours: --data DATA")
     chosen, config = _choose_run(given, data, model)
     dataset = open_data(config["data"])
     name = Path(config["data"]["source"]).name.split(".")[0] or "run"
