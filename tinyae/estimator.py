@@ -200,6 +200,7 @@ class Autoencoder(Built):
         dtype = self._network.dtype if warm else params["dtype"]
         known = warm and self._settled
         scaling = self.scaling_ if known else scaling_of(rows, params)
+        seen = shifted(rows, scaling, params)
         missing = params["missing"] == "allow" or (warm and self.fill_ is not None)
         span, net_span = ranges(rows, "X", dtype, scaling, missing)
         loss = self._loss_for(net_span, scaling, None if warm else params)
@@ -229,7 +230,6 @@ class Autoencoder(Built):
             self._fill_in(column_means(rows))
 
         work = self._work(params, seed, min(params["batch_size"], len(rows)), fused=True)
-        seen = shifted(rows, scaling, params)
         training = Training(work, assemble.settings(params, seed), rows, held_out, seen)
         described = {} if checkpoint is None else as_json(
             {**params, "output": self.output_, "loss": self.loss_name_,
@@ -259,8 +259,9 @@ class Autoencoder(Built):
     def partial_fit(self, X: ArrayLike | Rows, y: object = None) -> Autoencoder:
         """One update from one minibatch, X, at the constant ``learning_rate``.
 
-        ``code_noise`` acts with its first value; targets are not blurred. The first minibatch
-        decides the scale: give ``scale`` one that was fitted to more, such as ``scaling_``.
+        ``code_noise`` acts with its first value; targets are not blurred, pictures not moved. The
+        first minibatch decides the scale: give ``scale`` one that was fitted to more, such as
+        ``scaling_``.
 
         Makes the weights if there are none yet. ``loss_`` is the loss before the update. Raises
         DivergenceError when it or an updated weight is not finite; the weights then stay as they

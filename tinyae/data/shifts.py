@@ -49,10 +49,13 @@ class ShiftedRows(Rows):
             out[these] = lines[:, :, across].reshape(len(these), -1)
 
 
-def shifted(rows: Rows, scaling: Scaling | None, params: Mapping[str, Any]) -> Rows:
-    """``rows`` as training sees them; raises ValueError where pixels are not on one scale."""
+def shifted(rows: Rows, scaling: Scaling | None, params: Mapping[str, Any]) -> Rows | None:
+    """``rows`` as training sees them, None where it sees them as they are.
+
+    Raises ValueError where pixels are not on one scale.
+    """
     if not params["shift"]:
-        return rows
+        return None
     if scaling is not None:
         raise ValueError(
             f"shift={params['shift']} moves pictures, whose pixels are on one scale: use scale=None"
