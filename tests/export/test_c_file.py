@@ -192,7 +192,7 @@ def test_a_category_is_a_softmax(tmp_path: Path) -> None:
 
 def test_a_prefix_is_a_name(tmp_path: Path) -> None:
     (ae, _), *_ = nets(1, ("float32",))
-    for prefix in ('"; evil', "", "1a", "a b", "ä", "_x"):
+    for prefix in (3, '"; evil', "", "1a", "a b", "ä", "_x"):
         with pytest.raises(ValueError, match="prefix must be letters, digits and _"):
             ae.export(tmp_path / "net.h", prefix=prefix)
     assert not list(tmp_path.iterdir())

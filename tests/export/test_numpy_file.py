@@ -131,6 +131,17 @@ def test_an_overflow_is_no_good_score(tmp_path: Path) -> None:
     assert not (scores[:2] < 1e30).any() and scores[2] < 10
 
 
+def test_another_width_is_refused(tmp_path: Path) -> None:
+    ae = Autoencoder(hidden=(), code=2, epochs=0, backend="numpy").fit(np.eye(3))
+    ae.export(tmp_path / "net.py")
+    net = module(tmp_path / "net.py")
+    for wrong in (np.zeros((2, 4)), 0.0):
+        with pytest.raises(ValueError, match="x must have 3 columns, got shape"):
+            net.encode(wrong)
+        with pytest.raises(ValueError, match="z must have 2 columns, got shape"):
+            net.decode(wrong)
+
+
 def test_nan_stays_nan_where_no_value_may_be_missing(tmp_path: Path) -> None:
     ae = Autoencoder(hidden=(), code=1, epochs=0, backend="numpy").fit(np.eye(3))
     ae.export(tmp_path / "net.py")

@@ -28,7 +28,7 @@ ACTIVATIONS = {
 
 def source(chain: Chain, part: str, prefix: str) -> str:
     """The header's text. Raises ValueError for a prefix that cannot begin a name in C."""
-    if not NAME.fullmatch(prefix):
+    if not (isinstance(prefix, str) and NAME.fullmatch(prefix)):
         raise ValueError(f"prefix must be letters, digits and _, a letter first, got {prefix!r}")
     layers = chain.layers(part)
     if layers[0].weight.dtype == np.float16:

@@ -86,6 +86,12 @@ def _function(head: str, *body: str) -> list[str]:
     return ["", "", f"def {head}:", *(f"    {line}" for line in body)]
 
 
+def _expect(array: str, name: str, width: str) -> list[str]:
+    """Lines that refuse an array of another width; errors call it ``name``."""
+    said = f"{name} must have {{{width}}} columns, got shape {{{array}.shape}}"
+    return [f"if {array}.shape[-1:] != ({width},):", f'    raise ValueError(f"{said}")']
+
+
 def _affine(layer: Layer) -> str:
     return f'y @ W["{layer.name}.weight"] + W["{layer.name}.bias"]'
 
@@ -106,7 +112,7 @@ def _encode(chain: Chain) -> list[str]:
 
 def _scaled(chain: Chain) -> list[str]:
     """What the net reads, NaN included."""
-    dtype, lines = f"np.{chain.dtype}", ["x = np.asarray(x)"]
+    dtype, lines = f"np.{chain.dtype}", ["x = np.asarray(x)", *_expect("x", "x", "N_FEATURES")]
     if chain.scaling is None:
         lines += ["if x.dtype == np.uint8:", f"    return x * {dtype}(1 / 255)"]
         return [*lines, f"return x.astype({dtype})"]
@@ -117,7 +123,12 @@ def _scaled(chain: Chain) -> list[str]:
 def _decode(chain: Chain) -> list[str]:
     """decode, and where samples are scaled what it does before."""
     *below, last = chain.decoder
-    lines = [f"y = np.asarray(z, np.{chain.dtype})", *_forward(tuple(below))]
+    lines = [
+        f"z = np.asarray(z, np.{chain.dtype})",
+        *_expect("z", "CODE"),
+        "y = z",
+        *_forward(tuple(below)),
+    ]
     if chain.groups:
         groups = ", ".join(f"({start}, {stop})" for start, stop in chain.groups)
         link = "logits.copy()" if last.activation == "identity" else f"{last.activation}(logits)"
