@@ -123,12 +123,8 @@ def _scaled(chain: Chain) -> list[str]:
 def _decode(chain: Chain) -> list[str]:
     """decode, and where samples are scaled what it does before."""
     *below, last = chain.decoder
-    lines = [
-        f"z = np.asarray(z, np.{chain.dtype})",
-        *_expect("z", "CODE"),
-        "y = z",
-        *_forward(tuple(below)),
-    ]
+    lines = [f"y = np.asarray(z, np.{chain.dtype})", *_expect("y", "z", "CODE"),
+             *_forward(tuple(below))]  # fmt: skip
     if chain.groups:
         groups = ", ".join(f"({start}, {stop})" for start, stop in chain.groups)
         link = "logits.copy()" if last.activation == "identity" else f"{last.activation}(logits)"
