@@ -90,6 +90,11 @@ def dtype(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Of bytes the number: gzip writes the time into them, and all processes name tests alike."""
+    return f"{len(val)} bytes" if isinstance(val, bytes) else None
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.get_closest_marker("gpu") and missing_gpu():
         pytest.skip(missing_gpu())
