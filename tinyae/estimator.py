@@ -224,7 +224,7 @@ class Autoencoder(Built):
         self.plan_ = plan
         self._saw(span, net_span)
         if held_out is not None:
-            self._warn(far_outside(held_out, *held_out_span, span, "validation"))
+            self._warn(far_outside(*held_out_span, span, held_out.scale != 1, "validation"))
         rows, held_out = scaled(rows, scaling), held_out and scaled(held_out, scaling)
         if missing and self.fill_ is None:
             self._fill_in(column_means(rows))
@@ -294,7 +294,7 @@ class Autoencoder(Built):
             self._fill_in(column_means(scaled(rows, scaling)))
             self._minibatch = None
         if getattr(self, "n_iter_", 0):  # the first few batches alone say little of the rest
-            self._warn(far_outside(rows, *span, self.data_range_))
+            self._warn(far_outside(*span, self.data_range_, rows.scale != 1))
         self._saw(span, net_span)
         network, backend, n = self._network, self._network.backend, len(rows)
         if self._minibatch is None or self._minibatch.workspace.capacity < n:
@@ -348,9 +348,11 @@ class Autoencoder(Built):
     ) -> list[Path]:  # fmt: skip
         """Writes the trained net as a file that needs no tinyae; returns the files written.
 
-        ``to``: "numpy", a Python file (.py), or "c", a C99 header (.h); None: as ``path`` ends.
-        ``part``: "encoder", "decoder" or "all". ``quantize``: None, "float16" (numpy) or "int8",
-        weights in fewer bits: the net is a little another then. ``prefix`` begins the names of C.
+        ``to``: "numpy", a Python file (.py), "c", a C99 header (.h), "onnx" (.onnx, float32) or
+        "safetensors" (.safetensors, for an ``nn.Sequential`` of PyTorch); None: as ``path`` ends.
+        ``part``: "encoder", "decoder" or "all". ``quantize``: None, "float16" (not C) or "int8"
+        (not safetensors), weights in fewer bits: the net is a little another then. ``prefix``
+        begins the names of C.
         ``weights``, a .npz in the folder of ``path``, takes the arrays of "numpy"; without it they
         go into the file itself, or where they are more than a MiB into one that is named like it.
 
@@ -359,7 +361,9 @@ class Autoencoder(Built):
         with categories has a column for each level (``schema_``).
 
         Raises ValueError for an argument that cannot be meant or weights that ``quantize`` cannot
-        hold, NotFittedError without weights, FileError where a file is there that is no export.
+        hold, or a net that the format has no room for; NotFittedError without weights, ImportError
+        without the package of ONNX or safetensors, FileError where a file is there that is no
+        export.
         """
         from .export.write import export
 
@@ -377,6 +381,22 @@ class Autoencoder(Built):
         whose arrays have wrong names, shapes or dtypes or are not finite.
         """
         return load_model(path, cls, backend, matmul)
+
+    @classmethod
+    def from_onnx(
+        cls, path: str | os.PathLike[str], *, code: int | None = None, backend: str = "auto"
+    ) -> Autoencoder:
+        """The autoencoder in an ONNX file that was made elsewhere: a chain of Gemm, or MatMul and
+        Add, and activations that tinyae has, as many outputs as inputs.
+
+        ``code``: the width of the layer that is the code; None: the one that the file calls
+        "code", or the narrowest. Raises FileError
+        for any other file, with the name of the node that does not fit, ImportError without the
+        package onnx.
+        """
+        from .export.onnx_reader import read
+
+        return read(cls, path, code, backend)
 
     def __getstate__(self) -> dict[str, Any]:
         return plain_state(self)

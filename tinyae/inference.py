@@ -1,8 +1,8 @@
-"""Encoding, decoding and scoring data of any length, batch by batch."""
+"""What an autoencoder with weights does with samples: encode, decode, reconstruct, score."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -15,15 +15,8 @@ from .data.rows import Rows, as_rows, far_outside, value_range
 from .data.scaling import Scaling, scaled
 from .data.tables.frames import as_frame, filled_in, library_of
 from .data.tables.schema import Schema
-from .kernels.backend import Array
-from .net.layers import Record
-from .net.network import Network, Workspace, forward
-from .train.batches import Feeder
-
-BATCH = 512
-
-# a stretch of the net: (batch, n_in) -> (batch, n_out)
-Stretch = Callable[[Array, Sequence[Record]], Array]
+from .net.network import Network
+from .passes import FEW, at_once, errors, run, squared_errors, sums_of_squares, zero_units
 
 
 class Inference:
@@ -46,9 +39,12 @@ class Inference:
 
     def encode(self, X: ArrayLike | Rows) -> NDArray[Any]:
         """X (n, n_features) -> codes (n, code). uint8 is scaled to [0, 1], as in ``fit``."""
-        network, rows = self._fitted(), self._checked(X)
+        network, few = self._fitted(), self._few(X)
+        if few is not None and (codes := at_once(network, Network.encode, few)) is not None:
+            return codes
+        rows = self._checked(X)
         with self._limited_threads():
-            return run(network, network.encode, rows, self._code)
+            return run(network, Network.encode, rows, self._code)
 
     def decode(self, Z: ArrayLike | Rows) -> Any:
         """Codes Z (n, code) -> reconstructions (n, n_features), in the units of the data.
@@ -57,18 +53,26 @@ class Inference:
         level of each. Of one that was trained on such a table from a file: the numbers, and the
         probability of each level, of which ``schema_.back`` makes columns.
         """
-        network, rows = self._fitted(), as_rows(Z, "Z")
-        self._expect_width(rows, self._code, "Z")
-        value_range(rows, "Z", network.dtype)
-        with self._limited_threads():
-            x = self._unscaled(run(network, network.decode, rows, self.n_features_in_))
+        network, few = self._fitted(), self._few(Z, codes=True)
+        x = None if few is None else at_once(network, Network.decode, few)
+        if x is None:
+            rows = as_rows(Z, "Z")
+            self._expect_width(rows, self._code, "Z")
+            value_range(rows, "Z", network.dtype)
+            with self._limited_threads():
+                x = run(network, Network.decode, rows, self.n_features_in_)
+        x = self._unscaled(x)
         return self._as_table(x, self.frame_, Z)
 
     def reconstruct(self, X: ArrayLike | Rows) -> Any:
         """decode(encode(X)), (n, n_features); of a DataFrame with categories a DataFrame."""
-        network, rows = self._fitted(), self._checked(X)
-        with self._limited_threads():
-            x = self._unscaled(run(network, network.reconstruct, rows, self.n_features_in_))
+        network, few = self._fitted(), self._few(X)
+        x = None if few is None else at_once(network, Network.reconstruct, few)
+        if x is None:
+            rows = self._checked(X)
+            with self._limited_threads():
+                x = run(network, Network.reconstruct, rows, self.n_features_in_)
+        x = self._unscaled(x)
         return self._as_table(x, library_of(X), X)
 
     def impute(self, X: ArrayLike | Rows, *, n_iter: int = 2) -> Any:
@@ -88,7 +92,7 @@ class Inference:
         missing = np.isnan(x)
         with self._limited_threads():
             for step in range(n_iter if missing.any() else 0):
-                found = run(network, network.reconstruct, Rows(x), self.n_features_in_)[missing]
+                found = run(network, Network.reconstruct, Rows(x), self.n_features_in_)[missing]
                 x[missing] = found if step == 0 else (x[missing] + found) / 2
         out[missing] = self._unscaled(x)[missing]
         if self.schema_ is None or library_of(X) is None:
@@ -119,7 +123,7 @@ class Inference:
         total = np.zeros(self.n_features_in_)
         known = len(rows) - (0 if self.fill_ is None else missing_counts(rows))
         with self._limited_threads():
-            for _, error in _errors(network, rows):
+            for _, error in errors(network, rows):
                 total += np.einsum("ij,ij->j", error, error, dtype=np.float64)
         return total / np.maximum(known, 1)
 
@@ -134,9 +138,41 @@ class Inference:
             return zero_units(network, rows)
 
     def _squared_errors(self, X: ArrayLike | Rows) -> NDArray[np.float64]:
-        network, rows = self._fitted(), self._checked(X)
+        network, few = self._fitted(), self._few(X)
+        if few is not None and (x := at_once(network, Network.reconstruct, few)) is not None:
+            x -= few
+            return sums_of_squares(x)
+        rows = self._checked(X)
         with self._limited_threads():
             return squared_errors(network, rows)
+
+    def _few(self, X: object, codes: bool = False) -> NDArray[Any] | None:
+        """X (n, n_features), or with ``codes`` (n, code), as the net reads it, where it is a plain
+        array of a few samples with which nothing is wrong; else None, and ``_checked`` tells."""
+        kinds = "fd" if codes or self.scaling_ is not None else "fdB"
+        if not (
+            type(X) is np.ndarray and X.ndim == 2 and 0 < len(X) <= FEW
+            and X.shape[1] == (self._code if codes else self.n_features_in_)
+            and X.dtype.char in kinds and X.dtype.isnative
+            and self._network.backend.host and self.threads is None
+        ):  # fmt: skip
+            return None
+        pixels, dtype = X.dtype.char == "B", self._network.parameters.values.dtype
+        low, high = (float(f.reduce(X, axis=None)) for f in (np.minimum, np.maximum))
+        if pixels:
+            low, high = low / 255, high / 255
+        largest = float(np.finfo(dtype).max)
+        if not (-largest <= low and high <= largest):  # NaN too
+            return None
+        if codes:
+            return X.astype(dtype, copy=False)
+        named = hasattr(self, "feature_names_in_")
+        if named or far_outside(low, high, self.data_range_, pixels):
+            return None
+        if self.scaling_ is not None:
+            with np.errstate(all="ignore"):
+                return self.scaling_.apply(X).astype(dtype)
+        return np.multiply(X, 1 / 255, dtype=dtype) if pixels else X.astype(dtype, copy=False)
 
     def _checked(self, X: ArrayLike | Rows) -> Rows:
         """X as samples of the right width, finite in the net's dtype."""
@@ -144,7 +180,7 @@ class Inference:
         self._expect_features(rows)
         dtype = self._network.dtype if self.scaling_ is None else "float64"
         span = value_range(rows, "X", dtype, self.fill_ is not None, HINT)
-        self._warn(far_outside(rows, *span, self.data_range_))
+        self._warn(far_outside(*span, self.data_range_, rows.scale != 1))
         return scaled(rows, self.scaling_)
 
     def _as_table(self, x: NDArray[Any], library: str | None, like: object) -> Any:
@@ -154,81 +190,3 @@ class Inference:
 
     def _unscaled(self, x: NDArray[Any]) -> NDArray[Any]:
         return x if self.scaling_ is None else self.scaling_.undo(x)
-
-
-def run(network: Network, stretch: Stretch, rows: Rows, width: int) -> NDArray[Any]:
-    """``stretch`` (``network.encode``, ``decode`` or ``reconstruct``) over all samples.
-
-    Returns (n, width) in the network's dtype.
-    """
-    out = np.empty((len(rows), width), network.dtype)
-    for start, _, result in _batches(network, stretch, rows):
-        out[start : start + len(result)] = result
-    return out
-
-
-def squared_errors(network: Network, rows: Rows) -> NDArray[np.float64]:
-    """Sum over features of (x - reconstruction)^2 for each sample, float64 (n,), where x is not
-    missing."""
-    out = np.empty(len(rows))
-    for start, error in _errors(network, rows):
-        np.einsum("ij,ij->i", error, error, dtype=np.float64, out=out[start : start + len(error)])
-    return out
-
-
-def _errors(network: Network, rows: Rows) -> Iterator[tuple[int, NDArray[Any]]]:
-    """(first position, reconstruction - x) of each batch; 0 where x is missing."""
-    for start, x, result in _batches(network, network.reconstruct, rows):
-        error = result - network.backend.to_host(x)
-        if network.fill is not None:
-            error[np.isnan(error)] = 0
-        yield start, error
-
-
-def zero_units(network: Network, rows: Rows) -> dict[str, int]:
-    """By layer, how many of its units are 0 for all samples; layers that have none are left out.
-
-    The output is left out too: a pixel may always be 0. Ends once every unit has been seen at work.
-    """
-    zero: dict[str, NDArray[np.bool_]] = {}
-
-    def look(x: Array, records: Sequence[Record]) -> Array:
-        output = forward(network.backend, network.filled(x), records[:-1])
-        for record in records[:-1]:
-            name = record.layer.name
-            still = np.asarray(~network.backend.to_host(record.y).any(axis=0))
-            zero[name] = still & zero[name] if name in zero else still
-        return output
-
-    for _ in _batches(network, look, rows):
-        if not any(units.any() for units in zero.values()):
-            break
-    return {name: int(units.sum()) for name, units in zero.items() if units.any()}
-
-
-def _batches(network: Network, stretch: Stretch, rows: Rows) -> Any:
-    """(first position, input on the backend, result on the host) of each batch."""
-    backend, (n, n_in) = network.backend, rows.shape
-    capacity = min(BATCH, n)
-    workspace = Workspace(network, capacity)
-    feeder = Feeder(backend, rows, capacity, network.dtype)
-    inputs = backend.empty((capacity, n_in), network.dtype)
-    with np.errstate(all="ignore"):
-        for start in range(0, n, capacity):
-            size = min(capacity, n - start)
-            x = inputs[:size]
-            feeder.fill(np.arange(start, start + size), x)
-            result = backend.to_host(stretch(x, workspace.records(size)))
-            if not np.isfinite(result).all():
-                _overflow(start, backend.to_host(x), result)
-            yield start, x, result
-
-
-def _overflow(start: int, x: NDArray[Any], result: NDArray[Any]) -> None:
-    """Raises ValueError that names the first sample whose result is not finite."""
-    row = int(np.argmin(np.isfinite(result).all(axis=1)))
-    column = int(np.nanargmax(np.abs(x[row])))
-    raise ValueError(
-        f"sample {start + row} overflows {x.dtype} in the net: its largest value is "
-        f"{x[row, column]:.6g} (column {column}). Scale the data, or use dtype='float64'"
-    )

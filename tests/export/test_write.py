@@ -19,14 +19,16 @@ def ae() -> Autoencoder:
 @pytest.mark.parametrize(
     ("name", "options", "said"),
     (
-        ("net.txt", {}, "must end in .py or .h"),
-        ("net", {}, "must end in .py or .h"),
+        ("net.txt", {}, "must end in .py or .h or .onnx or .safetensors"),
+        ("net", {}, "must end in .py or .h or .onnx or .safetensors"),
         ("net.txt", {"to": "c"}, "to='c' makes a .h file"),
-        ("net.py", {"to": "rust"}, "to must be of numpy, c, got 'rust'"),
+        ("net.py", {"to": "rust"}, "to must be of numpy, c, onnx, safetensors, got 'rust'"),
         ("net.py", {"part": "middle"}, "part must be of all, encoder, decoder, got 'middle'"),
         ("net.py", {"quantize": "int4"}, "quantize must be of None, float16, int8, got 'int4'"),
-        ("net.h", {"quantize": "float16"}, "quantize='float16' is for to='numpy'"),
+        ("net.h", {"quantize": "float16"}, "quantize='float16' is not for to='c'"),
         ("net.h", {"weights": "w.npz"}, "weights='w.npz' is for to='numpy'"),
+        ("net.onnx", {"weights": "w.npz"}, "weights='w.npz' is for to='numpy'"),
+        ("net.safetensors", {"quantize": "int8"}, "quantize='int8' is not for to='safetensors'"),
         ("net.py", {"weights": "w.txt"}, "weights must be a .npz in the folder of"),
         ("net.py", {"weights": "/w.npz"}, "weights must be a .npz in the folder of"),
     ),
@@ -55,13 +57,14 @@ def test_weights_that_float16_cannot_hold(ae: Autoencoder, tmp_path: Path) -> No
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("name", ("net.py", "net.h", "w.npz"))
+@pytest.mark.parametrize("name", ("net.py", "net.h", "w.npz", "net.onnx", "net.safetensors"))
 def test_files_of_others_stay(ae: Autoencoder, tmp_path: Path, name: str) -> None:
     """An older export is replaced, whatever its part and form."""
     file = tmp_path / name
     how = {"weights": file} if name == "w.npz" else {}
     out = tmp_path / "net.py" if how else file
-    for part, quantize in (("all", None), ("encoder", "int8"), ("decoder", None)):
+    fewer = "float16" if name == "net.safetensors" else "int8"
+    for part, quantize in (("all", None), ("encoder", fewer), ("decoder", None)):
         ae.export(out, part=part, quantize=quantize, **how)
     if how:
         np.savez(file, a=np.zeros(3))

@@ -72,6 +72,13 @@ class Rows:
         """What errors call a column: by its name, else by its number from 0."""
         return str(column) if self.names is None else repr(self.names[column])
 
+    def plain(self, dtype: DTypeLike) -> bool:
+        """Is ``array`` what is read, in order, and may a kernel have it as it is?"""
+        return bool(
+            self.direct and self.indices is None and self.scale == 1 and self.dtype == dtype
+            and type(self.array) is np.ndarray and self.array.flags.writeable
+        )  # fmt: skip
+
     def select(self, positions: NDArray[np.int64]) -> Rows:
         """The samples at these positions, as a view."""
         chosen = positions if self.indices is None else self.indices[positions]
@@ -245,20 +252,18 @@ def value_range(
     column that hold one. With ``missing`` NaN is passed over, (0, 0) where there is nothing else;
     else ``hint`` says what to do about it.
     """
-    if rows.dtype == np.uint8 and rows.indices is None:
-        return float(rows.array.min()) * rows.scale, float(rows.array.max()) * rows.scale
     low, high = np.inf, -np.inf
     with np.errstate(all="ignore"):
-        for part, chunk in rows.chunks():
-            low_here, high_here = float(chunk.min()), float(chunk.max())
+        for part, stored in rows.pieces():
+            low_here, high_here = float(stored.min()) * rows.scale, float(stored.max()) * rows.scale
             if missing and np.isnan(low_here):
                 low_here, high_here = (
-                    float(f.reduce(chunk, axis=None)) for f in (np.fmin, np.fmax)
+                    float(f.reduce(stored, axis=None)) for f in (np.fmin, np.fmax)
                 )
             bad = np.isinf if missing else lambda x: ~np.isfinite(x)
             if bad(np.array([low_here, high_here], dtype)).any():
-                row, column = np.argwhere(bad(chunk.astype(dtype)))[0].tolist()
-                value = chunk[row, column]
+                row, column = np.argwhere(bad(stored.astype(dtype)))[0].tolist()
+                value = float(stored[row, column])
                 where = f"(first in sample {part.start + row}, column {rows.label(column)})"
                 if np.isfinite(value):
                     raise ValueError(
@@ -272,9 +277,9 @@ def value_range(
 
 
 def far_outside(
-    rows: Rows, low: float, high: float, trained: tuple[float, float] | None, name: str = "X"
+    low: float, high: float, trained: tuple[float, float] | None, pixels: bool, name: str = "X"
 ) -> str:
-    """What is wrong with rows in [low, high] for a net trained on data in ``trained``, or "".
+    """What is wrong with data in [low, high] for a net trained on data in ``trained``, or "".
 
     Far outside is beyond the range of training, extended to 0, by more than its width: new data
     often go a little beyond, and a few samples to train on lie close together. Pixels lie in
@@ -286,10 +291,10 @@ def far_outside(
         return a < low - (high - low) or b > high + (high - low)
 
     if trained is None or not (
-        beyond(low, high, *trained) or (rows.scale != 1 and beyond(*trained, 0.0, 1.0))
+        beyond(low, high, *trained) or (pixels and beyond(*trained, 0.0, 1.0))
     ):
         return ""
-    pixels = rows.scale != 1 or (trained[0] >= 0 and trained[1] <= 1)
+    pixels = pixels or (trained[0] >= 0 and trained[1] <= 1)
     return (
         f"{name} ranges over [{low:g}, {high:g}], the training data over [{trained[0]:g}, "
         f"{trained[1]:g}]: is it in their units?"

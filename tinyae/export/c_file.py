@@ -32,7 +32,7 @@ def source(chain: Chain, part: str, prefix: str) -> str:
         raise ValueError(f"prefix must be letters, digits and _, a letter first, got {prefix!r}")
     layers = chain.layers(part)
     if layers[0].weight.dtype == np.float16:
-        raise ValueError("quantize='float16' is for to='numpy': C99 has no such type; use 'int8'")
+        raise ValueError("quantize='float16' is not for to='c': C99 has no such type; use 'int8'")
     lines = [*_head(chain, part), *_constants(chain, part), *_dense(layers)]
     for name in dict.fromkeys(layer.activation for layer in layers):
         if name != "identity":

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .. import __version__
 from ..storage.files import expect_replaceable, write_atomically
 from ..storage.kinds import EXPORT
-from . import c_file, numpy_file
-from .chain import PARTS, QUANTIZED, chain_of, quantized
+from . import c_file, numpy_file, onnx_file, safetensors_file
+from .chain import PARTS, QUANTIZED, Chain, chain_of, quantized
 
 if TYPE_CHECKING:
     from ..estimator import Autoencoder
 
-SUFFIXES = {"numpy": ".py", "c": ".h"}
+SUFFIXES = {"numpy": ".py", "c": ".h", "onnx": ".onnx", "safetensors": ".safetensors"}
 LARGEST_WITHIN = 1 << 20  # bytes of packed weights that a Python file holds itself
 
 
@@ -34,10 +36,12 @@ def export(
             raise ValueError(f"{name} must be of {', '.join(map(str, known))}, got {value!r}")
     if quantize is not None:
         chain = quantized(chain, quantize)
-    if to == "c":
+    if to != "numpy":
         if weights is not None:
-            raise ValueError(f"weights={os.fspath(weights)!r} is for to='numpy': C has them within")
-        return [_write(path, c_file.source(chain, part, prefix).encode())]
+            raise ValueError(
+                f"weights={os.fspath(weights)!r} is for to='numpy': to={to!r} has them within"
+            )
+        return [_write(path, _other(ae, chain, to, part, prefix))]
     packed = numpy_file.packed(chain, part)
     if weights is None and len(packed) > LARGEST_WITHIN:
         weights = path.with_suffix(".npz")
@@ -49,6 +53,18 @@ def export(
     text = numpy_file.source(chain, part, archive.name).encode()
     expect_replaceable(path, EXPORT)
     return [_write(archive, packed), _write(path, text)]
+
+
+def _other(ae: Autoencoder, chain: Chain, to: str, part: str, prefix: str) -> bytes:
+    """The whole file of a format other than "numpy"."""
+    if to == "c":
+        return c_file.source(chain, part, prefix).encode()
+    if to == "safetensors":
+        return safetensors_file.content(chain, part)
+    about = {"tinyae": __version__, "seed": str(ae.seed_), "widths": chain.widths, "part": part}
+    if chain.names:
+        about["names"] = json.dumps(chain.names)
+    return onnx_file.content(chain, part, about)
 
 
 def _format(path: Path, to: str | None) -> str:

@@ -1,0 +1,124 @@
+"""A few samples at once: the same numbers, the same complaints, as those of any batch."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.export.nets import nets
+from tinyae import Autoencoder
+from tinyae import inference as module
+from tinyae.passes import FEW
+
+Array = np.ndarray[Any, Any]
+
+
+@pytest.fixture
+def batches(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Makes the autoencoder take the way of large batches."""
+    return lambda: monkeypatch.setattr(module, "FEW", 0)
+
+
+def everything(ae: Autoencoder, X: Array, Z: Array) -> list[Array]:
+    return [ae.encode(X), ae.reconstruct(X), ae.score_samples(X), ae.decode(Z)]
+
+
+@pytest.mark.filterwarnings("ignore:X ranges over")
+@pytest.mark.parametrize("backend", ("numpy", "numba"))
+def test_the_numbers_of_a_batch(batches: Any, backend: str) -> None:
+    """Bit for bit on numpy; on numba NumPy takes over, so that sums round in another order."""
+    if backend == "numba":
+        pytest.importorskip("numba", reason="needs numba")
+    made = [(ae, X) for ae, X in nets(32, ("float32", "float64"))]
+    few, many = list[list[Array]](), list[list[Array]]()
+    for out in (few, many):
+        for ae, X in made:
+            other = Autoencoder(**{**ae.get_params(), "backend": backend}).fit(X)
+            other.set_parameters(ae.parameters())
+            out.append(everything(other, X, ae.encode(X)))
+        batches()
+    for (ae, _), a, b in zip(made, few, many, strict=True):
+        for x, y in zip(a, b, strict=True):
+            assert x.dtype == y.dtype
+            if backend == "numpy":
+                np.testing.assert_array_equal(x, y)
+            else:  # at most 33 terms a sum, four layers; scores are sums of squares
+                size = 4 * 33 * float(np.finfo(ae.dtype).eps)
+                np.testing.assert_allclose(x, y, rtol=20 * size, atol=20 * size)
+
+
+def ball() -> tuple[Autoencoder, Array]:
+    X = np.random.default_rng(0).random((40, 9), np.float32)
+    return Autoencoder(hidden=(5,), code=2, epochs=0, backend="numpy").fit(X), X
+
+
+def test_the_result_is_the_callers() -> None:
+    ae, X = ball()
+    first = ae.encode(X[:3])
+    before = first.copy()
+    ae.encode(X[3:6])
+    np.testing.assert_array_equal(first, before)
+    first[:] = 0
+    np.testing.assert_array_equal(ae.encode(X[:3]), before)
+
+
+def test_weights_may_change_between_calls() -> None:
+    ae, X = ball()
+    before = ae.encode(X[:1])
+    ae.set_parameters({name: 2 * value for name, value in ae.parameters().items()})
+    np.testing.assert_allclose(ae.encode(X[:1]), ae.encode(X)[:1], rtol=1e-6)
+    assert not np.array_equal(ae.encode(X[:1]), before)
+    ae.fit(np.where(X < 0.1, np.nan, X))  # of another net, which may read missing values
+    assert np.isfinite(ae.encode(np.where(X < 0.1, np.nan, X)[:4])).all()
+
+
+def test_threads_do_not_meet() -> None:
+    ae, X = ball()
+    expected = ae.reconstruct(X)
+    wrong = list[int]()
+
+    def work(start: int) -> None:
+        for i in (*range(start, 40), *range(start)) * 20:
+            if not np.allclose(ae.reconstruct(X[i : i + 1]), expected[i], atol=1e-5):
+                wrong.append(i)
+
+    threads = [threading.Thread(target=work, args=(10 * k,)) for k in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+@pytest.mark.filterwarnings("ignore:X ranges over")
+@pytest.mark.parametrize("trained", (True, False))
+@pytest.mark.parametrize("n", (1, FEW, FEW + 1))
+@pytest.mark.parametrize(
+    ("value", "said"),
+    ((np.nan, "NaN"), (np.inf, "infinity"), (1e300, "too large for float32"), (1e38, "overflows")),
+)
+def test_bad_values(trained: bool, n: int, value: float, said: str) -> None:
+    ae, _ = ball()
+    if not trained:
+        ae = Autoencoder(hidden=(5,), code=2, backend="numpy").initialize(9)
+    ae.set_parameters({name: array + 3 for name, array in ae.parameters().items()})
+    X = np.ones((n, 9))
+    X[-1, 4] = value
+    for call in (ae.encode, ae.reconstruct, ae.score_samples):
+        with pytest.raises(ValueError, match=said):
+            call(X)
+    Z = np.full((n, 2), value)
+    with pytest.raises(ValueError, match=said):
+        ae.decode(Z)
+
+
+@pytest.mark.parametrize("X", (np.full((2, 9), 200.0), np.full((2, 9), 200, np.uint8)))
+def test_data_far_outside_are_told(X: Array) -> None:
+    ae, _ = ball()
+    if X.dtype == np.uint8:
+        ae.data_range_ = 50, 200
+    with pytest.warns(UserWarning, match="X ranges over"):
+        ae.encode(X)

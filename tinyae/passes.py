@@ -1,0 +1,154 @@
+"""Samples through a net with its weights as they are: batch by batch, or a few at once."""
+
+from __future__ import annotations
+
+import copy
+import math
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .data.rows import Rows
+from .kernels.backend import Array, Backend
+from .kernels.columns import get_backend
+from .net.layers import Record
+from .net.network import Network, Workspace, forward
+from .train.batches import Feeder
+
+BATCH = 512
+FEW = 16  # samples for which a batch's preparations would take longer than the net
+
+# a stretch of the net: (network, (batch, n_in), records) -> (batch, n_out)
+Stretch = Callable[[Network, Array, Sequence[Record]], Array]
+
+
+def run(network: Network, stretch: Stretch, rows: Rows, width: int) -> NDArray[Any]:
+    """``stretch`` (``Network.encode``, ``decode`` or ``reconstruct``) over all samples.
+
+    Returns (n, width) in the network's dtype.
+    """
+    out = np.empty((len(rows), width), network.dtype)
+    for start, _, result in _batches(network, stretch, rows):
+        out[start : start + len(result)] = result
+    return out
+
+
+def at_once(network: Network, stretch: Stretch, x: NDArray[Any]) -> NDArray[Any] | None:
+    """``stretch`` over a few samples x (n, n_in) in the net's dtype, on a backend of the host.
+
+    NumPy does it, whichever backend the net is on, in memory that each thread keeps. None where the
+    result is not finite: ``run`` tells why.
+    """
+    if (plan := _kept.plans.get(network)) is None:
+        plan = _kept.plans[network] = _Plan(network)
+    plan.network.fill = network.fill
+    with np.errstate(all="ignore"):
+        result = stretch(plan.network, x, plan.workspace.records(len(x)))
+        flat = result.ravel()
+        finite = math.isfinite(flat.dot(flat))  # where that alone overflows, ``run`` finds no fault
+    return result.copy() if finite else None
+
+
+class _Plan:
+    """The net over the same weights with NumPy's operations, and memory for a few samples."""
+
+    def __init__(self, network: Network) -> None:
+        self.network = copy.copy(network)
+        self.network.backend = get_backend("numpy").unchecked
+        self.workspace = Workspace(self.network, FEW)
+
+
+class _Kept(threading.local):
+    def __init__(self) -> None:
+        self.plans: WeakKeyDictionary[Network, _Plan] = WeakKeyDictionary()
+
+
+_kept = _Kept()
+
+
+def squared_errors(network: Network, rows: Rows) -> NDArray[np.float64]:
+    """Sum over features of (x - reconstruction)^2 for each sample, float64 (n,), where x is not
+    missing."""
+    out = np.empty(len(rows))
+    for start, error in errors(network, rows):
+        out[start : start + len(error)] = sums_of_squares(error)
+    return out
+
+
+def sums_of_squares(error: NDArray[Any]) -> NDArray[np.float64]:
+    """Of each row, in float64."""
+    wide = error.astype(np.float64, copy=False)
+    return np.einsum("ij,ij->i", wide, wide)
+
+
+def errors(network: Network, rows: Rows) -> Iterator[tuple[int, NDArray[Any]]]:
+    """(first position, reconstruction - x) of each batch; 0 where x is missing."""
+    for start, x, result in _batches(network, Network.reconstruct, rows):
+        result -= _on_host(network.backend, x)
+        if network.fill is not None:
+            result[np.isnan(result)] = 0
+        yield start, result
+
+
+def zero_units(network: Network, rows: Rows) -> dict[str, int]:
+    """By layer, how many of its units are 0 for all samples; layers that have none are left out.
+
+    The output is left out too: a pixel may always be 0. Ends once every unit has been seen at work.
+    """
+    zero: dict[str, NDArray[np.bool_]] = {}
+
+    def look(network: Network, x: Array, records: Sequence[Record]) -> Array:
+        output = forward(network.backend, network.filled(x), records[:-1])
+        for record in records[:-1]:
+            name = record.layer.name
+            still = np.asarray(~network.backend.to_host(record.y).any(axis=0))
+            zero[name] = still & zero[name] if name in zero else still
+        return output
+
+    for _ in _batches(network, look, rows):
+        if not any(units.any() for units in zero.values()):
+            break
+    return {name: int(units.sum()) for name, units in zero.items() if units.any()}
+
+
+def _batches(network: Network, stretch: Stretch, rows: Rows) -> Any:
+    """(first position, input on the backend, result on the host, overwritten by the next) of each
+    batch."""
+    backend, (n, n_in) = network.backend, rows.shape
+    capacity = min(BATCH, n)
+    workspace = Workspace(network, capacity)
+    feeder = Feeder(backend, rows, capacity, network.dtype)
+    as_it_lies = rows.array if backend.host and rows.plain(network.dtype) else None
+    inputs = backend.empty((capacity, n_in), network.dtype)
+    with np.errstate(all="ignore"):
+        for start in range(0, n, capacity):
+            size = min(capacity, n - start)
+            if as_it_lies is None:
+                x = inputs[:size]
+                feeder.fill(np.arange(start, start + size), x)
+            else:
+                x = as_it_lies[start : start + size]
+            result = _on_host(backend, stretch(network, x, workspace.records(size)))
+            if not np.isfinite(result).all():
+                _overflow(start, _on_host(backend, x), result)
+            yield start, x, result
+
+
+def _on_host(backend: Backend, array: Array) -> NDArray[Any]:
+    """The array itself, where it lies on the host."""
+    values: NDArray[Any] = array if backend.host else backend.to_host(array)
+    return values
+
+
+def _overflow(start: int, x: NDArray[Any], result: NDArray[Any]) -> None:
+    """Raises ValueError that names the first sample whose result is not finite."""
+    row = int(np.argmin(np.isfinite(result).all(axis=1)))
+    column = int(np.nanargmax(np.abs(x[row])))
+    raise ValueError(
+        f"sample {start + row} overflows {x.dtype} in the net: its largest value is "
+        f"{x[row, column]:.6g} (column {column}). Scale the data, or use dtype='float64'"
+    )
