@@ -17,6 +17,7 @@ examples:
   tinyae export runs/ball --out net.py                  a module: net.encode(x), net.decode(z), ...
   tinyae export runs/ball --out net.h --part encoder    a header: net_encode(x, z, scratch)
   tinyae export runs/ball --out net.h --quantize int8   a quarter of the memory
+  tinyae export runs/ball --out net.onnx                inputs and outputs x, code, reconstruction
 """
 
 
@@ -26,8 +27,9 @@ def add_commands(commands: Any) -> None:
         epilog=EPILOG,
     )  # fmt: skip
     parser.add_argument("run", metavar="RUN", help="a run folder")
-    parser.file_option("--out", ".py: needs NumPy alone; .h: C99 without anything else",
-                       *SUFFIXES.values(), required=True)  # fmt: skip
+    parser.file_option("--out", ".py: needs NumPy alone; .h: C99 without anything else; .onnx; "
+                       ".safetensors: for PyTorch", *SUFFIXES.values(), required=True)  # fmt: skip
+    parser.add_argument("--to", choices=SUFFIXES, help="the format (default: as --out ends)")
     parser.option("--part", "all", "what the file can do", choices=PARTS)
     parser.add_argument("--quantize", choices=QUANTIZED, help="weights in fewer bits; prints what "
                         "that does to the squared error of the test samples")  # fmt: skip
@@ -40,7 +42,7 @@ def _export(given: argparse.Namespace) -> None:
     run = RunFolder(given.run)
     ae = run.load_model("numpy")
     files = export(
-        ae, given.out, part=given.part, quantize=given.quantize, prefix=given.prefix,
+        ae, given.out, to=given.to, part=given.part, quantize=given.quantize, prefix=given.prefix,
         weights=given.weights, names=run.columns() or (),
     )  # fmt: skip
     for file in files:

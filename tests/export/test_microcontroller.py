@@ -1,0 +1,111 @@
+"""The header on a Cortex-M4, executed by QEMU: its size, and the same codes."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.export.test_c_file import forward
+from tinyae import Autoencoder
+from tinyae.export.chain import chain_of, quantized
+
+COMPILER, BOARD = "arm-none-eabi-gcc", "qemu-system-arm"
+FLASH, STACK = 64 * 1024, 16 * 1024
+CPU = ["-mcpu=cortex-m4", "-mthumb", "-mfloat-abi=hard", "-mfpu=fpv4-sp-d16"]
+STRICT = ["-std=c99", "-Wall", "-Wextra", "-Wconversion", "-pedantic", "-Werror"]
+
+NET = """
+#include "net.h"
+void encode(const float *x, float *z, float *scratch);
+void encode(const float *x, float *z, float *scratch) { net_encode(x, z, scratch); }
+"""
+
+# No operating system: a table of vectors, the sample, and numbers as hexadecimal bits by
+# semihosting (Arm: "Semihosting for AArch32 and AArch64", calls 4 and 0x18).
+MAIN = """
+#include <stdint.h>
+#include "net.h"
+void encode(const float *x, float *z, float *scratch);
+static const float x[NET_FEATURES] = {SAMPLE};
+
+static void host(int call, const void *what) {
+    register int r0 __asm__("r0") = call;
+    register const void *r1 __asm__("r1") = what;
+    __asm__ volatile("bkpt 0xAB" : "+r"(r0) : "r"(r1) : "memory");
+}
+
+static void start(void) {
+    float z[NET_CODE], scratch[NET_SCRATCH / sizeof(float)];
+    int i, j;
+    *(volatile uint32_t *)0xE000ED88u |= 0xFu << 20; /* CPACR: floats are for all */
+    __asm__ volatile("dsb\\nisb");
+    encode(x, z, scratch);
+    for (i = 0; i < NET_CODE; i++) {
+        union { float number; uint32_t bits; } of;
+        char text[10] = "00000000\\n";
+        of.number = z[i];
+        for (j = 7; j >= 0; j--, of.bits >>= 4) text[j] = "0123456789abcdef"[of.bits & 15u];
+        host(4, text);
+    }
+    host(0x18, (const void *)0x20026);
+}
+
+__attribute__((section(".vectors"), used))
+static const struct { uint32_t stack; void (*reset)(void); } vectors = {0x20000000 + STACK, start};
+"""
+
+
+def needs(*programs: str) -> pytest.MarkDecorator:
+    missing = [program for program in programs if shutil.which(program) is None]
+    return pytest.mark.skipif(bool(missing), reason=f"needs {', '.join(missing)}")
+
+
+@pytest.fixture(scope="module")
+def ae() -> Autoencoder:
+    X = np.random.default_rng(0).random((200, 784))
+    return Autoencoder(hidden=(32,), code=8, epochs=1, random_state=0, backend="numpy").fit(X)
+
+
+def compiled(folder: Path, name: str, text: str) -> Path:
+    (folder / f"{name}.c").write_text(text)
+    command = [COMPILER, *CPU, *STRICT, "-Os", "-c", f"{name}.c", "-o", f"{name}.o"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return folder / f"{name}.o"
+
+
+@needs(COMPILER)
+def test_it_fits_into_flash(ae: Autoencoder, tmp_path: Path) -> None:
+    """784-32-8 and back in int8: 50,688 weights, and what is around them."""
+    ae.export(tmp_path / "net.h", quantize="int8")
+    whole = NET.replace("net_encode(x, z, scratch)", "z[0] = net_score(x, scratch)")
+    found = subprocess.run(["arm-none-eabi-size", compiled(tmp_path, "net", whole)],
+                           capture_output=True, text=True, check=True).stdout  # fmt: skip
+    text, data, bss = map(int, found.splitlines()[1].split()[:3])
+    assert 50_688 < text <= FLASH and (data, bss) == (0, 0)
+
+
+@needs(COMPILER, BOARD)
+def test_the_same_codes(ae: Autoencoder, tmp_path: Path) -> None:
+    ae.export(tmp_path / "net.h", quantize="int8", part="encoder")
+    sample = np.random.default_rng(1).random(784).astype(np.float32)
+    numbers = ", ".join(f"{value!r}f" for value in sample.tolist())
+    main = MAIN.replace("SAMPLE", numbers).replace("STACK", str(STACK))
+    objects = [compiled(tmp_path, "net", NET), compiled(tmp_path, "main", main)]
+    link = ["-nostartfiles", "-Wl,--section-start=.vectors=0", "-Wl,-Ttext=0x400", "-lm", "-e0"]
+    subprocess.run([COMPILER, *CPU, *objects, *link, "-o", "net.elf"], cwd=tmp_path, check=True)
+    command = [BOARD, "-M", "mps2-an386", "-nographic", "-monitor", "none", "-serial", "none",
+               "-semihosting-config", "enable=on,target=native", "-kernel", "net.elf"]  # fmt: skip
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60,
+                          check=False)  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    words = (done.stdout + done.stderr).split()
+    codes = np.array([int(word, 16) for word in words], np.uint32).view(np.float32)
+    chain = quantized(chain_of(ae), "int8")
+    expected, off = forward(chain.encoder, sample[None].astype(float), np.zeros((1, 784)))
+    assert codes.shape == (8,)
+    assert (np.abs(codes - expected[0]) <= off[0]).all()
