@@ -46,6 +46,6 @@ def opened(browser: Any, text: str, folder: Path, **options: Any) -> Iterator[An
         tab.wait_for_selector("body[data-ready=yes]")
         tab.complaints = complaints
         yield tab
-        assert complaints == []
+        assert not complaints, complaints
     finally:
         context.close()

@@ -109,16 +109,19 @@ function draw_curve() {
   const logs = [...losses, ...errors.map(([, error]) => error)].filter((v) => v > 0).map(Math.log10);
   $("curve").setAttribute("aria-label", steps ? `Loss curve of ${steps} steps, from ${digits(losses[0])} to ${digits(losses[steps - 1])}` : "Loss curve: no step yet");
   if (!logs.length) return;
-  const low = Math.floor(logs.reduce((a, b) => Math.min(a, b))), high = Math.max(low + 1, Math.ceil(logs.reduce((a, b) => Math.max(a, b))));
+  const low = logs.reduce((a, b) => Math.min(a, b)) - 0.05, high = logs.reduce((a, b) => Math.max(a, b)) + 0.05;
   const left = 48, across = (step) => left + (width - left - 8) * step / steps;
   const up = (value) => 10 + (height - 20) * (high - Math.log10(value)) / (high - low);
   Object.assign(pen, { font: "12px system-ui, sans-serif", fillStyle: css("--muted"), strokeStyle: css("--line"), textBaseline: "middle" });
-  for (let power = low; power <= high; power++) {
-    pen.fillText(10 ** power, 6, up(10 ** power));
-    pen.beginPath();
-    pen.moveTo(left, up(10 ** power));
-    pen.lineTo(width, up(10 ** power));
-    pen.stroke();
+  for (let power = Math.floor(low); power <= high; power++) {
+    for (const tick of [1, 2, 5].map((part) => part * 10 ** power)) {
+      if (Math.log10(tick) < low || Math.log10(tick) > high) continue;
+      pen.fillText(Number(tick.toPrecision(1)), 6, up(tick));
+      pen.beginPath();
+      pen.moveTo(left, up(tick));
+      pen.lineTo(width, up(tick));
+      pen.stroke();
+    }
   }
   Object.assign(pen, { strokeStyle: css("--accent"), lineWidth: 1.5 });
   pen.beginPath();
@@ -126,7 +129,7 @@ function draw_curve() {
   for (let k = 0; k + stride <= steps; k += stride) {
     let mean = 0;
     for (let i = k; i < k + stride; i++) mean += losses[i] / stride;
-    pen.lineTo(across(k + stride / 2), up(Math.max(mean, 10 ** low)));
+    pen.lineTo(across(k + stride / 2), up(mean || 10 ** low));
   }
   pen.stroke();
   pen.fillStyle = css("--plus");
@@ -170,13 +173,9 @@ function draw_layers() {
   objective_gradient(page.net, page.x, 1);
   const records = page.net.records(1), box = $("layers");
   if (box.children.length !== records.length || box.net !== page.net) make_layers(box, records);
-  const norms = records.map(({ layer }) => norm(layer.dw)), most = Math.log10(Math.max(...norms) || 1);
+  draw_flow(records);
   records.forEach(({ layer, y, dz }, i) => {
-    const part = box.children[i], badge = part.querySelector(".norm");
-    badge.textContent = digits(norms[i]);
-    // four powers of ten below the largest norm the colour has faded out
-    const depth = norms[i] ? clip(1 - (most - Math.log10(norms[i])) / 4, 0.1, 1) : 0.05;
-    badge.style.background = `color-mix(in srgb, #f0a050 ${100 * depth}%, #ffffff)`;
+    const part = box.children[i];
     const units = part.querySelector(".units"), image = new ImageData(layer.n_out, 2);
     for (let j = 0; j < layer.n_out; j++) {
       tint(image, j, y[j] / largest(y));
@@ -188,6 +187,17 @@ function draw_layers() {
   });
 }
 
+function draw_flow(records) { // the norm of each layer's gradient, from the last layer to the first
+  const norms = records.map(({ layer }) => norm(layer.dw)), most = Math.log10(Math.max(...norms) || 1);
+  $("flow").replaceChildren(...records.flatMap(({ layer }, i) => {
+    const badge = element("b", `${layer.name} ${digits(norms[i])}`);
+    // four powers of ten below the largest norm the colour has faded out
+    const depth = norms[i] ? clip(1 - (most - Math.log10(norms[i])) / 4, 0.05, 1) : 0;
+    badge.style.background = `color-mix(in srgb, #f0a050 ${Math.round(100 * depth)}%, #ffffff)`;
+    return i < records.length - 1 ? [" \u2192 ", badge] : [badge];
+  }).reverse());
+}
+
 function make_layers(box, records) {
   box.net = page.net;
   $("unit").replaceChildren();
@@ -196,7 +206,7 @@ function make_layers(box, records) {
     const units = element("canvas", "", { class: "units", tabindex: 0, role: "slider", "aria-valuemin": 0,
       "aria-valuemax": layer.n_out - 1, "aria-valuenow": 0,
       "aria-label": `Outputs and gradients of the ${layer.n_out} units of ${layer.name}` });
-    title.append(element("span", `${layer.n_in} \u2192 ${layer.n_out}, ${layer.activation}; norm of dL/dw `), element("b", "", { class: "norm" }));
+    title.append(element("span", `${layer.n_in} \u2192 ${layer.n_out}, ${layer.activation}`));
     units.addEventListener("pointermove", (event) => show_unit(i, Math.floor(event.offsetX / units.clientWidth * layer.n_out), units));
     units.addEventListener("pointerdown", (event) => show_unit(i, Math.floor(event.offsetX / units.clientWidth * layer.n_out), units));
     units.addEventListener("keydown", (event) => {
@@ -229,9 +239,10 @@ function draw_weights(canvas, { name, w, n_in, n_out }) { // pictures where a si
   const scale = largest(w), shape = data.image_shape, pixels = shape && shape[0] * shape[1] === n_features;
   const reads = pixels && n_in === n_features, makes = pixels && n_out === n_features;
   if (!reads && !makes) {
-    const image = new ImageData(n_out, n_in);
-    w.forEach((v, i) => tint(image, i, v / scale));
-    show_image(canvas, image, `Weights of ${name}, a row for each of ${n_in} inputs, a column for each of ${n_out} units`);
+    const wide = n_out >= n_in, image = wide ? new ImageData(n_out, n_in) : new ImageData(n_in, n_out);
+    w.forEach((v, i) => tint(image, wide ? i : (i % n_out) * n_in + Math.floor(i / n_out), v / scale));
+    show_image(canvas, image, `Weights of ${name}: ${n_in} inputs ${wide ? "down" : "across"}, ${n_out} units ${wide ? "across" : "down"}`);
+    canvas.style.height = `${clip(8 * image.height, 32, 160)}px`;
     return;
   }
   const units = Math.min(PICTURES, reads ? n_out : n_in), [height, width] = shape;
