@@ -83,9 +83,10 @@ const as_read = (v, i) => (memory.scaling ? (v - memory.scaling[0][i]) / memory.
 const digits = (v) => (Number.isNaN(v) ? "missing" : (v === 0 ? "0" : v.toPrecision(3)).replace("-", "\u2212"));
 const clip = (v, low, high) => Math.max(low, Math.min(high, v));
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+const TEN = ["#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd", "#8c564b", "#e377c2", "#7f7f7f", "#bcbd22", "#17becf"];
 const class_colour = (k) => {
   const count = data.label_names.length;
-  return `hsl(${count <= 10 ? (k * 360) / 10 : 250 - (k * 250) / (count - 1)} 65% ${k % 2 ? 42 : 56}%)`;
+  return count <= 10 ? TEN[k] : `hsl(${300 * k / (count - 1)} 65% ${count <= 20 && k % 2 ? 40 : 56}%)`;
 };
 
 function element(tag, text = "", attributes = {}) {

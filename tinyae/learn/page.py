@@ -30,7 +30,7 @@ from ..kernels.reference.random import random_permutation
 SCRIPTS = ("net.js", "training.js", "page.js", "views.js", "player.js")
 LARGEST_NET = 1_500_000  # weights: 3 MB as float16
 LARGEST_SAMPLE = 64 * 64 * 3
-SAMPLE_BYTES = 300_000  # of all samples, compressed
+SAMPLE_BYTES = 450_000  # of all samples, compressed
 MOST_SAMPLES, MOST_HELD_OUT = 5000, 200
 
 
@@ -51,8 +51,8 @@ def page(
     without weights, ValueError for samples of more than 12,288 numbers, for samples that do not fit
     the net, labels that do not fit the samples, and weights beyond float16.
     """
-    rows = as_rows(X, schema=ae.schema_)
     chain = chain_of(ae)
+    rows = as_rows(X, schema=ae.schema_)
     shape = (rows.shape[1], chain.n_features)
     if shape[0] != shape[1]:
         raise ValueError(f"X must have {shape[1]} features, as the net, got {shape[0]}")

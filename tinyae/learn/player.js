@@ -114,7 +114,7 @@ function draw_curve() {
   const up = (value) => 10 + (height - 20) * (high - Math.log10(value)) / (high - low);
   Object.assign(pen, { font: "12px system-ui, sans-serif", fillStyle: css("--muted"), strokeStyle: css("--line"), textBaseline: "middle" });
   for (let power = Math.floor(low); power <= high; power++) {
-    for (const tick of [1, 2, 5].map((part) => part * 10 ** power)) {
+    for (const tick of (high - low > 0.8 ? [1, 2, 5] : [1, 2, 3, 4, 5, 6, 7, 8, 9]).map((part) => part * 10 ** power)) {
       if (Math.log10(tick) < low || Math.log10(tick) > high) continue;
       pen.fillText(Number(tick.toPrecision(1)), 6, up(tick));
       pen.beginPath();
@@ -194,7 +194,7 @@ function draw_flow(records) { // the norm of each layer's gradient, from the las
     // four powers of ten below the largest norm the colour has faded out
     const depth = norms[i] ? clip(1 - (most - Math.log10(norms[i])) / 4, 0.05, 1) : 0;
     badge.style.background = `color-mix(in srgb, #f0a050 ${Math.round(100 * depth)}%, #ffffff)`;
-    return i < records.length - 1 ? [" \u2192 ", badge] : [badge];
+    return i < records.length - 1 ? [badge, " \u2192 "] : [badge];
   }).reverse());
 }
 
