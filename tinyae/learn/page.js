@@ -149,7 +149,7 @@ function use(net, name) { // shows another net
   page.net = net;
   $("facts").textContent = `${name}: ${[n_features, ...net.layers.map((l) => l.n_out)].join("-")}, ` +
     `${net.layers.slice(0, -1).map((l) => l.activation).join(", ")}; loss ${net.loss}; ` +
-    `${data.n_samples.toLocaleString("en")} of ${data.n_all.toLocaleString("en")} training samples are in this page.`;
+    `${data.n_samples.toLocaleString("en")} of ${data.n_all.toLocaleString("en")} training samples are in this page, numbered from 0.`;
   encode_samples();
   const spread = page.spans.map(([low, high], unit) => [high - low, unit]).sort((a, b) => b[0] - a[0]);
   page.axes = spread.slice(0, 2).map(([, unit]) => unit).sort((a, b) => a - b);

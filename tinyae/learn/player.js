@@ -108,11 +108,11 @@ function draw_curve() {
   const errors = held_out.filter(([, error]) => error > 0), steps = losses.length;
   const logs = [...losses, ...errors.map(([, error]) => error)].filter((v) => v > 0).map(Math.log10);
   $("curve").setAttribute("aria-label", steps ? `Loss curve of ${steps} steps, from ${digits(losses[0])} to ${digits(losses[steps - 1])}` : "Loss curve: no step yet");
-  if (!logs.length) return;
+  Object.assign(pen, { font: "12px system-ui, sans-serif", fillStyle: css("--muted"), strokeStyle: css("--line"), textBaseline: "middle" });
+  if (!logs.length) return pen.fillText("no step yet", 12, height / 2);
   const low = logs.reduce((a, b) => Math.min(a, b)) - 0.05, high = logs.reduce((a, b) => Math.max(a, b)) + 0.05;
   const left = 48, across = (step) => left + (width - left - 8) * step / steps;
   const up = (value) => 10 + (height - 20) * (high - Math.log10(value)) / (high - low);
-  Object.assign(pen, { font: "12px system-ui, sans-serif", fillStyle: css("--muted"), strokeStyle: css("--line"), textBaseline: "middle" });
   for (let power = Math.floor(low); power <= high; power++) {
     for (const tick of (high - low > 0.8 ? [1, 2, 5] : [1, 2, 3, 4, 5, 6, 7, 8, 9]).map((part) => part * 10 ** power)) {
       if (Math.log10(tick) < low || Math.log10(tick) > high) continue;
@@ -160,16 +160,18 @@ function check() {
 // ---- layers: outputs, gradients, weights of each ----
 
 const rgb = (name) => css(name).match(/[0-9a-f]{2}/gi).map((pair) => parseInt(pair, 16));
+let shades; // the theme's colours of 0, -1 and 1
 const norm = (values) => Math.sqrt(values.reduce((sum, v) => sum + v * v, 0));
 const largest = (values) => values.reduce((most, v) => Math.max(most, Math.abs(v)), 0) || 1;
 
-function tint(image, at, part) { // -1 is blue, 0 the ground, 1 orange
-  const [zero, end] = [rgb("--ground"), rgb(part < 0 ? "--minus" : "--plus")], depth = Math.min(1, Math.abs(part));
+function tint(image, at, part) { // -1 is blue, 0 the page's ground, 1 orange
+  const { zero, minus, plus } = shades, end = part < 0 ? minus : plus, depth = Math.min(1, Math.abs(part));
   for (let k = 0; k < 3; k++) image.data[4 * at + k] = zero[k] + depth * (end[k] - zero[k]);
   image.data[4 * at + 3] = 255;
 }
 
 function draw_layers() {
+  shades = { zero: rgb("--ground"), minus: rgb("--minus"), plus: rgb("--plus") };
   objective_gradient(page.net, page.x, 1);
   const records = page.net.records(1), box = $("layers");
   if (box.children.length !== records.length || box.net !== page.net) make_layers(box, records);
@@ -177,9 +179,10 @@ function draw_layers() {
   records.forEach(({ layer, y, dz }, i) => {
     const part = box.children[i];
     const units = part.querySelector(".units"), image = new ImageData(layer.n_out, 2);
+    const most_y = largest(y), most_dz = largest(dz);
     for (let j = 0; j < layer.n_out; j++) {
-      tint(image, j, y[j] / largest(y));
-      tint(image, layer.n_out + j, dz[j] / largest(dz));
+      tint(image, j, y[j] / most_y);
+      tint(image, layer.n_out + j, dz[j] / most_dz);
     }
     Object.assign(units, { width: layer.n_out, height: 2 });
     units.getContext("2d").putImageData(image, 0, 0);
@@ -236,10 +239,11 @@ function show_unit(i, unit, units) { // the sum that a unit makes, its largest t
 }
 
 function draw_weights(canvas, { name, w, n_in, n_out }) { // pictures where a side of it is a picture
-  const scale = largest(w), shape = data.image_shape, pixels = shape && shape[0] * shape[1] === n_features;
+  const shape = data.image_shape, pixels = shape && shape[0] * shape[1] === n_features;
   const reads = pixels && n_in === n_features, makes = pixels && n_out === n_features;
   if (!reads && !makes) {
     const wide = n_out >= n_in, image = wide ? new ImageData(n_out, n_in) : new ImageData(n_in, n_out);
+    const scale = largest(w);
     w.forEach((v, i) => tint(image, wide ? i : (i % n_out) * n_in + Math.floor(i / n_out), v / scale));
     show_image(canvas, image, `Weights of ${name}: ${n_in} inputs ${wide ? "down" : "across"}, ${n_out} units ${wide ? "across" : "down"}`);
     canvas.style.height = `${clip(8 * image.height, 32, 160)}px`;
@@ -250,10 +254,9 @@ function draw_weights(canvas, { name, w, n_in, n_out }) { // pictures where a si
   const image = new ImageData(columns * (width + 1) - 1, rows * (height + 1) - 1);
   for (let unit = 0; unit < units; unit++) {
     const at = Math.floor(unit / columns) * (height + 1) * image.width + (unit % columns) * (width + 1);
-    for (let i = 0; i < n_features; i++) {
-      const v = reads ? w[i * n_out + unit] : w[unit * n_out + i];
-      tint(image, at + Math.floor(i / width) * image.width + (i % width), v / scale);
-    }
+    const x = Float64Array.from({ length: n_features }, (_, i) => (reads ? w[i * n_out + unit] : w[unit * n_out + i]));
+    const scale = largest(x);
+    x.forEach((v, i) => tint(image, at + Math.floor(i / width) * image.width + (i % width), v / scale));
   }
   show_image(canvas, image, `Weights of ${name}: what ${units} units ${reads ? "look for" : "add to the picture"}; orange is positive, blue negative`);
 }
