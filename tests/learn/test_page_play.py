@@ -55,20 +55,20 @@ def drawn(tab: Any) -> None:
     tab.wait_for_function("() => stale.size === 0")
 
 
-def shown(tab: Any, box: str) -> np.ndarray[Any, Any]:
-    """The picture in a box, in [0, 1]."""
+def shown(tab: Any, box: str, channels: int = 1) -> np.ndarray[Any, Any]:
+    """The picture in a box, (pixels, channels) in [0, 1]."""
     found = tab.evaluate(
         "(box) => { const c = $(box).firstChild, { width, height } = c, "
         "pen = new OffscreenCanvas(width, height).getContext('2d', { willReadFrequently: true }); "
         "pen.drawImage(c, 0, 0); return [...pen.getImageData(0, 0, width, height).data]; }", box,
     )  # fmt: skip
-    return np.array(found, np.float64).reshape(-1, 4)[:, 0] / 255
+    return np.array(found, np.float64).reshape(-1, 4)[:, :channels] / 255
 
 
 def expect_shown(tab: Any, box: str, pixels: np.ndarray[Any, Any]) -> None:
     """To one of 255 steps of grey."""
     drawn(tab)
-    assert np.abs(shown(tab, box) - np.ravel(pixels)).max() <= 1.01 / 255
+    assert np.abs(shown(tab, box)[:, 0] - np.ravel(pixels)).max() <= 1.01 / 255
 
 
 def code(tab: Any) -> np.ndarray[Any, Any]:
@@ -280,6 +280,22 @@ def test_a_net_that_is_too_large_leaves_the_rest(
         assert tab.is_disabled("#run-net") and tab.inner_text("#facts").startswith("A new net")
         tab.click("#step")
         assert tab.evaluate("() => player.losses.length") == 1
+
+
+def test_pictures_in_colour_and_many_labels(browser: Any, tmp_path: Path) -> None:
+    X = np.random.default_rng(0).integers(0, 256, (30, 6 * 5 * 3), np.uint8)
+    text = page(small(X, hidden=(9,)), X, labels=np.arange(30), image_shape=(6, 5, 3))
+    with opened(browser, text, tmp_path) as tab:
+        tab.fill("#picked", "7")
+        tab.locator("#picked").press("Enter")
+        drawn(tab)
+        assert np.array_equal(np.rint(shown(tab, "sample", 3) * 255), X[7].reshape(-1, 3))
+        assert [span.strip() for span in tab.locator("#legend span").all_inner_texts()] == [
+            "0", "15", "29"
+        ]  # fmt: skip
+        tab.click("#step")
+        tab.locator("#sample canvas").click()
+        assert tab.inner_text("#sample-text") == "what you drew"
 
 
 def test_a_table_has_numbers_and_no_pictures(browser: Any, tmp_path: Path) -> None:

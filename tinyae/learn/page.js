@@ -69,7 +69,8 @@ const n_features = data.layers[0].n_in;
 function samples(positions) { // -> one batch; held-out samples follow on the others
   const x = new Float64Array(positions.length * n_features), step = data.grey ? 1 / 255 : 1;
   positions.forEach((position, s) => {
-    for (let i = 0; i < n_features; i++) x[s * n_features + i] = memory.samples[position * n_features + i] * step;
+    const from = position * n_features, to = s * n_features;
+    for (let i = 0; i < n_features; i++) x[to + i] = memory.samples[from + i] * step;
   });
   return x;
 }
@@ -80,14 +81,19 @@ const as_read = (v, i) => (memory.scaling ? (v - memory.scaling[0][i]) / memory.
 
 // ---- pictures and numbers ----
 
-const digits = (v) => (Number.isNaN(v) ? "missing" : (v === 0 ? "0" : v.toPrecision(3)).replace("-", "\u2212"));
+function digits(v) {
+  if (Number.isNaN(v)) return "missing";
+  return v === 0 ? "0" : v.toPrecision(3).replace("-", "\u2212");
+}
+
 const clip = (v, low, high) => Math.max(low, Math.min(high, v));
+const count = (n) => n.toLocaleString("en");
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-const TEN = ["#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd", "#8c564b", "#e377c2", "#7f7f7f", "#bcbd22", "#17becf"];
-const class_colour = (k) => {
-  const count = data.label_names.length;
-  return count <= 10 ? TEN[k] : `hsl(${300 * k / (count - 1)} 65% ${count <= 20 && k % 2 ? 40 : 56}%)`;
-};
+const TEN = "#1f77b4 #ff7f0e #2ca02c #d62728 #9467bd #8c564b #e377c2 #7f7f7f #bcbd22 #17becf".split(" ");
+function class_colour(k) {
+  const n = data.label_names.length;
+  return n <= 10 ? TEN[k] : `hsl(${300 * k / (n - 1)} 65% ${n <= 20 && k % 2 ? 40 : 56}%)`;
+}
 
 function element(tag, text = "", attributes = {}) {
   const made = document.createElement(tag);
@@ -149,7 +155,7 @@ function use(net, name) { // shows another net
   page.net = net;
   $("facts").textContent = `${name}: ${[n_features, ...net.layers.map((l) => l.n_out)].join("-")}, ` +
     `${net.layers.slice(0, -1).map((l) => l.activation).join(", ")}; loss ${net.loss}; ` +
-    `${data.n_samples.toLocaleString("en")} of ${data.n_all.toLocaleString("en")} training samples are in this page, numbered from 0.`;
+    `${count(data.n_samples)} of ${count(data.n_all)} training samples are in this page, numbered from 0.`;
   encode_samples();
   const spread = page.spans.map(([low, high], unit) => [high - low, unit]).sort((a, b) => b[0] - a[0]);
   page.axes = spread.slice(0, 2).map(([, unit]) => unit).sort((a, b) => a - b);

@@ -27,7 +27,7 @@ from ..estimator import Autoencoder
 from ..export.chain import Chain, chain_of, quantized
 from ..kernels.reference.random import random_permutation
 
-SCRIPTS = ("net.js", "training.js", "page.js", "views.js", "player.js")
+SCRIPTS = ("net.js", "training.js", "page.js", "views.js", "layers.js", "player.js")
 LARGEST_NET = 1_500_000  # weights: 3 MB as float16
 LARGEST_SAMPLE = 64 * 64 * 3
 SAMPLE_BYTES = 450_000  # of all samples, compressed

@@ -77,7 +77,9 @@ function initialize(net, random) {
   for (const { w, n_in, n_out, activation } of net.layers) {
     const bound = Math.sqrt(6 / (n_in + n_out)), std = Math.sqrt(2 / n_in);
     const he = RECTIFIERS.includes(activation);
-    for (let i = 0; i < w.length; i++) w[i] = he ? std * random.normal() : bound * (2 * random.uniform() - 1);
+    for (let i = 0; i < w.length; i++) {
+      w[i] = he ? std * random.normal() : bound * (2 * random.uniform() - 1);
+    }
   }
   return net;
 }
@@ -89,7 +91,8 @@ function gradient_check(net, x, n, random, places = 6) { // -> [{name, gradient,
   const rows = [];
   for (const { name, w, b, dw, db } of net.layers) {
     for (const [kind, values, gradients] of [["weight", w, dw], ["bias", b, db]]) {
-      const steepest = gradients.reduce((best, g, i) => (Math.abs(g) > Math.abs(gradients[best]) ? i : best), 0);
+      let steepest = 0;
+      gradients.forEach((g, i) => { if (Math.abs(g) > Math.abs(gradients[steepest])) steepest = i; });
       const row = { name: `${name}.${kind}`, error: 0, gradient: gradients[steepest] };
       for (let k = 0; k < places; k++) {
         const i = k === 0 ? steepest : Math.floor(random.uniform() * values.length);
@@ -124,7 +127,9 @@ function derivative(net, x, n, values, i) { // d(loss)/d(values[i]) by finite di
 // On which side of its kink each unit and each error is: differences must not straddle one.
 function sides(net, x, n) {
   const bits = [], records = net.records(n), last = records[records.length - 1];
-  for (const { layer, y } of records) if (KINKED.includes(layer.activation)) y.forEach((v) => bits.push(v > 0));
+  for (const { layer, y } of records) {
+    if (KINKED.includes(layer.activation)) y.forEach((v) => bits.push(v > 0));
+  }
   if (net.loss === "l1") last.y.forEach((v, i) => bits.push(v > x[i]));
   if (net.loss === "huber") last.y.forEach((v, i) => bits.push(Math.abs(v - x[i]) > 1));
   return bits.map(Number).join("");

@@ -22,7 +22,8 @@ function draw_map() {
     pen.fill();
   }
   const [across, up] = page.axes;
-  const x = width * share(across, page.code[across]), y = height * (k > 1 ? 1 - share(up, page.code[up]) : 0.5);
+  const x = width * share(across, page.code[across]);
+  const y = height * (k > 1 ? 1 - share(up, page.code[up]) : 0.5);
   pen.globalAlpha = 1;
   for (const [colour, line] of [[css("--ground"), 5], [css("--ink"), 2]]) {
     Object.assign(pen, { strokeStyle: colour, lineWidth: line });
@@ -59,8 +60,8 @@ function nearest() { // the training sample nearest to the code, as the map show
   const k = page.net.n_code;
   let best = 0, least = Infinity;
   for (let i = 0; i < page.codes.length / k; i++) {
-    const gaps = page.axes.map((unit) => share(unit, page.codes[i * k + unit]) - share(unit, page.code[unit]));
-    const distance = gaps.reduce((sum, gap) => sum + gap * gap, 0);
+    const gap = (unit) => share(unit, page.codes[i * k + unit]) - share(unit, page.code[unit]);
+    const distance = page.axes.reduce((sum, unit) => sum + gap(unit) ** 2, 0);
     if (distance < least) [best, least] = [i, distance];
   }
   return best;
@@ -77,7 +78,8 @@ function make_axes() {
 function make_sliders(units) {
   $("sliders").replaceChildren(...units.map((unit) => {
     const label = element("label", `unit ${unit}`);
-    const slider = element("input", "", { type: "range", "data-unit": unit, "aria-label": `unit ${unit} of the code` });
+    const words = `unit ${unit} of the code`;
+    const slider = element("input", "", { type: "range", "data-unit": unit, "aria-label": words });
     slider.addEventListener("input", () => move_code(unit, Number(slider.value)));
     label.append(slider, element("output"));
     return label;
@@ -88,9 +90,9 @@ function make_sliders(units) {
 }
 
 function make_legend() {
-  const { label_names: names } = data, count = names.length;
+  const { label_names: names } = data, n = names.length;
   if (!data.labels) return;
-  const shown = count <= 20 ? names.map((_, k) => k) : [0, count >> 1, count - 1];
+  const shown = n <= 20 ? names.map((_, k) => k) : [0, n >> 1, n - 1];
   $("legend").replaceChildren(...shown.map((k) => {
     const key = element("span"), dot = element("i");
     dot.style.background = class_colour(k);
@@ -143,12 +145,15 @@ function listen_to_drawing() {
   let last = null;
   const at = (event) => {
     const box = canvas.getBoundingClientRect();
-    return [(event.clientX - box.left) / box.width * width - 0.5, (event.clientY - box.top) / box.height * height - 0.5];
+    const [across, down] = [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height];
+    return [across * width - 0.5, down * height - 0.5];
   };
   const line = (event) => { // also between two places of a fast pointer
     const [column, row] = at(event), [c0, r0] = last ?? [column, row];
     const steps = Math.max(1, Math.ceil(Math.hypot(column - c0, row - r0)));
-    for (let k = 1; k <= steps; k++) draw_at(c0 + (column - c0) * k / steps, r0 + (row - r0) * k / steps);
+    for (let k = 1; k <= steps; k++) {
+      draw_at(c0 + (column - c0) * k / steps, r0 + (row - r0) * k / steps);
+    }
     last = [column, row];
   };
   canvas.addEventListener("pointerdown", (event) => {
@@ -159,9 +164,11 @@ function listen_to_drawing() {
   });
   canvas.addEventListener("pointermove", (event) => event.buttons && line(event));
   const moves = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+  const most = [width - 1, height - 1];
   canvas.addEventListener("keydown", (event) => {
     page.brush ??= [width >> 1, height >> 1];
-    if (moves[event.key]) page.brush = page.brush.map((v, i) => clip(v + moves[event.key][i], 0, [width, height][i] - 1));
+    const move = moves[event.key];
+    if (move) page.brush = page.brush.map((v, i) => clip(v + move[i], 0, most[i]));
     else if (event.key === " ") draw_at(...page.brush);
     else if (event.key === "Delete") empty_picture();
     else return;
@@ -185,12 +192,15 @@ function draw_way() {
   Object.assign(canvas, { width: WAY_STEPS * (width + 1) - 1, height: 2 * height + 1 });
   const image = new ImageData(canvas.width, canvas.height);
   for (let k = 0; k < WAY_STEPS; k++) {
-    way_at(k / (WAY_STEPS - 1)).forEach((x, row) => paint(image, row * (height + 1) * image.width + k * (width + 1), x));
+    way_at(k / (WAY_STEPS - 1)).forEach((x, row) => {
+      paint(image, row * (height + 1) * image.width + k * (width + 1), x);
+    });
   }
   canvas.getContext("2d").putImageData(image, 0, 0);
   const ends = ["way-from", "way-to"].map((id) => `${$(id).value}${class_of($(id).value)}`);
   const text = `training samples ${ends[0]} and ${ends[1]}`;
-  canvas.setAttribute("aria-label", `${WAY_STEPS} steps between ${text}: above blends of pixels, below of codes`);
+  const words = `${WAY_STEPS} steps between ${text}: above blends of pixels, below of codes`;
+  canvas.setAttribute("aria-label", words);
   $("way-text").textContent = `${Math.round(100 * t)} %`;
   const [blend, middle] = way_at(t);
   show("blend", blend, `Blend of the pixels of ${text}`);
