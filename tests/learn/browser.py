@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
@@ -49,3 +50,24 @@ def opened(browser: Any, text: str, folder: Path, **options: Any) -> Iterator[An
         assert not complaints, complaints
     finally:
         context.close()
+
+
+def drawn(tab: Any) -> None:
+    """Waits until all that was changed is drawn."""
+    tab.wait_for_function("() => stale.size === 0")
+
+
+def shown(tab: Any, box: str, channels: int = 1) -> np.ndarray[Any, Any]:
+    """The picture in a box, (pixels, channels) in [0, 1]."""
+    found = tab.evaluate(
+        "(box) => { const c = $(box).firstChild, { width, height } = c, "
+        "pen = new OffscreenCanvas(width, height).getContext('2d', { willReadFrequently: true }); "
+        "pen.drawImage(c, 0, 0); return [...pen.getImageData(0, 0, width, height).data]; }", box,
+    )  # fmt: skip
+    return np.array(found, np.float64).reshape(-1, 4)[:, :channels] / 255
+
+
+def expect_shown(tab: Any, box: str, pixels: np.ndarray[Any, Any]) -> None:
+    """To one of 255 steps of grey."""
+    drawn(tab)
+    assert np.abs(shown(tab, box)[:, 0] - np.ravel(pixels)).max() <= 1.01 / 255

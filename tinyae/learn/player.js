@@ -248,4 +248,7 @@ async function start() {
   document.body.dataset.ready = "yes";
 }
 
-start();
+start().catch((error) => {
+  $("facts").textContent = `This page needs a browser of 2023 or later (${error.message}).`;
+  throw error;
+});

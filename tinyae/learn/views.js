@@ -110,7 +110,7 @@ function draw_sample() {
   show("reconstruction", y, `The reconstruction of ${text}`);
   const error = x.reduce((sum, v, i) => sum + (Number.isNaN(v) ? 0 : (v - y[i]) ** 2), 0);
   $("sample-text").textContent = text;
-  $("sample-error").textContent = digits(error);
+  $("sample-error").textContent = digits(error) + (memory.scaling ? ", on the scale of the net" : "");
   $("sample-code").textContent = Array.from(net.encode(x), digits).join("  ");
   if (page.brush) {
     const pen = $("sample").firstChild.getContext("2d");
