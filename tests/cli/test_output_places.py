@@ -41,6 +41,7 @@ FILES = {  # a command -> what it writes
     "export run --out new.py": "new.py",
     "export run --out new.h --quantize int8": "new.h",
     "export run --out net.py --weights net.npz": "net.npz",
+    "page run --out new.html": "new.html",
 }
 FOLDERS = [
     f"{TRAIN} new",

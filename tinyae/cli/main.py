@@ -14,7 +14,19 @@ from typing import IO, cast
 from .._version import __version__
 from ..storage.files import replacing
 from ..storage.untrusted import printable
-from . import check, demo_augment, demo_ball, export, generate, outliers, recipes, sweep, train, use
+from . import (
+    check,
+    demo_augment,
+    demo_ball,
+    export,
+    generate,
+    outliers,
+    page,
+    recipes,
+    sweep,
+    train,
+    use,
+)
 from .machine import bench, doctor, tune
 from .options import Command, UsageError
 from .output import Stream
@@ -29,6 +41,7 @@ a first tour:
   tinyae encode runs/mnist --out codes.npy
   tinyae reconstruct runs/mnist --out reconstructions.png
   tinyae sample runs/mnist              64 digits that nobody wrote, in runs/mnist/samples.png
+  tinyae page runs/ball                 a web page to play with the net, in runs/ball/page.html
 """
 
 
@@ -90,7 +103,7 @@ def build_parser() -> Command:
     parser.add_argument("--version", action="version", version=f"tinyae {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
-    for module in (train, recipes, use, export, generate, outliers, sweep):
+    for module in (train, recipes, use, export, page, generate, outliers, sweep):
         module.add_commands(commands)
     demo = commands.add_parser(
         "demo", help="experiments, each with a table, JSON and a picture",

@@ -1,0 +1,1 @@
+"""For learners: what a net computes, to look at and to play with."""
