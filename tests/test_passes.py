@@ -10,7 +10,7 @@ import pytest
 
 from tests.export.nets import nets
 from tinyae import Autoencoder
-from tinyae import inference as module
+from tinyae import inference, passes
 from tinyae.passes import FEW
 
 Array = np.ndarray[Any, Any]
@@ -19,7 +19,7 @@ Array = np.ndarray[Any, Any]
 @pytest.fixture
 def batches(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Makes the autoencoder take the way of large batches."""
-    return lambda: monkeypatch.setattr(module, "FEW", 0)
+    return lambda: [monkeypatch.setattr(module, "FEW", 0) for module in (inference, passes)]
 
 
 def everything(ae: Autoencoder, X: Array, Z: Array) -> list[Array]:
@@ -53,6 +53,20 @@ def test_the_numbers_of_a_batch(batches: Any, backend: str) -> None:
 def ball() -> tuple[Autoencoder, Array]:
     X = np.random.default_rng(0).random((40, 9), np.float32)
     return Autoencoder(hidden=(5,), code=2, epochs=0, backend="numpy").fit(X), X
+
+
+def test_however_samples_lie_they_give_the_same_bits() -> None:
+    pytest.importorskip("numba", reason="needs numba")
+    X = np.random.default_rng(0).random((40, 9), np.float32)
+    ae = Autoencoder(hidden=(5,), code=2, epochs=0, backend="numba").fit(X)
+    codes = ae.encode(X[:4])
+    for same in (
+        X[:4].tolist(),
+        np.asfortranarray(X[:4]),
+        X[:4].astype(">f4"),
+        np.flip(X[3::-1], 0),
+    ):
+        np.testing.assert_array_equal(ae.encode(same), codes)
 
 
 def test_the_result_is_the_callers() -> None:

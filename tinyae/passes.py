@@ -43,9 +43,7 @@ def at_once(network: Network, stretch: Stretch, x: NDArray[Any]) -> NDArray[Any]
     NumPy does it, whichever backend the net is on, in memory that each thread keeps. None where the
     result is not finite: ``run`` tells why.
     """
-    if (plan := _kept.plans.get(network)) is None:
-        plan = _kept.plans[network] = _Plan(network)
-    plan.network.fill = network.fill
+    plan = _plan(network)
     with np.errstate(all="ignore"):
         result = stretch(plan.network, x, plan.workspace.records(len(x)))
         flat = result.ravel()
@@ -68,6 +66,13 @@ class _Kept(threading.local):
 
 
 _kept = _Kept()
+
+
+def _plan(network: Network) -> _Plan:
+    if (plan := _kept.plans.get(network)) is None:
+        plan = _kept.plans[network] = _Plan(network)
+    plan.network.fill = network.fill  # it may have come since
+    return plan
 
 
 def squared_errors(network: Network, rows: Rows) -> NDArray[np.float64]:
@@ -118,7 +123,10 @@ def zero_units(network: Network, rows: Rows) -> dict[str, int]:
 def _batches(network: Network, stretch: Stretch, rows: Rows) -> Any:
     """(first position, input on the backend, result on the host, overwritten by the next) of each
     batch."""
-    backend, (n, n_in) = network.backend, rows.shape
+    n, n_in = rows.shape
+    if network.backend.host and n <= FEW:  # the same bits as ``at_once``, however they lie
+        network = _plan(network).network
+    backend = network.backend
     capacity = min(BATCH, n)
     workspace = Workspace(network, capacity)
     feeder = Feeder(backend, rows, capacity, network.dtype)

@@ -56,7 +56,7 @@ def test_what_fewer_bits_cost_is_said(
         (["--out", "net.txt"], 2, "must end in .py or .h"),
         (["--out", "none/net.py"], 2, "there is no folder none"),
         (["--out", "net.h", "--prefix", "a-b"], 1, "prefix must be letters"),
-        (["--out", "net.h", "--quantize", "float16"], 1, "is for to='numpy'"),
+        (["--out", "net.h", "--quantize", "float16"], 1, "is not for to='c'"),
         (["--out", "mine.py"], 1, "mine.py holds text, not a tinyae export"),
     ),
 )
