@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from tests.export.nets import nets
-from tinyae import Autoencoder
-from tinyae import inference, passes
+from tinyae import Autoencoder, inference, passes
 from tinyae.passes import FEW
 
 Array = np.ndarray[Any, Any]

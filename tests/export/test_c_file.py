@@ -113,7 +113,10 @@ def expect_near(cases: Sequence[Any], found: Sequence[Any], quantize: str | None
 
 @GCC
 @pytest.mark.filterwarnings("ignore:X ranges over")
-@pytest.mark.parametrize(("n", "quantize"), ((200, None), (60, "int8")))
+@pytest.mark.parametrize(
+    ("n", "quantize"),
+    (pytest.param(200, None, marks=pytest.mark.slow), (40, None), (40, "int8")),
+)
 def test_many_nets_in_strict_c99(tmp_path: Path, n: int, quantize: str | None) -> None:
     cases = list(nets(n, ("float32",)))
     found = run(tmp_path, cases, ["gcc", "-std=c99", "-O1", *STRICT], quantize)

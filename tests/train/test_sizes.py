@@ -97,6 +97,7 @@ def curved(n: int, seed: int) -> Any:
     return np.stack(columns, axis=1) * [1, 100, 1, 1e-2, 1, 1e4] + 7
 
 
+@pytest.mark.slow
 def test_of_two_outputs_that_fit_the_one_with_less_held_out_error_is_taken() -> None:
     datasets = pytest.importorskip("sklearn.datasets", reason="the digits are scikit-learn's")
     rng = np.random.default_rng(0)

@@ -123,7 +123,9 @@ on_tensor_cores = pytest.mark.parametrize("matmul", ("3xtf32", "tf32"))
 
 
 @on_tensor_cores
-@pytest.mark.parametrize("tile", [*TILES, None])
+@pytest.mark.parametrize(
+    "tile", [*(pytest.param(tile, marks=pytest.mark.slow) for tile in TILES[:-1]), TILES[-1], None]
+)
 def test_all_three_products(tensor_cores: Backend, tile: Tile | None, matmul: str) -> None:
     rng = np.random.default_rng(1)
     for shape, splits in islice(shapes(tile, "float32"), 60):

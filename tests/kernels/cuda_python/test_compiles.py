@@ -206,7 +206,13 @@ def test_every_kernel_is_launched_above() -> None:
     assert decorated == launched
 
 
-@pytest.mark.parametrize("launch", LAUNCHES, ids=str)
+FLOAT64_LATER = [
+    pytest.param(launch, marks=pytest.mark.slow if launch.dtype == "float64" else ())
+    for launch in LAUNCHES
+]
+
+
+@pytest.mark.parametrize("launch", FLOAT64_LATER, ids=str)
 def test_for_hopper(launch: Launch) -> None:
     code = compiled(launch, HOPPER)
     assert f".target {code.target}" in code.ptx
