@@ -15,7 +15,7 @@ from .._version import __version__
 from ..storage.files import replacing
 from ..storage.untrusted import printable
 from . import check, demo_augment, demo_ball, export, generate, outliers, recipes, sweep, train, use
-from .learn import trace
+from .learn import exercise, trace
 from .machine import bench, doctor, tune
 from .options import Command, UsageError
 from .output import Stream
@@ -100,6 +100,6 @@ def build_parser() -> Command:
     demos = demo.add_subparsers(title="demos", metavar="DEMO", required=True)
     for module in (demo_ball, demo_augment):
         module.add_commands(demos)
-    for module in (check, trace, doctor, bench, tune):
+    for module in (check, trace, exercise, doctor, bench, tune):
         module.add_commands(commands)
     return parser
