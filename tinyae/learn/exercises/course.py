@@ -117,6 +117,7 @@ def _own(path: Path, work: Callable[[], Any]) -> Any:
                 where += "" if name == "<module>" else f", in {name}"
             trace = trace.tb_next
         if isinstance(error, NotImplementedError) and not str(error):
+            where = where.removeprefix(f"{path.name}, ")
             raise Mistake("unwritten", f"{where} still says raise NotImplementedError") from None
         lines = [line for line in str(error).splitlines() if line.strip()]
         said = " ".join(lines[:2])
