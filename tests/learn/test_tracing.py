@@ -118,7 +118,7 @@ def test_what_the_tables_do_not_know_is_traced_without_a_formula(
     found = trace(net(), X)
     assert found.first_wrong is None and found.max_error > 0
     assert "y1 (3, 3)  tanh(z)\n" in str(found) and found["w1.new"].shape == (4, 3)
-    assert "of the loss bce" in found.element("w1[0,0]")
+    assert ", of the loss\n" in found.element("w1[0,0]")
     assert "whose formula is not in the table" in found.element("w1[0,0]")
 
 
@@ -207,6 +207,8 @@ def test_the_element_is_a_sum_of_products() -> None:
     for line in ("dz3[", "dy3[", "dz4[", "of the loss bce", "update 2 by adam"):
         assert line in text  # the path up to the loss, and the update
     assert f"= {found['w2.new'][1, 0]:.6g}" in text
+    wrong = trace(net(), X, mistake="mean").element("b4[1]")
+    assert "of the loss bce; the step has " in wrong and "relative error 6.7e-01, wrong" in wrong
     assert "= dz3[0,2] + dz3[1,2] + dz3[2,2]" in found.element("b3[2]")
 
 
@@ -230,12 +232,26 @@ def test_elements_that_are_not_there(element: str, complaint: str) -> None:
         (X * np.nan, {}, "X must be finite"),
         (X, {"mistake": "none"}, "mistake must be one of 'transpose'"),
         (X, {"layer": 5}, "layer must be one of 1 ... 4, got 5"),
+        (X * 1e200, {}, "the loss of this step is inf"),
         (X, {"step": 0}, "step must be an integer >= 1"),
     ),
 )  # fmt: skip
 def test_what_is_refused(X: np.ndarray, options: dict[str, Any], complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
-        trace(net().initialize(4), X, **options)
+        trace(net(scale=None, output="identity", loss="mse").initialize(4), X, **options)
+
+
+def test_a_gradient_that_is_nan_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = Dense.backward
+
+    def wrong(self: Dense, *arguments: Any) -> None:
+        right(self, *arguments)
+        self.db[0] = np.nan
+
+    monkeypatch.setattr(Dense, "backward", wrong)
+    found = trace(net(), X)
+    assert found.first_wrong is not None and found.first_wrong.name == "db4"
+    assert "db4[0] is nan" in str(found)
 
 
 def test_in_a_notebook_what_is_wrong_stands_on_red() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .formulas import ACTIVATIONS, LOSSES, short, update_formulas, with_numbers
+from .formulas import ACTIVATIONS, LOSSES, compute, short, update_formulas, with_numbers
 from .record import TOLERANCE, Floats, StepRecord
 
 TERMS = 6  # of a sum that are shown, the largest
@@ -70,14 +70,16 @@ def _path(trace: StepRecord, i: int, n: int, unit: int) -> list[str]:
 
 
 def _of_the_loss(trace: StepRecord, at: str, n: int, unit: int) -> list[str]:
-    dy, name = trace[f"dy{len(trace.activations)}"], trace.loss_name
-    if name not in LOSSES:
-        return [f"dy{at} = {short(float(dy[n, unit]))}, of the loss {name}"]
+    last, name = len(trace.activations), trace.loss_name
+    dy, t = float(trace[f"dy{last}"][n, unit]), float(trace["t"][n, unit])
+    if name not in LOSSES or np.isnan(t):  # a missing value, or a level of a category
+        return [f"dy{at} = {short(dy)}, of the loss"]
     formula = LOSSES[name].slope
-    numbers = {"y": float(trace[f"y{len(trace.activations)}"][n, unit]),
-               "t": float(trace["t"][n, unit]), "n": len(dy)}  # fmt: skip
-    return [f"dy{at} = {formula} = {with_numbers(formula, numbers)} = {short(float(dy[n, unit]))}, "
-            f"of the loss {name}"]  # fmt: skip
+    numbers = {"y": float(trace[f"y{last}"][n, unit]), "t": t, "n": len(trace["t"])}
+    value = float(compute(formula, numbers))
+    differs = "" if np.isclose(value, dy, rtol=TOLERANCE) else f"; the step has {short(dy)}, wrong"
+    return [f"dy{at} = {formula} = {with_numbers(formula, numbers)} = {short(value)}, of the loss "
+            f"{name}{differs}"]  # fmt: skip
 
 
 def _sum(

@@ -34,7 +34,8 @@ class Quantity:
         """|array - expected| relative to the largest of the array, NaN where nothing is expected"""
         if self.expected is None:
             return np.full(self.array.shape, np.nan)
-        return np.abs(self.array - self.expected) / self.scale
+        lost = ~np.isfinite(self.array) & ~np.isnan(self.expected)
+        return np.where(lost, np.inf, np.abs(self.array - self.expected) / self.scale)
 
     @property
     def error(self) -> float:

@@ -145,25 +145,23 @@ def _html_row(q: Quantity) -> str:
 
 
 def as_json(trace: StepRecord) -> dict[str, Any]:
-    """Everything, as plain lists; null where no finite difference was taken."""
+    """Everything, as plain lists; null for what is no number."""
     wrong = trace.first_wrong
     return {
         "title": trace.title, "mistake": trace.mistake or None, "optimizer": trace.hyper,
         "arrays": {name: _plain(array) for name, array in trace.arrays.items()},
         "expected": {q.name: _plain(q.expected) for q in trace.quantities
                      if q.expected is not None},
-        "relative_errors": {q.name: q.error for q in trace.quantities if q.expected is not None},
-        "max_relative_error": trace.max_error, "tolerance": TOLERANCE,
+        "relative_errors": {q.name: _plain(np.array(q.error)) for q in trace.quantities if q.expected is not None},
+        "max_relative_error": _plain(np.array(trace.max_error)), "tolerance": TOLERANCE,
         "first_wrong": wrong.name if wrong else None,
     }  # fmt: skip
 
 
 def _plain(array: Floats) -> Any:
-    if not array.ndim:
-        return float(array)
-    flat = [None if np.isnan(v) else v for v in array.reshape(-1).tolist()]
-    if array.ndim == 1:
-        return flat
+    flat = [v if np.isfinite(v) else None for v in array.reshape(-1).tolist()]
+    if array.ndim < 2:
+        return flat if array.ndim else flat[0]
     width = array.shape[1]
     return [flat[k : k + width] for k in range(0, len(flat), width)]
 

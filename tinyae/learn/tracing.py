@@ -43,7 +43,8 @@ def trace(
     difference: of large arrays that of 32 elements, and that along a random direction.
 
     Raises ValueError for X of another width or with NaN where the model has learnt none, an unknown
-    mistake, a layer that is not there, and a mistake that changes no number in this net.
+    mistake, a layer that is not there, a mistake that changes no number in this net, and a loss
+    that is not finite.
     """
     integer("step", step, 1)
     model = with_weights(model, X)
@@ -66,7 +67,8 @@ def trace(
         numbers = optimizer.next_numbers(learning_rate)
         optimizer.apply(loss.network.backend, numbers, guard=loss.totals)
     tracer = _Tracer(loss, optimizer, learning_rate)
-    tracer.run(None if mistake is None else (mistake, at))
+    with np.errstate(all="ignore"):
+        tracer.run(None if mistake is None else (mistake, at))
     where = "" if mistake in (None, "mean", "bias-correction") else f", in layer {at + 1}"
     found = Trace(
         f"step {step} on {_count(len(x), 'sample')}: {model!r}",
@@ -99,6 +101,8 @@ class _Tracer:
     def run(self, mistake: tuple[str, int] | None) -> None:
         loss, records = self.loss, self.loss.records
         value, _ = loss.value(loss.x, records)
+        if not np.isfinite(value):
+            raise ValueError(f"the loss of this step is {value}: there is nothing to compare with")
         self._forward(value)
         self._differences = Differences(loss, value)
         ops = self.right
@@ -149,6 +153,8 @@ class _Tracer:
             )  # fmt: skip
         name = self.loss.network.architecture.loss
         formula = f"sum of ({LOSSES[name].value}) / n" if name in LOSSES else ""
+        if self.loss.network.architecture.groups:
+            formula += " + the cross-entropies of categories, whose t is not shown"
         self._part(f"loss: {name}", [
             Quantity("t", "the target", _copy(self.loss.target)),
             Quantity("loss", f"{name} of y{len(records)} and t", np.array(value), formula),
@@ -161,6 +167,8 @@ class _Tracer:
         records, differences = self.loss.records, self._differences
         name = self.loss.network.architecture.loss
         formula = LOSSES[name].slope if name in LOSSES else ""
+        if self.loss.network.architecture.groups:
+            formula += ", of categories (softmax(y) - t) / n"
         gradients = self.loss.network.parameters.split(
             _copy(self.loss.network.parameters.gradients)
         )
