@@ -146,13 +146,13 @@ def _html_row(q: Quantity) -> str:
 
 def as_json(trace: StepRecord) -> dict[str, Any]:
     """Everything, as plain lists; null for what is no number."""
+    compared = [q for q in trace.quantities if q.expected is not None]
     wrong = trace.first_wrong
     return {
         "title": trace.title, "mistake": trace.mistake or None, "optimizer": trace.hyper,
         "arrays": {name: _plain(array) for name, array in trace.arrays.items()},
-        "expected": {q.name: _plain(q.expected) for q in trace.quantities
-                     if q.expected is not None},
-        "relative_errors": {q.name: _plain(np.array(q.error)) for q in trace.quantities if q.expected is not None},
+        "expected": {q.name: _plain(q.expected) for q in compared if q.expected is not None},
+        "relative_errors": {q.name: _plain(np.array(q.error)) for q in compared},
         "max_relative_error": _plain(np.array(trace.max_error)), "tolerance": TOLERANCE,
         "first_wrong": wrong.name if wrong else None,
     }  # fmt: skip
