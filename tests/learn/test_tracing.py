@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinyae import Autoencoder, gradcheck
+from tinyae import Autoencoder
 from tinyae.data.rows import as_rows
-from tinyae.gradient_check import gradcheck_table
 from tinyae.kernels.conventions import ACTIVATIONS, LOSSES, OPTIMIZERS
 from tinyae.learn import trace
 from tinyae.learn.differences import WHOLE
@@ -260,9 +259,3 @@ def test_in_a_notebook_what_is_wrong_stands_on_red() -> None:
     html = wrong._repr_html_()
     assert html.count("background:#fdd") > 0 and "dw = -(x.T @ dz)" in html
     assert "<table>" in html and "where(y &gt; 0" in trace(net(activation="relu"), X)._repr_html_()
-
-
-def test_the_check_of_gradients_goes_on_as_before() -> None:
-    """``LossFunction`` is both the trace's and its."""
-    assert gradcheck(net(), X).max_error <= 1e-7
-    assert next(gradcheck_table(("tanh",), ("mse",), (1,)))[3].straddled == 0

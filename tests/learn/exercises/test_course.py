@@ -37,6 +37,9 @@ for i in range(m):
         for k in range({depth}):
             total += {term}
         {to} = total"""
+PRODUCT = """for i in range(len(a)):
+    for j in range(c.shape[1]):
+        c[i, j] = a[i, j] * b[i, j]"""
 GOOD = {"start": "0.0", "depth": "depth", "term": "a[i, k] * b[k, j]", "to": "c[i, j]"}
 KERNEL = """int column = blockIdx.x * blockDim.x + threadIdx.x;
 int row = blockIdx.y * blockDim.y + threadIdx.y;
@@ -116,7 +119,7 @@ WRONG: dict[int, list[tuple[str, str]]] = {
     11: [("start", LOOPS.format(**GOOD | {"start": "c[i, j]"})),
          ("last term", LOOPS.format(**GOOD | {"depth": "depth - 1"})),
          ("transposition", LOOPS.format(**GOOD | {"to": "c[j, i]"})),
-         ("unwritten", "m, n = c.shape"), ("product", "c[:] = a * b"),
+         ("unwritten", "m, n = c.shape"), ("product", PRODUCT),
          ("sum", LOOPS.format(**GOOD).replace("+=", "="))],
     12: [("bounds", KERNEL.format(**SOUND | {"guard": ""})),
          ("bounds", KERNEL.format(**SOUND | {"depth": "100"})),

@@ -99,7 +99,7 @@ simplest such thing is relu: it lets what is positive pass, and makes 0 of the r
     y = max(z, 0), element by element          dy/dz = 1 where z > 0, else 0
 
 By the chain rule dL/dz = dL/dy * dy/dz, element by element: where the unit was off, no gradient
-comes through, however large dL/dy is. At z = 0 there is no derivative; everyone takes 0.
+comes through, however large dL/dy is. At z = 0 there is no derivative; here it is 0.
 As y > 0 just where z > 0, the derivative can be had from y too: z need not be kept.
 
     z (n, units)    dy = dL/dy (n, units)    return y and dz = dL/dz, both (n, units)
