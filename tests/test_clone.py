@@ -57,3 +57,14 @@ def test_it_trains(clone: Path) -> None:
     small = ("--hidden", "4", "--code", "2", "--epochs", "1", "--out", "run")
     run(clone, "-m", "tinyae", "train", "--data", "data.npy", *small)
     assert "encoder.0" in run(clone, "-m", "tinyae", "info", "run")
+
+
+def test_it_teaches(clone: Path) -> None:
+    """With NumPy alone, but for the last two exercises."""
+    assert "43 arrays compared" in run(clone, "-m", "tinyae", "trace", "--net", "4,3,2")
+    run(clone, "-m", "tinyae", "exercise", "9")
+    file = clone / "exercise_09.py"
+    right = "return normal * np.sqrt(2 / len(normal))"
+    file.write_text(file.read_text().replace("raise NotImplementedError", right))
+    assert "right" in run(clone, "-m", "tinyae", "exercise", "9", "--check")
+    run(clone, "-c", "import sys, tinyae.estimator; assert 'tinyae.learn' not in sys.modules")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,10 +11,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from .assemble import objective
 from .estimator import Autoencoder
+from .kernels.backend import Array
 from .kernels.columns import get_backend
 from .kernels.conventions import ACTIVATION_FACTS, ACTIVATIONS, HUBER_DELTA, LOSSES
 from .kernels.reference.random import random_normal, random_uniform
 from .net import streams
+from .net.layers import Record
 from .net.network import Network, Workspace
 from .net.parameters import Parameters
 from .train.objective import Objective
@@ -58,19 +60,8 @@ def gradcheck(
     """
     if mode not in ("elementwise", "directional"):
         raise ValueError(f"mode must be 'elementwise' or 'directional', got {mode!r}")
-    x = np.ascontiguousarray(X, np.float64)
-    if not hasattr(model, "n_features_in_"):
-        probe = Autoencoder(**{**model.get_params(), "epochs": 0, "validation_fraction": 0.0,
-                               "patience": None})  # fmt: skip
-        model = probe.fit(x)
-    if model.scaling_ is not None:
-        x = model.scaling_.apply(x)
-    network = Network(get_backend(model.backend), model._network.architecture, "float64")
-    network.parameters.set(model.parameters())
-    if model.fill_ is not None:
-        network.fill = network.backend.to_device(model.fill_)
-    loss = _Loss(network, objective(model._built_params | TERMLESS, network, 0, len(x)), x)
-    analytic = loss.gradient()
+    loss = float64_loss(with_weights(model, X), X, model.backend)
+    network, analytic = loss.network, loss.gradient()
     errors: dict[str, float] = {}
     probes, straddled = _directional(analytic, directions, seed), 0
     if mode == "elementwise":
@@ -85,8 +76,31 @@ def gradcheck(
     return GradientCheck(errors or {"no direction": float("inf")}, straddled)
 
 
-class _Loss:
-    """The mean loss as a function of the flat parameters."""
+def with_weights(model: Autoencoder, X: ArrayLike) -> Autoencoder:
+    """``model``, or one like it, initialized for X, where it has no weights yet."""
+    if hasattr(model, "n_features_in_"):
+        return model
+    untrained = {"epochs": 0, "validation_fraction": 0.0, "patience": None}
+    probe = Autoencoder(**{**model.get_params(), **untrained})
+    return probe.fit(np.ascontiguousarray(X, np.float64))
+
+
+def float64_loss(model: Autoencoder, X: ArrayLike, backend: str) -> LossFunction:
+    """The loss of ``model`` on X (samples, features) in float64, without what belongs to training
+    alone; ``model``, which has weights, is left as it is."""
+    x = np.ascontiguousarray(X, np.float64)
+    if model.scaling_ is not None:
+        x = model.scaling_.apply(x)
+    network = Network(get_backend(backend), model._network.architecture, "float64")
+    network.parameters.set(model.parameters())
+    if model.fill_ is not None:
+        network.fill = network.backend.to_device(model.fill_)
+    goal = objective(model._built_params | TERMLESS, network, 0, len(x))
+    return LossFunction(network, goal, x)
+
+
+class LossFunction:
+    """The mean loss as a function of the flat parameters, or of what a layer is given."""
 
     def __init__(self, network: Network, objective: Objective, x: NDArray[np.float64]) -> None:
         backend = network.backend
@@ -102,32 +116,41 @@ class _Loss:
         self.objective.gradient(ops, self.x, self.target, self.records, self.totals)
         return self.network.backend.to_host(self.network.parameters.gradients)
 
-    def at(self, values: NDArray[np.float64]) -> tuple[float, bytes]:
-        """(mean loss, which side of every kink each unit is on)"""
-        backend = self.network.backend
-        backend.write(values, self.network.parameters.values)
-        self.objective.value(
-            backend, self.x, self.target, self.records, self.totals, self.objective.terms
-        )
+    def value(self, x: Array, records: Sequence[Record]) -> tuple[float, bytes]:
+        """(mean loss, which side of every kink each unit is on) of x through these last layers"""
+        backend, terms = self.network.backend, self.objective.terms
+        self.objective.value(backend, x, self.target, records, self.totals, terms)
         sides = [
             backend.to_host(record.y) > 0
-            for record in self.records
+            for record in records
             if ACTIVATION_FACTS[record.activation].kinked  # a stencil must not straddle it
         ]
         name = self.network.architecture.loss
         if name in ("l1", "huber"):
-            error = backend.to_host(self.records[-1].y) - self.host_x
+            error = backend.to_host(records[-1].y) - self.host_x
             sides += [error > 0] if name == "l1" else [np.abs(error) > HUBER_DELTA]
         value = float(backend.to_host(self.totals)[0]) / self.n
         return value, b"".join(np.packbits(side).tobytes() for side in sides)
 
     def derivative(self, direction: NDArray[np.float64]) -> float:
         """d loss / d direction by the stencil; NaN where a kink is too near."""
-        for h in (STEP, STEP / 10, STEP / 100):
-            points = [(c, *self.at(self.start + k * h * direction)) for k, c in STENCIL]
-            if len({side for _, _, side in points}) == 1:
-                return sum(c * value for c, value, _ in points) / h
-        return float("nan")
+
+        def at(move: float) -> tuple[float, bytes]:
+            parameters = self.network.parameters
+            self.network.backend.write(self.start + move * direction, parameters.values)
+            return self.value(self.x, self.records)
+
+        return stencil(at)
+
+
+def stencil(at: Callable[[float], tuple[float, bytes]]) -> float:
+    """The derivative at 0 of what ``at(move)`` gives first, by finite differences; NaN where what
+    it gives second, the sides of kinks, differs within the smallest step."""
+    for h in (STEP, STEP / 10, STEP / 100):
+        points = [(c, *at(k * h)) for k, c in STENCIL]
+        if len({side for _, _, side in points}) == 1:
+            return sum(c * value for c, value, _ in points) / h
+    return float("nan")
 
 
 # (name of the error, direction, what the error is relative to)

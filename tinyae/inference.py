@@ -29,6 +29,7 @@ class Inference:
     fill_: NDArray[np.float64] | None
     schema_: Schema | None
     frame_: str | None
+    threads: int | None
     _network: Network
     _code: int
     _fitted: Callable[[], Network]

@@ -87,7 +87,8 @@ def squared_errors(network: Network, rows: Rows) -> NDArray[np.float64]:
 def sums_of_squares(error: NDArray[Any]) -> NDArray[np.float64]:
     """Of each row, in float64."""
     wide = error.astype(np.float64, copy=False)
-    return np.einsum("ij,ij->i", wide, wide)
+    sums: NDArray[np.float64] = np.einsum("ij,ij->i", wide, wide)
+    return sums
 
 
 def errors(network: Network, rows: Rows) -> Iterator[tuple[int, NDArray[Any]]]:

@@ -42,6 +42,7 @@ FILES = {  # a command -> what it writes
     "export run --out new.h --quantize int8": "new.h",
     "export run --out net.py --weights net.npz": "net.npz",
     "page run --out new.html": "new.html",
+    "trace run --npz step.npz": "step.npz",
 }
 FOLDERS = [
     f"{TRAIN} new",
@@ -58,6 +59,8 @@ OTHERS = [
     "gradcheck --activation tanh --loss mse",
     "doctor",
     "recipes",
+    "trace --net 4,3,2",
+    "exercise",
     "--help",
 ]
 DEAR = b"Dear diary, this is mine.\n"

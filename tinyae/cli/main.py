@@ -14,19 +14,8 @@ from typing import IO, cast
 from .._version import __version__
 from ..storage.files import replacing
 from ..storage.untrusted import printable
-from . import (
-    check,
-    demo_augment,
-    demo_ball,
-    export,
-    generate,
-    outliers,
-    page,
-    recipes,
-    sweep,
-    train,
-    use,
-)
+from . import check, demo_augment, demo_ball, export, generate, outliers, recipes, sweep, train, use
+from .learn import exercise, page, trace
 from .machine import bench, doctor, tune
 from .options import Command, UsageError
 from .output import Stream
@@ -112,6 +101,6 @@ def build_parser() -> Command:
     demos = demo.add_subparsers(title="demos", metavar="DEMO", required=True)
     for module in (demo_ball, demo_augment):
         module.add_commands(demos)
-    for module in (check, doctor, bench, tune):
+    for module in (check, trace, exercise, doctor, bench, tune):
         module.add_commands(commands)
     return parser

@@ -19,7 +19,11 @@ Model = TypeVar("Model", bound="Autoencoder")
 
 ACTIVATIONS = {operator: name for name, (operator, _) in OPERATORS.items()}
 # attributes that say which activation it is, where they are left out: operator -> defaults
-DEFAULTS = {"Elu": {"alpha": 1.0}, "LeakyRelu": {"alpha": 0.01}, "Gelu": {"approximate": "none"}}
+DEFAULTS: dict[str, dict[str, Any]] = {
+    "Elu": {"alpha": 1.0},
+    "LeakyRelu": {"alpha": 0.01},
+    "Gelu": {"approximate": "none"},
+}
 PASSED_OVER = ("Identity", "Dropout", "Flatten")  # they do nothing to (n, features) in inference
 
 
@@ -59,10 +63,11 @@ def read(kind: type[Model], path: str | os.PathLike[str], code: int | None, back
     places = [("encoder", i) for i in range(at + 1)] + [
         ("decoder", i) for i in range(len(layers) - at - 1)
     ]
-    values = {}
+    values = dict[str, Any]()
     for (part, i), layer in zip(places, layers, strict=True):
         values |= {f"{part}.{i}.weight": layer.weight, f"{part}.{i}.bias": layer.bias}
-    return ae.set_parameters(values)
+    ae.set_parameters(values)
+    return ae
 
 
 def _chain(onnx: Any, graph: Any) -> list[Layer]:

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from tests.export.nets import nets
-from tests.learn.browser import opened, running
 from tests.learn.nets import SHAPE, balls, small, step
+from tests.learn.page.browser import opened, running
 from tinyae import Autoencoder, load_dataset
 from tinyae.learn.page import page
 

@@ -7,12 +7,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ..learn.page import LARGEST_NET, page
-from ..storage.files import expect_replaceable, write_atomically
-from ..storage.kinds import EXPORT
-from ..train.progress import Waiting
-from .options import command
-from .run_folder import opened
+from ...learn.page import LARGEST_NET, page
+from ...storage.files import expect_replaceable, write_atomically
+from ...storage.kinds import EXPORT
+from ...train.progress import Waiting
+from ..options import command
+from ..run_folder import opened
 
 EPILOG = """\
 The file needs no network and no tinyae: open it in a browser. In it: the code as a map, digits to

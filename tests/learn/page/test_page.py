@@ -139,7 +139,7 @@ def test_a_page_of_a_run_lies_in_it(run: Path, capsys: Output) -> None:
 def test_a_net_that_is_too_large_is_said(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output
 ) -> None:
-    for module in ("cli.page", "learn.page"):
+    for module in ("cli.learn.page", "learn.page"):
         monkeypatch.setattr(f"tinyae.{module}.LARGEST_NET", 500)
     assert main(["page", str(run), "--out", str(tmp_path / "p.html")]) == 0
     assert "has 14,148 weights, and a page holds at most 500" in capsys.readouterr().err

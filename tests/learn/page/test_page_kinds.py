@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.learn.browser import drawn, expect_shown, opened, running, shown
 from tests.learn.nets import SHAPE, balls, small
+from tests.learn.page.browser import drawn, expect_shown, opened, running, shown
 from tinyae import Autoencoder, load_dataset
 from tinyae.cli.main import main
 from tinyae.learn import page as module

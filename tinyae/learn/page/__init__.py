@@ -21,11 +21,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .._version import __version__
-from ..data.rows import Rows, as_rows
-from ..estimator import Autoencoder
-from ..export.chain import Chain, chain_of, quantized
-from ..kernels.reference.random import random_permutation
+from ..._version import __version__
+from ...data.rows import Rows, as_rows
+from ...estimator import Autoencoder
+from ...export.chain import Chain, chain_of, quantized
+from ...kernels.reference.random import random_permutation
 
 SCRIPTS = ("net.js", "training.js", "page.js", "views.js", "layers.js", "player.js")
 LARGEST_NET = 1_500_000  # weights: 3 MB as float16

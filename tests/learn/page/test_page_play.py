@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.learn.browser import drawn, expect_shown, opened, running
 from tests.learn.nets import SHAPE, balls, small, step
+from tests.learn.page.browser import drawn, expect_shown, opened, running
 from tinyae import Autoencoder
 from tinyae.export.chain import rounded
 from tinyae.learn.page import page

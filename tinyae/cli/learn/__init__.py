@@ -1,0 +1,1 @@
+"""For learners: the numbers of a training step, and exercises."""

@@ -1,0 +1,1 @@
+"""Twelve stations, in the order in which one understands backpropagation."""
