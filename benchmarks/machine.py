@@ -18,7 +18,7 @@ from tinyae.kernels.cuda_ptx.nvrtc import version_of
 
 PACKAGES = ("numpy", "numba", "llvmlite", "scipy", "scikit-learn", "torch", "jax", "jaxlib",
             "cupy-cuda12x", "cupy-cuda13x", "numba-cuda", "threadpoolctl",
-            "pytest-benchmark", "pyod")  # fmt: skip
+            "pytest-benchmark", "pyod", "onnxruntime")  # fmt: skip
 STEERING = ("OPENBLAS_", "MKL_", "BLIS_", "OMP_", "GOMP_", "KMP_", "NUMBA_NUM_THREADS",
             "NUMBA_THREADING_LAYER", "TINYAE_NUM_THREADS", "NVIDIA_TF32_OVERRIDE")  # fmt: skip
 

@@ -13,11 +13,13 @@ table and the file in benchmarks/results/ from which it is made:
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import geometric_mean
+from typing import Any
 
 sys.path.append(str(Path(__file__).parents[2]))
 
@@ -95,6 +97,25 @@ def operations(results: Results) -> str:
     return markdown(["operation", "case", "unit", *names], lines, left=3)
 
 
+def latency(results: dict[str, Any]) -> str:
+    """Microseconds of ``reconstruct`` for each net and number of samples, of ``latency.py``."""
+    times = results["times"]
+    names = list(dict.fromkeys(row["contestant"] for row in times))
+    lines = []
+    for net in dict.fromkeys(row["net"] for row in times):
+        of = {row["contestant"]: row for row in times if row["net"] == net}
+        for i, n in enumerate(next(iter(of.values()))["rows"]):
+            cells = (significant(1e6 * of[name]["seconds"][i]) if name in of else "-"
+                     for name in names)  # fmt: skip
+            lines.append((f"{net} net, {n}", *cells))
+    where, versions = results["machine"], results["versions"]
+    shown = ", ".join(f"{name} {versions[name]}" for name in ("numpy", "numba", "onnxruntime",
+                      "torch") if name in versions)  # fmt: skip
+    table = markdown(["µs", *names], lines)
+    where = f"{where['cores']} cores of an {where['cpu']}, {results['date']}; {shown}"
+    return f"{table}\n\n{where}; C compiled with `{results['flags']}`."
+
+
 TABLES: dict[str, Callable[[Results], str]] = {
     "conditions": conditions, "epochs": epochs, "operations": operations
 }  # fmt: skip
@@ -138,11 +159,14 @@ def render(page: str, folder: Path) -> str:
 
     def made(mark: re.Match[str]) -> str:
         begin, table, file, _, end = mark.groups()
+        if table == "latency":
+            found = json.loads((folder / file).read_text(encoding="utf-8"))
+            return f"{begin}\n{latency(found)}\n\n{end}"
         if table in visit.TABLES:
             return f"{begin}\n{visit.TABLES[table](visit.load(folder / file))}\n\n{end}"
         results = load(folder / file)
         if table not in TABLES:
-            known = ", ".join([*TABLES, *visit.TABLES])
+            known = ", ".join([*TABLES, *visit.TABLES, "latency"])
             raise ValueError(f"a table must be of {known}, got {table!r}")
         if results.get("interrupted"):
             raise ValueError(f"{file} must be of a whole run, got one interrupted")

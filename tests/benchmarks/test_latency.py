@@ -1,0 +1,44 @@
+"""Every contestant's result is compared before it is timed."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks import latency
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(latency, "NETS", {"tiny": ((7, 5), 3)})
+    monkeypatch.setattr(latency, "ROWS", (1, 3))
+    monkeypatch.setattr(latency, "SECONDS", 0.002)
+    latency.make("tiny", tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "name", ["by hand", "tinyae, numpy", "tinyae, numba", "export, NumPy", "onnxruntime"]
+)
+def test_seconds_of_a_call(folder: Path, name: str) -> None:
+    pytest.importorskip(latency.NEEDS.get(name, "numpy"), reason=f"{name} is a contestant")
+    found = latency.time_here(name, folder)
+    assert len(found) == 2 and all(0 < seconds < 1 for seconds in found)
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
+def test_the_program_in_c(folder: Path) -> None:
+    found = latency.time_in_c(folder)
+    assert len(found) == 2 and all(0 < seconds < 1 for seconds in found)
+
+
+def test_a_wrong_result_has_no_time(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def wrong(_: Path) -> latency.Call:
+        return lambda x: latency.by_hand(folder)(x) + np.float32(1e-3)
+
+    monkeypatch.setitem(latency.CONTESTANTS, "wrong", wrong)
+    with pytest.raises(ValueError, match="wrong is off by 0.001"):
+        latency.time_here("wrong", folder)
