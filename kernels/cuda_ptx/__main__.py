@@ -49,10 +49,12 @@ def argument(text: str) -> tuple[str, Any]:
             return text, np.ascontiguousarray(np.load(text))
         if kind in FILLED:
             dtype, _, count = rest.partition(":")
+            if int(count) < 1:
+                raise ValueError("an array has at least one element")
             return kind, FILLED[kind](int(count), dtype=np.dtype(dtype))
         number = np.dtype(rest)
         return "", number.type(float(kind) if number.kind == "f" else int(kind, 0))
-    except (OSError, OverflowError, TypeError, ValueError) as error:
+    except (MemoryError, OSError, OverflowError, TypeError, ValueError) as error:
         raise argparse.ArgumentTypeError(
             f"expected 7:int32, zeros:float32:1000 or data.npy, got {text!r} ({error})"
         ) from None
@@ -87,9 +89,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="of the warps between two barriers (default: in lock step)",
     )  # fmt: skip
     given = parser.parse_args(argv)
+    if given.save and not given.save.is_dir():
+        parser.error(f"argument --save: there is no folder {given.save}")
     try:
         arrays, counts = run(given)
-    except (OSError, PtxError, NvrtcMissing, CompileError) as error:
+    except (OSError, UnicodeDecodeError, PtxError, NvrtcMissing, CompileError) as error:
         print(f"cuda_ptx: {str(error).rstrip()}", file=sys.stderr)
         return 1
     for place, array in arrays:

@@ -50,6 +50,20 @@ def test_what_fewer_bits_cost_is_said(
     assert "it_encode(const float *x" in out.read_text(encoding="utf-8")
 
 
+def test_without_the_data_the_file_is_written_all_the_same(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, data = tmp_path / "net.h", run.parent / "data.csv"
+    data.rename(data.with_suffix(".away"))
+    try:
+        assert main(["export", str(run), "--out", str(out), "--quantize", "int8"]) == 0
+    finally:
+        data.with_suffix(".away").rename(data)
+    said = capsys.readouterr().out
+    assert "squared error not measured: the training data are gone: " in said
+    assert out.exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "complaint"),
     (

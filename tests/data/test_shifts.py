@@ -120,3 +120,10 @@ def test_what_cannot_be_meant(options: dict[str, Any], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         ae.set_params(**options).fit(X)
     np.testing.assert_array_equal(ae.encode(X), before)  # the net stays as it was
+
+
+def test_columns_of_categories_are_no_pixels() -> None:
+    pandas = pytest.importorskip("pandas", reason="needs pandas")
+    table = pandas.DataFrame({"size": np.arange(10) / 10, "kind": ["a", "b"] * 5, "n": [0, 1] * 5})
+    with pytest.raises(ValueError, match="shift=1 moves pictures, and X has columns of categories"):
+        make().set_params(shift=1, image_shape=(2, 2)).fit(table)

@@ -141,16 +141,49 @@ GOOD = ("Gemm", "x w b", "a")
         ([("MatMul", "x w", "a"), ("Relu", "a", "c"), ("Add", "c b", "d"), ("MatMul", "d v", "y")],
          "node 'd' (Add) adds what is no bias"),
         ([GOOD, ("Gemm", "a v", "c"), ("Add", "c x", "y")], "node 'y' (Add)"),
+        ([("Gemm", "x w b", "y"), ("Gemm", "y v", "c")], "ends in 'c', which is no output: y"),
+        ([GOOD, ("Dropout", "a half yes", "c"), ("Gemm", "c v", "y")], "'c' (Dropout) may drop"),
+        ([("Gemm", "x w tall", "a"), ("Gemm", "a v", "y")], "bias of 2 numbers, got shape (2, 1)"),
+        ([("MatMul", "x w", "a"), ("Add", "a tall", "c"), ("Gemm", "c v", "y")],
+         "node 'c' (Add) adds what is no bias"),
+        ([("Gemm", "x f16", "a"), ("Gemm", "a v", "y")],
+         "a matrix of float32 or float64, got shape (3, 2), float16"),
+        ([("Gemm", "x none", "a"), ("Gemm", "a none", "y")], "got shape (3, 0)"),
+        ([("Gemm", "x nan", "a"), ("Gemm", "a v", "y")], "its weights must be finite"),
         ([("Identity", "x", "y")], "no layer"),
         ([("Gemm", "x q", "y")], "3 numbers of 3 by 1 layer"),
     ),
 )  # fmt: skip
 def test_what_is_no_chain(tmp_path: Path, nodes: list[tuple[str, ...]], said: str) -> None:
     q = np.eye(3, dtype=np.float32)
-    file = made(tmp_path / "other.onnx", [node(*each) for each in nodes], w=W, b=B, v=W.T, q=q)
+    file = made(
+        tmp_path / "other.onnx", [node(*each) for each in nodes], w=W, b=B, v=W.T, q=q,
+        half=np.array(0.5, np.float32), yes=np.array(True), tall=B[:, None], none=W[:, :0],
+        f16=W.astype(np.float16), nan=W * np.float32(np.nan),
+    )  # fmt: skip
     with pytest.raises(FileError) as caught:
         Autoencoder.from_onnx(file)
     assert said in str(caught.value)
+
+
+def test_operators_that_are_not_what_their_names_say(tmp_path: Path) -> None:
+    """Of another domain, or a Flatten over samples; a bias that is left out by an empty name."""
+    make = onnx.helper.make_node
+    last = node("Gemm", "a v", "y")
+    flat = [node("Flatten", "x", "f", axis=0), node("Gemm", "f w b", "a"), last]
+    with pytest.raises(FileError, match="has axis 0, expected 1"):
+        Autoencoder.from_onnx(made(tmp_path / "flat.onnx", flat, w=W, b=B, v=W.T))
+    file = made(tmp_path / "a.onnx", [make("Gemm", ["x", "w", ""], ["a"]), last], w=W, v=W.T)
+    X = np.eye(3, dtype=np.float32)
+    expect_near(Autoencoder.from_onnx(file).reconstruct(X), run(file, x=X)["y"])
+    model = onnx.load(file)
+    model.graph.node[0].domain = "some.where"
+    model.opset_import.append(onnx.helper.make_opsetid("some.where", 1))
+    onnx.save(model, file)
+    with pytest.raises(FileError, match="is an operator of 'some.where', not of ONNX itself"):
+        Autoencoder.from_onnx(file)
+    with pytest.raises(TypeError, match=r"code must be an integer >= 1, got 2\.0"):
+        Autoencoder.from_onnx(file, code=2.0)  # type: ignore[arg-type]
 
 
 def test_what_is_no_onnx(tmp_path: Path) -> None:

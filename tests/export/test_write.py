@@ -74,3 +74,36 @@ def test_files_of_others_stay(ae: Autoencoder, tmp_path: Path, name: str) -> Non
     with pytest.raises(ValueError, match=f"{name} holds .* stays as it is"):
         ae.export(out, **how)
     assert {f: f.read_bytes() for f in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("suffix", "needs"), ((".h", ()), (".onnx", ("onnx",)), (".safetensors", ("safetensors",)))
+)
+def test_numbers_that_the_files_type_cannot_hold(
+    tmp_path: Path, suffix: str, needs: tuple[str, ...]
+) -> None:
+    """Infinities, or a spread that becomes 0, would give wrong numbers without a word."""
+    for package in needs:
+        pytest.importorskip(package, reason=f"needs {package}")
+    X = np.random.default_rng(0).random((20, 4))
+    file = tmp_path / f"net{suffix}"
+    if suffix != ".safetensors":  # it has float64
+        large = Autoencoder(hidden=(3,), code=2, epochs=0, dtype="float64").fit(X)
+        large.set_parameters({name: 1e60 + value for name, value in large.parameters().items()})
+        with pytest.raises(ValueError, match=r"in float32, which cannot hold 1e\+60"):
+            large.export(file)
+    if suffix != ".onnx":  # it scales in float64
+        spread = np.array([1, 1e-50, 1, 1])
+        small = Autoencoder(
+            hidden=(3,), code=2, epochs=0, random_state=0, scale=(np.zeros(4), spread)
+        )
+        small.fit(X * spread)
+        with pytest.raises(ValueError, match="in float32, which cannot hold"):
+            small.export(file)
+    if suffix == ".safetensors":
+        small.set_params(scale=(np.zeros(4), np.array([1, 1e-9, 1, 1]))).fit(X * spread)
+        small.export(file)
+        with pytest.raises(ValueError, match="in float16, which cannot hold"):
+            small.export(file, quantize="float16")
+    else:
+        assert not file.exists()

@@ -9,7 +9,7 @@ from ..estimator import Autoencoder
 from ..export.chain import PARTS, QUANTIZED, rounded
 from ..export.write import SUFFIXES, export
 from ..train.progress import Waiting
-from .options import command
+from .options import UsageError, command
 from .run_folder import RunFolder
 
 EPILOG = """\
@@ -55,7 +55,7 @@ def _print_cost(run: RunFolder, ae: Autoencoder, how: str) -> None:
     """Of fewer bits, on the run's test samples."""
     try:
         test = run.load_data({}).test
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, UsageError) as error:
         print(f"squared error not measured: the training data are gone: {error}")
         return
     with Waiting("measuring squared errors"):

@@ -52,10 +52,12 @@ class ShiftedRows(Rows):
 def shifted(rows: Rows, scaling: Scaling | None, params: Mapping[str, Any]) -> Rows | None:
     """``rows`` as training sees them, None where it sees them as they are.
 
-    Raises ValueError where pixels are not on one scale.
+    Raises ValueError where pixels are not on one scale, or some columns are categories.
     """
     if not params["shift"]:
         return None
+    if rows.schema is not None and rows.schema.groups:
+        raise ValueError(f"shift={params['shift']} moves pictures, and X has columns of categories")
     if scaling is not None:
         raise ValueError(
             f"shift={params['shift']} moves pictures, whose pixels are on one scale: use scale=None"

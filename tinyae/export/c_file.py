@@ -8,7 +8,7 @@ import textwrap
 import numpy as np
 
 from ..storage.kinds import MARK
-from .chain import Array, Chain, Layer
+from .chain import Array, Chain, Layer, narrowed
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
@@ -84,8 +84,8 @@ def _constants(chain: Chain, part: str) -> list[str]:
     lines = []
     for name, array in chain.arrays(part).items():
         kind = "signed char" if array.dtype == np.int8 else "float"
-        lines += [f"static const {kind} net_{_flat(name)}[{array.size}] = {{", *_numbers(array),
-                  "};"]  # fmt: skip
+        lines += [f"static const {kind} net_{_flat(name)}[{array.size}] = {{",
+                  *_numbers(name, array), "};"]  # fmt: skip
     return lines
 
 
@@ -93,16 +93,12 @@ def _flat(name: str) -> str:
     return name.replace(".", "_")
 
 
-def _numbers(array: Array) -> list[str]:
+def _numbers(name: str, array: Array) -> list[str]:
     """The shortest digits that give these floats back."""
     if array.dtype == np.int8:
         digits = [str(value) for value in array.ravel()]
     else:
-        with np.errstate(over="ignore"):
-            values = array.ravel().astype(np.float32)
-        if not np.isfinite(values).all():
-            raise ValueError("to='c' computes in float, which cannot hold one of the numbers")
-        digits = [_literal(value) for value in values]
+        digits = [_literal(value) for value in narrowed(name, array.ravel(), np.float32, "c")]
     return textwrap.wrap(", ".join(digits), 100, initial_indent="    ", subsequent_indent="    ")
 
 

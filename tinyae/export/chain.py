@@ -6,7 +6,7 @@ import copy
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from ..data.scaling import Scaling
 
@@ -127,6 +127,19 @@ def quantized(chain: Chain, how: str) -> Chain:
     return chain._replace(
         encoder=tuple(map(quantize, chain.encoder)), decoder=tuple(map(quantize, chain.decoder))
     )
+
+
+def narrowed(name: str, array: Array, dtype: DTypeLike, to: str) -> Array:
+    """``array`` in ``dtype``. Raises ValueError where that cannot hold one of its numbers, or would
+    make 0 of a spread, by which is divided."""
+    with np.errstate(over="ignore"):
+        values = array.astype(dtype)
+    lost = ~np.isfinite(values) | ((values == 0) & (name == "spread"))
+    if lost.any():
+        raise ValueError(
+            f"to={to!r} holds {name} in {np.dtype(dtype)}, which cannot hold {array[lost][0]:g}"
+        )
+    return values
 
 
 def rounded(ae: Autoencoder, how: str) -> Autoencoder:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..storage.kinds import MARK
-from .chain import Array, Chain, Layer
+from .chain import Array, Chain, Layer, narrowed
 
 OPSET, OPSET_GELU = 17, 20  # Gelu came with the latter
 MISSING = 'ONNX needs the package onnx: pip install "tinyae[onnx]"'
@@ -59,7 +59,7 @@ def _code(graph: _Graph, chain: Chain) -> None:
     if chain.fill is not None:
         missing = graph.node("IsNaN", [value])
         value = graph.node(
-            "Where", [missing, graph.constant("fill", chain.fill.astype(np.float32)), value]
+            "Where", [missing, graph.constant("fill", _single("fill", chain.fill)), value]
         )
     graph.layers(chain.encoder, value, "code")
 
@@ -82,6 +82,10 @@ def _reconstruction(graph: _Graph, chain: Chain) -> None:
     if chain.scaling is not None:
         steps = ("Mul", chain.scaling.spread), ("Add", chain.scaling.center)
         graph.in_double(name, *steps, name="reconstruction")
+
+
+def _single(name: str, array: Array) -> Array:
+    return narrowed(name, array, np.float32, "onnx")
 
 
 class _Graph:
@@ -132,14 +136,16 @@ class _Graph:
 
     def affine(self, layer: Layer, value: str, name: str = "") -> str:
         """value @ weight + bias; weights in fewer bits are made float32 on the way."""
-        weight, bias = layer.weight, layer.bias.astype(np.float32)
+        weight, bias = layer.weight, _single(f"{layer.name}.bias", layer.bias)
         if weight.dtype == np.float64:
-            weight = weight.astype(np.float32)
+            weight = _single(f"{layer.name}.weight", weight)
         w = self.constant(f"{layer.name}.weight", weight)
         if weight.dtype != np.float32:
             w = self.node("Cast", [w], to=self.onnx.TensorProto.FLOAT)
         if layer.scale is not None:
-            scale = self.constant(f"{layer.name}.scale", layer.scale.astype(np.float32))
+            scale = self.constant(
+                f"{layer.name}.scale", _single(f"{layer.name}.scale", layer.scale)
+            )
             w = self.node("Mul", [w, scale])
         b = self.constant(f"{layer.name}.bias", bias)
         return self.node("Gemm", [value, w, b], name or f"{layer.name}.z")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from ..checks import integer
 from ..storage.untrusted import errors_of
 from .chain import Layer
 from .onnx_file import OPERATORS, library
@@ -30,12 +31,17 @@ PASSED_OVER = ("Identity", "Dropout", "Flatten")  # they do nothing to (n, featu
 def read(kind: type[Model], path: str | os.PathLike[str], code: int | None, backend: str) -> Model:
     """See ``Autoencoder.from_onnx``."""
     onnx = library()
-    with errors_of(path, "is no autoencoder of dense layers"):
+    if code is not None:
+        integer("code", code, 1)
+    with errors_of(path, "is no autoencoder of dense layers"), np.errstate(over="ignore"):
         model = onnx.load(os.fspath(path), load_external_data=False)
         onnx.checker.check_model(model)
         layers = _chain(onnx, model.graph)
         if not layers:
             raise ValueError("it has no layer")
+        for layer in layers:
+            if not (np.isfinite(layer.weight).all() and np.isfinite(layer.bias).all()):
+                raise ValueError("its weights must be finite, and some are NaN or infinity")
         n_features, widths = len(layers[0].weight), [layer.bias.size for layer in layers]
         if len(layers) < 2 or widths[-1] != n_features:
             raise ValueError(
@@ -74,8 +80,9 @@ def _chain(onnx: Any, graph: Any) -> list[Layer]:
     """The layers from the only input to the last node: Gemm, or MatMul and Add, and activations."""
     arrays = {each.name: onnx.numpy_helper.to_array(each) for each in graph.initializer}
     for node in graph.node:
-        if node.op_type == "Constant" and node.attribute[0].name == "value":
-            arrays[node.output[0]] = onnx.numpy_helper.to_array(node.attribute[0].t)
+        for attribute in node.attribute if node.op_type == "Constant" else ():
+            if attribute.name == "value":
+                arrays[node.output[0]] = onnx.numpy_helper.to_array(attribute.t)
     inputs = [each.name for each in graph.input if each.name not in arrays]
     if len(inputs) != 1:
         raise ValueError(f"it must have one input, got {', '.join(inputs) or 'none'}")
@@ -89,8 +96,10 @@ def _chain(onnx: Any, graph: Any) -> list[Layer]:
         attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
         said = f"node {node.name or node.output[0]!r} ({node.op_type})"
         others = [arrays[name] for name in node.input if name in arrays]
+        if node.domain not in ("", "ai.onnx"):
+            raise ValueError(f"{said} is an operator of {node.domain!r}, not of ONNX itself")
         if node.op_type in PASSED_OVER:
-            pass
+            _expect_nothing(node, others, attributes, said)
         elif node.op_type == "Gemm":
             found.append(_gemm(node, others, attributes, said, value))
         elif node.op_type == "MatMul" and node.input[0] == value and len(others) == 1:
@@ -98,7 +107,11 @@ def _chain(onnx: Any, graph: Any) -> list[Layer]:
             found.append(Layer("", weight, np.zeros(weight.shape[1], weight.dtype), "identity"))
         elif node.op_type == "Add" and found and len(others) == 1:
             last = found[-1]
-            if last.activation != "identity" or others[0].size != last.bias.size:
+            if (
+                last.activation != "identity"
+                or others[0].shape[-1:] != last.bias.shape
+                or (others[0].size != last.bias.size)
+            ):
                 raise ValueError(f"{said} adds what is no bias of the layer below")
             found[-1] = last._replace(bias=last.bias + others[0].reshape(-1))
         elif found and found[-1].activation == "identity":
@@ -114,6 +127,9 @@ def _chain(onnx: Any, graph: Any) -> list[Layer]:
         raise ValueError(
             f"node {left.name or left.output[0]!r} ({left.op_type}) is not of the chain"
         )
+    ends = [each.name for each in graph.output]
+    if value not in ends:
+        raise ValueError(f"the chain ends in {value!r}, which is no output: {', '.join(ends)}")
     for below, above in pairwise(found):
         if below.bias.size != len(above.weight):
             raise ValueError(f"{below.bias.size} outputs go into {len(above.weight)} inputs")
@@ -121,20 +137,41 @@ def _chain(onnx: Any, graph: Any) -> list[Layer]:
 
 
 def _matrix(array: Any, said: str) -> Any:
-    if array.ndim != 2 or array.dtype not in (np.float32, np.float64):
-        raise ValueError(f"{said} has weights of shape {array.shape}, {array.dtype}")
+    if array.ndim != 2 or not array.size or array.dtype not in (np.float32, np.float64):
+        raise ValueError(
+            f"{said} must have a matrix of float32 or float64, got shape {array.shape}, "
+            f"{array.dtype}"
+        )
     return array
 
 
+def _expect_nothing(node: Any, others: list[Any], attributes: dict[str, Any], said: str) -> None:
+    """Raises ValueError where an operator that is passed over would change (n, features)."""
+    if node.op_type == "Flatten" and attributes.get("axis", 1) not in (1, -1):
+        raise ValueError(f"{said} has axis {attributes['axis']}, expected 1")
+    if (
+        node.op_type == "Dropout"
+        and len(node.input) > 2
+        and node.input[2]
+        and (not others or others[-1].any())
+    ):
+        raise ValueError(f"{said} may drop units, as in training")
+
+
 def _gemm(node: Any, others: list[Any], attributes: dict[str, Any], said: str, value: str) -> Layer:
-    if node.input[0] != value or len(others) != len(node.input) - 1 or attributes.get("transA"):
+    given = [name for name in node.input if name]  # "" is one that is left out
+    if node.input[0] != value or len(others) != len(given) - 1 or attributes.get("transA"):
         raise ValueError(f"{said} does not multiply its input by weights of the file")
     weight = _matrix(others[0], said)
     weight = weight.T if attributes.get("transB") else weight
     weight = weight * weight.dtype.type(attributes.get("alpha", 1.0))
     bias = np.zeros(weight.shape[1], weight.dtype)
     if others[1:]:
-        bias += np.broadcast_to(others[1], (1, bias.size))[0] * attributes.get("beta", 1.0)
+        if others[1].shape not in ((), (1,), (1, 1), (bias.size,), (1, bias.size)):
+            raise ValueError(
+                f"{said} must have a bias of {bias.size} numbers, got shape {others[1].shape}"
+            )
+        bias += others[1].reshape(-1) * attributes.get("beta", 1.0)
     return Layer("", np.ascontiguousarray(weight), bias, "identity")
 
 

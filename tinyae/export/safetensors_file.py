@@ -6,7 +6,7 @@ import numpy as np
 
 from .. import __version__
 from ..storage.kinds import MARK
-from .chain import Array, Chain, Layer
+from .chain import Array, Chain, Layer, narrowed
 
 MISSING = 'safetensors files need their package: pip install "tinyae[onnx]"'
 
@@ -44,8 +44,11 @@ def content(chain: Chain, part: str) -> bytes:
     half = chain.encoder[0].weight.dtype == np.float16
     for layer in layers:
         place = len(modules)
-        weight = layer.weight.T.astype(np.float16 if half else chain.dtype, order="C")
-        arrays |= {f"{place}.weight": weight, f"{place}.bias": layer.bias.astype(chain.dtype)}
+        for name, array, dtype in (
+            (f"{place}.weight", layer.weight.T, np.dtype(np.float16) if half else chain.dtype),
+            (f"{place}.bias", layer.bias, chain.dtype),
+        ):
+            arrays[name] = np.ascontiguousarray(narrowed(name, array, dtype, "safetensors"))
         modules += ["Linear", *([layer.activation] if layer.activation != "identity" else [])]
     about = f"{MARK.decode()} {__version__}: {part}, {', '.join(modules)}"
     written: bytes = save(arrays, {"made": about})

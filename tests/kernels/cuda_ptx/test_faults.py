@@ -204,3 +204,26 @@ def test_a_wrong_argument_of_the_command(wrong: str, capsys: pytest.CaptureFixtu
         f"expected 7:int32, zeros:float32:1000 or data.npy, got '{wrong}'"
         in capsys.readouterr().err
     )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    (
+        (["zeros:float32:-3"], "got 'zeros:float32:-3' (an array has at least one element)"),
+        (["zeros:float32:9999999999999999"], "got 'zeros:float32:9999999999999999' (Unable to"),
+        (["zeros:float32:3", "--save", "none"], "argument --save: there is no folder none"),
+    ),
+)
+def test_what_the_command_refuses(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["kernel.cu", "kernel", *arguments])
+    assert caught.value.code == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_file_that_is_no_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "kernel.cu").write_bytes(b"\xff\xfe\x00")
+    assert main([str(tmp_path / "kernel.cu"), "kernel"]) == 1
+    assert capsys.readouterr().err.startswith("cuda_ptx: ")

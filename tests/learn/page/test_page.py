@@ -105,6 +105,16 @@ def test_what_it_refuses(ae: Autoencoder) -> None:
         page(ae, np.zeros((4, 3)))
     with pytest.raises(ValueError, match=r"labels must have shape \(4,\), got \(3,\)"):
         page(ae, balls(4), labels=np.zeros(3))
+    with pytest.raises(ValueError, match="held_out must have 784 features, as the net, got 3"):
+        page(ae, balls(4), np.zeros((4, 3)))
+    with pytest.raises(ValueError, match="NaN"):
+        page(ae, np.full((4, 784), np.nan))
+    for shape in ((28, 27), (28, 14, 2), (784,)):
+        with pytest.raises(ValueError, match="image_shape must be .* of 784 numbers, got "):
+            page(ae, balls(4), image_shape=shape)
+    for labels in ([0, 0, 0, 1], [-1, 0, 0, 0], ["a"] * 4):
+        with pytest.raises(ValueError, match="labels must be integers from 0 to 0, as there"):
+            page(ae, balls(4), labels=labels, label_names=["a"])
     with pytest.raises(NotFittedError):
         page(Autoencoder(), balls(4))
     wide = np.zeros((2, LARGEST_SAMPLE + 1))

@@ -13,6 +13,7 @@ import gzip
 import hashlib
 import html
 import json
+import math
 import re
 from collections.abc import Sequence
 from importlib import resources
@@ -22,9 +23,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..._version import __version__
-from ...data.rows import Rows, as_rows
+from ...data.missing import HINT
+from ...data.rows import Rows, as_rows, value_range
 from ...estimator import Autoencoder
-from ...export.chain import Chain, chain_of, quantized
+from ...export.chain import Chain, chain_of, narrowed, quantized
 from ...kernels.reference.random import random_permutation
 
 SCRIPTS = ("net.js", "training.js", "page.js", "views.js", "layers.js", "player.js")
@@ -49,13 +51,20 @@ def page(
 
     A net of more than 1,500,000 weights is left out, which the page says. Raises NotFittedError
     without weights, ValueError for samples of more than 12,288 numbers, for samples that do not fit
-    the net, labels that do not fit the samples, and weights beyond float16.
+    the net or the image_shape, labels that do not fit the samples or their names, and weights
+    beyond float16.
     """
     chain = chain_of(ae)
-    rows = as_rows(X, schema=ae.schema_)
-    shape = (rows.shape[1], chain.n_features)
-    if shape[0] != shape[1]:
-        raise ValueError(f"X must have {shape[1]} features, as the net, got {shape[0]}")
+    rows = _checked(ae, X, "X", chain)
+    judged = None if held_out is None else _checked(ae, held_out, "held_out", chain)
+    if image_shape is not None and not (
+        len(image_shape) in (2, 3) and tuple(image_shape[2:]) in ((), (3,))
+        and math.prod(image_shape) == chain.n_features
+    ):  # fmt: skip
+        raise ValueError(
+            f"image_shape must be (height, width) or (height, width, 3) of {chain.n_features} "
+            f"numbers, got {tuple(image_shape)}"
+        )
     if chain.n_features > LARGEST_SAMPLE:
         raise ValueError(
             f"a page shows samples of at most {LARGEST_SAMPLE:,} numbers, and these have "
@@ -64,13 +73,13 @@ def page(
     known = None if labels is None else np.asarray(labels)
     if known is not None and known.shape != (len(rows),):
         raise ValueError(f"labels must have shape ({len(rows)},), got {known.shape}")
-    samples, chosen = _samples(ae, rows, held_out, image_shape)
+    samples, chosen = _samples(ae, rows, judged, image_shape)
     classes, names = _classes(None if known is None else known[chosen], label_names)
     content = {
         "title": title,
         "version": __version__,
         "image_shape": image_shape,
-        "columns": list(columns or chain.names),
+        "columns": list(columns) or list(chain.names),
         "labels": classes,
         "label_names": names,
         **samples,
@@ -89,7 +98,8 @@ def _net(ae: Autoencoder, chain: Chain) -> dict[str, Any]:
     if fits:
         layers = chain.layers("all")
         packed["weights"] = _packed(np.concatenate([layer.weight.ravel() for layer in layers]))
-        packed["biases"] = _packed(np.concatenate([layer.bias for layer in layers]), np.float32)
+        biases = np.concatenate([layer.bias for layer in layers])
+        packed["biases"] = _packed(narrowed("biases", biases, np.float32, "page"))
     scaling = chain.scaling
     return {
         "layers": [
@@ -108,7 +118,7 @@ def _net(ae: Autoencoder, chain: Chain) -> dict[str, Any]:
 
 
 def _samples(
-    ae: Autoencoder, rows: Rows, held_out: ArrayLike | Rows | None,
+    ae: Autoencoder, rows: Rows, judged: Rows | None,
     image_shape: tuple[int, ...] | None,
 ) -> tuple[dict[str, Any], NDArray[np.int64]]:  # fmt: skip
     """As many as fit, as the net reads them, and their positions in ``rows``.
@@ -116,8 +126,7 @@ def _samples(
     Pictures in [0, 1] that it reads as they are are held in 256 steps of grey.
     """
     few = np.empty((0, rows.shape[1]))
-    if held_out is not None:
-        judged = as_rows(held_out, "held_out", schema=ae.schema_)
+    if judged is not None:
         few = _read(ae, judged, _some(len(judged), MOST_HELD_OUT))
     count = min(len(rows), MOST_SAMPLES)
     while True:
@@ -136,6 +145,18 @@ def _samples(
         "samples": packed, "grey": grey, "n_samples": count, "n_held_out": len(few),
         "n_all": len(rows), "low": low, "high": high,
     }, chosen  # fmt: skip
+
+
+def _checked(ae: Autoencoder, X: ArrayLike | Rows, name: str, chain: Chain) -> Rows:
+    """X as samples that the net can read."""
+    rows = as_rows(X, name, schema=ae.schema_)
+    if rows.shape[1] != chain.n_features:
+        raise ValueError(
+            f"{name} must have {chain.n_features} features, as the net, got {rows.shape[1]}"
+        )
+    dtype = chain.dtype if chain.scaling is None else np.float64
+    value_range(rows, name, dtype, chain.fill is not None, HINT)
+    return rows
 
 
 def _read(ae: Autoencoder, rows: Rows, positions: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -160,7 +181,12 @@ def _classes(
     kinds, which = np.unique(labels, return_inverse=True)
     if label_names is None:
         return which.tolist(), [str(kind) for kind in kinds]
-    return which.tolist(), [str(label_names[int(kind)]) for kind in kinds]
+    if kinds.dtype.kind not in "iu" or kinds[0] < 0 or kinds[-1] >= len(label_names):
+        raise ValueError(
+            f"labels must be integers from 0 to {len(label_names) - 1}, as there are "
+            f"{len(label_names)} label_names, got {kinds[0]} to {kinds[-1]}"
+        )
+    return which.tolist(), [str(label_names[kind]) for kind in kinds]
 
 
 def _packed(array: NDArray[Any], dtype: Any = None) -> str:
