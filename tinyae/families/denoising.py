@@ -52,7 +52,8 @@ class Corruption(Term):
         salt-pepper   salt where w < level / 2, pepper where level / 2 <= w < level, else x
 
     All of it by operations that every backend has: x (1 - m^2), of a mask m of 0 and 1, is the
-    backward pass of tanh, and a + b is a dense layer of one sample 1 with weights a and biases b.
+    backward pass of tanh; a x + b y + z is a dense layer of the sample (a, b), with the weights
+    x and y and the biases z.
     """
 
     target_only = True
@@ -65,37 +66,32 @@ class Corruption(Term):
         self.draws, self.kind, self.level = draws, kind, level
         self._state = draws.state
         pepper, salt = extremes
-        n_masks = {"gaussian": 0, "masking": 1, "salt-pepper": 3}[kind]
-        self._clean = backend.empty(shape, dtype)
+        self._clean, size = backend.empty(shape, dtype), shape[0] * shape[1]
         self._std = backend.to_device(np.full(1, float(level)))
-        self._masks = [backend.empty(shape, dtype) for _ in range(n_masks)]
+        self._masks = backend.empty(((kind != "gaussian") * 2 * size,), dtype)
         if kind == "salt-pepper":
-            self._one = backend.to_device(np.ones((1, 1), dtype))
-            self._step = backend.to_device(np.full((1, 1), salt - pepper, dtype))
-            self._pepper = backend.to_device(np.full(shape, pepper, dtype))
+            self._rest = backend.empty(shape, dtype)
+            self._values = backend.to_device(np.array([[pepper, salt - pepper]], dtype))
 
     def target(self, ops: Backend, x: Array, target: Array) -> Array:
-        n = len(x)
+        n, size = len(x), x.size
         if target is x:
             target = self._clean[:n]
             ops.activation_forward(x, "identity", target)  # a copy
-        masks = [mask[:n] for mask in self._masks]
         if self.kind == "gaussian":
             ops.add_normal(self._state, self._std, x, x)
             return target
-        ops.random_bernoulli(self._state, self.level, masks[0])
-        ops.activation_backward(x, "tanh", masks[0], x)  # 0 where it is masked
-        if self.kind == "salt-pepper":
-            masked, grains, kept = masks
-            flat = (1, n * x.shape[1])
-            # of the same words, so that salt is a part of what is masked
-            ops.random_bernoulli(self._state, self.level / 2, kept)
-            ops.dense_forward(self._step, kept.reshape(flat), self._pepper[:n].reshape(flat[1]),
-                              "identity", grains.reshape(flat), None)  # fmt: skip
-            ops.activation_backward(grains, "relu", masked, grains)  # 0 elsewhere
-            ops.activation_forward(x, "identity", kept)
-            ops.dense_forward(self._one, grains.reshape(flat), kept.reshape(flat[1]), "identity",
-                              x.reshape(flat), None)  # fmt: skip
+        masked, salted = (self._masks[i * size : (i + 1) * size].reshape(x.shape) for i in (0, 1))
+        ops.random_bernoulli(self._state, self.level, masked)
+        if self.kind == "masking":
+            ops.activation_backward(x, "tanh", masked, x)
+            return target
+        ops.random_bernoulli(self._state, self.level / 2, salted)  # of the same words: in masked
+        ops.activation_backward(x, "tanh", masked, self._rest[:n])
+        ops.dense_forward(  # rest + pepper masked + (salt - pepper) salted
+            self._values, self._masks[: 2 * size].reshape((2, size)),
+            self._rest[:n].reshape((size,)), "identity", x.reshape((1, size)), None,
+        )  # fmt: skip
         return target
 
 
