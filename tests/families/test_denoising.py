@@ -16,7 +16,8 @@ import pytest
 from tests.train.stopping import Stop, assert_same_weights, stop_at
 from tests.train.test_backend_device import fake_column, on_device
 from tinyae import Autoencoder, DenoisingAutoencoder, gradcheck
-from tinyae.families.denoising import KINDS, OWN, Corruption
+from tinyae.families.corruption import KINDS, Corruption
+from tinyae.families.denoising import OWN
 from tinyae.kernels import columns
 from tinyae.kernels.backend import Backend, Recorder
 from tinyae.kernels.conventions import HYPER, LOSSES
