@@ -60,7 +60,7 @@ def gradcheck(
     """
     if mode not in ("elementwise", "directional"):
         raise ValueError(f"mode must be 'elementwise' or 'directional', got {mode!r}")
-    loss = float64_loss(with_weights(model, X), X, model.backend)
+    loss = float64_loss(with_weights(model, X), X, model.backend, seed)
     network, analytic = loss.network, loss.gradient()
     errors: dict[str, float] = {}
     probes, straddled = _directional(analytic, directions, seed), 0
@@ -81,13 +81,14 @@ def with_weights(model: Autoencoder, X: ArrayLike) -> Autoencoder:
     if hasattr(model, "n_features_in_"):
         return model
     untrained = {"epochs": 0, "validation_fraction": 0.0, "patience": None}
-    probe = Autoencoder(**{**model.get_params(), **untrained})
+    probe = type(model)(**{**model.get_params(), **untrained})
     return probe.fit(np.ascontiguousarray(X, np.float64))
 
 
-def float64_loss(model: Autoencoder, X: ArrayLike, backend: str) -> LossFunction:
+def float64_loss(model: Autoencoder, X: ArrayLike, backend: str, seed: int = 0) -> LossFunction:
     """The loss of ``model`` on X (samples, features) in float64, without what belongs to training
-    alone; ``model``, which has weights, is left as it is."""
+    alone but its family's terms, which draw by ``seed``; ``model``, which has weights, is left as
+    it is."""
     x = np.ascontiguousarray(X, np.float64)
     if model.scaling_ is not None:
         x = model.scaling_.apply(x)
@@ -95,7 +96,9 @@ def float64_loss(model: Autoencoder, X: ArrayLike, backend: str) -> LossFunction
     network.parameters.set(model.parameters())
     if model.fill_ is not None:
         network.fill = network.backend.to_device(model.fill_)
-    goal = objective(model._built_params | TERMLESS, network, 0, len(x))
+    params = model._built_params | TERMLESS
+    terms = model._terms(params, network, seed, len(x))
+    goal = objective(params, network, seed, len(x), terms)
     return LossFunction(network, goal, x)
 
 
