@@ -18,6 +18,7 @@ from ._version import __version__ as __version__
 if TYPE_CHECKING:
     from .data.datasets import load_dataset as load_dataset
     from .estimator import Autoencoder as Autoencoder
+    from .families.denoising import DenoisingAutoencoder as DenoisingAutoencoder
     from .gradient_check import gradcheck as gradcheck
     from .outliers.detector import OutlierDetector as OutlierDetector
     from .sklearn_api import NotFittedError as NotFittedError
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "Autoencoder": "estimator",
+    "DenoisingAutoencoder": "families.denoising",
     "DivergenceError": "train.divergence",
     "FileError": "storage.files",
     "NotFittedError": "sklearn_api",

@@ -307,16 +307,18 @@ def plain(value: Any) -> Any:
     return value
 
 
-def check(params: Mapping[str, Any]) -> None:
-    """Raises ValueError or TypeError that names the argument, what was expected and what came."""
+def check(params: Mapping[str, Any], table: Mapping[str, Argument] = ARGUMENTS) -> None:
+    """Raises ValueError or TypeError that names the argument, what was expected and what came.
+
+    ``table``: these arguments, or those of a family beside them."""
     try:
-        _check(params)
+        _check(params, table)
     except (TypeError, ValueError) as error:  # what came may have lines
         raise type(error)(" ".join(str(error).split())) from None
 
 
-def _check(params: Mapping[str, Any]) -> None:
-    for name, argument in ARGUMENTS.items():
+def _check(params: Mapping[str, Any], table: Mapping[str, Argument]) -> None:
+    for name, argument in table.items():
         if params[name] is not None or argument.default is not None:
             argument.kind.check(name, params[name])
     resolve(params["output"], params["loss"], -math.inf, math.inf)  # do the two fit?

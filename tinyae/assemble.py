@@ -168,11 +168,19 @@ def settings(params: Mapping[str, Any], seed: int) -> Settings:
     return Settings(**{name: params[name] for name in names}, seed=seed)
 
 
-def objective(params: Mapping[str, Any], network: Network, seed: int, capacity: int) -> Objective:
-    """The loss with its noise and terms, for batches of up to ``capacity`` samples."""
-    first, last = noise_range(params["code_noise"])
-    noise = CodeNoise(network, seed, first, last) if first or last else None
-    terms = [make(params, network, capacity) for name, make in TERMS.items() if params[name]]
+def objective(
+    params: Mapping[str, Any],
+    network: Network,
+    seed: int,
+    capacity: int,
+    first: Sequence[Term] = (),
+) -> Objective:
+    """The loss with its noise and terms, for batches of up to ``capacity`` samples; the terms
+    ``first`` come before all others."""
+    start, end = noise_range(params["code_noise"])
+    noise = CodeNoise(network, seed, start, end) if start or end else None
+    named = [make(params, network, capacity) for name, make in TERMS.items() if params[name]]
+    terms = [*first, *named]
     if network.fill is not None:
         terms.append(Missing(network, capacity))
     if network.architecture.groups:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,7 @@ from .kernels.cpu.cores import blas_threads
 from .net import losses
 from .net.network import Network
 from .sklearn_api import EstimatorMixin
-from .train.objective import Objective
+from .train.objective import Objective, Term
 from .train.optimizers import Optimizer
 from .train.sizes import Plan, widths
 from .train.work import Work
@@ -37,6 +37,8 @@ class Built(Inference, EstimatorMixin):
     warm_start: bool
     threads: int | None
 
+    family: ClassVar[str] = ""  # the name in ``families.FAMILIES``
+    own: ClassVar[Mapping[str, arguments.Argument]] = {}  # the family's arguments
     _network: Network
     _optimizer: Optimizer
     _minibatch: Work | None  # of ``partial_fit``
@@ -100,7 +102,7 @@ class Built(Inference, EstimatorMixin):
         """A network whose weights are not set yet, and a fresh optimiser."""
         backend = get_backend(params["backend"], params["matmul"])
         groups = schema.groups if schema else ()
-        plan = assemble.architecture(params, n_features, output, loss, groups)
+        plan = self._architecture(params, n_features, output, loss, groups)
         self._network = Network(backend, plan, params["dtype"])
         self._optimizer = assemble.optimizer(params, self._network)
         self._built_params = dict(params)  # what set_params changes later is for the next fit
@@ -126,8 +128,23 @@ class Built(Inference, EstimatorMixin):
         return Work(objective, self._optimizer, capacity, fused)
 
     def _objective(self, params: Mapping[str, Any], seed: int, capacity: int) -> Objective:
-        """What is minimised: here a family of models adds its terms."""
-        return assemble.objective(params, self._network, seed, capacity)
+        """What is minimised."""
+        terms = self._terms(params, self._network, seed, capacity)
+        return assemble.objective(params, self._network, seed, capacity, terms)
+
+    # What a family of models may have of its own: checks, terms of the loss, layers
+
+    def _check(self, params: Mapping[str, Any]) -> None:
+        """Raises ValueError or TypeError for arguments that cannot be meant."""
+        arguments.check(params, self._arguments)
+
+    def _terms(
+        self, params: Mapping[str, Any], network: Network, seed: int, capacity: int
+    ) -> Sequence[Term]:
+        """Those of the family alone; they come before all others."""
+        return ()
+
+    _architecture = staticmethod(assemble.architecture)
 
     def _settle(self, net_span: Span, scaling: Scaling | None, names: Sequence[str] | None) -> None:
         """After ``initialize``: the first data decide what "auto" means, with the same weights,

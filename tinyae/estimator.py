@@ -67,7 +67,7 @@ class Autoencoder(Built):
     store them or not, and pass what follows from them on to ``super().__init__``; those that are
     named here it must pass on as they are, or set itself and not take. ``get_params``,
     ``set_params``, ``clone``, searches, pickles and checkpoints then take its arguments, and files
-    if they are numbers, strings, lists.
+    if they are numbers, strings, lists. ``tinyae.families`` has such classes.
     """
 
     # fmt: off
@@ -115,7 +115,7 @@ class Autoencoder(Built):
         also decide the scale.
         """
         params = self._params()
-        arguments.check(params)
+        self._check(params)
         integer("n_features", n_features, 1, WIDEST)
         seed = arguments.seed_from(self.random_state)
         self._make(params, int(n_features), None, None, seed, None)
@@ -135,7 +135,7 @@ class Autoencoder(Built):
         Raises what ``fit`` raises for wrong arguments or data.
         """
         params, rows = self._params(), as_rows(X, learn=True)
-        arguments.check(params)
+        self._check(params)
         seed = arguments.seed_from(self.random_state)
         return self._plan(params, rows, seed, validation is not None, report)
 
@@ -168,7 +168,7 @@ class Autoencoder(Built):
         Warns of data that the output cannot reach, and of validation data far outside X.
         """
         params = self._params()
-        arguments.check(params)
+        self._check(params)
         seed = arguments.seed_from(self.random_state)
         resume = resume and checkpoint is not None and os.path.exists(checkpoint)
         if resume and checkpoint is not None:
@@ -268,7 +268,7 @@ class Autoencoder(Built):
         were.
         """
         params = self._params()
-        arguments.check(params)
+        self._check(params)
         fresh = not hasattr(self, "_network")
         rows = as_rows(X, schema=None if fresh else self.schema_, learn=fresh)
         if not fresh:
@@ -304,8 +304,7 @@ class Autoencoder(Built):
         work, workspace = self._minibatch, self._minibatch.workspace
         entered = backend.to_host(network.parameters.values)
         with np.errstate(all="ignore"), self._limited_threads():
-            if work.objective.noise is not None:
-                work.objective.noise.prepare(self._optimizer.updates, 0.0)
+            work.objective.begin(self._optimizer.updates, 0.0)
             numbers = self._optimizer.next_numbers(params["learning_rate"])
             feeder = Feeder(backend, scaled(rows, scaling), n, network.dtype)
             work.run(feeder, np.arange(n), n, numbers, work.totals)
@@ -375,12 +374,13 @@ class Autoencoder(Built):
         cls, path: str | os.PathLike[str], *, backend: str = "auto", matmul: str = "fp32"
     ) -> Autoencoder:
         """The autoencoder that ``save`` wrote, ready to use or, by ``partial_fit``, to train on.
+        ``Autoencoder.load`` gives one of the family that the file is of (see ``families``).
 
         Where and how it computes is not the file's to say, but ``backend`` and ``matmul``.
         Raises FileNotFoundError, or FileError for a file that is broken, truncated, foreign, or
         whose arrays have wrong names, shapes or dtypes or are not finite.
         """
-        return load_model(path, cls, backend, matmul)
+        return load_model(path, cls, backend, matmul, any_family=cls is Autoencoder)
 
     @classmethod
     def from_onnx(

@@ -60,7 +60,7 @@ def gradcheck(
         raise ValueError(f"mode must be 'elementwise' or 'directional', got {mode!r}")
     x = np.ascontiguousarray(X, np.float64)
     if not hasattr(model, "n_features_in_"):
-        probe = Autoencoder(**{**model.get_params(), "epochs": 0, "validation_fraction": 0.0,
+        probe = type(model)(**{**model.get_params(), "epochs": 0, "validation_fraction": 0.0,
                                "patience": None})  # fmt: skip
         model = probe.fit(x)
     if model.scaling_ is not None:
@@ -69,7 +69,9 @@ def gradcheck(
     network.parameters.set(model.parameters())
     if model.fill_ is not None:
         network.fill = network.backend.to_device(model.fill_)
-    loss = _Loss(network, objective(model._built_params | TERMLESS, network, 0, len(x)), x)
+    params = model._built_params | TERMLESS
+    terms = model._terms(params, network, seed, len(x))
+    loss = _Loss(network, objective(params, network, seed, len(x), terms), x)
     analytic = loss.gradient()
     errors: dict[str, float] = {}
     probes, straddled = _directional(analytic, directions, seed), 0

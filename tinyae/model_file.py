@@ -6,6 +6,7 @@ import json
 import math
 import os
 from collections.abc import Mapping
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from . import arguments, assemble
@@ -62,13 +63,20 @@ def save_model(path: str | os.PathLike[str], model: Autoencoder) -> None:
     if hasattr(model, "feature_names_in_"):
         fitted["feature_names"] = model.feature_names_in_.tolist()
     params = as_json({**model._built_params, "random_state": model.seed_})
-    write_npz(path, FORMAT, VERSION, {"params": params, "fitted": fitted}, parameters)
+    meta = {"params": params, "fitted": fitted}
+    if model.family:
+        meta["family"] = model.family
+    write_npz(path, FORMAT, VERSION, meta, parameters)
 
 
-def load_model(path: str | os.PathLike[str], kind: type[Model], backend: str, matmul: str) -> Model:
-    """The model of class ``kind``; raises FileNotFoundError or FileError."""
+def load_model(
+    path: str | os.PathLike[str], kind: type[Model], backend: str, matmul: str, any_family: bool
+) -> Model:
+    """The model of class ``kind``, or with ``any_family`` of the file's; raises FileNotFoundError
+    or FileError."""
     with open_npz(path, FORMAT, VERSION) as (meta, read):
         with errors_of(path, "describes no autoencoder"):
+            kind = _kind_of(meta.get("family", ""), kind, any_family)
             params, fitted = arguments.of_file(meta["params"]), dict(meta["fitted"])
             own = kind._defaults()
             if odd := sorted(set(params) ^ {*kind._arguments, *own}):
@@ -78,7 +86,7 @@ def load_model(path: str | os.PathLike[str], kind: type[Model], backend: str, ma
             model = kind(**kind._accepted({name: params[name] for name in own}))
             for name in kind._arguments:  # the file's, where the constructor takes others
                 setattr(model, name, params[name])
-            arguments.check(model._params())
+            model._check(model._params())
             n_features, output, loss = fitted["n_features"], fitted["output"], fitted["loss"]
             integer("n_features", n_features, 1, WIDEST)
             choice("output", output, ACTIVATIONS)
@@ -107,13 +115,13 @@ def load_model(path: str | os.PathLike[str], kind: type[Model], backend: str, ma
             groups = schema.groups if schema else ()
             if frame is not None:
                 choice("frame", frame, ("pandas", "polars"))
-            plan = assemble.architecture(params, n_features, output, loss, groups)
+            plan = kind._architecture(params, n_features, output, loss, groups)
             zero_units, widths = fitted.get("zero_units"), {s.name: s.n_out for s in plan.dense}
             for name, count in ({} if zero_units is None else zero_units).items():
                 integer(f"zero_units[{name!r}]", count, 0, widths.get(name, 0))
         arrays = read(assemble.expected_arrays(plan, params["dtype"]))
     model.backend, model.matmul, model.threads = backend, matmul, None
-    arguments.check(model._params())
+    model._check(model._params())
     model._build(n_features, output, loss, fitted["seed"], model._params(), schema)
     model.frame_ = frame
     model._name_features(names)
@@ -126,6 +134,20 @@ def load_model(path: str | os.PathLike[str], kind: type[Model], backend: str, ma
         model.zero_units_ = zero_units
     model.set_parameters(arrays)
     return model
+
+
+def _kind_of(family: str, kind: type[Model], any_family: bool) -> type[Model]:
+    """The class to make of a file of ``family``; raises ValueError where that is not ``kind``."""
+    if family == kind.family:
+        return kind
+    if any_family:
+        # by name: what stands above this file is not imported from here
+        families = import_module(f"{__package__}.families").FAMILIES
+        choice("family", family, (*families,))
+        found: type[Model] = families[family]
+        return found
+    of = f"of the family {family!r}" if family else "of no family"
+    raise ValueError(f"it is {of}, and {kind.__name__} loads others: use Autoencoder.load")
 
 
 # ---- copies and pickles: plain values and NumPy arrays, nothing of the backend -----------

@@ -52,14 +52,14 @@ def test_blur_falls_to_nothing_at_half(backend: Backend) -> None:
     spread = []
     for progress in (0.0, 0.25, 0.45):
         blur.prepare(progress)
-        target = backend.to_host(blur.target(backend, x))
+        target = backend.to_host(blur.target(backend, x, x))
         sigma = 4.0 * (1 - 2 * progress)
         np.testing.assert_allclose(target, X @ blur_matrix((3, 4), sigma), atol=1e-5)
         spread.append(target.std())
     assert spread == sorted(spread)
     for progress in (0.48, 0.5, 0.9):
         blur.prepare(progress)
-        assert blur.target(backend, x) is x
+        assert blur.target(backend, x, x) is x
 
 
 # ---- noise

@@ -21,6 +21,8 @@ FOLDS = 10  # of cross-validation; step = 0
 SUBSAMPLE = 11  # the rows of an outlier detector's member; step = member
 RESERVOIR = 12  # which rows of a stream are kept; step = batch
 SHIFT = 13  # of training pictures; step = epoch
+CORRUPTION = 14  # of a denoising autoencoder's input; step = update
+CORRUPT = 15  # of samples that are not trained on; step = chunk of them
 SKETCH = 0x9CA  # the random basis of an approximate PCA
 DRAW = 0xDE1  # codes drawn from a density; step = 0 for places, 1 for noise
 START = 0xDE2  # first centres of a mixture

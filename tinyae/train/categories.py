@@ -31,9 +31,9 @@ class Categories(Term):
         self._hidden = backend.to_device(hidden)
         self._numbers = backend.empty((capacity, n), dtype)
 
-    def target(self, ops: Backend, x: Array) -> Array:
-        self._levels, hidden, numbers = x, self._hidden[: len(x)], self._numbers[: len(x)]
-        ops.activation_backward(x, "tanh", hidden, numbers)  # x (1 - hidden^2): x, or NaN
+    def target(self, ops: Backend, x: Array, target: Array) -> Array:
+        self._levels, hidden, numbers = target, self._hidden[: len(x)], self._numbers[: len(x)]
+        ops.activation_backward(target, "tanh", hidden, numbers)  # t (1 - hidden^2): t, or NaN
         return numbers
 
     def value(self, ops: Backend, records: Sequence[Record], totals: Array) -> None:

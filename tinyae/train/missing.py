@@ -18,8 +18,9 @@ class Missing(Term):
         self._fill = network.fill
         self._target = network.backend.empty((capacity, network.n_features), network.dtype)
 
-    def target(self, ops: Backend, x: Array) -> Array:
-        target = self._target[: len(x)]
-        ops.activation_forward(x, "identity", target)  # a copy
+    def target(self, ops: Backend, x: Array, target: Array) -> Array:
+        if target is x:
+            target = self._target[: len(x)]
+            ops.activation_forward(x, "identity", target)  # a copy
         ops.fill(x, self._fill, x)
         return target

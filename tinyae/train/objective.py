@@ -12,6 +12,7 @@ from ..net.layers import Record
 from ..net.network import Network, Visit, backward, forward
 from ..net.parameters import Parameters
 from .code_noise import CodeNoise
+from .draws import Draws
 
 
 class Term:
@@ -21,6 +22,7 @@ class Term:
     those that it needs. ``ops`` are the operations of the backend.
     """
 
+    draws: Draws | None = None  # its random numbers, which are others at every update
     target_only = False  # True where it overrides none of the three after ``target``
     of_the_data = False  # True where it belongs to every sample: validation data go through it too
     visit: Visit | None = None  # a method of this type may add to a layer's dz
@@ -32,9 +34,10 @@ class Term:
         """A step that was recorded in one mode is replayed in that mode only."""
         return None
 
-    def target(self, ops: Backend, x: Array) -> Array:
-        """What is to be reconstructed, (batch, n_features), where x would be without the term."""
-        return x
+    def target(self, ops: Backend, x: Array, target: Array) -> Array:
+        """What is to be reconstructed, (batch, n_features), where ``target`` would be without the
+        term. x is what the net reads, and may be changed in place; ``target`` may be x itself."""
+        return target
 
     def value(self, ops: Backend, records: Sequence[Record], totals: Array) -> None:
         """Adds its value, summed over the batch, to totals[0]."""
@@ -62,10 +65,22 @@ class Objective:
         targets_only = all(term.target_only for term in terms)
         self.plain = noise is None and targets_only and not self.visits
 
+    @property
+    def draws(self) -> list[Draws]:
+        """Of all terms."""
+        return [term.draws for term in self.terms if term.draws is not None]
+
+    def begin(self, update: int, progress: float) -> None:
+        """Before a step that is not replayed: update number ``update``, with the part ``progress``
+        of training done."""
+        if self.noise is not None:
+            self.noise.prepare(update, progress)
+        for draws in self.draws:
+            draws.prepare(update)
+
     def target(self, ops: Backend, x: Array) -> Array:
-        for term in self.terms:
-            x = term.target(ops, x)
-        return x
+        """Changes x to what the net reads; returns what is to be reconstructed."""
+        return _target(ops, x, self.terms)
 
     def loss(
         self, ops: Backend, x: Array, target: Array, records: Sequence[Record], totals: Array
@@ -79,10 +94,8 @@ class Objective:
 
     def judge(self, ops: Backend, x: Array, records: Sequence[Record], totals: Array) -> None:
         """The loss of validation data x, with the terms that are of the data."""
-        terms, target = [term for term in self.terms if term.of_the_data], x
-        for term in terms:
-            target = term.target(ops, target)
-        self.value(ops, x, target, records, totals, terms)
+        terms = [term for term in self.terms if term.of_the_data]
+        self.value(ops, x, _target(ops, x, terms), records, totals, terms)
 
     def value(
         self, ops: Backend, x: Array, target: Array, records: Sequence[Record], totals: Array,
@@ -104,3 +117,10 @@ class Objective:
         backward(ops, x, records, self.visits)
         for term in self.terms:
             term.gradient(ops, self.network.parameters)
+
+
+def _target(ops: Backend, x: Array, terms: Sequence[Term]) -> Array:
+    target = x
+    for term in terms:
+        target = term.target(ops, x, target)
+    return target

@@ -75,5 +75,10 @@ class RecordedSteps:
             self._cursor, self._order, work.workspace.capacity, self._numbers, positions,
             self._hyper, self._std, self._state,
         )  # fmt: skip
+        for draws in work.objective.draws:  # the same once more, for the update in their state
+            self.recorder.begin_step(
+                self._cursor, self._order, work.workspace.capacity, self._numbers, positions,
+                self._hyper, self._std, draws.state,
+            )  # fmt: skip
         work.run(self.feeder, positions, n, self._hyper, work.totals)
         self.recorder.end_step(self._cursor, work.totals, self.history)

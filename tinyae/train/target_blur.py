@@ -51,12 +51,12 @@ class TargetBlur(Term):
             matrix = blur_matrix(self.image_shape, self.now)
             self.backend.write(matrix.astype(self._zero.dtype), self._matrix)
 
-    def target(self, ops: Backend, x: Array) -> Array:
-        """x (batch, n_features), blurred while there is blur."""
+    def target(self, ops: Backend, x: Array, target: Array) -> Array:
+        """``target`` (batch, n_features), blurred while there is blur."""
         if not self.now:
-            return x
+            return target
         blurred = self._blurred[: len(x)]
-        ops.dense_forward(x, self._matrix, self._zero, "identity", blurred, None)
+        ops.dense_forward(target, self._matrix, self._zero, "identity", blurred, None)
         return blurred
 
     def mode(self) -> bool:

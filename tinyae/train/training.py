@@ -168,9 +168,7 @@ class Training:
         if self._recorded is not None:
             self._recorded.step(stop - start)
             return
-        noise = self.work.objective.noise
-        if noise is not None:
-            noise.prepare(self._position(step)[0], self._progress_at(step))
+        self.work.objective.begin(self._position(step)[0], self._progress_at(step))
         numbers = self.optimizer.next_numbers(self._learning_rate(step))
         positions = order.positions(start, stop)
         self.work.run(self._feeder, positions, stop - start, numbers, self.totals[step])

@@ -1,0 +1,189 @@
+"""``DenoisingAutoencoder``: it reads corrupted samples and learns to give back the clean ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .. import checks
+from ..arguments import ARGUMENTS, Argument, Kind
+from ..data.rows import Rows
+from ..estimator import Autoencoder
+from ..kernels.backend import Array, Backend
+from ..kernels.columns import get_backend
+from ..net import streams
+from ..net.network import Network
+from ..passes import run, sums_of_squares
+from ..train.draws import Draws
+from ..train.objective import Term
+
+KINDS = ("gaussian", "masking", "salt-pepper")
+OUTSIDE = 2.0  # spreads: where salt and pepper lie for features that are scaled by their spread
+
+
+def _check_level(name: str, value: Any) -> None:
+    checks.number(name, value, least=0)
+    checks.number(name, value, below=1e6)
+
+
+TABLE = (
+    Argument("corruption", Kind(lambda name, value: checks.choice(name, value, KINDS), str, "NAME",
+             KINDS), "gaussian", "of what the net reads in training: gaussian, noise is added; "
+             "masking, features become 0; salt-pepper, they become the least or the greatest "
+             "value: 0 and 1, for features that are scaled by their spread 2 spreads from their "
+             "center"),
+    Argument("level", Kind(_check_level, float, "X"), 0.3, "of the corruption: gaussian, the "
+             "standard deviation of the noise, in the units that the net reads (spreads, where "
+             "features are scaled); masking and salt-pepper, the fraction of the features, "
+             "below 1"),
+)  # fmt: skip
+OWN = {argument.name: argument for argument in TABLE}
+
+
+class Corruption(Term):
+    """Corrupts the input in place; the clean sample stays the target. NaN, a missing value, stays.
+
+    With g standard normal and a word w of the stream for each feature, uniform in [0, 1):
+
+        gaussian      x + level g
+        masking       0 where w < level, else x
+        salt-pepper   salt where w < level / 2, pepper where level / 2 <= w < level, else x
+
+    All of it by operations that every backend has: x (1 - m^2), of a mask m of 0 and 1, is the
+    backward pass of tanh, and a + b is a dense layer of one sample 1 with weights a and biases b.
+    """
+
+    target_only = True
+
+    def __init__(
+        self, backend: Backend, shape: tuple[int, int], dtype: str, kind: str, level: float,
+        extremes: tuple[float, float], draws: Draws,
+    ) -> None:  # fmt: skip
+        """``shape`` (largest batch, n_features); ``extremes`` are pepper and salt."""
+        self.draws, self.kind, self.level = draws, kind, level
+        self._state = draws.state
+        pepper, salt = extremes
+        n_masks = {"gaussian": 0, "masking": 1, "salt-pepper": 3}[kind]
+        self._clean = backend.empty(shape, dtype)
+        self._std = backend.to_device(np.full(1, float(level)))
+        self._masks = [backend.empty(shape, dtype) for _ in range(n_masks)]
+        if kind == "salt-pepper":
+            self._one = backend.to_device(np.ones((1, 1), dtype))
+            self._step = backend.to_device(np.full((1, 1), salt - pepper, dtype))
+            self._pepper = backend.to_device(np.full(shape, pepper, dtype))
+
+    def target(self, ops: Backend, x: Array, target: Array) -> Array:
+        n = len(x)
+        if target is x:
+            target = self._clean[:n]
+            ops.activation_forward(x, "identity", target)  # a copy
+        masks = [mask[:n] for mask in self._masks]
+        if self.kind == "gaussian":
+            ops.add_normal(self._state, self._std, x, x)
+            return target
+        ops.random_bernoulli(self._state, self.level, masks[0])
+        ops.activation_backward(x, "tanh", masks[0], x)  # 0 where it is masked
+        if self.kind == "salt-pepper":
+            masked, grains, kept = masks
+            flat = (1, n * x.shape[1])
+            # of the same words, so that salt is a part of what is masked
+            ops.random_bernoulli(self._state, self.level / 2, kept)
+            ops.dense_forward(self._step, kept.reshape(flat), self._pepper[:n].reshape(flat[1]),
+                              "identity", grains.reshape(flat), None)  # fmt: skip
+            ops.activation_backward(grains, "relu", masked, grains)  # 0 elsewhere
+            ops.activation_forward(x, "identity", kept)
+            ops.dense_forward(self._one, grains.reshape(flat), kept.reshape(flat[1]), "identity",
+                              x.reshape(flat), None)  # fmt: skip
+        return target
+
+
+class DenoisingAutoencoder(Autoencoder):
+    """An autoencoder that is trained to take noise away: L(x, decode(encode(corrupt(x)))).
+
+    The net reads a corrupted sample, another draw at every update, and its target is the clean
+    one (Vincent, Larochelle, Bengio, Manzagol, "Extracting and composing robust features with
+    denoising autoencoders", ICML 2008). Validation data and scores are clean, files and exports
+    those of a plain net. With ``level=0`` it is ``Autoencoder``, to the last bit.
+
+    Attributes
+    ----------
+    Those of ``Autoencoder``.
+    """
+
+    family = "denoising"
+    own = OWN
+    _arguments = ARGUMENTS | OWN
+
+    def __init__(self, *, corruption: str = "gaussian", level: float = 0.3, **rest: Any) -> None:
+        super().__init__(**rest)
+        self.corruption, self.level = corruption, level
+
+    def denoise(self, X: ArrayLike | Rows) -> Any:
+        """X (n, n_features), which is noisy already, without its noise: ``reconstruct``.
+
+        float32 or float64 as ``dtype``; raises what ``reconstruct`` does.
+        """
+        return self.reconstruct(X)
+
+    def corrupt(self, X: ArrayLike | Rows, *, seed: int = 0) -> NDArray[Any]:
+        """X (n, n_features) corrupted as in training, (n, n_features), in the units of the data.
+
+        Of a table with categories the numbers that the net reads. Another ``seed``, in [0, 2^64),
+        gives another draw. Raises what ``reconstruct`` does.
+        """
+        self._fitted()
+        rows = self._checked(X)
+        out = np.empty(rows.shape, self._network.dtype)
+        for part, _, noisy in self._noisy(rows, seed):
+            out[part] = noisy
+        return self._unscaled(out)
+
+    def corrupted_error(self, X: ArrayLike | Rows, *, seed: int = 0) -> float:
+        """Squared error per sample of ``denoise(corrupt(X, seed=seed))`` against the clean X, on
+        the scale of ``scaling_`` and without missing values, as of ``score``."""
+        network, total = self._fitted(), 0.0
+        rows = self._checked(X)
+        with self._limited_threads():
+            for _, clean, noisy in self._noisy(rows, seed):
+                error = run(network, Network.reconstruct, Rows(noisy), self.n_features_in_)
+                error -= clean
+                total += float(sums_of_squares(np.where(np.isnan(clean), 0, error)).sum())
+        return total / len(rows)
+
+    def _noisy(self, rows: Rows, seed: int) -> Iterator[tuple[slice, Array, Array]]:
+        """(where, clean, corrupted) of a few thousand samples at a time, as the net reads them."""
+        checks.integer("seed", seed, 0, 2**64 - 1)
+        ops, params = get_backend("numpy"), self._built_params
+        draws = Draws(ops, seed, streams.CORRUPT)
+        for number, (part, x) in enumerate(rows.chunks(self._network.dtype)):
+            draws.prepare(number)
+            term = self._corruption(ops, x.shape, x.dtype.name, params, draws)
+            with np.errstate(all="ignore"):
+                clean = term.target(ops, x, x)
+            yield part, clean, x
+
+    def _check(self, params: Mapping[str, Any]) -> None:
+        super()._check(params)
+        if params["corruption"] != "gaussian" and params["level"] >= 1:
+            raise ValueError(
+                f"level of {params['corruption']!r} is a fraction of the features and must be a "
+                f"number >= 0 and < 1, got {params['level']!r}"
+            )
+
+    def _terms(
+        self, params: Mapping[str, Any], network: Network, seed: int, capacity: int
+    ) -> Sequence[Term]:
+        draws = Draws(network.backend, seed, streams.CORRUPTION)
+        shape = capacity, network.n_features
+        return [self._corruption(network.backend, shape, network.dtype, params, draws)]
+
+    def _corruption(
+        self, ops: Backend, shape: tuple[int, int], dtype: str, params: Mapping[str, Any],
+        draws: Draws,
+    ) -> Corruption:  # fmt: skip
+        spreads = self.scaling_ is not None and params["scale"] != "minmax"
+        extremes = (-OUTSIDE, OUTSIDE) if spreads else (0.0, 1.0)
+        return Corruption(ops, shape, dtype, params["corruption"], params["level"], extremes, draws)
