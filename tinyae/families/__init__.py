@@ -13,7 +13,10 @@ if TYPE_CHECKING:
     from ..estimator import Autoencoder
 
 PLAIN = "plain"  # the name of ``Autoencoder`` among them
-_HOME = {"denoising": ("denoising", "DenoisingAutoencoder")}
+_HOME = {
+    "denoising": ("denoising", "DenoisingAutoencoder"),
+    "variational": ("variational", "VariationalAutoencoder"),
+}
 
 
 class _Families(Mapping[str, "type[Autoencoder]"]):
