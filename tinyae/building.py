@@ -157,6 +157,16 @@ class Built(Inference, EstimatorMixin):
             network.architecture, network.dtype, params["initializer"], seed, rows
         )[0]
 
+    # ... and what ``tinyae train`` and ``evaluate`` show of it
+
+    def _rows_shown(self, X: NDArray[Any]) -> dict[str, Any]:
+        """The samples X (n, n_features) in several states, by their labels."""
+        return {"original": X, "reconstruction": self.reconstruct(X)}
+
+    def _measures(self, X: Rows) -> dict[str, tuple[str, float]]:
+        """By name, what the number says, and the number."""
+        return {}
+
     def _settle(self, net_span: Span, scaling: Scaling | None, names: Sequence[str] | None) -> None:
         """After ``initialize``: the first data decide what "auto" means, with the same weights,
         and bring the names of the features."""

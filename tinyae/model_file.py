@@ -63,7 +63,7 @@ def save_model(path: str | os.PathLike[str], model: Autoencoder) -> None:
     if hasattr(model, "feature_names_in_"):
         fitted["feature_names"] = model.feature_names_in_.tolist()
     params = as_json({**model._built_params, "random_state": model.seed_})
-    meta = {"params": params, "fitted": fitted}
+    meta: dict[str, Any] = {"params": params, "fitted": fitted}
     if model.family:
         meta["family"] = model.family
     write_npz(path, FORMAT, VERSION, meta, parameters)

@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 from .. import checks
 from ..arguments import ARGUMENTS, FLAG, Argument, read_seed
 from ..data.reading import Reading
+from ..families import FAMILIES, PLAIN
 from ..kernels.columns import get_backend
 
 DATA_HELP = (
@@ -120,7 +121,20 @@ class Command(argparse.ArgumentParser):
         self, leave_out: Sequence[str] = (), arguments: Mapping[str, Argument] = ARGUMENTS
     ) -> None:
         """Arguments of ``Autoencoder``, or of another table."""
-        group = self.add_argument_group("model and training")
+        self._arguments("model and training", arguments, leave_out)
+
+    def family_options(self) -> None:
+        """The family of the autoencoder, and the options of each."""
+        self.add_argument("--family", choices=(PLAIN, *FAMILIES), default=argparse.SUPPRESS,
+                          help="the kind of autoencoder; all but plain have options of their "
+                          f"own, see below (default {PLAIN})")  # fmt: skip
+        for name, kind in FAMILIES.items():
+            self._arguments(f"only with --family {name}", kind.own)
+
+    def _arguments(
+        self, title: str, arguments: Mapping[str, Argument], leave_out: Sequence[str] = ()
+    ) -> None:
+        group = self.add_argument_group(title)
         for name, argument in arguments.items():
             if name in leave_out or not argument.on_command_line:
                 continue
@@ -224,8 +238,12 @@ def data_given(given: argparse.Namespace) -> dict[str, Any]:
 def model_given(
     given: argparse.Namespace, arguments: Mapping[str, Argument] = ARGUMENTS
 ) -> dict[str, Any]:
-    """The arguments of ``Autoencoder`` that were given: only these may overrule a saved run's."""
-    return {name: getattr(given, name) for name in arguments if hasattr(given, name)}
+    """The arguments of ``Autoencoder``, and of families with their name, that were given: only
+    these may overrule a saved run's."""
+    names = [*arguments]
+    if arguments is ARGUMENTS:
+        names += ["family", *(name for kind in FAMILIES.values() for name in kind.own)]
+    return {name: getattr(given, name) for name in names if hasattr(given, name)}
 
 
 def _dashed(name: str) -> str:

@@ -24,6 +24,7 @@ from ..data.rows import value_range
 from ..data.tables.schema import Schema
 from ..data.tables.text import table_kind
 from ..estimator import Autoencoder
+from ..families import PLAIN, made
 from ..kernels.columns import get_backend
 from ..model_file import FORMAT, as_json
 from ..storage.files import expect_replaceable
@@ -91,8 +92,9 @@ class RunFolder:
         with errors_of(self.config_file, "broken"):
             data = {**DATA_DEFAULTS, **config["data"], "source": config["data"]["source"]}
             check_data(data)
-            model = arguments.of_file(config["model"])
-            arguments.check(Autoencoder(**model)._params())
+            model = {"family": PLAIN, **arguments.of_file(config["model"])}
+            ae = made(model)
+            ae._check(ae._params())
             if "index" not in config["data"] and table_kind(Path(data["source"])):
                 data["index"] = False  # an older tinyae learnt numbers of lines as a feature
             columns = config.get("columns")
@@ -283,8 +285,9 @@ def run_config(data: Mapping[str, Any], model: Mapping[str, Any]) -> Config:
     if Path(data["source"]).exists():
         data["source"] = str(Path(data["source"]).resolve())
     try:
-        params = Autoencoder(**{**DEFAULTS, **model}).get_params()
-        arguments.check(params)
+        ae = made({**DEFAULTS, **model})
+        params = ae.get_params()
+        ae._check(params)
         backend = get_backend(params["backend"], params["matmul"])
         if params["threads"] is not None and backend.limit_threads is None:
             raise ValueError(f"--threads {params['threads']} is for --backend numba, and this is "
@@ -295,7 +298,7 @@ def run_config(data: Mapping[str, Any], model: Mapping[str, Any]) -> Config:
         raise UsageError("--epochs must be at least 1, got 0: a run is what training leaves")
     if params["patience"] is not None and params["validation_fraction"] == 0:
         raise UsageError("--patience watches the validation loss: give --validation-fraction")
-    return {"data": data, "model": as_json(params)}
+    return {"data": data, "model": {"family": ae.family or PLAIN, **as_json(params)}}
 
 
 def expect_same(run: RunFolder, config: Config) -> None:
@@ -349,7 +352,7 @@ def train_run(
 
 
 def _autoencoder(model: Mapping[str, Any], dataset: Dataset) -> Autoencoder:
-    ae = Autoencoder(**model)
+    ae = made(model)
     if ae.image_shape is None and dataset.image_shape is not None:
         ae.image_shape = dataset.image_shape
     return ae

@@ -16,6 +16,7 @@ from ..data.datasets import Dataset
 from ..data.pca import PCA, fit_pca
 from ..data.scaling import scaled
 from ..estimator import Autoencoder
+from ..families import PLAIN
 from ..plot.curves import plot_sweep
 from ..storage.untrusted import errors_of, read_json
 from ..train.progress import Waiting
@@ -44,6 +45,7 @@ def add_commands(commands: Any) -> None:
     parser.json_option()
     parser.data_options()
     parser.model_options(leave_out=("code",))
+    parser.family_options()
 
 
 def _codes(text: str) -> list[int]:
@@ -112,7 +114,7 @@ def _earlier(
         return []
     found = read_json(file, "no summary of a sweep")
     with errors_of(file, "no summary of a sweep"):
-        data, model = {**DATA_DEFAULTS, **found["data"]}, found["model"]
+        data, model = {**DATA_DEFAULTS, **found["data"]}, {"family": PLAIN, **found["model"]}
         rows = [row for row in found["codes"] if row["code"] not in given.codes]
         other = [k for k, v in described["data"].items() if data.get(k) != v]
         other += [k for k, v in _without_code(described["model"]).items() if model.get(k, v) != v]

@@ -57,6 +57,7 @@ def add_commands(commands: Any) -> None:
                         "given beside it takes the place of the recipe's")  # fmt: skip
     parser.data_options()
     parser.model_options()
+    parser.family_options()
     parser = command(
         commands, "evaluate", _evaluate, "squared error on training and test data, beside PCA; "
         "dead units",
@@ -136,11 +137,15 @@ def _evaluate(given: argparse.Namespace) -> None:
             trained = None
             print(f"no PCA to compare with: the training data are gone: {error}", file=sys.stderr)
     errors = _summed(ae, _compare(ae, parts, trained))
+    part = list(parts)[-1]
+    measures = ae._measures(parts[part])
+    numbers = {name: number for name, (_, number) in measures.items()}
     if given.json:
-        part = list(parts)[-1]
-        print(json.dumps({**errors[part], "code": ae.code, "samples": len(parts[part])}))
+        print(json.dumps({**errors[part], **numbers, "code": ae.code, "samples": len(parts[part])}))
     else:
         print(_error_table(ae, parts, errors))
+        for what, number in measures.values():
+            print(f"\n{part}: {what}: {number:.6g}")
     with Waiting("looking for units that are always 0"):
         counts = ae.zero_units_ if trained is None else ae.zero_units(trained)
     print_zero_units(ae, counts, sys.stderr if given.json else None)
@@ -264,8 +269,8 @@ def _draw(ae: Autoencoder, dataset: Dataset, run: RunFolder) -> list[Path]:
     with Waiting("drawing"):
         shown = np.asarray(dataset.test.select(np.arange(min(10, len(dataset.test)))))
         shape = dataset.image_shape
-        before, after = (to_draw(ae, x, shape) for x in (shown, ae.reconstruct(shown)))
-        grids.plot_reconstructions(before, after, shape, files[0])
+        rows = {label: to_draw(ae, x, shape) for label, x in ae._rows_shown(shown).items()}
+        grids.plot_rows(rows, shape, files[0])
         points, titles = plane(ae.encode(dataset.test))
         codes.plot_code(points, dataset.test_labels, files[1], dataset.label_names, titles)
         if not ae.history_:

@@ -153,6 +153,16 @@ class DenoisingAutoencoder(Autoencoder):
                 total += float(sums_of_squares(np.where(np.isnan(clean), 0, error)).sum())
         return total / len(rows)
 
+    def _rows_shown(self, X: NDArray[Any]) -> dict[str, Any]:
+        noisy = self.corrupt(X)
+        return {"clean": X, "corrupted": noisy, "denoised": self.denoise(noisy)}
+
+    def _measures(self, X: Rows) -> dict[str, tuple[str, float]]:
+        params = self._built_params
+        what = f"squared error per sample of rows with {params['corruption']} corruption"
+        error = self.corrupted_error(X)
+        return {"corrupted_squared_error": (f"{what} at level {params['level']:g}", error)}
+
     def _noisy(self, rows: Rows, seed: int) -> Iterator[tuple[slice, Array, Array]]:
         """(where, clean, corrupted) of a few thousand samples at a time, as the net reads them."""
         checks.integer("seed", seed, 0, 2**64 - 1)

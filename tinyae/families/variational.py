@@ -27,6 +27,7 @@ from ..train.objective import Term
 LOSSES = ("auto", "bce", "mse")
 LOG_VARIANCE = -4.0  # at the start: a standard deviation of 0.14, where PCA's codes have 1
 ACTIVE = 0.01  # the least variance of an active unit's mean (Burda et al. 2016)
+FEW, DRAWS = 500, 100  # samples, and draws for each, that ``tinyae evaluate`` takes
 AT_ONCE = 4096  # codes that are decoded at once
 LAST = 2**32 - 1  # the step of a stream that no update comes to
 
@@ -191,6 +192,26 @@ class VariationalAutoencoder(Autoencoder):
         else:
             logs = -((output - target) ** 2 + math.log(2 * math.pi)) / 2
         return weights + np.where(known, logs, 0).sum(axis=2, dtype=np.float64)
+
+    def _rows_shown(self, X: NDArray[Any]) -> dict[str, Any]:
+        return {**super()._rows_shown(X), "sample": self.sample(len(X), self.seed_)}
+
+    def _measures(self, X: Rows) -> dict[str, tuple[str, float]]:
+        few = X.select(np.arange(min(len(X), FEW)))
+        found = {
+            "divergence": ("divergence of the codes from the standard normal, nats per sample",
+                           float(self.divergence(X).mean())),
+            "active_units": ("units whose mean varies", float(self.active_units(X))),
+        }  # fmt: skip
+        if not self._network.architecture.groups:
+            for name, what, part, draws in (
+                ("bound", "bound of the log-likelihood, one draw each", X, 1),
+                ("log_likelihood", f"log-likelihood of the first {len(few)}, {DRAWS} draws each",
+                 few, DRAWS),
+            ):  # fmt: skip
+                nats = float(self.log_likelihood(part, samples=draws).mean())
+                found[name] = (f"{what}, nats per sample", nats)
+        return found
 
     def _check(self, params: Mapping[str, Any]) -> None:
         super()._check(params)

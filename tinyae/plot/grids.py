@@ -6,7 +6,7 @@ Pixels are drawn as they are: magnified by whole numbers, or averaged over whole
 from __future__ import annotations
 
 import importlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -39,31 +39,41 @@ def plot_reconstructions(
 
     Raises ValueError where shapes do not fit, n < 1 or values are not finite.
     """
+    plot_rows({"original": originals, "reconstruction": reconstructions}, image_shape, path, n)
+
+
+def plot_rows(
+    samples: Mapping[str, ArrayLike], image_shape: tuple[int, ...] | None, path: File, n: int = 10
+) -> None:
+    """The same n samples in several states, a row for each, by its label: as
+    ``plot_reconstructions``, which has two rows."""
     if n < 1:
         raise ValueError(f"n must be at least 1, got {n}")
-    above = finite(originals, "originals", n)
-    below = finite(reconstructions, "reconstructions", n)
-    if above.shape != below.shape:
-        raise ValueError(f"reconstructions must have shape {above.shape}, got {below.shape}")
-    pair = np.stack([above, below])
+    rows = {label: finite(row, f"{label}s", n) for label, row in samples.items()}
+    above = next(iter(rows.values()))
+    for label, row in rows.items():
+        if row.shape != above.shape:
+            raise ValueError(f"{label}s must have shape {above.shape}, got {row.shape}")
+    stacked = np.stack([*rows.values()])
     low, high = float(above.min()), float(above.max())
     if image_shape is None:
-        save(_line_pairs(pair, low, high), path)
+        save(_line_rows(stacked, low, high, [*rows]), path)
         return
     h, w = image_sides(image_shape, above.shape[1])
-    grey = (pair - low) / (high - low) if high > low else np.full_like(pair, 0.5)
-    save(_image_pairs(grey.clip(0, 1).reshape(2, len(above), h, w, -1)), path)
+    grey = (stacked - low) / (high - low) if high > low else np.full_like(stacked, 0.5)
+    pictures = grey.clip(0, 1).reshape(len(rows), len(above), h, w, -1)
+    save(_image_rows(pictures, [*rows]), path)
 
 
-def _image_pairs(pictures: Array) -> Any:
-    """(2, n, h, w, channels) in [0, 1], pixel by pixel: nothing is interpolated."""
+def _image_rows(pictures: Array, labels: Sequence[str]) -> Any:
+    """(rows, n, h, w, channels) in [0, 1], pixel by pixel: nothing is interpolated."""
     rows, n, *sides = pictures.shape
     pictures = resized(pictures.reshape(rows * n, *sides), 1, 1)
     (_, h, w, _), gap, margin = pictures.shape, 4, 10
     pitch = max(h, 16) + gap  # of rows: room for their labels
-    width, height = LEFT + n * (w + gap) - gap + margin, 2 * (margin + pitch) - gap
+    width, height = LEFT + n * (w + gap) - gap + margin, 2 * margin + rows * pitch - gap
     figure = new_figure(width, height)
-    for row, label in enumerate(("original", "reconstruction")):
+    for row, label in enumerate(labels):
         middle = height - margin - row * pitch - (pitch - gap) // 2  # counted from below
         figure.text((LEFT - 10) / width, middle / height, label, **style.ROW)
         for i in range(n):
@@ -72,21 +82,24 @@ def _image_pairs(pictures: Array) -> Any:
     return figure
 
 
-def _line_pairs(pair: Array, low: float, high: float) -> Any:
-    """Two rows of line plots with one scale; the original is shadowed under its reconstruction."""
-    width = LEFT + 110 * pair.shape[1]
-    figure = new_figure(width, 210)
-    grid = figure.subplots(2, pair.shape[1], squeeze=False)
+def _line_rows(samples: Array, low: float, high: float, labels: Sequence[str]) -> Any:
+    """Rows of line plots with one scale; the first is shadowed under the others."""
+    width = LEFT + 110 * samples.shape[1]
+    figure = new_figure(width, 105 * len(samples))
+    grid = figure.subplots(len(samples), samples.shape[1], squeeze=False)
     figure.subplots_adjust(LEFT / width, 0.05, 1 - 10 / width, 0.95, wspace=0.08, hspace=0.1)
-    marker = "o" if pair.shape[2] == 1 else ""
+    marker = "o" if samples.shape[2] == 1 else ""
     pad = 0.08 * (high - low) or 1.0
-    for row, label in enumerate(("original", "reconstruction")):
+    for row, label in enumerate(labels):
         grid[row, 0].set_ylabel(label, rotation=0, **style.ROW)
         for i, axes in enumerate(grid[row]):
             if row:
-                axes.plot(pair[0, i], color=style.SHADOW, linewidth=2.2, marker=marker)
+                axes.plot(samples[0, i], color=style.SHADOW, linewidth=2.2, marker=marker)
             axes.plot(
-                pair[row, i], color=style.ORANGE if row else style.BLUE, linewidth=1, marker=marker
+                samples[row, i],
+                color=style.ORANGE if row else style.BLUE,
+                linewidth=1,
+                marker=marker,
             )
             axes.set(xticks=[], yticks=[], ylim=(low - pad, high + pad), facecolor="white")
             axes.spines[:].set_color(style.GRID)
