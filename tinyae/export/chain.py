@@ -135,5 +135,7 @@ def quantized(chain: Chain, how: str) -> Chain:
 def rounded(ae: Autoencoder, how: str) -> Autoencoder:
     """A copy with the weights that ``quantized`` leaves."""
     chain, copied = quantized(chain_of(ae), how), copy.deepcopy(ae)
-    weights = {f"{layer.name}.weight": layer.values for layer in chain.layers("all")}
-    return copied.set_parameters({**ae.parameters(), **weights})
+    weights = ae.parameters()
+    for layer in chain.layers("all"):  # of log-variances, which no export has, nothing changes
+        weights[f"{layer.name}.weight"][:, : layer.bias.size] = layer.values
+    return copied.set_parameters(weights)

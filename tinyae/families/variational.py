@@ -91,7 +91,7 @@ class VariationalAutoencoder(Autoencoder):
     loss="bce": p(x|z) is Bernoulli, and the loss is the bound in nats. loss="mse": p(x|z) is normal
     with variance 1 on the scale of ``scaling_``; the loss, ||x - x'||^2 + 2 beta KL, is twice the
     bound less d log(2 pi), for d features. Beside it the cross-entropy of a table's categories
-    counts half. ``code_activation`` and ``code_noise`` are no arguments.
+    counts half.
 
     ``encode`` gives m, and scores, files and exports are those of decode(m(x)). Where
     ``initializer`` makes the start of PCA, the means are its coordinates, scaled to variance 1.
@@ -107,7 +107,7 @@ class VariationalAutoencoder(Autoencoder):
     _arguments = ARGUMENTS | OWN
 
     def __init__(self, *, beta: float = 1.0, kl_warmup: float = 0.0, **rest: Any) -> None:
-        super().__init__(code_activation="identity", code_noise=0.0, **rest)
+        super().__init__(**rest)
         self.beta, self.kl_warmup = beta, kl_warmup
 
     def posterior(self, X: ArrayLike | Rows) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -215,6 +215,12 @@ class VariationalAutoencoder(Autoencoder):
 
     def _check(self, params: Mapping[str, Any]) -> None:
         super()._check(params)
+        for name, needed in (("code_activation", "identity"), ("code_noise", 0)):
+            if params[name] != needed:
+                raise ValueError(
+                    f"{name} must be {needed!r} for a variational autoencoder, whose codes are "
+                    f"draws of normals, got {params[name]!r}"
+                )
         if params["loss"] not in LOSSES:
             raise ValueError(
                 "loss of a variational autoencoder must be 'auto', 'bce' (Bernoulli) or 'mse' "
