@@ -3,15 +3,17 @@ arguments, layers and terms of the loss that the others do not have."""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator, Mapping
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..checks import choice
 
 if TYPE_CHECKING:
     from ..estimator import Autoencoder
 
+Kind = TypeVar("Kind", bound="type[Autoencoder]")
 PLAIN = "plain"  # the name of ``Autoencoder`` among them
 _HOME = {
     "denoising": ("denoising", "DenoisingAutoencoder"),
@@ -52,3 +54,16 @@ def made(model: Mapping[str, Any]) -> Autoencoder:
         if odd := [key for key in family.own if key in params and key not in kind._arguments]:
             raise ValueError(f"{odd[0]} is for the family {other!r}, and this is {name!r}")
     return kind(**params)
+
+
+def all_named(kind: Kind) -> Kind:
+    """Decorates a family: its constructor's signature names all arguments in place of ``**rest``,
+    for ``help`` and for scikit-learn."""
+    parameters = [
+        inspect.Parameter(a.name, inspect.Parameter.KEYWORD_ONLY, default=a.default)
+        for a in kind._arguments.values()
+    ]
+    first = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
+    init: Any = kind.__init__  # not of the class itself: subclasses have signatures of their own
+    init.__signature__ = inspect.Signature([first, *parameters])
+    return kind

@@ -19,15 +19,13 @@ from ..net.network import Network
 from ..passes import run, sums_of_squares
 from ..train.draws import Draws
 from ..train.objective import Term
+from . import all_named
 
 KINDS = ("gaussian", "masking", "salt-pepper")
 OUTSIDE = 2.0  # spreads: where salt and pepper lie for features that are scaled by their spread
 
 
-def _check_level(name: str, value: Any) -> None:
-    checks.number(name, value, least=0)
-    checks.number(name, value, below=1e6)
-
+MOST = 1e6  # far beyond any data, and its square does not overflow
 
 TABLE = (
     Argument("corruption", Kind(lambda name, value: checks.choice(name, value, KINDS), str, "NAME",
@@ -35,7 +33,8 @@ TABLE = (
              "masking, features become 0; salt-pepper, they become the least or the greatest "
              "value: 0 and 1, for features that are scaled by their spread 2 spreads from their "
              "center"),
-    Argument("level", Kind(_check_level, float, "X"), 0.3, "of the corruption: gaussian, the "
+    Argument("level", Kind(lambda name, value: checks.number(name, value, least=0, below=MOST),
+             float, "X"), 0.3, "of the corruption: gaussian, the "
              "standard deviation of the noise, in the units that the net reads (spreads, where "
              "features are scaled); masking and salt-pepper, the fraction of the features, "
              "below 1"),
@@ -100,6 +99,7 @@ class Corruption(Term):
         return target
 
 
+@all_named
 class DenoisingAutoencoder(Autoencoder):
     """An autoencoder that is trained to take noise away: L(x, decode(encode(corrupt(x)))).
 
@@ -122,11 +122,17 @@ class DenoisingAutoencoder(Autoencoder):
         self.corruption, self.level = corruption, level
 
     def denoise(self, X: ArrayLike | Rows) -> Any:
-        """X (n, n_features), which is noisy already, without its noise: ``reconstruct``.
+        """X (n, n_features), which is noisy already, without its noise: ``reconstruct``, but that
+        noise beyond the range of the training data is none to warn of.
 
         float32 or float64 as ``dtype``; raises what ``reconstruct`` does.
         """
-        return self.reconstruct(X)
+        self._fitted()
+        warned, self._warned = self._warned, True
+        try:
+            return self.reconstruct(X)
+        finally:
+            self._warned = warned
 
     def corrupt(self, X: ArrayLike | Rows, *, seed: int = 0) -> NDArray[Any]:
         """X (n, n_features) corrupted as in training, (n, n_features), in the units of the data.
