@@ -23,6 +23,7 @@ from ..net.sampling import Sample, SampleSpec
 from ..passes import run
 from ..train.draws import Draws
 from ..train.objective import Term
+from . import all_named
 
 LOSSES = ("auto", "bce", "mse")
 LOG_VARIANCE = -4.0  # at the start: a standard deviation of 0.14, where PCA's codes have 1
@@ -79,6 +80,7 @@ class Divergence(Term):
         ops.normal_divergence(below.y, self._weight, below.dz, totals)  # ``Sample`` adds to dz
 
 
+@all_named
 class VariationalAutoencoder(Autoencoder):
     """An autoencoder whose codes are normal distributions, trained on a bound of the likelihood:
 
