@@ -60,7 +60,7 @@ class Divergence(Term):
 
     def __init__(self, network: Network, seed: int, weight: float, warmup: float) -> None:
         backend = network.backend
-        self.draws = Draws(backend, seed, streams.LATENT)
+        self.draws: Draws = Draws(backend, seed, streams.LATENT)
         (layer,) = (layer for layer in network.layers if isinstance(layer, Sample))
         layer.state = self.draws.state
         self._full, self._warmup = weight, warmup
@@ -193,7 +193,8 @@ class VariationalAutoencoder(Autoencoder):
             logs = output * target - np.logaddexp(0, output)
         else:
             logs = -((output - target) ** 2 + math.log(2 * math.pi)) / 2
-        return weights + np.where(known, logs, 0).sum(axis=2, dtype=np.float64)
+        weights += np.where(known, logs, 0).sum(axis=2, dtype=np.float64)
+        return weights
 
     def _rows_shown(self, X: NDArray[Any]) -> dict[str, Any]:
         return {**super()._rows_shown(X), "sample": self.sample(len(X), self.seed_)}
