@@ -14,8 +14,10 @@ import numpy as np
 import pytest
 
 from tests.train.stopping import Stop, assert_same_weights, stop_at
+from tests.train.test_backend_device import fake_column, on_device
 from tinyae import Autoencoder, DenoisingAutoencoder, gradcheck
-from tinyae.families.denoising import KINDS, OWN, Corruption
+from tinyae.families.corruption import KINDS, Corruption
+from tinyae.families.denoising import OWN
 from tinyae.kernels import columns
 from tinyae.kernels.backend import Backend, Recorder
 from tinyae.kernels.conventions import HYPER, LOSSES
@@ -177,10 +179,9 @@ def test_steps_that_are_replayed_draw_what_others_draw(
     def record(work: Callable[[], None]) -> Callable[[], None]:
         return work
 
-    recorder = Recorder(record=record, join=lambda: None, begin_step=begin_step, end_step=end_step)
-    column = dataclasses.replace(
-        columns.get_backend("numpy"), name="replays", host=False, recorder=recorder
-    )
+    recorder = Recorder(record=record, join=lambda: None, begin_step=on_device(begin_step),
+                        end_step=on_device(end_step))  # fmt: skip
+    column = dataclasses.replace(fake_column(), name="replays", recorder=recorder)
     monkeypatch.setitem(columns._LOADERS, "replays", lambda: column)
     monkeypatch.delitem(columns._loaded, "replays", raising=False)
     options = {"corruption": kind, "code_noise": 0.1, "dtype": "float64"}

@@ -20,8 +20,8 @@ from ..passes import run, sums_of_squares
 from ..train.draws import Draws
 from ..train.objective import Term
 from . import all_named
+from .corruption import KINDS, Corruption
 
-KINDS = ("gaussian", "masking", "salt-pepper")
 OUTSIDE = 2.0  # spreads: where salt and pepper lie for features that are scaled by their spread
 
 
@@ -40,63 +40,6 @@ TABLE = (
              "below 1"),
 )  # fmt: skip
 OWN = {argument.name: argument for argument in TABLE}
-
-
-class Corruption(Term):
-    """Corrupts the input in place; the clean sample stays the target. NaN, a missing value, stays.
-
-    With g standard normal and a word w of the stream for each feature, uniform in [0, 1):
-
-        gaussian      x + level g
-        masking       0 where w < level, else x
-        salt-pepper   salt where w < level / 2, pepper where level / 2 <= w < level, else x
-
-    All of it by operations that every backend has: x (1 - m^2), of a mask m of 0 and 1, is the
-    backward pass of tanh, and a + b is a dense layer of one sample 1 with weights a and biases b.
-    """
-
-    target_only = True
-
-    def __init__(
-        self, backend: Backend, shape: tuple[int, int], dtype: str, kind: str, level: float,
-        extremes: tuple[float, float], draws: Draws,
-    ) -> None:  # fmt: skip
-        """``shape`` (largest batch, n_features); ``extremes`` are pepper and salt."""
-        self.draws, self.kind, self.level = draws, kind, level
-        self._state = draws.state
-        pepper, salt = extremes
-        n_masks = {"gaussian": 0, "masking": 1, "salt-pepper": 3}[kind]
-        self._clean = backend.empty(shape, dtype)
-        self._std = backend.to_device(np.full(1, float(level)))
-        self._masks = [backend.empty(shape, dtype) for _ in range(n_masks)]
-        if kind == "salt-pepper":
-            self._one = backend.to_device(np.ones((1, 1), dtype))
-            self._step = backend.to_device(np.full((1, 1), salt - pepper, dtype))
-            self._pepper = backend.to_device(np.full(shape, pepper, dtype))
-
-    def target(self, ops: Backend, x: Array, target: Array) -> Array:
-        n = len(x)
-        if target is x:
-            target = self._clean[:n]
-            ops.activation_forward(x, "identity", target)  # a copy
-        masks = [mask[:n] for mask in self._masks]
-        if self.kind == "gaussian":
-            ops.add_normal(self._state, self._std, x, x)
-            return target
-        ops.random_bernoulli(self._state, self.level, masks[0])
-        ops.activation_backward(x, "tanh", masks[0], x)  # 0 where it is masked
-        if self.kind == "salt-pepper":
-            masked, grains, kept = masks
-            flat = (1, n * x.shape[1])
-            # of the same words, so that salt is a part of what is masked
-            ops.random_bernoulli(self._state, self.level / 2, kept)
-            ops.dense_forward(self._step, kept.reshape(flat), self._pepper[:n].reshape(flat[1]),
-                              "identity", grains.reshape(flat), None)  # fmt: skip
-            ops.activation_backward(grains, "relu", masked, grains)  # 0 elsewhere
-            ops.activation_forward(x, "identity", kept)
-            ops.dense_forward(self._one, grains.reshape(flat), kept.reshape(flat[1]), "identity",
-                              x.reshape(flat), None)  # fmt: skip
-        return target
 
 
 @all_named

@@ -1,0 +1,133 @@
+"""``--family``: its options, its run folder wherever a run is used, its picture and its measure."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tinyae import Autoencoder, DenoisingAutoencoder
+from tinyae.cli.main import main
+from tinyae.cli.run_folder import RunFolder
+from tinyae.families import FAMILIES
+
+Output = pytest.CaptureFixture[str]
+
+TRAIN = ["train", "--data", "data.npz", "--hidden", "16", "--code", "4", "--epochs", "2"]
+MASKING = ["--family", "denoising", "--corruption", "masking", "--level", "0.4"]
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    x = np.random.default_rng(0).random((90, 4, 5))
+    np.savez("data.npz", x=x, y=np.arange(90) % 3)
+
+
+def test_a_run_of_a_family(capsys: Output) -> None:
+    assert main([*TRAIN, *MASKING, "--out", "run"]) == 0
+    model = RunFolder("run").read_config()["model"]
+    assert (model["family"], model["corruption"], model["level"]) == ("denoising", "masking", 0.4)
+    ae = RunFolder("run").load_model("numpy")
+    assert isinstance(ae, DenoisingAutoencoder) and ae.level == 0.4
+    assert type(Autoencoder.load("run/model.npz")) is DenoisingAutoencoder
+    pytest.importorskip("matplotlib", reason="a picture")
+    from matplotlib.image import imread
+
+    height = imread("run/reconstructions.png").shape[0]
+    assert main([*TRAIN, "--out", "plain"]) == 0
+    more = imread("plain/reconstructions.png").shape[0]
+    assert height / more == pytest.approx(1.5, abs=0.1)  # a row more
+    capsys.readouterr()
+    assert main(["evaluate", "run", "--json"]) == 0
+    numbers = json.loads(capsys.readouterr().out)
+    dataset = RunFolder("run").load_data({})
+    expected = RunFolder("run").load_model("auto").corrupted_error(dataset.test)  # type: ignore[attr-defined]
+    assert numbers["corrupted_squared_error"] == pytest.approx(expected, rel=1e-12)
+    assert main(["evaluate", "run"]) == 0
+    said = "test: squared error per sample of rows with masking corruption at level 0.4: "
+    assert f"{said}{expected:.6g}\n" in capsys.readouterr().out
+    assert main(["evaluate", "plain", "--json"]) == 0
+    assert "corrupted_squared_error" not in json.loads(capsys.readouterr().out)
+
+
+def test_it_is_used_as_any_run() -> None:
+    assert main([*TRAIN, *MASKING, "--out", "run"]) == 0
+    for command in ("info run", "encode run --out z.npy --part test", "reconstruct run --out x.npy",
+                    "export run --out net.py", "page run --out page.html"):  # fmt: skip
+        assert main(command.split()) == 0, command
+    ae = RunFolder("run").load_model("auto")
+    rows = RunFolder("run").load_data({})
+    np.testing.assert_allclose(np.load("z.npy"), ae.encode(rows.test), rtol=1e-6)
+    scope: dict[str, Any] = {}
+    exec(Path("net.py").read_text(), scope)
+    x = np.asarray(rows.test)
+    np.testing.assert_allclose(scope["encode"](x), ae.encode(x), rtol=1e-4, atol=1e-5)
+
+
+def test_a_run_goes_on_as_what_it_was(capsys: Output) -> None:
+    longer = ["--schedule", "constant", "--warmup", "0"]
+    assert main([*TRAIN, *MASKING, *longer, "--out", "run"]) == 0
+    assert main(["train", "--resume", "run", "--epochs", "4"]) == 0
+    ae = RunFolder("run").load_model("auto")
+    assert isinstance(ae, DenoisingAutoencoder) and ae.n_iter_ == 4
+    whole = [*TRAIN[:-1], "4", *MASKING, *longer, "--out", "whole"]
+    assert main(whole) == 0
+    for name, value in RunFolder("whole").load_model("auto").parameters().items():
+        assert value.tobytes() == ae.parameters()[name].tobytes()
+    capsys.readouterr()
+    for options, said in (
+        (["--level", "0.2"], "run was started with level=0.4, not 0.2"),
+        (["--family", "plain"], "corruption is for the family 'denoising', and this is 'plain'"),
+    ):
+        assert main(["train", "--resume", "run", *options]) == 2
+        assert said in capsys.readouterr().err
+    assert main([*TRAIN, "--out", "plain"]) == 0
+    assert main(["train", "--resume", "plain", "--family", "denoising"]) == 2
+    assert "plain was started with family='plain', not 'denoising'" in capsys.readouterr().err
+
+
+def test_a_configuration_without_a_family_is_a_plain_one() -> None:
+    assert main([*TRAIN, "--out", "run"]) == 0
+    config = json.loads(Path("run/config.json").read_text())
+    assert config["model"].pop("family") == "plain"
+    Path("run/config.json").write_text(json.dumps(config))
+    assert RunFolder("run").read_config()["model"]["family"] == "plain"
+    assert main(["train", "--resume", "run"]) == 0
+
+
+@pytest.mark.parametrize(("options", "said"), [
+    (["--level", "0.4"], "level is for the family 'denoising', and this is 'plain'"),
+    (["--family", "plain", "--corruption", "masking"], "corruption is for the family 'denoising'"),
+    ([*MASKING[:-1], "1.5"], "level of 'masking' is a fraction of the features"),
+    (["--family", "denoising", "--corruption", "rain"], "invalid choice: 'rain'"),
+    (["--family", "sparse-ish"], "invalid choice: 'sparse-ish'"),
+])  # fmt: skip
+def test_options_that_cannot_be_meant(capsys: Output, options: list[str], said: str) -> None:
+    for command in (TRAIN, ["sweep", *TRAIN[1:5]]):
+        assert main([*command, *options]) == 2
+        assert said in capsys.readouterr().err
+    assert not Path("runs").exists()
+
+
+def test_help_lists_the_options_of_each_family(capsys: Output) -> None:
+    for command in ("train", "sweep"):
+        assert main([command, "--help"]) == 0
+        text = capsys.readouterr().out
+        for name, kind in FAMILIES.items():
+            after = text.split(f"only with --family {name}:")[1]
+            assert all(f"--{option.replace('_', '-')}" in after for option in kind.own)
+
+
+def test_a_sweep_of_a_family(capsys: Output) -> None:
+    sweep = ["sweep", "--data", "data.npz", "--hidden", "8", "--epochs", "1", "--codes", "2",
+             "--out", "out"]  # fmt: skip
+    assert main([*sweep, *MASKING]) == 0
+    assert isinstance(RunFolder("out/code-2").load_model("auto"), DenoisingAutoencoder)
+    assert main(sweep) == 2
+    assert "started with family='denoising', not 'plain'" in capsys.readouterr().err
+    assert main([*sweep[:-3], "4", *sweep[-2:]]) == 2  # of another size beside it
+    assert "holds a sweep of other family" in capsys.readouterr().err
