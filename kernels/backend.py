@@ -122,6 +122,16 @@ class SoftmaxLoss(Protocol):
     ) -> None: ...
 
 
+class NormalDivergence(Protocol):
+    """weight[0] times the Kullback-Leibler divergence of normals from the standard one.
+
+    x (batch, 2 n) holds means, then logarithms of variances; weight float64 (1,). gradient = that
+    of the batch mean. Adds weight[0] times the sum of the divergences to totals[0].
+    """
+
+    def __call__(self, x: Array, weight: Array, gradient: Array, totals: Array) -> None: ...
+
+
 class Update(Protocol):
     """One step of the optimiser ``name``; ``moments`` are those of ``conventions.MOMENTS``"""
 
@@ -153,6 +163,21 @@ class AddNormal(Protocol):
     """out = x + std[0] g, g the stream's normals; out may be x"""
 
     def __call__(self, state: Array, std: Array, x: Array, out: Array) -> None: ...
+
+
+class SampleNormal(Protocol):
+    """y = mean + exp(log_variance / 2) g, g the stream's normals; y = mean where state is None.
+
+    x (batch, 2 n) holds means, then logarithms of variances; y (batch, n).
+    """
+
+    def __call__(self, state: Array | None, x: Array, y: Array) -> None: ...
+
+
+class SampleNormalBackward(Protocol):
+    """dx += [dy, dy (y - mean) / 2] for x and y of ``SampleNormal`` with a state"""
+
+    def __call__(self, x: Array, y: Array, dy: Array, dx: Array) -> None: ...
 
 
 class RandomBernoulli(Protocol):
@@ -266,6 +291,7 @@ class Backend:
     activation_backward: ActivationBackward
     loss: Loss
     softmax_loss: SoftmaxLoss
+    normal_divergence: NormalDivergence
     update: Update
     clip_by_norm: ClipByNorm
     # random numbers
@@ -273,6 +299,8 @@ class Backend:
     random_uniform: RandomUniform
     random_normal: RandomNormal
     add_normal: AddNormal
+    sample_normal: SampleNormal
+    sample_normal_backward: SampleNormalBackward
     random_bernoulli: RandomBernoulli
     random_permutation: RandomPermutation
     # what a column may have beyond its operations: a whole training step as one piece that is

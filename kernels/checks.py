@@ -164,6 +164,13 @@ def softmax_loss(
             raise ValueError(f"bounds must rise within [0, {n}], got {bounds.tolist()}")
 
 
+def normal_divergence(kind: type, x: Array, weight: Array, gradient: Array, totals: Array) -> None:
+    _alike(kind, 2, x=x, gradient=gradient)
+    _pairs(x)
+    array(kind, "weight", weight, (1,), "float64")
+    array(kind, "totals", totals, (2,), "float64")
+
+
 def update(
     kind: type, name: str, w: Array, grad: Array, moments: tuple[Array, ...], hyper: Array,
     n_decayed: int, guard: Array,
@@ -207,6 +214,26 @@ def add_normal(kind: type, state: Array, std: Array, x: Array, out: Array) -> No
     _alike(kind, 2, x=x, out=out)
     array(kind, "state", state, (4,), "uint32")
     array(kind, "std", std, (1,), "float64")
+
+
+def sample_normal(kind: type, state: Array | None, x: Array, y: Array) -> None:
+    _alike(kind, 2, x=x)
+    array(kind, "y", y, (len(x), _pairs(x)), _dtype_name(x.dtype))
+    if state is not None:
+        array(kind, "state", state, (4,), "uint32")
+
+
+def sample_normal_backward(kind: type, x: Array, y: Array, dy: Array, dx: Array) -> None:
+    dtype = _alike(kind, 2, x=x, dx=dx)
+    for name, value in (("y", y), ("dy", dy)):
+        array(kind, name, value, (len(x), _pairs(x)), dtype)
+
+
+def _pairs(x: Array) -> int:
+    """How many means, each with its variance, a row of x has."""
+    if x.shape[1] % 2:
+        raise ValueError(f"x must have an even number of columns, got shape {x.shape}")
+    return int(x.shape[1] // 2)
 
 
 def random_bernoulli(kind: type, state: Array, probability: float, out: Array) -> None:

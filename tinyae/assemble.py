@@ -68,16 +68,20 @@ def _dense(part: str, widths: Sequence[int], activation: str, last: str) -> list
     return [DenseSpec(f"{part}.{i}", *size) for i, size in enumerate(sizes)]
 
 
-def initialize(network: Network, initializer: str, seed: int, rows: Rows | None) -> None:
-    """Initial weights of all layers, drawn (biases are zero) or, for "pca", made of the ``rows``.
+def start(
+    plan: Architecture, dtype: str, initializer: str, seed: int, rows: Rows | None
+) -> tuple[dict[str, NDArray[Any]], NDArray[np.float64]]:
+    """Initial weights of all layers by name, drawn (biases are zero) or, for "pca", made of the
+    ``rows``; and the standard deviations of PCA's coordinates in the code, or none.
 
     "auto" is "pca" where there are rows, and the hidden layers can hold PCA's coordinates exactly.
     """
-    plan, parameters = network.architecture, network.parameters
-    values = {name: np.zeros(s, network.dtype) for name, s in parameters.shapes.items()}
+    shapes = [shape for spec in plan.layers for shape in spec.shapes().items()]
+    values = {name: np.zeros(shape, dtype) for name, shape in shapes}
     drawn = "random" if initializer in ("auto", "pca") else initializer
     for i, spec in enumerate(plan.dense):
         initial_weights(drawn, spec.activation, values[f"{spec.name}.weight"], seed, i)
+    deviations = np.empty(0)
     if initializer == "pca" or (initializer == "auto" and rows is not None and holds_pca(plan)):
         if rows is None:
             raise ValueError(
@@ -86,14 +90,16 @@ def initialize(network: Network, initializer: str, seed: int, rows: Rows | None)
             )
         pca = fit_pca(rows, plan.dense[plan.code - 1].n_out, seed)
         with np.errstate(all="ignore"):
-            start_as_pca(plan, values, pca.mean, pca.components, np.sqrt(pca.variances))
+            deviations = np.sqrt(pca.variances)
+            held = start_as_pca(plan, values, pca.mean, pca.components, deviations)
+        deviations = deviations[:held]
         if not all(np.isfinite(array).all() for array in values.values()):
             raise ValueError(
                 f"initializer={initializer!r} scales the data to PCA's layers, and X is too small "
-                f"or too large for that in {network.dtype}: scale the data, or use "
+                f"or too large for that in {dtype}: scale the data, or use "
                 "initializer='random'"
             )
-    parameters.set(values)
+    return values, deviations
 
 
 def output_for(params: Mapping[str, Any], rows: Rows) -> Any:
@@ -196,11 +202,13 @@ def noise_range(code_noise: float | Sequence[float]) -> tuple[float, float]:
     return code_noise, code_noise
 
 
-def tied_to_epochs(params: Mapping[str, Any]) -> str:
+def tied_to_epochs(params: Mapping[str, Any], tied_too: Mapping[str, Any] | None = None) -> str:
     """Which arguments count in parts of all epochs, so that a run cannot be trained for more than
-    were planned, and what they would have to be; "" where none does."""
+    were planned, and what they would have to be; "" where none does.
+
+    ``tied_too``: what those of a family would have to be."""
     first, last = noise_range(params["code_noise"])
-    untied: dict[str, Any] = {"schedule": "constant", "warmup": 0.0}
+    untied: dict[str, Any] = {"schedule": "constant", "warmup": 0.0, **(tied_too or {})}
     if first != last:
         untied["code_noise"] = first
     for name, make in TERMS.items():

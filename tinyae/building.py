@@ -39,6 +39,8 @@ class Built(Inference, EstimatorMixin):
 
     family: ClassVar[str] = ""  # the name in ``families.FAMILIES``
     own: ClassVar[Mapping[str, arguments.Argument]] = {}  # the family's arguments
+    # those of them that count in parts of all epochs, and the values with which they do not
+    tied: ClassVar[Mapping[str, Any]] = {}
     _network: Network
     _optimizer: Optimizer
     _minibatch: Work | None  # of ``partial_fit``
@@ -60,7 +62,7 @@ class Built(Inference, EstimatorMixin):
             self._build(n_features, output, loss, seed, params, schema)
             self._limited_threads()  # raises where the backend has none to limit
             start = None if rows is None else scaled(rows, scaling)
-            assemble.initialize(self._network, params["initializer"], seed, start)
+            self._network.parameters.set(self._initial(params, seed, start))
         except BaseException:  # no weights, or those that there were
             self.__dict__ = before
             raise
@@ -145,6 +147,15 @@ class Built(Inference, EstimatorMixin):
         return ()
 
     _architecture = staticmethod(assemble.architecture)
+
+    def _initial(
+        self, params: Mapping[str, Any], seed: int, rows: Rows | None
+    ) -> dict[str, NDArray[Any]]:
+        """The first weights by name; ``rows`` are all data, if they may be made of these."""
+        network = self._network
+        return assemble.start(
+            network.architecture, network.dtype, params["initializer"], seed, rows
+        )[0]
 
     # ... and what ``tinyae train`` and ``evaluate`` show of it
 

@@ -243,7 +243,7 @@ class Autoencoder(Built):
         try:
             with writing(checkpoint, resume), self._limited_threads() as threads:
                 if resume and checkpoint is not None:
-                    tied = assemble.tied_to_epochs(params)
+                    tied = assemble.tied_to_epochs(params, self.tied)
                     restore_checkpoint(
                         checkpoint, training, described, threads, tied, arguments.ABSENT
                     )

@@ -110,6 +110,8 @@ def zero_units(network: Network, rows: Rows) -> dict[str, int]:
     def look(network: Network, x: Array, records: Sequence[Record]) -> Array:
         output = forward(network.backend, network.filled(x), records[:-1])
         for record in records[:-1]:
+            if not record.layer.parameters:  # its units are those of the layer below
+                continue
             name = record.layer.name
             still = np.asarray(~network.backend.to_host(record.y).any(axis=0))
             zero[name] = still & zero[name] if name in zero else still

@@ -58,11 +58,13 @@ ELEMENTWISE = {
     "mse": (5, 3), "bce": (14, 3), "l1": (6, 3), "huber": (9, 3),
     "fill": (1, 2),
     "softmax_loss": (8, 3),  # of its groups' columns: largest, exp, two sums, value, gradient
+    "normal_divergence": (7, 2),  # of means and log-variances together: half of them have an exp
     # w twice, the gradient once, each moment twice
     "sgd": (2, 3), "momentum": (4, 5), "nesterov": (6, 5), "adam": (13, 7), "adamw": (15, 7),
     "clip_by_norm": (2, 1),  # where the norm is within bounds: one pass that reads
     # beyond the generator's integers (Box and Muller: 5 and a scale and a shift)
     "random_bits": (0, 1), "random_uniform": (2, 1), "random_normal": (7, 1),
+    "sample_normal": (9, 3), "sample_normal_backward": (5, 7),  # of a sample: it has two in x
     "random_bernoulli": (1, 1), "add_normal": (7, 2), "random_permutation": (0, 2),  # of int64
 }  # fmt: skip
 

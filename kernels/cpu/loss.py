@@ -165,6 +165,42 @@ def _group(z: Array, t: Array, slope: Array, batch: int) -> float:
     return value
 
 
+def normal_divergence(x: Array, weight: Array, gradient: Array, totals: Array) -> None:
+    """Adds weight times the divergences of N(m, exp(v)) from N(0, 1), for x = [m, v]; gradient =
+    weight / batch [m, (exp(v) - 1) / 2]."""
+    threads = threads_for(COST * x.size)
+    partial = borrow((threads,), np.float64)
+    scale = weight[0] / max(len(x), 1)
+    launch(_normal_divergence, x, scale, gradient, partial, threads=threads)
+    totals[0] += weight[0] * (0.5 * partial.sum())
+
+
+@jit(parallel=True)
+def _normal_divergence(
+    x: Array, scale: float, gradient: Array, partial: Array, threads: int
+) -> None:
+    batch = len(x)
+    for t in prange(threads):
+        value = 0.0
+        for i in range(batch * t // threads, batch * (t + 1) // threads):
+            value += _divergence(x[i], scale, gradient[i])
+        partial[t] = value
+
+
+@jit()
+def _divergence(x: Array, scale: float, slope: Array) -> float:
+    """Twice the divergence of one sample, in float64; slope = its gradient, times scale."""
+    real, n = x.dtype.type, x.size // 2
+    one, s, half = real(1), real(scale), real(0.5 * scale)
+    total = 0.0
+    for j in range(n):
+        m, v = x[j], x[n + j]
+        e = exp(v) - one
+        slope[j], slope[n + j] = s * m, half * e
+        total += np.float64(m * m + (e - v))
+    return total
+
+
 @jit(reassociate=True)
 def _sum(values: Array) -> float:
     total = 0.0

@@ -70,6 +70,19 @@ def add_normal(state: Words, std: Array, x: Array, out: Array) -> None:
     _fill(_reals, out, True, state, x.reshape(-1), float(std[0]))
 
 
+def sample_normal(state: Words | None, x: Array, y: Array) -> None:
+    """y = mean + exp(log_variance / 2) g, or the mean where state is None."""
+    if state is None:
+        y[:] = x[:, : y.shape[1]]
+    else:
+        launch(_samples, state, x, y, threads=threads_for(COST * y.size))
+
+
+def sample_normal_backward(x: Array, y: Array, dy: Array, dx: Array) -> None:
+    """dx += [dy, dy (y - mean) / 2]"""
+    launch(_samples_backward, x, y, dy, dx, threads=threads_for(4 * y.size))
+
+
 def random_bernoulli(state: Words, probability: float, out: Array) -> None:
     """out = 1 with the given probability, else 0: where word < probability 2^32."""
     _fill(_bernoulli, out, state, round(probability * 2**32))
@@ -122,7 +135,7 @@ def _units(state: Words, block: int, out: Array) -> tuple[Any, Any, Any, Any]:
 
 
 @jit(contract=False)
-def _normals(state: Words, block: int, out: Array) -> tuple[Any, Any, Any, Any]:
+def normals(state: Words, block: int, out: Array) -> tuple[Any, Any, Any, Any]:
     """A block's normals: four of float32, or two of float64 (and two that mean nothing)."""
     real = out.dtype.type
     half_bit = real(2.0**-25 if out.itemsize == 4 else 2.0**-54)  # never log(0)
@@ -145,10 +158,34 @@ def _reals(
     blocks, one_each = (out.size + each - 1) // each, shift.size == out.size
     for t in prange(threads):
         for block in range(blocks * t // threads, blocks * (t + 1) // threads):
-            numbers = _normals(state, block, out) if normal else _units(state, block, out)
+            numbers = normals(state, block, out) if normal else _units(state, block, out)
             for i in range(min(each, out.size - each * block)):
                 place = each * block + i
                 out[place] = shift[place if one_each else 0] + real(scale) * numbers[i]
+
+
+@jit(parallel=True, contract=False)
+def _samples(state: Words, x: Array, y: Array, threads: int) -> None:
+    real, flat, code = y.dtype.type, y.reshape(-1), y.shape[1]
+    each = 16 // y.itemsize  # numbers of a block
+    blocks, half = (y.size + each - 1) // each, real(0.5)
+    for t in prange(threads):
+        for block in range(blocks * t // threads, blocks * (t + 1) // threads):
+            numbers = normals(state, block, y)
+            for k in range(min(each, y.size - each * block)):
+                place = each * block + k
+                i, j = place // code, place % code
+                flat[place] = x[i, j] + math.exp(half * x[i, code + j]) * numbers[k]
+
+
+@jit(parallel=True)
+def _samples_backward(x: Array, y: Array, dy: Array, dx: Array, threads: int) -> None:
+    (batch, code), half = y.shape, y.dtype.type(0.5)
+    for t in prange(threads):
+        for i in range(batch * t // threads, batch * (t + 1) // threads):
+            for j in range(code):
+                dx[i, j] += dy[i, j]
+                dx[i, code + j] += dy[i, j] * (half * (y[i, j] - x[i, j]))
 
 
 @jit(parallel=True, contract=False)

@@ -108,8 +108,34 @@ extern "C" __global__ void __launch_bounds__(REDUCE_THREADS) softmax_groups(
     if (threadIdx.x == 0) parts[blockIdx.x] = value;
 }
 
+struct Normal {
+    REAL mean, log_variance;
+};
+
+// gradient = weight / batch [m, (exp(v) - 1) / 2] for x = [m, v], of rows of ``code`` means and as
+// many log-variances; parts[block] = sums of weight (m^2 + exp(v) - 1 - v) / 2
+extern "C" __global__ void __launch_bounds__(REDUCE_THREADS) normal_divergence(
+    const REAL *x, const double *weight, int code, int batch, REAL *gradient, double *parts,
+    long long n) {
+    __shared__ double shared[REDUCE_THREADS];
+    const REAL scale = (REAL)(weight[0] / batch);
+    double value = 0;
+    auto read = [&](long long i) {
+        const REAL *mean = x + i + i / code * code;
+        return Normal{mean[0], mean[code]};
+    };
+    for_each(n, read, [&](long long i, Normal normal) {
+        REAL e = expm1(normal.log_variance), *slope = gradient + i + i / code * code;
+        slope[0] = normal.mean * scale;
+        slope[code] = e * (scale / 2);
+        value += normal.mean * normal.mean + (e - normal.log_variance);
+    });
+    value = block_sum(value, shared);
+    if (threadIdx.x == 0) parts[blockIdx.x] = weight[0] / 2 * value;
+}
+
 // totals[0] += the sum of n_parts parts; one block
-extern "C" __global__ void __launch_bounds__(REDUCE_THREADS) softmax_total(
+extern "C" __global__ void __launch_bounds__(REDUCE_THREADS) added_total(
     const double *parts, int n_parts, double *totals) {
     __shared__ double shared[REDUCE_THREADS];
     double value = sum_parts(parts, n_parts, shared);

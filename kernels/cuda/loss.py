@@ -10,7 +10,7 @@ from .runner import Runner
 
 
 class LossKernels:
-    """loss and softmax_loss on a runner, by ``most`` blocks at most."""
+    """The losses on a runner, by ``most`` blocks at most."""
 
     def __init__(self, runner: Runner, most: int = MAX_PARTS) -> None:
         self.runner, self.most = runner, most
@@ -40,5 +40,18 @@ class LossKernels:
             np.int64(n),
         )  # fmt: skip
         self.runner.launch("loss.cu", "softmax_groups", dtype.name, grid, THREADS, args)
-        total = (parts, np.int32(grid[0]), totals)
-        self.runner.launch("loss.cu", "softmax_total", dtype.name, (1, 1, 1), THREADS, total)
+        self._add(parts, totals, dtype.name)
+
+    def normal_divergence(self, x: Array, weight: Array, gradient: Array, totals: Array) -> None:
+        dtype, n, (batch, columns) = x.dtype, x.size // 2, x.shape
+        if n:
+            grid = grid_for(n, self.most)
+            parts = self.runner.scratch((grid[0],), "float64")
+            args = (x, weight, *ints(columns // 2, batch), gradient, parts, np.int64(n))
+            self.runner.launch("loss.cu", "normal_divergence", dtype.name, grid, THREADS, args)
+            self._add(parts, totals, dtype.name)
+
+    def _add(self, parts: Array, totals: Array, dtype: str) -> None:
+        """totals[0] += the sum of the parts"""
+        total = (parts, np.int32(parts.size), totals)
+        self.runner.launch("loss.cu", "added_total", dtype, (1, 1, 1), THREADS, total)

@@ -4,6 +4,7 @@
 // Words, uniforms, bernoullis and permutations have the very bits of the NumPy column; normals
 // differ in the last digits of log, sin and cos.
 
+#include "elementwise.cuh"
 #include "philox.cuh"
 
 #define PER_BLOCK (REAL_IS_DOUBLE ? 2 : 4)
@@ -94,6 +95,46 @@ extern "C" __global__ void add_normal(const unsigned *state, const double *std, 
             if (first + i < n)
                 out[first + i] = scale_and_shift(normal[i], deviation, x[first + i]);
     }
+}
+
+// y = mean + exp(log_variance / 2) g; a row of x has ``code`` means, then as many log-variances
+extern "C" __global__ void sample_normal(const unsigned *state, const REAL *x, int code, REAL *y,
+                                         long long n) {
+    FOR_EACH_BLOCK(block, PER_BLOCK) {
+        REAL normal[PER_BLOCK];
+        unit_normals(stream_words(state, block), normal);
+        long long first = block * PER_BLOCK;
+#pragma unroll
+        for (int i = 0; i < PER_BLOCK; i++)
+            if (first + i < n) {
+                const REAL *mean = x + first + i + (first + i) / code * code;
+                y[first + i] = scale_and_shift(normal[i], exp(mean[code] / 2), *mean);
+            }
+    }
+}
+
+// y = mean
+extern "C" __global__ void take_means(const REAL *x, int code, REAL *y, long long n) {
+    auto read = [&](long long i) { return x[i + i / code * code]; };
+    for_each(n, read, [&](long long i, REAL mean) { y[i] = mean; });
+}
+
+struct Sampled {
+    REAL mean, y, dy, dx_mean, dx_log_variance;
+};
+
+// dx += [dy, dy (y - mean) / 2]
+extern "C" __global__ void sample_normal_backward(const REAL *x, int code, const REAL *y,
+                                                  const REAL *dy, REAL *dx, long long n) {
+    auto read = [&](long long i) {
+        long long at = i + i / code * code;
+        return Sampled{x[at], y[i], dy[i], dx[at], dx[at + code]};
+    };
+    for_each(n, read, [&](long long i, Sampled s) {
+        long long at = i + i / code * code;
+        dx[at] = s.dx_mean + s.dy;
+        dx[at + code] = s.dx_log_variance + s.dy * ((s.y - s.mean) / 2);
+    });
 }
 
 // out = 1 where word < threshold, else 0; threshold = probability 2^32

@@ -5,15 +5,18 @@ from __future__ import annotations
 import numpy as np
 
 from ..conventions import feistel_bits
-from ..grids import THREADS, Array, blocks, grid_for
+from ..grids import MAX_BLOCKS, THREADS, Array, blocks, grid_for
 from .runner import Runner
 
 
 class RandomKernels:
-    """The random_... operations on a runner."""
+    """The random_... operations and those of normals on a runner.
 
-    def __init__(self, runner: Runner) -> None:
-        self.runner = runner
+    A pass over samples takes ``most`` blocks at most.
+    """
+
+    def __init__(self, runner: Runner, most: int = MAX_BLOCKS) -> None:
+        self.runner, self.most = runner, most
 
     def random_bits(self, state: Array, out: Array) -> None:
         self._fill("random_bits", out, state, per_block=4)
@@ -29,6 +32,16 @@ class RandomKernels:
     def add_normal(self, state: Array, std: Array, x: Array, out: Array) -> None:
         self._fill("add_normal", out, state, std, x)
 
+    def sample_normal(self, state: Array | None, x: Array, y: Array) -> None:
+        code = np.int32(y.shape[1])
+        if state is None:
+            self._each("take_means", y, x, code, y)
+        else:
+            self._fill("sample_normal", y, state, x, code)
+
+    def sample_normal_backward(self, x: Array, y: Array, dy: Array, dx: Array) -> None:
+        self._each("sample_normal_backward", y, x, np.int32(y.shape[1]), y, dy, dx)
+
     def random_bernoulli(self, state: Array, probability: float, out: Array) -> None:
         threshold = np.uint64(round(probability * 2**32))
         self._fill("random_bernoulli", out, state, threshold, per_block=4)
@@ -39,6 +52,12 @@ class RandomKernels:
                     np.int64(out.size))  # fmt: skip
             self.runner.launch("random.cu", "random_permutation", "float32", grid_for(out.size),
                                THREADS, args)  # fmt: skip
+
+    def _each(self, kernel: str, y: Array, *args: object) -> None:
+        """A pass over all elements of y."""
+        if y.size:
+            grid, args = grid_for(y.size, self.most), (*args, np.int64(y.size))
+            self.runner.launch("random.cu", kernel, y.dtype.name, grid, THREADS, args)
 
     def _fill(self, kernel: str, out: Array, *args: object, per_block: int = 0) -> None:
         """A thread per Philox block of 16 bytes, or of ``per_block`` numbers that take a word each;

@@ -34,7 +34,16 @@ def softmax_loss(
         parts = scratch((n_parts,), "float64")
         grid = (n_parts, 1, 1)
         launch(softmax_groups, grid, THREADS, output, target, bounds, gradient, parts)
-        launch(softmax_total, (1, 1, 1), THREADS, parts, totals)
+        launch(added_total, (1, 1, 1), THREADS, parts, totals)
+
+
+def normal_divergence(x: Array, weight: Array, gradient: Array, totals: Array) -> None:
+    """gradient = weight / batch [m, (exp(v) - 1) / 2], x = [m, v]; totals[0] += the divergences"""
+    if x.size:
+        n_parts = min(blocks(len(x), WARPS[1]), MAX_PARTS)
+        parts = scratch((n_parts,), "float64")
+        launch(normal_divergences, (n_parts, 1, 1), WARPS, x, weight, gradient, parts)
+        launch(added_total, (1, 1, 1), THREADS, parts, totals)
 
 
 @device
@@ -136,7 +145,28 @@ def softmax_groups(
 
 
 @kernel
-def softmax_total(parts: Array, totals: Array) -> None:
+def normal_divergences(x: Array, weight: Array, gradient: Array, parts: Array) -> None:
+    """A warp for each row, see loss.cu; parts[block] = sums of weight (m^2 + exp(v) - 1 - v) / 2"""
+    shared = cuda.shared.array(REDUCE_THREADS, "float64")
+    real = x.dtype.type
+    rows, code = x.shape[0], x.shape[1] // 2
+    scale, half, value = real(weight[0] / rows), real(0.5), 0.0
+    first = cuda.blockIdx.x * cuda.blockDim.y + cuda.threadIdx.y
+    for i in range(first, rows, cuda.gridDim.x * cuda.blockDim.y):
+        for j in range(cuda.threadIdx.x, code, cuda.blockDim.x):
+            m, v = x[i, j], x[i, code + j]
+            e = math.expm1(v)
+            gradient[i, j] = m * scale
+            gradient[i, code + j] = e * (half * scale)
+            value += m * m + (e - v)
+    t = cuda.threadIdx.y * cuda.blockDim.x + cuda.threadIdx.x
+    value = block_sum(value, t, shared)
+    if t == 0:
+        parts[cuda.blockIdx.x] = 0.5 * weight[0] * value
+
+
+@kernel
+def added_total(parts: Array, totals: Array) -> None:
     """totals[0] += the sum of parts; one block"""
     shared = cuda.shared.array(REDUCE_THREADS, "float64")
     value = sum_parts(parts, cuda.threadIdx.x, shared)

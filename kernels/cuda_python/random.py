@@ -21,6 +21,7 @@ from ..conventions import (
     feistel_bits,
 )
 from ..grids import THREADS, Array, Dim, blocks, grid_for
+from .activation import WARPS, grid_of_rows
 from .target import cuda, device, kernel, launch, mul_rn, sincospi
 
 uint64 = np.uint64
@@ -48,6 +49,23 @@ def random_normal(state: Array, mean: float, std: float, out: Array) -> None:
 def add_normal(state: Array, std: Array, x: Array, out: Array) -> None:
     """out = x + std[0] g; out may be x"""
     _fill(add_normal_kernel, 16 // out.dtype.itemsize, out, state, std, x.reshape(x.size))
+
+
+def sample_normal(state: Array | None, x: Array, y: Array) -> None:
+    """y = mean + exp(log_variance / 2) g, or the mean where state is None"""
+    if state is not None:
+        per_block = 16 // y.dtype.itemsize
+        if y.size:
+            grid: Dim = grid_for(blocks(y.size, per_block))
+            launch(sample_normal_kernel, grid, THREADS, state, x, y)
+    elif y.size:
+        launch(take_means, grid_of_rows(len(y)), WARPS, x, y)
+
+
+def sample_normal_backward(x: Array, y: Array, dy: Array, dx: Array) -> None:
+    """dx += [dy, dy (y - mean) / 2]"""
+    if y.size:
+        launch(sample_normal_backward_kernel, grid_of_rows(len(y)), WARPS, x, y, dy, dx)
 
 
 def random_bernoulli(state: Array, probability: float, out: Array) -> None:
@@ -159,6 +177,43 @@ def add_normal_kernel(state: Array, std: Array, x: Array, out: Array) -> None:
             at = per_block * block + i
             if i < per_block and at < n:
                 out[at] = mul_rn(normal[i], real(std[0])) + x[at]
+
+
+@kernel
+def sample_normal_kernel(state: Array, x: Array, y: Array) -> None:
+    """y = mean + exp(log_variance / 2) g; see sample_normal in random.cu"""
+    real, code = y.dtype.type, y.shape[1]
+    n, per_block = y.size, 16 // y.itemsize
+    for block in range(cuda.grid(1), (n + per_block - 1) // per_block, cuda.gridsize(1)):
+        normal = unit_normals(state, block, y)
+        for k in range(4):
+            at = per_block * block + k
+            if k < per_block and at < n:
+                i, j = at // code, at % code
+                std = math.exp(real(0.5) * x[i, code + j])
+                y[i, j] = mul_rn(normal[k], std) + x[i, j]
+
+
+@kernel
+def take_means(x: Array, y: Array) -> None:
+    """y = mean"""
+    rows, code = y.shape
+    first = cuda.blockIdx.x * cuda.blockDim.y + cuda.threadIdx.y
+    for i in range(first, rows, cuda.gridDim.x * cuda.blockDim.y):
+        for j in range(cuda.threadIdx.x, code, cuda.blockDim.x):
+            y[i, j] = x[i, j]
+
+
+@kernel
+def sample_normal_backward_kernel(x: Array, y: Array, dy: Array, dx: Array) -> None:
+    """dx += [dy, dy (y - mean) / 2]"""
+    real = y.dtype.type
+    rows, code = y.shape
+    first = cuda.blockIdx.x * cuda.blockDim.y + cuda.threadIdx.y
+    for i in range(first, rows, cuda.gridDim.x * cuda.blockDim.y):
+        for j in range(cuda.threadIdx.x, code, cuda.blockDim.x):
+            dx[i, j] += dy[i, j]
+            dx[i, code + j] += dy[i, j] * (real(0.5) * (y[i, j] - x[i, j]))
 
 
 @kernel

@@ -100,5 +100,24 @@ def softmax_loss(
         slope[missing] = 0
 
 
+def normal_divergence(x: Array, weight: Array, gradient: Array, totals: Array) -> None:
+    """gradient = weight / batch [m, (exp(v) - 1) / 2] for x = [m, v], means and log-variances;
+    totals[0] += weight times the sum of (m^2 + exp(v) - 1 - v) / 2.
+
+    That is the Kullback-Leibler divergence of N(m, exp(v)) from N(0, 1) (Kingma and Welling 2014,
+    appendix B).
+    """
+    m, v = np.split(x, 2, axis=1)
+    slope_m, slope_v = np.split(gradient, 2, axis=1)
+    np.expm1(v, out=slope_v)
+    work = np.multiply(m, m, out=borrow(m.shape, m.dtype, slot=2))
+    work += np.subtract(slope_v, v, out=borrow(m.shape, m.dtype))
+    factor = float(weight[0])
+    totals[0] += factor * (0.5 * _sum(work))
+    scale = factor / max(len(x), 1)
+    np.multiply(m, scale, out=slope_m)
+    slope_v *= 0.5 * scale
+
+
 def _sum(values: Array) -> float:
     return float(values.sum(dtype=np.float64))

@@ -120,6 +120,34 @@ def add_normal(state: Words, std: Array, x: Array, out: Array) -> None:
     np.add(x, noise, out=out)
 
 
+def sample_normal(state: Words | None, x: Array, y: Array) -> None:
+    """y = mean + exp(log_variance / 2) g, x being [mean, log_variance] side by side.
+
+    The sample as a function of mean and variance, by which a loss can be differentiated (Kingma
+    and Welling 2014, section 2.4). y = mean where state is None.
+    """
+    mean, log_variance = np.split(x, 2, axis=1)
+    if state is None:
+        np.copyto(y, mean)
+        return
+    std = np.multiply(log_variance, 0.5, out=borrow(y.shape, y.dtype))
+    np.exp(std, out=std)
+    random_normal(state, 0.0, 1.0, y)
+    y *= std
+    y += mean
+
+
+def sample_normal_backward(x: Array, y: Array, dy: Array, dx: Array) -> None:
+    """dx += [dy, dy (y - mean) / 2]: what y has beyond the mean is exp(log_variance / 2) g, whose
+    derivative by the logarithm of the variance is half of itself."""
+    code = y.shape[1]
+    noise = np.subtract(y, x[:, :code], out=borrow(y.shape, y.dtype))
+    noise *= 0.5
+    noise *= dy
+    dx[:, :code] += dy
+    dx[:, code:] += noise
+
+
 def random_bernoulli(state: Words, probability: float, out: Array) -> None:
     """out = 1 with the given probability, else 0: where word < probability 2^32."""
     threshold = np.uint64(round(probability * 2**32))

@@ -61,6 +61,10 @@ def arguments(op: str, dtype: str, batch: int = 4, n_in: int = 3, n_out: int = 5
             "bounds": np.unique([0, n_in // 2, n_in]),
             "gradient": real(batch, n_in), "totals": np.ones(2),
         },
+        "normal_divergence": lambda: {
+            "x": real(batch, 2 * n_in), "weight": np.full(1, 0.5),
+            "gradient": real(batch, 2 * n_in), "totals": np.ones(2),
+        },
         **{
             name: lambda moments=moments: {
                 "w": real(n), "grad": real(n), **{m: real(n) for m in moments}, **step,
@@ -78,6 +82,13 @@ def arguments(op: str, dtype: str, batch: int = 4, n_in: int = 3, n_out: int = 5
             "state": state, "std": np.full(1, 0.5), "x": real(batch, n_in),
             "out": real(batch, n_in),
         },
+        "sample_normal": lambda: {
+            "state": state, "x": real(batch, 2 * n_in), "y": real(batch, n_in),
+        },
+        "sample_normal_backward": lambda: {
+            "x": real(batch, 2 * n_in), "y": real(batch, n_in), "dy": real(batch, n_in),
+            "dx": real(batch, 2 * n_in),
+        },
         "random_bernoulli": lambda: {"state": state, "probability": 0.5, "out": real(n)},
         "random_permutation": lambda: {
             "state": state, "n": 2 * n, "start": 3, "out": np.zeros(n, np.int64),
@@ -88,7 +99,9 @@ def arguments(op: str, dtype: str, batch: int = 4, n_in: int = 3, n_out: int = 5
 FIELDS = tuple(field.name for field in dataclasses.fields(Backend))
 # every operation, and in the place of update every optimiser
 OPS = (*(name for name in FIELDS if name not in (*UNCHECKED, "update")), *OPTIMIZERS)
-RANDOM = tuple(name for name in OPS if name.startswith("random_") or name == "add_normal")
+RANDOM = tuple(
+    name for name in OPS if name.startswith("random_") or name in ("add_normal", "sample_normal")
+)
 every_op = pytest.mark.parametrize("op", OPS)
 
 

@@ -40,7 +40,8 @@ TESTED_IN = {
     "loss": "loss", "softmax_loss": "softmax_loss",
     "update": "update", "clip_by_norm": "update",
     "random_bits": "random", "random_uniform": "random", "random_normal": "random",
-    "add_normal": "random",
+    "add_normal": "random", "sample_normal": "normals", "sample_normal_backward": "normals",
+    "normal_divergence": "normals",
     "random_bernoulli": "random", "random_permutation": "random",
     "make_step": "step", "recorder": "recording", "limit_threads": "step",
 }  # fmt: skip

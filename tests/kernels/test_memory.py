@@ -121,7 +121,9 @@ def test_random_numbers_take_bounded_memory(backend: Backend, op: str, dtype: st
     """
     n = 1_000_000 if op != "random_permutation" else 2048
     kind = {"random_bits": "uint32", "random_permutation": "int64"}.get(op, dtype)
-    fixed: dict[str, Any] = {} if op == "add_normal" else {"out": poisoned((n,), kind)}
+    fixed: dict[str, Any] = (
+        {} if op in ("add_normal", "sample_normal") else {"out": poisoned((n,), kind)}
+    )
     if op == "random_permutation":
         fixed |= {"n": 70_000}
     assert big_call(backend, op, dtype, fixed) < (4_000_000 if n > 2048 else 200_000)

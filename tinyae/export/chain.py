@@ -86,10 +86,13 @@ def chain_of(ae: Autoencoder) -> Chain:
     """Raises NotFittedError without weights."""
     values = ae.parameters()
     architecture = ae._network.architecture
+    dense = architecture.dense
+    read = [*(spec.n_in for spec in dense[1:]), dense[-1].n_out]
     layers = [
-        Layer(spec.name, values[f"{spec.name}.weight"], values[f"{spec.name}.bias"],
-              spec.activation)
-        for spec in architecture.dense
+        # the first n_out, which the next layer reads: of means and log-variances the means
+        Layer(spec.name, values[f"{spec.name}.weight"][:, :n_out],
+              values[f"{spec.name}.bias"][:n_out], spec.activation)
+        for spec, n_out in zip(dense, read, strict=True)
     ]  # fmt: skip
     if architecture.link != "identity":  # the last layer itself is linear then
         layers[-1] = layers[-1]._replace(activation=architecture.link)
@@ -145,5 +148,7 @@ def narrowed(name: str, array: Array, dtype: DTypeLike, to: str) -> Array:
 def rounded(ae: Autoencoder, how: str) -> Autoencoder:
     """A copy with the weights that ``quantized`` leaves."""
     chain, copied = quantized(chain_of(ae), how), copy.deepcopy(ae)
-    weights = {f"{layer.name}.weight": layer.values for layer in chain.layers("all")}
-    return copied.set_parameters({**ae.parameters(), **weights})
+    weights = ae.parameters()
+    for layer in chain.layers("all"):  # of log-variances, which no export has, nothing changes
+        weights[f"{layer.name}.weight"][:, : layer.bias.size] = layer.values
+    return copied.set_parameters(weights)

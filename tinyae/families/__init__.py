@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 Kind = TypeVar("Kind", bound="type[Autoencoder]")
 PLAIN = "plain"  # the name of ``Autoencoder`` among them
-_HOME = {"denoising": ("denoising", "DenoisingAutoencoder")}
+_HOME = {
+    "denoising": ("denoising", "DenoisingAutoencoder"),
+    "variational": ("variational", "VariationalAutoencoder"),
+}
 
 
 class _Families(Mapping[str, "type[Autoencoder]"]):

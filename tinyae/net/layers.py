@@ -59,8 +59,8 @@ class Layer(Protocol):
     def forward(self, ops: Backend, x: Array, record: Record) -> Array:
         """x (batch, n_in) -> y (batch, n_out), kept in ``record``."""
 
-    def backward(self, ops: Backend, x: Array, dz: Array, below: Record | None) -> None:
-        """Fills its gradients, and ``below.dz`` unless this is the first layer."""
+    def backward(self, ops: Backend, x: Array, record: Record, below: Record | None) -> None:
+        """From ``record.dz``: its gradients, and ``below.dz`` unless this is the first layer."""
 
 
 @dataclass(frozen=True)
@@ -115,10 +115,10 @@ class Dense:
         ops.dense_forward(x, self.w, self.b, self.activation, record.y, pre)
         return record.y
 
-    def backward(self, ops: Backend, x: Array, dz: Array, below: Record | None) -> None:
-        ops.dense_backward_weights(x, dz, self.dw, self.db)
+    def backward(self, ops: Backend, x: Array, record: Record, below: Record | None) -> None:
+        ops.dense_backward_weights(x, record.dz, self.dw, self.db)
         if below is not None:
-            ops.dense_backward_input(dz, self.w, below.activation, below.saved, below.dz)
+            ops.dense_backward_input(record.dz, self.w, below.activation, below.saved, below.dz)
 
 
 class NoiseSpec(Spec):
@@ -152,5 +152,5 @@ class Noise:
         ops.add_normal(self.state, self.std, x, record.y)
         return record.y
 
-    def backward(self, ops: Backend, x: Array, dz: Array, below: Record | None) -> None:
+    def backward(self, ops: Backend, x: Array, record: Record, below: Record | None) -> None:
         """Nothing is left to do: dz is ``below.dz``."""

@@ -27,12 +27,12 @@ def forward(ops: Backend, x: Array, records: Sequence[Record]) -> Array:
 def backward(ops: Backend, x: Array, records: Sequence[Record], visits: Sequence[Visit]) -> None:
     """All gradients, from the last record's dz down to the first layer, whose input x was."""
     for i in reversed(range(len(records))):
-        layer, dz = records[i].layer, records[i].dz
+        layer = records[i].layer
         below = records[i - 1] if i > 0 else None
         x_i = x if below is None else below.y
         for visit in visits:
-            visit(layer, x_i, dz)
-        layer.backward(ops, x_i, dz, below)
+            visit(layer, x_i, records[i].dz)
+        layer.backward(ops, x_i, records[i], below)
     if ops.recorder is not None:  # dw may be made beside dx
         ops.recorder.join()
 

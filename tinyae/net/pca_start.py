@@ -78,8 +78,10 @@ def start_as_pca(
     mean: Floats,
     components: Floats,
     deviations: Floats,
-) -> None:
+) -> int:
     """Makes initial ``values`` (by parameter's name) those of a net that is PCA.
+
+    Returns how many of PCA's coordinates the code holds, in its first units.
 
     mean (features,), components (k, features) and the coordinates' deviations (k,) are PCA's, the
     strongest first. As many of them are used as fit into the narrowest layer.
@@ -113,3 +115,4 @@ def start_as_pca(
         w[:held, :holding] = below.gather @ above.spread
         b[:holding] = below.rest @ above.spread + above.shift
         below = above
+    return m

@@ -23,6 +23,9 @@ RESERVOIR = 12  # which rows of a stream are kept; step = batch
 SHIFT = 13  # of training pictures; step = epoch
 CORRUPTION = 14  # of a denoising autoencoder's input; step = update
 CORRUPT = 15  # of samples that are not trained on; step = chunk of them
+LATENT = 16  # of a variational autoencoder's codes; step = update
+PRIOR = 17  # codes of which it makes new samples; step = 0
+LIKELIHOOD = 18  # its codes, to estimate a likelihood; step = number of the draw
 SKETCH = 0x9CA  # the random basis of an approximate PCA
 DRAW = 0xDE1  # codes drawn from a density; step = 0 for places, 1 for noise
 START = 0xDE2  # first centres of a mixture

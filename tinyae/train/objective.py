@@ -34,6 +34,9 @@ class Term:
         """A step that was recorded in one mode is replayed in that mode only."""
         return None
 
+    def judge(self) -> None:
+        """Before validation data."""
+
     def target(self, ops: Backend, x: Array, target: Array) -> Array:
         """What is to be reconstructed, (batch, n_features), where ``target`` would be without the
         term. x is what the net reads, and may be changed in place; ``target`` may be x itself."""
@@ -95,6 +98,8 @@ class Objective:
     def judge(self, ops: Backend, x: Array, records: Sequence[Record], totals: Array) -> None:
         """The loss of validation data x, with the terms that are of the data."""
         terms = [term for term in self.terms if term.of_the_data]
+        for term in terms:
+            term.judge()
         self.value(ops, x, _target(ops, x, terms), records, totals, terms)
 
     def value(

@@ -28,6 +28,7 @@ from tinyae.kernels.cuda.activation import ActivationKernels
 from tinyae.kernels.cuda.fill import FillKernels
 from tinyae.kernels.cuda.gather import GatherKernels
 from tinyae.kernels.cuda.loss import LossKernels
+from tinyae.kernels.cuda.random import RandomKernels
 from tinyae.kernels.cuda.runner import Runner
 from tinyae.kernels.cuda.update import UpdateKernels
 from tinyae.kernels.reference import random as random_numpy
@@ -108,6 +109,8 @@ PASSES = {
     "gather": (GatherKernels, "out"),
     "loss": (LossKernels, "gradient"),
     "softmax_loss": (LossKernels, "gradient"),
+    "normal_divergence": (LossKernels, "gradient"),
+    "sample_normal_backward": (RandomKernels, "dx"),
     **{name: (UpdateKernels, "w", *state) for name, state in MOMENTS.items()},
 }  # fmt: skip
 

@@ -53,7 +53,8 @@ IN_FLOAT64 = {
     "loss_elements": READ | SUM | {"rcp"},  # 1 / batch
     "loss_totals": READ | SUM,
     "softmax_groups": READ | SUM | {"rcp", "selp"},  # 1 / batch; NaN where there is no group
-    "softmax_total": READ | SUM,
+    "added_total": READ | SUM,
+    "normal_divergences": READ | SUM | {"div", "mul"},  # weight / batch; times the sum
     "norm_parts": READ | SUM | {"fma"},
     "norm_total": READ | SUM | {"sqrt"},
     "clip_to_norm": READ | TEST | {"div"},  # max_norm / norm
@@ -70,7 +71,8 @@ PER_MULTIPLY_ADD = {
 WITH_BARRIERS = {
     *(f"dense_{what}_{rows}x{columns}" for rows, columns in TILES
       for what in ("forward", "backward_input", "backward_weights")),
-    "loss_elements", "loss_totals", "softmax_groups", "softmax_total", "norm_parts", "norm_total",
+    "loss_elements", "loss_totals", "softmax_groups", "normal_divergences",
+    "added_total", "norm_parts", "norm_total",
     "permutation_kernel",
     "matmul_3_shared", "matmul_4_registers_1d", "matmul_5_registers_2d", "matmul_7_double_buffer",
 }  # fmt: skip
@@ -110,6 +112,8 @@ def call_all(dtype: str) -> None:
             if data:
                 given["data"] = given["data"].astype(data)
             operation(owner, op)(**given)
+        if op == "sample_normal":
+            owner.sample_normal(**{**given, "state": None})
     for rung in get.ladder.RUNGS:
         get.ladder.matmul(rung, *np.ones((3, 5, 5), dtype))
 
