@@ -409,7 +409,7 @@ def test_train_takes_every_argument_by_its_name(data: Path) -> None:
     assert main(["train", "--data", "data.npy", "--out", "run", *named, "--no-shuffle"]) == 0
     model = json.loads(Path("run/config.json").read_text())["model"]
     assert {*given, "shuffle", "threads"} == {a.name for a in TABLE if a.on_command_line}
-    assert set(model) == {a.name for a in TABLE} and model["shuffle"] is False
+    assert set(model) == {"family", *(a.name for a in TABLE)} and model["shuffle"] is False
     for name, text in given.items():
         kind = next(a.kind for a in TABLE if a.name == name)
         assert model[name] == kind.read(text), name
