@@ -29,6 +29,7 @@ USES = {  # every command that reads data with a run, and what it demands
     "augment": ["--out", "new.npz", "--label", "kind"],
     "manifold": [],
     "sample": [],
+    "page": [],
     "traverse": ["--sample", "0"],
     "interpolate": ["--from", "0", "--to", "1"],
 }
