@@ -144,8 +144,10 @@ def _evaluate(given: argparse.Namespace) -> None:
         print(json.dumps({**errors[part], **numbers, "code": ae.code, "samples": len(parts[part])}))
     else:
         print(_error_table(ae, parts, errors))
+        if measures:
+            print()
         for what, number in measures.values():
-            print(f"\n{part}: {what}: {number:.6g}")
+            print(f"{part}: {what}: {number:.6g}")
     with Waiting("looking for units that are always 0"):
         counts = ae.zero_units_ if trained is None else ae.zero_units(trained)
     print_zero_units(ae, counts, sys.stderr if given.json else None)
