@@ -151,11 +151,13 @@ def normal_divergences(x: Array, weight: Array, gradient: Array, parts: Array) -
     real = x.dtype.type
     rows, code = x.shape[0], x.shape[1] // 2
     scale, half, value = real(weight[0] / rows), real(0.5), 0.0
+    top = real(709.0)  # beyond it Python's expm1, which the simulator takes, raises
     first = cuda.blockIdx.x * cuda.blockDim.y + cuda.threadIdx.y
     for i in range(first, rows, cuda.gridDim.x * cuda.blockDim.y):
         for j in range(cuda.threadIdx.x, code, cuda.blockDim.x):
             m, v = x[i, j], x[i, code + j]
-            e = math.expm1(v)
+            e = math.expm1(top if v > top else v)
+            e = e * e if v > top else e  # infinite
             gradient[i, j] = m * scale
             gradient[i, code + j] = e * (half * scale)
             value += m * m + (e - v)

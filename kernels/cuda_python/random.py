@@ -190,7 +190,9 @@ def sample_normal_kernel(state: Array, x: Array, y: Array) -> None:
             at = per_block * block + k
             if k < per_block and at < n:
                 i, j = at // code, at % code
-                std = math.exp(real(0.5) * x[i, code + j])
+                power = real(0.5) * x[i, code + j]
+                # beyond 709 Python's exp, which the simulator takes, raises
+                std = math.exp(real(709.0) if power > real(709.0) else power)
                 y[i, j] = mul_rn(normal[k], std) + x[i, j]
 
 

@@ -43,6 +43,7 @@ from tinyae.kernels.cuda.gather import GatherKernels
 from tinyae.kernels.cuda.ladder import RUNGS, LadderKernels
 from tinyae.kernels.cuda.loss import LossKernels
 from tinyae.kernels.cuda.plan import TILES
+from tinyae.kernels.cuda.random import RandomKernels
 from tinyae.kernels.cuda.update import UpdateKernels
 from tinyae.kernels.cuda_host.host import HostRunner, find_compiler
 from tinyae.kernels.grids import MAX_BLOCKS
@@ -82,7 +83,9 @@ STEPS = ("begin_step", "end_step")
 OPERATIONS = (*(op for op in OPS if op != "write"), *STEPS, "matmul")
 
 # The launchers of elementwise.cuh's passes: with a block or two, a thread has several elements.
-ELEMENTWISE = (ActivationKernels, FillKernels, GatherKernels, LossKernels, UpdateKernels)
+ELEMENTWISE = (
+    ActivationKernels, FillKernels, GatherKernels, LossKernels, RandomKernels, UpdateKernels,
+)  # fmt: skip
 
 # batch, n_in, n_out: a single element; without samples, inputs or outputs; several blocks of
 # each kernel, the last of them not full, and several steps along each sum; rows in vectors of four
@@ -199,6 +202,8 @@ def calls(op: str, dtype: str) -> Iterator[dict[str, Any]]:
                 yield from ({**call, "activation": name} for name in ACTIVATIONS)
             if op == "loss":
                 yield from ({**call, "name": name} for name in LOSSES)
+            if op == "sample_normal":
+                yield {**call, "state": None}
             if op == "dense_forward":
                 yield {**call, "activation": "relu", "pre": None}
             if op == "dense_backward_weights":
