@@ -124,7 +124,8 @@ def test_interrupted_it_goes_on_to_the_same_weights(
 def test_its_defaults_are_those_of_train_but_for_the_code(capsys: Output) -> None:
     assert main([*SWEEP[:3], "--codes", "2", "--epochs", "1"]) == 0
     model = json.loads(Path("runs/sweep-data/sweep.json").read_text())["model"]
-    given = {"random_state": 0, "epochs": 1, "betas": [0.9, 0.999]}  # as JSON has a tuple
+    given = {"random_state": 0, "epochs": 1, "betas": [0.9, 0.999],  # as JSON has a tuple
+             "family": "plain"}  # fmt: skip
     plain = {**Autoencoder().get_params(), **given}
     assert {**plain, **model} == plain and "code" not in model
     capsys.readouterr()
