@@ -10,6 +10,7 @@ import pytest
 
 from tests.export.nets import nets
 from tinyae import Autoencoder, inference, passes
+from tinyae.kernels.columns import available_backends
 from tinyae.passes import FEW
 
 Array = np.ndarray[Any, Any]
@@ -135,3 +136,13 @@ def test_data_far_outside_are_told(X: Array) -> None:
         ae.data_range_ = 50, 200
     with pytest.warns(UserWarning, match="X ranges over"):
         ae.encode(X)
+
+
+def test_a_backend_that_is_there_to_be_run_is_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """cuda-host executes the kernels themselves, whatever the number of samples."""
+    if "cuda-host" not in available_backends():
+        pytest.skip("needs a C++ compiler")
+    X = np.random.default_rng(0).random((40, 9), np.float32)
+    ae = Autoencoder(hidden=(5,), code=2, epochs=0, backend="cuda-host").fit(X)
+    monkeypatch.setattr(passes, "_plan", None)  # of NumPy
+    np.testing.assert_allclose(ae.encode(X[:3]), ae.encode(X)[:3], rtol=1e-6)

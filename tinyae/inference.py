@@ -16,7 +16,7 @@ from .data.scaling import Scaling, scaled
 from .data.tables.frames import as_frame, filled_in, library_of
 from .data.tables.schema import Schema
 from .net.network import Network
-from .passes import FEW, at_once, errors, run, squared_errors, sums_of_squares, zero_units
+from .passes import BY_NUMPY, FEW, at_once, errors, run, squared_errors, sums_of_squares, zero_units
 
 
 class Inference:
@@ -155,7 +155,7 @@ class Inference:
             type(X) is np.ndarray and X.ndim == 2 and 0 < len(X) <= FEW
             and X.shape[1] == (self._code if codes else self.n_features_in_)
             and X.dtype.char in kinds and X.dtype.isnative
-            and self._network.backend.host and self.threads is None
+            and self._network.backend.name in BY_NUMPY and self.threads is None
         ):  # fmt: skip
             return None
         pixels, dtype = X.dtype.char == "B", self._network.parameters.values.dtype

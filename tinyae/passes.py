@@ -21,6 +21,7 @@ from .train.batches import Feeder
 
 BATCH = 512
 FEW = 16  # samples for which a batch's preparations would take longer than the net
+BY_NUMPY = ("numpy", "numba")  # backends on which NumPy takes a few; others are there to be run
 
 # a stretch of the net: (network, (batch, n_in), records) -> (batch, n_out)
 Stretch = Callable[[Network, Array, Sequence[Record]], Array]
@@ -38,10 +39,10 @@ def run(network: Network, stretch: Stretch, rows: Rows, width: int) -> NDArray[A
 
 
 def at_once(network: Network, stretch: Stretch, x: NDArray[Any]) -> NDArray[Any] | None:
-    """``stretch`` over a few samples x (n, n_in) in the net's dtype, on a backend of the host.
+    """``stretch`` over a few samples x (n, n_in) in the net's dtype, on a backend of ``BY_NUMPY``.
 
-    NumPy does it, whichever backend the net is on, in memory that each thread keeps. None where the
-    result is not finite: ``run`` tells why.
+    NumPy does it, in memory that each thread keeps. None where the result is not finite: ``run``
+    tells why.
     """
     plan = _plan(network)
     with np.errstate(all="ignore"):
@@ -127,7 +128,9 @@ def _batches(network: Network, stretch: Stretch, rows: Rows) -> Any:
     """(first position, input on the backend, result on the host, overwritten by the next) of each
     batch."""
     n, n_in = rows.shape
-    if network.backend.host and n <= FEW:  # the same bits as ``at_once``, however they lie
+    if (
+        n <= FEW and network.backend.name in BY_NUMPY
+    ):  # the same bits as ``at_once``, however they lie
         network = _plan(network).network
     backend = network.backend
     capacity = min(BATCH, n)
