@@ -128,9 +128,8 @@ def _batches(network: Network, stretch: Stretch, rows: Rows) -> Any:
     """(first position, input on the backend, result on the host, overwritten by the next) of each
     batch."""
     n, n_in = rows.shape
-    if (
-        n <= FEW and network.backend.name in BY_NUMPY
-    ):  # the same bits as ``at_once``, however they lie
+    # the same bits as of ``at_once``, however the samples lie
+    if n <= FEW and network.backend.name in BY_NUMPY:
         network = _plan(network).network
     backend = network.backend
     capacity = min(BATCH, n)
