@@ -18,6 +18,7 @@ from tinyae.data.rows import as_rows
 from tinyae.export.chain import rounded
 from tinyae.kernels.backend import Backend
 from tinyae.kernels.reference.random import random_normal
+from tinyae.learn.tracing import trace
 from tinyae.net import streams
 from tinyae.sklearn_api import NotFittedError
 
@@ -312,6 +313,11 @@ def test_a_divergence_where_float32_cannot_hold_the_deviation(log_variance: floa
     assert np.isin(model.posterior(X)[1], (0, np.inf)).all()
     expected = np.exp(log_variance) - 1 - log_variance  # of two units, halved
     np.testing.assert_allclose(model.divergence(X), np.full(len(X), expected), rtol=1e-12)
+
+
+def test_a_trace_says_which_layer_it_does_not_know() -> None:
+    with pytest.raises(TypeError, match="dense layers alone, and this one has a layer 'sample'"):
+        trace(make().fit(X), X[:2])
 
 
 def test_samples_of_no_weights() -> None:
