@@ -14,10 +14,13 @@ from tests.reference import sigmoid
 from tests.train.stopping import Stop, assert_same_weights, stop_at
 from tinyae import Autoencoder, FileError, VariationalAutoencoder, gradcheck
 from tinyae.cli.main import main
+from tinyae.data.rows import as_rows
 from tinyae.export.chain import rounded
 from tinyae.kernels.backend import Backend
 from tinyae.kernels.reference.random import random_normal
+from tinyae.learn.tracing import trace
 from tinyae.net import streams
+from tinyae.sklearn_api import NotFittedError
 
 RNG = np.random.default_rng(0)
 X = (RNG.random((60, 6)) < 0.2 + 0.6 * RNG.random((60, 1))).astype(
@@ -287,6 +290,39 @@ def test_an_export_has_the_means(tmp_path: Path) -> None:
 def test_wrong_arguments(wrong: dict[str, Any], error: type[Exception], match: str) -> None:
     with pytest.raises(error, match=match):
         make(**wrong).fit(X)
+
+
+def test_a_bernoulli_likelihood_is_of_numbers_in_0_to_1() -> None:
+    model = make().fit(X)
+    with (
+        pytest.warns(UserWarning, match="training data"),
+        pytest.raises(ValueError, match=r"X must lie in \[0, 1\] for loss='bce'"),
+    ):
+        model.log_likelihood(3 * X, samples=2)
+    assert {*model._measures(as_rows(3 * X))} == {"divergence", "active_units"}
+    assert "log_likelihood" in model._measures(as_rows(X))
+
+
+@pytest.mark.parametrize("log_variance", (-400.0, 200.0))
+def test_a_divergence_where_float32_cannot_hold_the_deviation(log_variance: float) -> None:
+    model = make(dtype="float32").fit(X)
+    values = model.parameters()
+    values["encoder.1.weight"][:] = 0
+    values["encoder.1.bias"][:] = (0, 0, log_variance, log_variance)
+    model.set_parameters(values)
+    assert np.isin(model.posterior(X)[1], (0, np.inf)).all()
+    expected = np.exp(log_variance) - 1 - log_variance  # of two units, halved
+    np.testing.assert_allclose(model.divergence(X), np.full(len(X), expected), rtol=1e-12)
+
+
+def test_a_trace_says_which_layer_it_does_not_know() -> None:
+    with pytest.raises(TypeError, match="dense layers alone, and this one has a layer 'sample'"):
+        trace(make().fit(X), X[:2])
+
+
+def test_samples_of_no_weights() -> None:
+    with pytest.raises(NotFittedError, match="not fitted yet"):
+        make().sample(3)
 
 
 def test_wrong_use() -> None:

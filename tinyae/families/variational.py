@@ -12,11 +12,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import assemble, checks
 from ..arguments import ARGUMENTS, Argument, Kind, seed_from
-from ..data.rows import Rows
+from ..data.rows import Rows, value_range
 from ..estimator import Autoencoder
 from ..kernels.backend import Array, Backend
 from ..kernels.reference.random import random_normal
-from ..net import streams
+from ..net import losses, streams
 from ..net.layers import NoiseSpec, Record
 from ..net.network import Architecture, Network, forward
 from ..net.sampling import Sample, SampleSpec
@@ -117,10 +117,14 @@ class VariationalAutoencoder(Autoencoder):
 
         Raises what ``encode`` does.
         """
+        m, v = self._means_and_log_variances(X)
+        with np.errstate(over="ignore"):
+            return m.copy(), np.exp(v / 2)
+
+    def _means_and_log_variances(self, X: ArrayLike | Rows) -> list[NDArray[Any]]:
         network, rows = self._fitted(), self._checked(X)
         with self._limited_threads():
-            both = run(network, _pairs, rows, 2 * self._code)
-        return both[:, : self._code].copy(), np.exp(both[:, self._code :] / 2)
+            return np.split(run(network, _pairs, rows, 2 * self._code), 2, axis=1)
 
     def sample(self, n: int, random_state: Any = None) -> Any:
         """n new samples: draws of N(0, 1), decoded; (n, n_features), as ``decode`` gives them.
@@ -128,7 +132,8 @@ class VariationalAutoencoder(Autoencoder):
         Raises ValueError or TypeError for an ``n`` that is no integer >= 1.
         """
         checks.integer("n", n, 1)
-        z = np.empty((n, self._code), self._fitted().dtype)
+        dtype = self._fitted().dtype
+        z = np.empty((n, self._code), dtype)
         random_normal(streams.state(seed_from(random_state), streams.PRIOR), 0.0, 1.0, z)
         return self.decode(z)
 
@@ -138,8 +143,9 @@ class VariationalAutoencoder(Autoencoder):
 
     def divergence(self, X: ArrayLike | Rows) -> NDArray[np.float64]:
         """KL(q(z|x) || N(0, 1)) of each sample X (n, n_features) in nats, float64 (n,)."""
-        m, s = (a.astype(np.float64) for a in self.posterior(X))
-        divergences: NDArray[np.float64] = (m**2 + s**2 - 1 - 2 * np.log(s)).sum(axis=1) / 2
+        m, v = (a.astype(np.float64) for a in self._means_and_log_variances(X))
+        with np.errstate(over="ignore"):  # of v, since s may be 0 or infinite in the net's dtype
+            divergences: NDArray[np.float64] = (m**2 + np.exp(v) - 1 - v).sum(axis=1) / 2
         return divergences
 
     def log_likelihood(
@@ -156,9 +162,7 @@ class VariationalAutoencoder(Autoencoder):
         categories, ValueError or TypeError for ``samples`` that are no integer >= 1.
         """
         checks.integer("samples", samples, 1)
-        network, rows = self._fitted(), self._checked(X)
-        if network.architecture.groups:
-            raise ValueError("log_likelihood is for numbers, and the data have categories")
+        network, rows = self._fitted(), self._expect_density(X)
         seed, out, drawn = seed_from(random_state), np.empty(len(rows)), 0
         with self._limited_threads(), np.errstate(over="ignore"):
             for part, chunk in rows.chunks(network.dtype):
@@ -174,6 +178,15 @@ class VariationalAutoencoder(Autoencoder):
                         drawn += 1
                     out[part.start + i : part.start + i + len(x)] = total - math.log(samples)
         return out
+
+    def _expect_density(self, X: ArrayLike | Rows) -> Rows:
+        """X as the net reads it; raises ValueError where p(x|z) is no density of such data."""
+        rows = self._checked(X)
+        if self._network.architecture.groups:
+            raise ValueError("log_likelihood is for numbers, and the data have categories")
+        span = value_range(rows, "X", missing=self.fill_ is not None)
+        losses.expect_probabilities(self.loss_name_, *span, "X")
+        return rows
 
     def _log_weights(
         self, x: NDArray[Any], pair: NDArray[Any], draws: int, state: NDArray[np.uint32]
@@ -206,14 +219,17 @@ class VariationalAutoencoder(Autoencoder):
                            float(self.divergence(X).mean())),
             "active_units": ("units whose mean varies", float(self.active_units(X))),
         }  # fmt: skip
-        if not self._network.architecture.groups:
-            for name, what, part, draws in (
-                ("bound", "bound of the log-likelihood, one draw each", X, 1),
-                ("log_likelihood", f"log-likelihood of the first {len(few)}, {DRAWS} draws each",
-                 few, DRAWS),
-            ):  # fmt: skip
-                nats = float(self.log_likelihood(part, samples=draws).mean())
-                found[name] = (f"{what}, nats per sample", nats)
+        try:
+            self._expect_density(X)
+        except ValueError:  # categories, or numbers outside [0, 1] with bce
+            return found
+        for name, what, part, draws in (
+            ("bound", "bound of the log-likelihood, one draw each", X, 1),
+            ("log_likelihood", f"log-likelihood of the first {len(few)}, {DRAWS} draws each",
+             few, DRAWS),
+        ):  # fmt: skip
+            nats = float(self.log_likelihood(part, samples=draws).mean())
+            found[name] = (f"{what}, nats per sample", nats)
         return found
 
     def _check(self, params: Mapping[str, Any]) -> None:

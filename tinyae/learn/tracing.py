@@ -36,7 +36,8 @@ def trace(
 
     ``model`` is left as it is; without weights yet, it is initialized for X. The optimiser begins
     with this step, at the constant ``learning_rate``; ``step`` 2, 3, ... traces a later one on the
-    same X. Noise on the code and blurred targets, which belong to training alone, are left out.
+    same X. Noise on the code, blurred targets and the terms of a family, such as the corruption of
+    ``DenoisingAutoencoder``, which belong to training alone, are left out.
 
     ``mistake``, one of ``mistakes.MISTAKES``, is put into ``layer`` (1, 2, ...; None: the first of
     the decoder), so that ``first_wrong`` is where it shows. Each gradient has its finite
@@ -244,7 +245,10 @@ class _Tracer:
 
 def _dense(record: Record) -> Dense:
     if not isinstance(record.layer, Dense):
-        raise TypeError(f"a trace knows dense layers, got {record.layer.name}")
+        raise TypeError(
+            "a trace is of nets of dense layers alone, and this one has a layer "
+            f"{record.layer.name!r}"
+        )
     return record.layer
 
 
