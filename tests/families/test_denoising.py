@@ -198,12 +198,27 @@ def test_without_corruption_it_is_the_plain_net(backend: Backend) -> None:
         assert_same_weights(right, make(corruption=kind, level=0, **options).fit(HOLED))
 
 
-def test_validation_and_scores_are_of_clean_samples() -> None:
-    model = make(epochs=1, level=2.0, dtype="float64").fit(X[:40], validation=X[40:])
-    score = model.score(X[40:])
-    assert model.history_["val_squared_error"] == [pytest.approx(-score, rel=1e-9)]
-    other = make(epochs=1, level=2.0, dtype="float64").fit(X[:40])
-    assert_same_weights(model, other)  # validation took no random number
+@pytest.mark.parametrize("kind", KINDS)
+def test_validation_is_of_corrupted_samples(kind: str) -> None:
+    """Near to what another draw gives, the same at every epoch, and training does not see it."""
+    options: dict[str, Any] = {"corruption": kind, "level": 0.5, "dtype": "float64", "epochs": 2}
+    model = make(**options).fit(X[:40], validation=np.tile(X[40:], (50, 1)))
+    val = model.history_["val_squared_error"][-1]
+    assert val == pytest.approx(model.corrupted_error(np.tile(X[40:], (50, 1))), rel=0.1)
+    assert val != pytest.approx(-model.score(X[40:]), rel=1e-3)
+    assert_same_weights(model, make(**options).fit(X[:40]))
+    still = make(**options, learning_rate=1e-300).fit(X[:40], validation=X[40:])
+    assert still.history_["val_squared_error"][0] == still.history_["val_squared_error"][1]
+
+
+def test_the_number_of_epochs_is_judged_by_the_noise() -> None:
+    """On clean data PCA's start of this table is best, and nothing would be trained."""
+    rng = np.random.default_rng(0)
+    table = rng.normal(size=(200, 2)) @ rng.normal(size=(2, 8)) + 0.1 * rng.normal(size=(200, 8))
+    model = DenoisingAutoencoder(level=0.6, code=4, random_state=0, backend="numpy").fit(table)
+    start = DenoisingAutoencoder(level=0.6, code=4, random_state=0, backend="numpy", epochs=0)
+    assert model.n_iter_ > 0
+    assert model.corrupted_error(table) < start.fit(table).corrupted_error(table)
 
 
 @pytest.mark.parametrize(

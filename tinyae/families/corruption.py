@@ -26,6 +26,7 @@ class Corruption(Term):
     """
 
     target_only = True
+    of_the_data = True  # validation judges what training is for
 
     def __init__(
         self, backend: Backend, shape: tuple[int, int], dtype: str, kind: str, level: float,

@@ -48,8 +48,9 @@ class DenoisingAutoencoder(Autoencoder):
 
     The net reads a corrupted sample, another draw at every update, and its target is the clean
     one (Vincent, Larochelle, Bengio, Manzagol, "Extracting and composing robust features with
-    denoising autoencoders", ICML 2008). Validation data and scores are clean, files and exports
-    those of a plain net. With ``level=0`` it is ``Autoencoder``, to the last bit.
+    denoising autoencoders", ICML 2008). Validation data are corrupted
+    too, the same way each time; scores are of the samples as they are, files and exports those of a
+    plain net. With ``level=0`` it is ``Autoencoder``, to the last bit.
 
     Attributes
     ----------

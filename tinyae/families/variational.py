@@ -30,7 +30,6 @@ LOG_VARIANCE = -4.0  # at the start: a standard deviation of 0.14, where PCA's c
 ACTIVE = 0.01  # the least variance of an active unit's mean (Burda et al. 2016)
 FEW, DRAWS = 500, 100  # samples, and draws for each, that ``tinyae evaluate`` takes
 AT_ONCE = 4096  # codes that are decoded at once
-LAST = 2**32 - 1  # the step of a stream that no update comes to
 
 
 def _check_part(name: str, value: Any) -> None:
@@ -72,7 +71,7 @@ class Divergence(Term):
 
     def judge(self) -> None:
         self.prepare(1.0)
-        self.draws.prepare(LAST)
+        super().judge()
 
     def value(self, ops: Backend, records: Sequence[Record], totals: Array) -> None:
         i = next(i for i, record in enumerate(records) if isinstance(record.layer, Sample))

@@ -35,7 +35,9 @@ class Term:
         return None
 
     def judge(self) -> None:
-        """Before validation data."""
+        """Before validation data, if it is of the data."""
+        if self.draws is not None:
+            self.draws.judge()
 
     def target(self, ops: Backend, x: Array, target: Array) -> Array:
         """What is to be reconstructed, (batch, n_features), where ``target`` would be without the
