@@ -69,48 +69,41 @@ __device__ inline void unit_normals(const Words &words, REAL *normal) {
     }
 }
 
-// out = mean + std g
-extern "C" __global__ void random_normal(const unsigned *state, REAL mean, REAL std, REAL *out,
-                                         long long n) {
+// write(i, g) for each i < n, with a standard normal g of its own.
+template <typename Write>
+__device__ inline void for_each_normal(const unsigned *state, long long n, Write write) {
     FOR_EACH_BLOCK(block, PER_BLOCK) {
         REAL normal[PER_BLOCK];
         unit_normals(stream_words(state, block), normal);
         long long first = block * PER_BLOCK;
 #pragma unroll
         for (int i = 0; i < PER_BLOCK; i++)
-            if (first + i < n) out[first + i] = scale_and_shift(normal[i], std, mean);
+            if (first + i < n) write(first + i, normal[i]);
     }
+}
+
+// out = mean + std g
+extern "C" __global__ void random_normal(const unsigned *state, REAL mean, REAL std, REAL *out,
+                                         long long n) {
+    for_each_normal(state, n,
+                    [&](long long i, REAL g) { out[i] = scale_and_shift(g, std, mean); });
 }
 
 // out = x + std g; std lies in device memory, so that a recorded step can be replayed with another
 extern "C" __global__ void add_normal(const unsigned *state, const double *std, const REAL *x,
                                       REAL *out, long long n) {
     const REAL deviation = (REAL)std[0];
-    FOR_EACH_BLOCK(block, PER_BLOCK) {
-        REAL normal[PER_BLOCK];
-        unit_normals(stream_words(state, block), normal);
-        long long first = block * PER_BLOCK;
-#pragma unroll
-        for (int i = 0; i < PER_BLOCK; i++)
-            if (first + i < n)
-                out[first + i] = scale_and_shift(normal[i], deviation, x[first + i]);
-    }
+    for_each_normal(state, n,
+                    [&](long long i, REAL g) { out[i] = scale_and_shift(g, deviation, x[i]); });
 }
 
 // y = mean + exp(log_variance / 2) g; a row of x has ``code`` means, then as many log-variances
 extern "C" __global__ void sample_normal(const unsigned *state, const REAL *x, int code, REAL *y,
                                          long long n) {
-    FOR_EACH_BLOCK(block, PER_BLOCK) {
-        REAL normal[PER_BLOCK];
-        unit_normals(stream_words(state, block), normal);
-        long long first = block * PER_BLOCK;
-#pragma unroll
-        for (int i = 0; i < PER_BLOCK; i++)
-            if (first + i < n) {
-                const REAL *mean = x + first + i + (first + i) / code * code;
-                y[first + i] = scale_and_shift(normal[i], exp(mean[code] / 2), *mean);
-            }
-    }
+    for_each_normal(state, n, [&](long long i, REAL g) {
+        const REAL *mean = x + i + i / code * code;
+        y[i] = scale_and_shift(g, exp(mean[code] / 2), *mean);
+    });
 }
 
 // y = mean

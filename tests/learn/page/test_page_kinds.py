@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +9,11 @@ import numpy as np
 import pytest
 
 from tests.learn.nets import SHAPE, balls, small
-from tests.learn.page.browser import drawn, expect_shown, opened, running, shown
+from tests.learn.page.browser import drawn, expect_shown, opened, shown
 from tinyae import Autoencoder, load_dataset
 from tinyae.cli.main import main
 from tinyae.learn import page as module
 from tinyae.learn.page import page
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with running() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")

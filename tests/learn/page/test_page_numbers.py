@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import pytest
 
 from tests.export.nets import nets
 from tests.learn.nets import SHAPE, balls, small, step
-from tests.learn.page.browser import opened, running
+from tests.learn.page.browser import opened
 from tinyae import Autoencoder, load_dataset
 from tinyae.learn.page import page
 
@@ -23,12 +22,6 @@ COMPUTE = """() => {
     return { codes: [...codes], reconstructions: [...reconstructions], loss: [loss],
              gradients: [...gradients], parameters: [...net.values] };
 }"""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with running() as browser:
-        yield browser
 
 
 def expect_equal(browser: Any, folder: Path, ae: Autoencoder, X: Any, **how: Any) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.learn.nets import SHAPE, balls, small, step
-from tests.learn.page.browser import drawn, expect_shown, opened, running
+from tests.learn.page.browser import drawn, expect_shown, opened
 from tinyae import Autoencoder
 from tinyae.export.chain import rounded
 from tinyae.learn.page import page
@@ -21,12 +21,6 @@ BAD = [
     "<img src=x onerror=hacked=1>",
     "&amp; \u2028",
 ]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with running() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")
