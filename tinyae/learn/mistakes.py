@@ -104,8 +104,8 @@ MISTAKES = {
     ),
     "derivative": Mistake(
         "act'(z) from the wrong array: from z where the formula takes y, or the other way round",
-        "the layer must have a curved activation: relu and leaky_relu have "
-        "the same derivative from both", _derivative,
+        "the layer must have a curved activation: try activation='tanh' (--activation tanh); relu "
+        "and leaky_relu have the same derivative from both, and identity has 1", _derivative,
     ),
     "sign": Mistake("dw = -(x.T @ dz)", "the layer must get a gradient", _sign),
     "bias-axis": Mistake(

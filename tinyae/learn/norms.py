@@ -1,4 +1,4 @@
-"""Norms of each layer in the course of training, and three nets that show what can go wrong."""
+"""Norms of each layer in the course of training, and four nets that show what can go wrong."""
 
 from __future__ import annotations
 

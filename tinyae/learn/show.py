@@ -12,6 +12,7 @@ from .element import explain
 from .record import TOLERANCE, Floats, Quantity, StepRecord
 
 ROWS, COLUMNS = 6, 5  # of an array that are shown
+SHOWN = 8  # names of arrays that are right
 RED, BOLD, FAINT, PLAIN = "\033[31m", "\033[1m", "\033[2m", "\033[0m"
 
 
@@ -46,9 +47,9 @@ def verdict(trace: StepRecord) -> str:
                  f"{wrong.expected[at]:.6g} is right")  # fmt: skip
     rest = compared[: compared.index(wrong)]
     if rest:
-        before = f"; the {len(rest)} arrays before it are right: " + ", ".join(
-            q.name for q in rest[-8:]
-        )
+        last = f", the last {SHOWN}" if len(rest) > SHOWN else ""
+        names = ", ".join(q.name for q in rest[-SHOWN:])
+        before = f"; the {len(rest)} arrays before it are right{last}: {names}"
     return text + before
 
 

@@ -55,7 +55,9 @@ WRONG: dict[int, list[tuple[str, str]]] = {
     1: [("bias", "return x @ w"), ("transposition", "return (x @ w + b).T"),
         ("activation", "return np.maximum(x @ w + b, 0)"), ("return", "z = x @ w + b"),
         ("broadcasting", "return x @ w + np.sum(b)"), ("factor 1/n", "return (x @ w + b) / len(x)"),
-        ("sign", "return -(x @ w + b)"), ("in place", "x *= 2; return x / 2 @ w + b")],
+        ("sign", "return -(x @ w + b)"), ("in place", "x *= 2; return x / 2 @ w + b"),
+        ("transposition", "return w @ x + b"), ("transposition", "return np.dot(x, w.T) + b"),
+        ("shape", "return x @ w + b[:, None]")],
     2: [("axis", "return dz @ w.T, x.T @ dz, dz.sum(axis=1)"),
         ("transposition", "return dz @ w.T, dz.T @ x, dz.sum(axis=0)"),
         ("factor 1/n", "return dz @ w.T, x.T @ dz / len(x), dz.sum(axis=0)"),
@@ -63,14 +65,16 @@ WRONG: dict[int, list[tuple[str, str]]] = {
         ("order", "return x.T @ dz, dz.sum(axis=0), dz @ w.T"),
         ("shape", "return dz @ w.T, x.T @ dz, dz.sum(axis=0, keepdims=True)"),
         ("sign", "return -dz @ w.T, x.T @ dz, dz.sum(axis=0)"),
-        ("return", "return dz @ w.T, x.T @ dz")],
+        ("return", "return dz @ w.T, x.T @ dz"),
+        ("transposition", "return dz @ w, x.T @ dz, dz.sum(axis=0)")],
     3: [("derivative", "return np.maximum(z, 0), dy"),
         ("derivative", "return np.maximum(z, 0), dy * np.maximum(z, 0)"),
         ("derivative", "return np.maximum(z, 0), dy * (z >= 0)"),
         ("derivative", "return np.maximum(z, 0), np.maximum(dy, 0)"),
         ("sides", "return np.minimum(z, 0), dy * (z > 0)"),
         ("in place", "y = np.maximum(z, 0); dy *= z > 0; return y, dy"),
-        ("order", "return dy * (z > 0), np.maximum(z, 0)")],
+        ("order", "return dy * (z > 0), np.maximum(z, 0)"),
+        ("array", "return max(z, 0), dy * (z > 0)")],
     4: [("factor 1/n", "return np.sum((y - t)**2) / len(y), 2 * (y - t)"),
         ("factor 1/n", "return np.sum((y - t)**2), 2 * (y - t) / len(y)"),
         ("sign", "return np.sum((y - t)**2) / len(y), 2 * (t - y) / len(y)"),
@@ -90,7 +94,8 @@ WRONG: dict[int, list[tuple[str, str]]] = {
         ("factor 1/n", CHAIN.format(**WELL | {"n": "1"})),
         ("axis", CHAIN.format(**WELL | {"axis": "1"})),
         ("sign", CHAIN.format(**WELL | {"error": "(x - y)"})),
-        ("input", CHAIN.format(**WELL | {"dw1": "h.T @ dz1"}))],
+        ("input", CHAIN.format(**WELL | {"dw1": "h.T @ dz1"})),
+        ("input", CHAIN.format(**WELL).replace("h.T @ dz2", "x.T @ dz2"))],
     7: [("sign", "v = momentum * v + g; return w + learning_rate * v, v"),
         ("momentum", "v = momentum * v + g; return w - learning_rate * g, v"),
         ("old moment", "return w - learning_rate * v, momentum * v + g"),
@@ -100,6 +105,9 @@ WRONG: dict[int, list[tuple[str, str]]] = {
         ("order", "v = momentum * v + g; return v, w - learning_rate * v")],
     8: [("bias correction", ADAM.format(**RIGHT | {"c1": "", "c2": ""})),
         ("bias correction", ADAM.format(**RIGHT | {"c2": ""})),
+        ("no number", ADAM.format(**RIGHT | {"c1": " / (1 - beta1 * t)",
+                                             "c2": " / (1 - beta2 * t)"})),
+        ("division by 0", ADAM.format(**RIGHT | {"c1": " / (1 - beta1**0)"})),
         ("eps", ADAM.format(**RIGHT | {"root": "np.sqrt(v_hat + eps)"})),
         ("root", ADAM.format(**RIGHT | {"root": "v_hat + eps"})),
         ("square", ADAM.format(**RIGHT | {"square": "g"})),
@@ -168,6 +176,18 @@ def test_a_mistake_has_its_word(number: int, word: str, body: str, tmp_path: Pat
     assert not (tmp_path / PROGRESS).exists()
 
 
+def test_what_does_not_fit_is_told_with_its_shapes(tmp_path: Path) -> None:
+    for body, said in (
+        ("return w @ x + b", "transposition: line 21, in forward, with w (4, 3), x (5, 4), b (3,): "
+         "a @ b needs as many columns in a as b has rows"),
+        ("z = x @ w\nreturn z + b[:, None]", "shape: line 22, in forward, with z (5, 3), b (3,): "),
+    ):  # fmt: skip
+        filled(STATIONS[0], body, tmp_path)
+        with pytest.raises(Mistake) as found:
+            check(STATIONS[0], tmp_path)
+        assert str(found.value).startswith(said)
+
+
 def test_five_mistakes_or_more_of_each_station() -> None:
     assert [len(WRONG[station.number]) >= 5 for station in STATIONS] == [True] * 12
     assert [station.number for station in STATIONS] == list(range(1, 13))
@@ -225,7 +245,7 @@ def test_solutions_are_what_the_kernels_compute() -> None:
     ("body", "said"),
     (
         ("return x @ v", "exercise_01.py, line 21, in forward: NameError: name 'v' is not defined"),
-        ("return x @ x", "exercise_01.py, line 21, in forward: ValueError: matmul"),
+        ("return x.reshape(7)", "exercise_01.py, line 21, in forward: ValueError: cannot reshape"),
         ("return (x @ w", "exercise_01.py, line 21: '(' was never closed"),
         ("raise SystemExit(3)", "exercise_01.py, line 21, in forward: SystemExit: 3"),
         ("return forward(x, w, b)", "exercise_01.py, line 21, in forward: RecursionError"),

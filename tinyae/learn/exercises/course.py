@@ -5,10 +5,15 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+import linecache
+import re
+import traceback
 import types
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from ...storage.files import FileError, write_atomically
 from ...storage.untrusted import read_json
@@ -21,6 +26,15 @@ STATIONS: tuple[Station, ...] = (
     updates.MOMENTUM, updates.ADAM, updates.HE, updates.NOISE, kernels.NUMBA, kernels.CUDA,
 )  # fmt: skip
 PROGRESS = "exercises.json"
+# Of an error of NumPy's: (a pattern of its text, the word for the mistake, what to do)
+HINTS = (
+    ("matmul|not aligned", "transposition", "a @ b needs as many columns in a as b has rows: "
+     "transpose one of them, or exchange the two"),
+    ("could not be broadcast", "shape", "NumPy lines shapes up from their last axis, where lengths "
+     "must be equal or 1: a bias (n_out,) fits the rows of (n, n_out) as it is"),
+    ("truth value of an array", "array", "max, min, if and 'and' take one number: of the elements "
+     "of an array use np.maximum(a, b), np.minimum(a, b), np.where(a > 0, b, c)"),
+)  # fmt: skip
 
 
 def write(station: Station, folder: Path) -> Path:
@@ -109,18 +123,31 @@ def _own(path: Path, work: Callable[[], Any]) -> Any:
     except SyntaxError as error:
         raise RuntimeError(f"{path.name}, line {error.lineno}: {error.msg}") from None
     except (Exception, SystemExit) as error:
-        where, trace = path.name, error.__traceback__
-        while trace is not None:
-            if trace.tb_frame.f_code.co_filename == str(path):
-                name = trace.tb_frame.f_code.co_name
-                where = f"{path.name}, line {trace.tb_lineno}"
+        where, shapes = path.name, ""
+        for frame, number in traceback.walk_tb(error.__traceback__):
+            if frame.f_code.co_filename == str(path):
+                name = frame.f_code.co_name
+                where = f"{path.name}, line {number}"
                 where += "" if name == "<module>" else f", in {name}"
-            trace = trace.tb_next
+                shapes = _shapes(frame, number)
         if isinstance(error, NotImplementedError) and not str(error):
             where = where.removeprefix(f"{path.name}, ")
             raise Mistake("unwritten", f"{where} still says raise NotImplementedError") from None
         lines = [line for line in str(error).splitlines() if line.strip()]
         said = " ".join(lines[:2])
+        for sign, word, hint in HINTS if isinstance(error, ValueError) else ():
+            if re.search(sign, said):
+                where = where.removeprefix(f"{path.name}, ")
+                raise Mistake(word, f"{where}{shapes}: {hint} ({said})") from None
         raise RuntimeError(
             f"{where}: {type(error).__name__}{f': {said}' if said else ''}"
         ) from None
+
+
+def _shapes(frame: types.FrameType, number: int) -> str:
+    """Those of the arrays that this line of the frame's file names."""
+    linecache.checkcache(frame.f_code.co_filename)
+    names = re.findall(r"\w+", linecache.getline(frame.f_code.co_filename, number))
+    arrays = [(name, frame.f_locals.get(name)) for name in dict.fromkeys(names)]
+    shapes = [f"{name} {array.shape}" for name, array in arrays if isinstance(array, np.ndarray)]
+    return ", with " + ", ".join(shapes) if shapes else ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +14,13 @@ from .station import Station
 # Of the largest number of an output. Finite differences of these losses are right to 1e-9, and
 # sums in another order to 1e-14.
 TOLERANCE = 1e-6
+# What NumPy says of a number that is none -> the word for the mistake, and where it comes from
+NOT_FINITE = {
+    "overflow": ("overflow", "exp of a large number overflows, and log(0) is -infinity"),
+    "divide by zero": ("division by 0", "something is divided by 0, or log(0) was taken"),
+    "invalid value": ("no number", "a root or log of a negative number is none, nor are 0 / 0 and "
+                      "infinity - infinity"),
+}  # fmt: skip
 
 
 class Mistake(Exception):
@@ -30,25 +37,26 @@ class _Output(NamedTuple):
     expected: NDArray[np.float64]
     by: str  # what the expected numbers come from
     n: int  # samples
+    met: Sequence[str]  # of ``NOT_FINITE``, in the order in which it came about
 
 
 def judge(station: Station, function: Callable[..., Any]) -> None:
     """Raises Mistake unless ``function`` is right in all cases of the station."""
     for args in station.cases():
-        given = _copied(args)
-        with np.errstate(all="ignore"):
+        given, met = _copied(args), list[str]()
+        with np.errstate(all="call", under="ignore", call=lambda kind, _: met.append(kind)):
             result = function(*given)
         values = _named(station, result)
         expected = _expected(station, args)
         for name in station.outputs:
-            out = _Output(name, _array(name, values[name]), *expected[name], _samples(args))
+            out = _Output(name, _array(name, values[name]), *expected[name], _samples(args), met)
             if not _same(out.value, out.expected):
                 _explain(station, args, out, expected)
         for before, after in zip(args, given, strict=True):
             if not np.array_equal(before, after):
                 raise Mistake(
                     "in place", "an array that was given to the function has been changed: make a "
-                    "new one (w = w - step, not w -= step)",
+                    "new one (a = a * b, not a *= b)",
                 )  # fmt: skip
 
 
@@ -144,8 +152,8 @@ def _explain(
     _explain_shape(out, expected)
     value, right = out.value, out.expected
     if not np.isfinite(value).all():
-        raise Mistake("overflow", f"{out.name} has NaN or infinity in it: exp of a large number "
-                      f"overflows, and log(0) is -infinity ({_where(out)})")  # fmt: skip
+        word, why = NOT_FINITE[next(iter(out.met), "overflow")]
+        raise Mistake(word, f"{out.name} has NaN or infinity in it: {why} ({_where(out)})")
     if _same(value, -right):
         raise Mistake("sign", f"{out.name} has the wrong sign ({_where(out)})")
     if right.ndim == 2 and right.shape[0] == right.shape[1] and _same(value, right.T):

@@ -82,6 +82,7 @@ By the chain rule dL/dz = dL/dp * dp/dz with dp/dz = p (1 - p), and dL/dp = (p -
 the factors cancel, and p - t is left, over n. So a unit that is very wrong, with p near 0 or 1,
 still learns. For large |z| a computer rounds p to 0 or 1, and log(0) is -infinity. Put p into the
 loss and it becomes  max(z, 0) - z t + log(1 + exp(-|z|)),  in which nothing overflows.
+The loss is least at p = t, and 0 there only for t = 0 or 1: of a grey t = 0.5 log 2 is left.
 
     z, t (n, features)    loss is a number    dz = dL/dz (n, features)    return loss, dz
 """,
@@ -118,14 +119,14 @@ def _chain_loss(x: Any, w1: Any, b1: Any, w2: Any, b2: Any) -> float:
 def _chain(
     x: Any, w1: Any, b1: Any, w2: Any, b2: Any, *, slope: Any = lambda z, h: 1 - h**2,
     back: Any = lambda w: w.T, n: Any = len, sums: Any = lambda dz: dz.sum(axis=0),
-    below: Any = lambda x, h: x,
+    below: Any = lambda x, h: x, above: Any = lambda x, h: h,
 ) -> dict[str, Any]:  # fmt: skip
     """The gradients, with one of their parts in another's place where a mistake is suspected."""
     z = x @ w1 + b1
     h = np.tanh(z)
     dz2 = 2 * (h @ w2 + b2 - x) / n(x)
     dz1 = (dz2 @ back(w2)) * slope(z, h)
-    return {"dw2": h.T @ dz2, "db2": sums(dz2), "dw1": below(x, h).T @ dz1, "db1": sums(dz1)}
+    return {"dw2": above(x, h).T @ dz2, "db2": sums(dz2), "dw1": below(x, h).T @ dz1, "db1": sums(dz1)}
 
 
 def _chain_cases() -> list[tuple[Any, ...]]:
@@ -172,6 +173,8 @@ Backward from the loss, each time with what came from above:
                 lambda *args: _chain(*args, n=lambda x: 1)),
         Suspect("input", "dw1 is made of x, the first layer's input, not of h",
                 lambda *args: _chain(*args, below=lambda x, h: h)),
+        Suspect("input", "dw2 is made of h, the second layer's input, not of x",
+                lambda *args: _chain(*args, above=lambda x, h: x)),
         Suspect("sign", "the error is y - x, not x - y",
                 lambda *args: {k: -v for k, v in _chain(*args).items()}),
     ),

@@ -85,7 +85,7 @@ the root of the mean of their squares, which is 1 where they always agree.
     w <- w - learning_rate m^ / (sqrt(v^) + eps)    m^ = m / (1 - beta1^t), v^ = v / (1 - beta2^t)
 
 m and v begin at 0, so that at first they are too small: after one step m = (1 - beta1) g. Divided
-by 1 - beta1^t it is g. This is the bias correction; m and v themselves are kept without it.
+by 1 - beta1^t (a power) it is g. This is the bias correction; m and v are kept without it.
 
     w, g, m, v of one shape    t = 1 at the first update    return w, m, v
 """,
