@@ -41,6 +41,7 @@ class Built(Inference, EstimatorMixin):
     own: ClassVar[Mapping[str, arguments.Argument]] = {}  # the family's arguments
     # those of them that count in parts of all epochs, and the values with which they do not
     tied: ClassVar[Mapping[str, Any]] = {}
+    in_training: ClassVar[str] = ""  # what training alone has, in words: "corrupted samples"
     _network: Network
     _optimizer: Optimizer
     _minibatch: Work | None  # of ``partial_fit``
@@ -157,7 +158,12 @@ class Built(Inference, EstimatorMixin):
             network.architecture, network.dtype, params["initializer"], seed, rows
         )[0]
 
-    # ... and what ``tinyae train`` and ``evaluate`` show of it
+    # ... and what ``tinyae train``, ``evaluate`` and ``sample`` show of it
+
+    def _prior(self, n: int, seed: int) -> NDArray[Any] | None:
+        """n codes (n, code) of the density that the family's codes have, by ``seed``; None where
+        it has none, and one is to be fitted to codes."""
+        return None
 
     def _rows_shown(self, X: NDArray[Any]) -> dict[str, Any]:
         """The samples X (n, n_features) in several states, by their labels."""

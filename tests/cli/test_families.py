@@ -12,6 +12,7 @@ import pytest
 from tinyae import Autoencoder, DenoisingAutoencoder
 from tinyae.cli.main import main
 from tinyae.cli.run_folder import RunFolder
+from tinyae.codes.densities import fit_gaussian, fit_mixture
 from tinyae.families import FAMILIES
 
 Output = pytest.CaptureFixture[str]
@@ -66,6 +67,24 @@ def test_it_is_used_as_any_run() -> None:
     exec(Path("net.py").read_text(), scope)
     x = np.asarray(rows.test)
     np.testing.assert_allclose(scope["encode"](x), ae.encode(x), rtol=1e-4, atol=1e-5)
+
+
+def test_samples_of_a_variational_run_are_of_its_prior(capsys: Output) -> None:
+    """Of a density that is fitted to codes only where one is asked for."""
+    assert main([*TRAIN, "--family", "variational", "--out", "run"]) == 0
+    ae, codes = RunFolder("run").load_model("auto"), RunFolder("run").load_data({}).train
+    for options, expected in (
+        ([], ae.sample(7, 3)),  # type: ignore[attr-defined]
+        (["--density", "gaussian"], ae.decode(fit_gaussian(ae.encode(codes)).sample(7, 3))),
+        (["--components", "2"], ae.decode(fit_mixture(ae.encode(codes), 2, 3).sample(7, 3))),
+    ):
+        argv = ["sample", "run", "-n", "7", "--seed", "3", "--npy", "s.npy"]
+        assert main([*argv, *options]) == 0
+        np.testing.assert_array_equal(np.load("s.npy"), expected)
+        said = "7 samples of codes from the prior of the variational autoencoder"
+        assert (said in capsys.readouterr().out) == (not options)
+    z = np.concatenate([ae._prior(20_000, seed) for seed in (0, 1)])
+    assert np.abs(z.mean(axis=0)).max() < 5 / 200 and np.abs(z.var(axis=0) - 1).max() < 5 / 141
 
 
 def test_a_run_goes_on_as_what_it_was(capsys: Output) -> None:

@@ -37,8 +37,8 @@ def add_commands(commands: Any) -> None:
 
     parser = _drawing(commands, "sample", _sample, "draw new samples", "samples.png")
     parser.count("-n", 64, "how many")
-    parser.option("--density", "mixture", "what is fitted to the training codes",
-                  choices=DENSITIES)  # fmt: skip
+    parser.add_argument("--density", choices=DENSITIES, help="what is fitted to the training codes "
+                        "(default: the prior of a variational run, else mixture)")  # fmt: skip
     parser.count("--components", None, f"normals of the mixture (default {densities.COMPONENTS}, "
                  "or as many as there are different codes)")  # fmt: skip
     parser.option("--bandwidth", None, "of the kernel: scott, silverman or a number (default "
@@ -137,15 +137,22 @@ def _manifold(given: argparse.Namespace) -> None:
 
 
 def _sample(given: argparse.Namespace) -> None:
+    chosen = given.density or "mixture"
     for name, density in (("components", "mixture"), ("bandwidth", "kernel")):
-        if getattr(given, name) is not None and given.density != density:
-            raise UsageError(f"--{name} is for --density {density}, got {given.density}")
+        if getattr(given, name) is not None and chosen != density:
+            raise UsageError(f"--{name} is for --density {density}, got {chosen}")
     work = _Work(given)
+    columns, fits = int(np.ceil(np.sqrt(given.n))), given.density or given.components
+    prior = None if fits else work.ae._prior(given.n, given.seed)
+    if prior is not None:
+        what = f"{given.n:,} samples of codes from the prior of the {work.ae.family} autoencoder"
+        work.save(work.decoded(prior), columns, what)
+        return
     codes = work.training_codes()
-    with Waiting(f"fitting a {given.density} to {len(codes):,} codes", "at most") as report:
-        if given.density == "gaussian":
+    with Waiting(f"fitting a {chosen} to {len(codes):,} codes", "at most") as report:
+        if chosen == "gaussian":
             fitted = densities.fit_gaussian(codes)
-        elif given.density == "mixture":
+        elif chosen == "mixture":
             fitted = densities.fit_mixture(codes, given.components, given.seed, report=report)
         else:
             fitted = densities.fit_kernel(
@@ -157,10 +164,10 @@ def _sample(given: argparse.Namespace) -> None:
         judged = work.ae.encode(test.select(np.arange(min(JUDGED, len(test)))))
         density = fitted.log_density(judged).mean()
     what = (
-        f"{given.n:,} samples of a {given.density} fitted to {len(codes):,} training codes; mean "
+        f"{given.n:,} samples of a {chosen} fitted to {len(codes):,} training codes; mean "
         f"log density of {len(judged):,} test codes {density:.4g}"
     )
-    work.save(work.decoded(drawn), int(np.ceil(np.sqrt(given.n))), what)
+    work.save(work.decoded(drawn), columns, what)
 
 
 def _traverse(given: argparse.Namespace) -> None:

@@ -58,6 +58,7 @@ class DenoisingAutoencoder(Autoencoder):
     """
 
     family = "denoising"
+    in_training = "corrupted samples"
     own = OWN
     _arguments = ARGUMENTS | OWN
 

@@ -105,6 +105,7 @@ class VariationalAutoencoder(Autoencoder):
     family = "variational"
     own = OWN
     tied: ClassVar[Mapping[str, Any]] = {"kl_warmup": 0.0}
+    in_training = "codes that are drawn, and their divergence in the loss"
     _arguments = ARGUMENTS | OWN
 
     def __init__(self, *, beta: float = 1.0, kl_warmup: float = 0.0, **rest: Any) -> None:
@@ -131,10 +132,13 @@ class VariationalAutoencoder(Autoencoder):
         Raises ValueError or TypeError for an ``n`` that is no integer >= 1.
         """
         checks.integer("n", n, 1)
-        dtype = self._fitted().dtype
-        z = np.empty((n, self._code), dtype)
-        random_normal(streams.state(seed_from(random_state), streams.PRIOR), 0.0, 1.0, z)
-        return self.decode(z)
+        self._fitted()
+        return self.decode(self._prior(n, seed_from(random_state)))
+
+    def _prior(self, n: int, seed: int) -> NDArray[Any]:
+        z = np.empty((n, self._code), self._network.dtype)
+        random_normal(streams.state(seed, streams.PRIOR), 0.0, 1.0, z)
+        return z
 
     def active_units(self, X: ArrayLike | Rows) -> int:
         """How many units' means vary over X (n, n_features), by more than 0.01 (Burda et al.)."""
