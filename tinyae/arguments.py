@@ -363,6 +363,11 @@ def image_features(params: Mapping[str, Any], n_features: int) -> None:
             f"image_shape={tuple(image_shape)} is {math.prod(image_shape)} features, but X has "
             f"{n_features}"
         )
+    if params["shift"] and params["shift"] >= min(image_shape[:2]):
+        raise ValueError(
+            f"shift={params['shift']} would move pictures of {image_shape[0]} x {image_shape[1]} "
+            f"pixels out of sight: it must be below {min(image_shape[:2])}"
+        )
     if target_blur and n_features > MOST_BLURRED:
         raise ValueError(
             f"target_blur blurs at most {MOST_BLURRED} features, X has {n_features}: "

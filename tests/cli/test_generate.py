@@ -163,6 +163,28 @@ def test_traverse(run: Path, capsys: Output) -> None:
     assert "train sample 4 (framed), each of its 3 units" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(("command", "option", "bound"), [
+    ("manifold run --grid 100000", "--grid", 20), ("sample run -n 99999999", "-n", 416),
+    ("traverse deep --sample 0 --steps 500", "--steps", 138),
+    ("interpolate run --from 0 --to 1 --steps 500", "--steps", 208),
+])  # fmt: skip
+def test_more_than_the_memory_holds(
+    run: Path, capsys: Output, monkeypatch: pytest.MonkeyPatch, command: str, option: str,
+    bound: int,
+) -> None:  # fmt: skip
+    """In 320,000 bytes: 64 for each of the 12 numbers of 416 samples."""
+    monkeypatch.setattr("tinyae.cli.generate.available_memory", lambda: 320_000)
+    assert main(command.split()) == 2
+    assert f"{option} must be at most {bound} here, got " in capsys.readouterr().err
+    words = command.split()
+    assert main([*words[: words.index(option)], option, str(bound)]) == 0
+
+
+def test_more_lines_than_can_be_drawn(run: Path, capsys: Output) -> None:
+    assert main(["manifold", "flat", "--grid", "1093"]) == 2
+    assert "--grid must be at most 1,092 here, got 1,093" in capsys.readouterr().err
+
+
 def test_interpolate(run: Path, capsys: Output) -> None:
     argv = ["interpolate", "run", "--from", "5", "--to", "0", "--steps", "4", "--npy", "i.npy"]
     assert main(argv) == 0

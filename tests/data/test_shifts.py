@@ -122,6 +122,13 @@ def test_what_cannot_be_meant(options: dict[str, Any], said: str) -> None:
     np.testing.assert_array_equal(ae.encode(X), before)  # the net stays as it was
 
 
+def test_a_picture_is_not_moved_out_of_sight() -> None:
+    x = np.random.default_rng(0).random((10, 12))
+    with pytest.raises(ValueError, match=r"shift=3 would move pictures of 4 x 3 pixels .* below 3"):
+        make().set_params(shift=3, image_shape=(4, 3)).fit(x)
+    make().set_params(shift=2, image_shape=(4, 3)).fit(x)
+
+
 def test_columns_of_categories_are_no_pixels() -> None:
     pandas = pytest.importorskip("pandas", reason="needs pandas")
     table = pandas.DataFrame({"size": np.arange(10) / 10, "kind": ["a", "b"] * 5, "n": [0, 1] * 5})

@@ -7,6 +7,7 @@ the order in which the picture shows them.
 from __future__ import annotations
 
 import argparse
+from bisect import bisect_right
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ from ..codes import densities, generate
 from ..data.rows import Array, Rows, value_range
 from ..data.scaling import scaled
 from ..plot.grids import plot_grid
+from ..storage.untrusted import available_memory
 from ..train.progress import Waiting
 from .options import Command, UsageError, at_least, command
 from .output import can_draw, to_draw, write_samples
@@ -23,6 +25,10 @@ from .run_folder import opened
 
 DENSITIES = ("gaussian", "mixture", "kernel")
 JUDGED = 1000  # test codes that a density is judged by
+# Bytes of memory for each number of a sample, decoded and drawn: 44 and 540 were measured without
+# the decoded ones, and of a line 33,000 for its cell.
+PICTURE, LINE, LINE_CELL = 64, 600, 33_000
+LONGEST = (1 << 16) // 60  # lines beside each other: matplotlib draws fewer than 2^16 pixels
 
 
 def add_commands(commands: Any) -> None:
@@ -93,6 +99,21 @@ class _Work:
         self.picture, self.array = given.out, given.npy
         self.default = self.run.path / given.picture
 
+    def expect_room(self, option: str, given: int, samples: Callable[[int], int]) -> None:
+        """Raises UsageError where the ``samples(given)`` that are asked for, and their picture,
+        do not fit into the memory that is available, or the picture cannot be drawn."""
+        n_features, shape = self.ae.n_features_in_, self.dataset.image_shape
+        each = PICTURE * n_features if shape else LINE_CELL + LINE * n_features
+        most = available_memory() // each if shape else min(available_memory() // each, LONGEST**2)
+        if samples(given) > most:
+            bound = bisect_right(range(given), most, key=samples) - 1
+            raise UsageError(
+                f"{option} must be at most {bound:,} here, got {given:,}: {samples(given):,} "
+                f"samples of {n_features:,} numbers and their picture take "
+                f"{samples(given) * each / 2**30:,.1f} GiB of memory, and there is room for "
+                f"{most:,}"
+            )
+
     def training_codes(self) -> Array:
         with Waiting(f"encoding {self.dataset.name}"):
             return self.ae.encode(self.dataset.train)
@@ -127,6 +148,7 @@ def _manifold(given: argparse.Namespace) -> None:
             f"manifold is a map of a code of 2 units, but {work.run.path} has {work.ae.code}: "
             "see 'tinyae traverse' and 'tinyae sample'"
         )
+    work.expect_room("--grid", given.grid, lambda side: side**2)
     grid = generate.code_grid(work.training_codes(), given.grid, given.spacing)
     (left, top), (right, bottom) = grid[0], grid[-1]
     what = (
@@ -142,6 +164,7 @@ def _sample(given: argparse.Namespace) -> None:
         if getattr(given, name) is not None and chosen != density:
             raise UsageError(f"--{name} is for --density {density}, got {chosen}")
     work = _Work(given)
+    work.expect_room("-n", given.n, lambda n: n)
     columns, fits = int(np.ceil(np.sqrt(given.n))), given.density or given.components
     prior = None if fits else work.ae._prior(given.n, given.seed)
     if prior is not None:
@@ -172,6 +195,7 @@ def _sample(given: argparse.Namespace) -> None:
 
 def _traverse(given: argparse.Namespace) -> None:
     work = _Work(given)
+    work.expect_room("--steps", given.steps, lambda steps: steps * work.ae.code)
     code = work.ae.encode(_chosen(work, given.part, "--sample", given.sample))[0]
     low, high = generate.code_range(work.training_codes())
     codes, own = generate.traversal(code, low, high, given.steps)
@@ -187,6 +211,7 @@ def _traverse(given: argparse.Namespace) -> None:
 
 def _interpolate(given: argparse.Namespace) -> None:
     work = _Work(given)
+    work.expect_room("--steps", given.steps, lambda steps: 2 * steps)
     a = _chosen(work, given.part, "--from", given.from_)
     b = _chosen(work, given.part, "--to", given.to_)
     pixels = generate.blend(np.asarray(a)[0], np.asarray(b)[0], given.steps)

@@ -69,13 +69,18 @@ def read_json(path: str | os.PathLike[str], complaint: str) -> Any:
         return json.loads(Path(path).read_text(encoding="utf-8"))
 
 
-def expect_memory(path: str | os.PathLike[str], n_bytes: int) -> None:
-    """Raises FileError where ``n_bytes`` are more than the machine can give, if it says so."""
+def available_memory() -> int:
+    """Bytes that the machine can give; more than there are anywhere where it does not say."""
     try:
         facts = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
-        available = 1024 * int(facts["MemAvailable"].split()[0])
+        return 1024 * int(facts["MemAvailable"].split()[0])
     except (OSError, ValueError, LookupError):
-        return  # an allocation fails there as it would anywhere
+        return sys.maxsize  # an allocation fails there as it would anywhere
+
+
+def expect_memory(path: str | os.PathLike[str], n_bytes: int) -> None:
+    """Raises FileError where ``n_bytes`` are more than the machine can give, if it says so."""
+    available = available_memory()
     if n_bytes > available:
         raise FileError(
             f"{path}: unpacked it takes {n_bytes / 2**30:,.1f} GiB of memory, "
