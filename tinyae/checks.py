@@ -29,11 +29,13 @@ def number(
     least: float = -math.inf,
     above: float = -math.inf,
     below: float = math.inf,
+    most: float = math.inf,
 ) -> None:
     """Raises TypeError for what is no real number, ValueError out of range or for NaN."""
     bounds = [f">= {least:g}"] if least > -math.inf else []
     bounds += [f"> {above:g}"] if above > -math.inf else []
     bounds += [f"< {below:g}"] if below < math.inf else []
+    bounds += [f"<= {most:g}"] if most < math.inf else []
     message = f"{name} must be a number {' and '.join(bounds)}, got {value!r}"
     if not isinstance(value, numbers.Real) or isinstance(value, bool):
         raise TypeError(message)
@@ -41,7 +43,7 @@ def number(
         real = float(value)
     except OverflowError:  # of an integer
         real = math.nan
-    if not (real >= least and above < real < below):  # NaN fails as well
+    if not (least <= real <= most and above < real < below):  # NaN fails as well
         raise ValueError(message)
 
 

@@ -312,9 +312,13 @@ class Autoencoder(Built):
             step = self._optimizer.updates
             if not np.isfinite(loss):
                 where = diagnose(network, workspace.input[:n], workspace.records(n))
-                raise DivergenceError(loss, 1, step, where, params["learning_rate"])
+                raise DivergenceError(
+                    loss, 1, step, where, params["learning_rate"],
+                    remedies=work.objective.remedies,
+                )  # fmt: skip
             try:
-                expect_finite(network.parameters, 1, step, params["learning_rate"])
+                expect_finite(network.parameters, 1, step, params["learning_rate"],
+                              work.objective.remedies)  # fmt: skip
             except DivergenceError:
                 backend.write(entered, network.parameters.values)
                 raise

@@ -12,7 +12,7 @@ import pytest
 from tests.export.test_numpy_file import module
 from tests.reference import sigmoid
 from tests.train.stopping import Stop, assert_same_weights, stop_at
-from tinyae import Autoencoder, FileError, VariationalAutoencoder, gradcheck
+from tinyae import Autoencoder, DivergenceError, FileError, VariationalAutoencoder, gradcheck
 from tinyae.cli.main import main
 from tinyae.data.rows import as_rows
 from tinyae.export.chain import rounded
@@ -276,12 +276,19 @@ def test_an_export_has_the_means(tmp_path: Path) -> None:
 # ---- what is refused, and the ecosystem
 
 
+def test_a_divergence_names_beta() -> None:
+    for train in (lambda model: model.fit(X), lambda model: model.partial_fit(X)):
+        with pytest.raises(DivergenceError, match=r"a smaller beta \(it is 1e\+300\), clip_norm=1"):
+            train(make(beta=1e300, dtype="float32"))
+
+
 @pytest.mark.parametrize(
     ("wrong", "error", "match"),
     [
         ({"beta": -1}, ValueError, "beta must be a number >= 0, got -1"),
         ({"beta": "much"}, TypeError, "beta must be a number >= 0, got 'much'"),
-        ({"kl_warmup": 1.5}, ValueError, r"kl_warmup must be a number in \[0, 1\], got 1.5"),
+        ({"kl_warmup": -1}, ValueError, "kl_warmup must be a number >= 0 and <= 1, got -1"),
+        ({"kl_warmup": 1.5}, ValueError, "kl_warmup must be a number >= 0 and <= 1, got 1.5"),
         ({"code_noise": 0.1}, ValueError, "code_noise must be 0 for a variational .*got 0.1"),
         ({"code_activation": "tanh"}, ValueError, "code_activation must be 'identity' for .*tanh"),
         ({"loss": "l1"}, ValueError, "loss of a variational autoencoder must be .*got 'l1'"),
@@ -327,6 +334,8 @@ def test_samples_of_no_weights() -> None:
 
 def test_wrong_use() -> None:
     model = make().fit(X)
+    with pytest.raises(ValueError, match=r"n must be .*as fit into the memory.*, got 10{12}$"):
+        model.sample(10**12)
     with pytest.raises(ValueError, match="samples must be an integer >= 1, got 0"):
         model.log_likelihood(X, samples=0)
     with pytest.raises(ValueError, match="n must be an integer >= 1, got 0"):
@@ -347,7 +356,10 @@ def test_the_command_line(
     capsys.readouterr()
     assert main(["evaluate", "run"]) == 0
     said = capsys.readouterr().out
-    assert "log-likelihood of the first 20, 100 draws each" in said and "units whose mean" in said
+    assert (
+        "log-likelihood of the first 20, 100 draws each" in said
+        and "active units, whose means vary" in said
+    )
     assert type(Autoencoder.load("run/model.npz")) is VariationalAutoencoder
     assert main(["train", *argv.split(), *options.split(), "--code-noise", "0.1"]) != 0
     assert "Traceback" not in capsys.readouterr().err

@@ -112,10 +112,14 @@ def _train(given: argparse.Namespace) -> None:
     if given.json:
         print(json.dumps(summary))
         return
+    trained = sum(ae.history_.get("seconds", []))
     print(
-        f"\n{ae.n_iter_} epochs in {seconds:.1f} s, {summary['parameters']:,} parameters, "
-        f"output {ae.output_}, loss {ae.loss_name_}\n"
+        f"\n{ae.n_iter_} epochs in {trained:.1f} s, {seconds:.1f} s with all that was done around "
+        f"them, {summary['parameters']:,} parameters, output {ae.output_}, loss {ae.loss_name_}\n"
     )
+    if ae.in_training:
+        print(f"Losses and errors of epochs are of training, with {ae.in_training}; these are of "
+              "samples and codes as they are:\n")  # fmt: skip
     print(_error_table(ae, parts, errors))
     print_zero_units(ae, ae.zero_units_)
     files = [run.model_file, run.checkpoint_file, run.config_file, run.history_file, *pictures]
@@ -164,6 +168,9 @@ def _choose_run(
     if given.resume is not None and folder and RunFolder(folder).exists():
         # arguments that only make sense beside others of the run, such as schedule_options
         under = RunFolder(folder).read_config()["model"]
+        if model.get("family", under["family"]) != under["family"]:
+            raise UsageError(f"{folder} was started with family={under['family']!r}, not "
+                             f"{model['family']!r}: another --out keeps it")  # fmt: skip
     else:
         under = {}
     fresh = run_config(data, {**under, **model})

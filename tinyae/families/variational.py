@@ -21,6 +21,7 @@ from ..net.layers import NoiseSpec, Record
 from ..net.network import Architecture, Network, forward
 from ..net.sampling import Sample, SampleSpec
 from ..passes import run
+from ..storage.untrusted import available_memory
 from ..train.draws import Draws
 from ..train.objective import Term
 from . import all_named
@@ -32,19 +33,13 @@ FEW, DRAWS = 500, 100  # samples, and draws for each, that ``tinyae evaluate`` t
 AT_ONCE = 4096  # codes that are decoded at once
 
 
-def _check_part(name: str, value: Any) -> None:
-    checks.number(name, value, least=0)
-    if value > 1:
-        raise ValueError(f"{name} must be a number in [0, 1], got {value!r}")
-
-
 OWN = {argument.name: argument for argument in (
     Argument("beta", Kind(lambda name, value: checks.number(name, value, least=0), float, "X"), 1.0,
              "weight of the divergence of the codes from the standard normal; above 1, codes whose "
              "units are more independent and pictures that are less sharp"),
-    Argument("kl_warmup", Kind(_check_part,
-             float, "X"), 0.0,
-             "part of training in which beta rises from 0, epoch by epoch"),
+    Argument("kl_warmup", Kind(lambda name, value: checks.number(name, value, least=0, most=1),
+             float, "F"), 0.0, "part of training in which beta rises from 0, epoch by epoch; 0: "
+             "none of it, 1: all"),
 )}  # fmt: skip
 
 
@@ -57,8 +52,10 @@ class Divergence(Term):
 
     of_the_data = True
 
-    def __init__(self, network: Network, seed: int, weight: float, warmup: float) -> None:
+    def __init__(self, network: Network, seed: int, beta: float, warmup: float) -> None:
         backend = network.backend
+        self.remedy = f"a smaller beta (it is {beta:g})"
+        weight = beta * (2 if network.architecture.loss == "mse" else 1)
         self.draws: Draws = Draws(backend, seed, streams.LATENT)
         (layer,) = (layer for layer in network.layers if isinstance(layer, Sample))
         layer.state = self.draws.state
@@ -129,10 +126,16 @@ class VariationalAutoencoder(Autoencoder):
     def sample(self, n: int, random_state: Any = None) -> Any:
         """n new samples: draws of N(0, 1), decoded; (n, n_features), as ``decode`` gives them.
 
-        Raises ValueError or TypeError for an ``n`` that is no integer >= 1.
+        Raises ValueError or TypeError for an ``n`` that is no integer >= 1, and ValueError for
+        more samples than the memory has room for.
         """
         checks.integer("n", n, 1)
         self._fitted()
+        most = available_memory() // (8 * (self._code + 2 * self.n_features_in_))
+        if n > most:
+            raise ValueError(f"n must be an integer <= {most}, as many samples of "
+                             f"{self.n_features_in_} numbers as fit into the memory that is "
+                             f"available, got {n}")  # fmt: skip
         return self.decode(self._prior(n, seed_from(random_state)))
 
     def _prior(self, n: int, seed: int) -> NDArray[Any]:
@@ -220,7 +223,7 @@ class VariationalAutoencoder(Autoencoder):
         found = {
             "divergence": ("divergence of the codes from the standard normal, nats per sample",
                            float(self.divergence(X).mean())),
-            "active_units": ("units whose mean varies", float(self.active_units(X))),
+            "active_units": ("active units, whose means vary", float(self.active_units(X))),
         }  # fmt: skip
         try:
             self._expect_density(X)
@@ -284,8 +287,7 @@ class VariationalAutoencoder(Autoencoder):
     def _terms(
         self, params: Mapping[str, Any], network: Network, seed: int, capacity: int
     ) -> Sequence[Term]:
-        weight = params["beta"] * (2 if network.architecture.loss == "mse" else 1)
-        return [Divergence(network, seed, weight, params["kl_warmup"])]
+        return [Divergence(network, seed, params["beta"], params["kl_warmup"])]
 
 
 def _parts(samples: int) -> Iterator[int]:

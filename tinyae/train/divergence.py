@@ -22,19 +22,25 @@ class DivergenceError(ArithmeticError):
 
     def __init__(
         self, loss: float, epoch: int, step: int, where: tuple[str, str], learning_rate: float,
-        name: str = "loss",
+        name: str = "loss", remedies: Sequence[str] = (),
     ) -> None:  # fmt: skip
         self.loss, self.epoch, self.step = loss, epoch, step
         self.layer, what = where
+        helps = ", ".join([f"a smaller learning_rate (it is {learning_rate:g})", *remedies])
         super().__init__(
             f"the {name} became {loss} in epoch {epoch}, step {step}; it began in layer "
-            f"{self.layer}: {what}. The last good weights are kept. What usually helps: a smaller "
-            f"learning_rate (it is {learning_rate:g}), clip_norm=1, a longer warmup, features "
-            "scaled to about unit range, dtype='float64'"
+            f"{self.layer}: {what}. The last good weights are kept. What usually helps: {helps}, "
+            "clip_norm=1, a longer warmup, features scaled to about unit range, dtype='float64'"
         )
 
 
-def expect_finite(parameters: Parameters, epoch: int, step: int, learning_rate: float) -> None:
+def expect_finite(
+    parameters: Parameters,
+    epoch: int,
+    step: int,
+    learning_rate: float,
+    remedies: Sequence[str] = (),
+) -> None:
     """Raises DivergenceError where the last update has ruined a weight or bias."""
     backend = parameters.backend
     flat = parameters.values if backend.host else backend.to_host(parameters.values)
@@ -45,7 +51,7 @@ def expect_finite(parameters: Parameters, epoch: int, step: int, learning_rate: 
     layer, _, what = name.rpartition(".")
     where = layer, f"its {'biases' if what == 'bias' else 'weights'} are not finite"
     bad = float(flat[np.argmin(finite)])
-    raise DivergenceError(bad, epoch, step, where, learning_rate, "updated weight")
+    raise DivergenceError(bad, epoch, step, where, learning_rate, "updated weight", remedies)
 
 
 def diagnose(network: Network, x: Array, records: Sequence[Record]) -> tuple[str, str]:

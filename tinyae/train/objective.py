@@ -25,6 +25,7 @@ class Term:
     draws: Draws | None = None  # its random numbers, which are others at every update
     target_only = False  # True where it overrides none of the three after ``target``
     of_the_data = False  # True where it belongs to every sample: validation data go through it too
+    remedy = ""  # against a loss that is no longer finite: "a smaller beta (it is 4)"
     visit: Visit | None = None  # a method of this type may add to a layer's dz
 
     def prepare(self, progress: float) -> None:
@@ -74,6 +75,11 @@ class Objective:
     def draws(self) -> list[Draws]:
         """Of all terms."""
         return [term.draws for term in self.terms if term.draws is not None]
+
+    @property
+    def remedies(self) -> list[str]:
+        """Of all terms."""
+        return [term.remedy for term in self.terms if term.remedy]
 
     def begin(self, update: int, progress: float) -> None:
         """Before a step that is not replayed: update number ``update``, with the part ``progress``

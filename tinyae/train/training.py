@@ -144,8 +144,9 @@ class Training:
                 raise KeyboardInterrupt
         self._check_finite(0, self.steps, order)
         expect_finite(
-            self.network.parameters, state.epoch + 1, self.steps, self.settings.learning_rate
-        )
+            self.network.parameters, state.epoch + 1, self.steps, self.settings.learning_rate,
+            self.work.objective.remedies,
+        )  # fmt: skip
         totals = backend.to_host(self.totals).sum(axis=0) / self.n
         metrics = {"loss": float(totals[0]), "squared_error": float(totals[1])}
         if self._validation is not None:
@@ -208,8 +209,9 @@ class Training:
         feeder.fill(order.positions(start, start + n), x)
         where = diagnose(self.network, x, self.work.workspace.records(n))
         return DivergenceError(
-            float(loss), self.state.epoch + 1, step, where, self.settings.learning_rate, name
-        )
+            float(loss), self.state.epoch + 1, step, where, self.settings.learning_rate, name,
+            self.work.objective.remedies,
+        )  # fmt: skip
 
     def _validate(self, feeder: Feeder) -> tuple[float, float]:
         """(loss, squared error) per sample of the validation data; may raise DivergenceError."""
