@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,25 @@ def test_a_run_of_a_family(capsys: Output) -> None:
     assert "corrupted_squared_error" not in json.loads(capsys.readouterr().out)
 
 
+def test_what_is_said_of_a_familys_run(capsys: Output) -> None:
+    assert main([*TRAIN, "--out", "plain"]) == 0
+    plain = capsys.readouterr().out
+    assert main([*TRAIN, "--family", "variational", "--beta", "2", "--out", "run"]) == 0
+    said = "Losses and errors of epochs are of training, with codes that are drawn, and their"
+    trained = capsys.readouterr().out
+    assert said in trained and said[:30] not in plain
+    (seconds,) = re.findall(r"2 epochs in ([\d.]+) s, ", trained)
+    assert main(["info", "run"]) == 0
+    out = capsys.readouterr().out
+    rows = [line.split() for line in out.splitlines() if line.startswith(("encoder", "sample"))]
+    assert rows[1:] == [["encoder.1", "16", "8", "identity", "136"], ["sample", "8", "4", "-", "0"]]
+    assert "family variational: beta 2.0, kl_warmup 0.0; in training codes that are drawn" in out
+    assert f"trained for 2 epochs in {seconds} s" in out
+    assert main(["info", "plain"]) == 0
+    out = capsys.readouterr().out
+    assert "in training" not in out and "code_noise" not in out
+
+
 def test_it_is_used_as_any_run() -> None:
     assert main([*TRAIN, *MASKING, "--out", "run"]) == 0
     for command in ("info run", "encode run --out z.npy --part test", "reconstruct run --out x.npy",
@@ -100,7 +120,8 @@ def test_a_run_goes_on_as_what_it_was(capsys: Output) -> None:
     capsys.readouterr()
     for options, said in (
         (["--level", "0.2"], "run was started with level=0.4, not 0.2"),
-        (["--family", "plain"], "corruption is for the family 'denoising', and this is 'plain'"),
+        (["--family", "plain"], "run was started with family='denoising', not 'plain'"),
+        (["--family", "variational"], "run was started with family='denoising', not 'variational'"),
     ):
         assert main(["train", "--resume", "run", *options]) == 2
         assert said in capsys.readouterr().err

@@ -20,6 +20,7 @@ from ..data.rows import Array, Rows
 from ..data.tables.coded import OTHER
 from ..data.tables.text import read_table, table_kind
 from ..estimator import Autoencoder
+from ..net.layers import DenseSpec
 from ..plot.grids import plot_grid, plot_reconstructions
 from ..storage.files import FileError, write_atomically
 from ..storage.untrusted import read_npy
@@ -154,19 +155,35 @@ def _info(given: argparse.Namespace) -> None:
                   "shapes": shapes, "last": last, "zero_units": ae.zero_units_}  # fmt: skip
         print(json.dumps(result))
         return
-    layers = ae._network.architecture.dense
-    activations = [*(s.activation for s in layers[:-1]), ae.output_]
-    rows = [
-        (s.name, s.n_in, s.n_out, activation, (s.n_in + 1) * s.n_out)
-        for s, activation in zip(layers, activations, strict=True)
-    ]
+    rows = _layers(ae)
     print(f"{run.path}: {ae!r}\n")
     print(table(("layer", "inputs", "outputs", "activation", "parameters"), rows))
     print(f"\n{sum(p.size for p in parameters.values()):,} parameters, loss {ae.loss_name_}")
+    if ae.own:
+        settings = {name: ae._built_params[name] for name in ae.own}
+        print(f"family {ae.family}: {_words(settings)}; in training {ae.in_training or 'the same'}")
     print(f"data: {_words(config['data'])}")
     course = "; last: " + _words({k: f"{v:.6g}" for k, v in last.items()}) if last else ""
-    print(f"trained for {ae.n_iter_} epochs, {sum(history.get('seconds', [])):.1f} s{course}")
+    seconds = sum(history.get("seconds", []))
+    print(f"trained for {ae.n_iter_} epochs in {seconds:.1f} s{course}")
     print_zero_units(ae, ae.zero_units_)
+
+
+def _layers(ae: Autoencoder) -> list[tuple[str, int, int, str, int]]:
+    """Name, inputs, outputs, activation and parameters of each layer that inference has."""
+    network = ae._network
+    specs = [spec for spec, layer in zip(network.architecture.layers, network.layers, strict=True)
+             if not layer.training_only]  # fmt: skip
+    rows: list[tuple[str, int, int, str, int]] = []
+    for spec, above in zip(specs, [*specs[1:], None], strict=True):
+        if isinstance(spec, DenseSpec):
+            activation = ae.output_ if above is None else spec.activation
+            parameters = (spec.n_in + 1) * spec.n_out
+            rows.append((spec.name, spec.n_in, spec.n_out, activation, parameters))
+        else:
+            width = rows[-1][2]
+            rows.append((spec.name, width, getattr(above, "n_in", width), "-", 0))
+    return rows
 
 
 def _words(values: Mapping[str, Any]) -> str:

@@ -49,6 +49,7 @@ def test_what_is_in_it(ae: Autoencoder) -> None:
     assert (data["n_samples"], data["n_held_out"], data["n_all"]) == (60, 5, 60)
     weights = [layer.values.ravel() for layer in chain_of(rounded(ae, "float16")).layers("all")]
     assert np.array_equal(unpacked(data["weights"], np.float16), np.concatenate(weights))
+    assert (data["family"], data["in_training"]) == ("", "")
     assert data["label_names"] == ["left", "right"] and data["labels"] == [0] * 30 + [1] * 30
     assert text == page(ae, X, balls(5, seed=1), labels=labels, image_shape=SHAPE)
     assert not re.search("https?://|@import|url[(]|src=|href=", text)

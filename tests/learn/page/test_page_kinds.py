@@ -10,7 +10,7 @@ import pytest
 
 from tests.learn.nets import SHAPE, balls, small
 from tests.learn.page.browser import drawn, expect_shown, opened, shown
-from tinyae import Autoencoder, load_dataset
+from tinyae import Autoencoder, VariationalAutoencoder, load_dataset
 from tinyae.cli.main import main
 from tinyae.learn import page as module
 from tinyae.learn.page import page
@@ -73,6 +73,20 @@ def test_pictures_beyond_0_and_1(browser: Any, tmp_path: Path) -> None:
         assert tab.inner_text("#sample-error").endswith(", on the scale of the net")
         tab.click("#clear")
         expect_shown(tab, "sample", np.zeros(SHAPE))
+
+
+def test_a_page_of_a_family_says_what_its_training_leaves_out(
+    browser: Any, text: str, tmp_path: Path
+) -> None:
+    x = balls(60)
+    vae = VariationalAutoencoder(hidden=(16,), code=2, epochs=1, random_state=0).fit(x)
+    with opened(browser, page(vae, x, image_shape=SHAPE), tmp_path) as tab:
+        assert "trained as a variational autoencoder, with codes that are drawn, and their" in (
+            tab.inner_text("#training-notes")
+        )
+    with opened(browser, text, tmp_path) as tab:
+        said = tab.inner_text("#training-notes")
+        assert "cross-entropy, is not 0 at its best" in said and "trained as" not in said
 
 
 def test_an_old_browser_is_told(browser: Any, text: str, tmp_path: Path) -> None:

@@ -167,7 +167,10 @@ def test_a_new_net(tab: Any, activation: str) -> None:
     tab.click("#new-net")
     drawn(tab)
     facts = tab.inner_text("#facts")
-    assert facts.startswith(f"A new net: 784-16-1-16-784, {activation}, tanh, {activation};")
+    last = "identity (its sigmoid is in the loss)"
+    assert facts.startswith(
+        f"A new net: 784-16-1-16-784, {activation}, tanh, {activation}, {last}; loss bce;"
+    )
     box = tab.locator("#map").bounding_box()  # a line instead of a plane
     assert box["height"] < 0.5 * box["width"] and not tab.is_visible("#axis-1")
     tab.locator("#noise").focus()

@@ -107,6 +107,8 @@ def _net(ae: Autoencoder, chain: Chain) -> dict[str, Any]:
              "activation": layer.activation} for layer in layers
         ],
         "code": len(chain.encoder),
+        "family": ae.family,
+        "in_training": ae.in_training,
         "loss": ae.loss_name_,
         "groups": chain.groups,
         "fill": None if chain.fill is None else _packed(chain.fill, np.float64),

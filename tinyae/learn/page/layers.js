@@ -51,7 +51,7 @@ function make_layers(box, records) {
     const units = element("canvas", "", { class: "units", tabindex: 0, role: "slider", "aria-valuemin": 0,
       "aria-valuemax": layer.n_out - 1, "aria-valuenow": 0,
       "aria-label": `Outputs and gradients of the ${layer.n_out} units of ${layer.name}` });
-    title.append(element("span", `${layer.n_in} \u2192 ${layer.n_out}, ${layer.activation}`));
+    title.append(element("span", `${layer.n_in} \u2192 ${layer.n_out}, ${layer.shown}`));
     for (const kind of ["pointermove", "pointerdown"]) {
       units.addEventListener(kind, (event) => {
         show_unit(i, Math.floor(event.offsetX / units.clientWidth * layer.n_out), units);

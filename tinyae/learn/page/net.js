@@ -146,12 +146,14 @@ class Network {
     let at = 0, bias = n_weights;
     this.layers = specs.map(({ name, n_in, n_out, activation }, i) => {
       // cross-entropy works on logits: the last sigmoid belongs to the picture, not to training
-      if (i === specs.length - 1 && loss === "bce") activation = "identity";
+      const logits = i === specs.length - 1 && loss === "bce";
+      if (logits) activation = "identity";
+      const shown = logits ? "identity (its sigmoid is in the loss)" : activation;
       const [w, dw] = [this.values, this.gradients].map((p) => p.subarray(at, at + n_in * n_out));
       const [b, db] = [this.values, this.gradients].map((p) => p.subarray(bias, bias + n_out));
       at += n_in * n_out;
       bias += n_out;
-      return { name, n_in, n_out, activation, w, b, dw, db };
+      return { name, n_in, n_out, activation, shown, w, b, dw, db };
     });
     this.n_features = specs[0].n_in;
     this.n_code = specs[code].n_in;

@@ -154,7 +154,7 @@ function fit(canvas, ratio) { // a canvas as sharp as the screen; sizes in CSS p
 function use(net, name) { // shows another net
   page.net = net;
   $("facts").textContent = `${name}: ${[n_features, ...net.layers.map((l) => l.n_out)].join("-")}, ` +
-    `${net.layers.slice(0, -1).map((l) => l.activation).join(", ")}; loss ${net.loss}; ` +
+    `${net.layers.map((l) => l.shown).join(", ")}; loss ${net.loss}; ` +
     `${count(data.n_samples)} of ${count(data.n_all)} training samples are in this page, numbered from 0.`;
   encode_samples();
   const spread = page.spans.map(([low, high], unit) => [high - low, unit]).sort((a, b) => b[0] - a[0]);

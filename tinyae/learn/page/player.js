@@ -225,6 +225,15 @@ function explain() { // what this page lacks, and why
     "below to train it.";
   $("notice").hidden = Boolean(data.weights);
   $("run-net").disabled = !data.weights;
+  const notes = [];
+  if (data.loss === "bce") {
+    notes.push("The loss, cross-entropy, is not 0 at its best: of a grey of 0.5 log 2 is left, of 0 and 1 nothing.");
+  }
+  if (data.family) {
+    notes.push(`The run's net was trained as a ${data.family} autoencoder, with ` +
+      `${data.in_training || "terms of its own"}; training here leaves that out.`);
+  }
+  $("training-notes").textContent = notes.join(" ");
   if (!data.image_shape) {
     $("draw-help").textContent = "These samples are no pictures, so they stand here as numbers.";
     $("way-section").hidden = $("clear").hidden = true;
