@@ -129,9 +129,11 @@ class _Tracer:
         self.arrays.update({q.name: q.array for q in quantities})
 
     def _forward(self, value: float) -> None:
-        records = self.loss.records
+        records, link = self.loss.records, self.loss.network.architecture.link
         for i, record in enumerate(records, start=1):
             layer, x = _dense(record), self._input(i)
+            logits = i == len(records) and link != "identity"
+            within = f" (its {link} is in the loss)" if logits else ""
             z, slope = np.empty_like(record.y), np.empty_like(record.y)
             self.right.dense_forward(x, layer.w, layer.b, "identity", z, None)
             ones = np.ones_like(z)
@@ -142,7 +144,7 @@ class _Tracer:
             )
             self._part(
                 f"forward, layer {i} of {len(records)}: {layer.name}, {layer.w.shape[0]} -> "
-                f"{layer.w.shape[1]}, {record.activation}",
+                f"{layer.w.shape[1]}, {record.activation}{within}",
                 [
                     Quantity(f"x{i}", "the samples" if i == 1 else f"y{i - 1}", _copy(x)),
                     Quantity(f"w{i}", "weights", _copy(layer.w)),

@@ -26,7 +26,10 @@ def test_a_tiny_net(capsys: Output) -> None:
                  "dw4 (3, 4)  dL/dw4 = x4.T @ dz4  | finite differences, relative error",
                  "w1.step (4, 3) = learning_rate * m_hat / (sqrt(v_hat) + eps)"):  # fmt: skip
         assert text in out
+    assert "layer 4 of 4: decoder.1, 3 -> 4, identity (its sigmoid is in the loss)\n" in out
     assert "43 arrays compared" in out.splitlines()[-1]
+    assert main([*NET, "--loss", "mse"]) == 0
+    assert "3 -> 4, sigmoid\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
@@ -35,6 +38,18 @@ def test_a_mistake_is_asked_for_and_no_failure(mistake: str, capsys: Output) -> 
     out = capsys.readouterr().out
     assert f"with a mistake put in: {mistake}" in out and "WRONG" in out
     assert out.splitlines()[-1].startswith("the first wrong number is in ")
+
+
+def test_how_many_arrays_are_right_before_it(capsys: Output) -> None:
+    for layer, said in (("1", "the 17 arrays before it are right, the last 8: "),
+                        ("3", "the 7 arrays before it are right: dy4, dz4, ")):  # fmt: skip
+        assert main([*NET, "--break", "sign", "--layer", layer]) == 0
+        before = capsys.readouterr().out.splitlines()[-1].split("; ")[1]
+        assert before.startswith(said) and before.count(",") <= 8
+    assert main(["trace", "--net", "4,3,2", "--break", "derivative"]) == 2
+    assert "must have a curved activation: try activation='tanh' (--activation tanh)" in (
+        capsys.readouterr().err
+    )
 
 
 def test_a_wrong_gradient_that_nobody_asked_for_is_a_failure(

@@ -126,7 +126,8 @@ def _chain(
     h = np.tanh(z)
     dz2 = 2 * (h @ w2 + b2 - x) / n(x)
     dz1 = (dz2 @ back(w2)) * slope(z, h)
-    return {"dw2": above(x, h).T @ dz2, "db2": sums(dz2), "dw1": below(x, h).T @ dz1, "db1": sums(dz1)}
+    return {"dw2": above(x, h).T @ dz2, "db2": sums(dz2),
+            "dw1": below(x, h).T @ dz1, "db1": sums(dz1)}  # fmt: skip
 
 
 def _chain_cases() -> list[tuple[Any, ...]]:
