@@ -93,7 +93,9 @@ def test_another_table_is_read_by_what_was_learnt(
 
 def test_imputation_fills_the_holes_alone(run: str, capsys: Output) -> None:
     assert main(["impute", run, "--data", "new.csv", "--out", "full.csv"]) == 0
-    assert "full.csv: 30 samples of 4 columns" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "full.csv: 30 samples of 4 columns" in out
+    assert "full.csv is without 'id', 'day', which training left out; impute of a DataFrame" in out
     holes = 0
     for before, after in zip(read("new.csv"), read("full.csv"), strict=True):
         for name, cell in after.items():

@@ -26,7 +26,15 @@ from ..storage.files import FileError, write_atomically
 from ..storage.untrusted import read_npy
 from ..train.progress import Waiting
 from .options import UsageError, command
-from .output import can_draw, print_zero_units, table, to_draw, write_array, write_samples
+from .output import (
+    can_draw,
+    print_zero_units,
+    shortened,
+    table,
+    to_draw,
+    write_array,
+    write_samples,
+)
 from .run_folder import RunFolder, expect_apart, opened
 
 SHOWN = 10  # samples in the picture of reconstructions
@@ -60,7 +68,11 @@ def add_commands(commands: Any) -> None:
                        "their originals", ".npy", ".csv", ".png", required=True)  # fmt: skip
 
     parser = command(
-        commands, "impute", _impute, "write samples with their missing values filled in"
+        commands,
+        "impute",
+        _impute,
+        "write samples with their missing values filled in: the "
+        "columns that were learnt from, and what is filled into whole numbers may be a fraction",
     )
     parser.run_options(part="all")
     parser.file_option("--out", ".npy or .csv", ".npy", ".csv", required=True)
@@ -134,6 +146,9 @@ def _impute(given: argparse.Namespace) -> None:
     write_samples(given.out, ae, filled, run.columns())
     print(f"{n:,} of {filled.size:,} values were missing")
     schema = ae.schema_
+    if schema and schema.left:
+        print(f"{given.out} is without {shortened(schema.left)}, which training left out; impute "
+              "of a DataFrame, in Python, keeps such columns")  # fmt: skip
     for category, (_, stop) in zip(schema.categories, schema.groups, strict=True) if schema else ():
         others = sum(int((np.asarray(rows)[:, stop - 1] == 1).sum()) for rows in samples)
         if category.other and others:
