@@ -180,9 +180,17 @@ def test_more_than_the_memory_holds(
     assert main([*words[: words.index(option)], option, str(bound)]) == 0
 
 
-def test_more_lines_than_can_be_drawn(run: Path, capsys: Output) -> None:
-    assert main(["manifold", "flat", "--grid", "1093"]) == 2
-    assert "--grid must be at most 1,092 here, got 1,093" in capsys.readouterr().err
+def test_more_lines_than_can_be_drawn(
+    run: Path, capsys: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tinyae.cli.generate.available_memory", lambda: 1 << 60)
+    for command, said in (
+        ("manifold flat --grid 1093", "--grid must be at most 1,092 here, got 1,093"),
+        ("sample flat -n 1192465", "-n must be at most 1,192,464 here, got 1,192,465"),
+        ("traverse flat --sample 0 --steps 1093", "--steps must be at most 1,092 here, got 1,093"),
+    ):
+        assert main(command.split()) == 2
+        assert said in capsys.readouterr().err
 
 
 def test_interpolate(run: Path, capsys: Output) -> None:

@@ -7,7 +7,8 @@ the order in which the picture shows them.
 from __future__ import annotations
 
 import argparse
-from bisect import bisect_right
+import math
+from bisect import bisect_left
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
@@ -44,7 +45,8 @@ def add_commands(commands: Any) -> None:
     parser = _drawing(commands, "sample", _sample, "draw new samples", "samples.png")
     parser.count("-n", 64, "how many")
     parser.add_argument("--density", choices=DENSITIES, help="what is fitted to the training codes "
-                        "(default: the prior of a variational run, else mixture)")  # fmt: skip
+                        "(default: the prior of a family that has one, such as variational, else "
+                        "mixture)")  # fmt: skip
     parser.count("--components", None, f"normals of the mixture (default {densities.COMPONENTS}, "
                  "or as many as there are different codes)")  # fmt: skip
     parser.option("--bandwidth", None, "of the kernel: scott, silverman or a number (default "
@@ -99,19 +101,24 @@ class _Work:
         self.picture, self.array = given.out, given.npy
         self.default = self.run.path / given.picture
 
-    def expect_room(self, option: str, given: int, samples: Callable[[int], int]) -> None:
+    def expect_room(
+        self, option: str, given: int, samples: Callable[[int], int],
+        columns: Callable[[int], float] = float,
+    ) -> None:  # fmt: skip
         """Raises UsageError where the ``samples(given)`` that are asked for, and their picture,
-        do not fit into the memory that is available, or the picture cannot be drawn."""
+        do not fit into the memory that is available, or ``columns(given)`` not into a picture."""
         n_features, shape = self.ae.n_features_in_, self.dataset.image_shape
         each = PICTURE * n_features if shape else LINE_CELL + LINE * n_features
-        most = available_memory() // each if shape else min(available_memory() // each, LONGEST**2)
-        if samples(given) > most:
-            bound = bisect_right(range(given), most, key=samples) - 1
+        room, wide = available_memory() // each, math.inf if shape else LONGEST
+        most = bisect_left(range(1, min(given, 1 << 62) + 1), True,
+                           key=lambda n: samples(n) > room or columns(n) > wide)  # fmt: skip
+        if given > most:
             raise UsageError(
-                f"{option} must be at most {bound:,} here, got {given:,}: {samples(given):,} "
-                f"samples of {n_features:,} numbers and their picture take "
-                f"{samples(given) * each / 2**30:,.1f} GiB of memory, and there is room for "
-                f"{most:,}"
+                f"{option} must be at most {most:,} here, got {given:,}: {samples(given):,} "
+                f"samples of {n_features:,} numbers and their picture take about "
+                f"{samples(given) * each / 2**30:,.1f} GiB of memory, of which "
+                f"{room * each / 2**30:,.1f} are available"
+                + ("" if shape else f", and at most {wide:,} are drawn beside each other")
             )
 
     def training_codes(self) -> Array:
@@ -164,7 +171,7 @@ def _sample(given: argparse.Namespace) -> None:
         if getattr(given, name) is not None and chosen != density:
             raise UsageError(f"--{name} is for --density {density}, got {chosen}")
     work = _Work(given)
-    work.expect_room("-n", given.n, lambda n: n)
+    work.expect_room("-n", given.n, int, math.sqrt)
     columns, fits = int(np.ceil(np.sqrt(given.n))), given.density or given.components
     prior = None if fits else work.ae._prior(given.n, given.seed)
     if prior is not None:

@@ -176,7 +176,8 @@ def _info(given: argparse.Namespace) -> None:
     print(f"\n{sum(p.size for p in parameters.values()):,} parameters, loss {ae.loss_name_}")
     if ae.own:
         settings = {name: ae._built_params[name] for name in ae.own}
-        print(f"family {ae.family}: {_words(settings)}; in training {ae.in_training or 'the same'}")
+        print(f"family {ae.family}: {_words(settings)}"
+              + (f"; in training {ae.in_training}" if ae.in_training else ""))  # fmt: skip
     print(f"data: {_words(config['data'])}")
     course = "; last: " + _words({k: f"{v:.6g}" for k, v in last.items()}) if last else ""
     seconds = sum(history.get("seconds", []))

@@ -231,7 +231,7 @@ function explain() { // what this page lacks, and why
   }
   if (data.family) {
     notes.push(`The run's net was trained as a ${data.family} autoencoder, with ` +
-      `${data.in_training || "terms of its own"}; training here leaves that out.`);
+      `${data.in_training || "what that family adds"}; training here leaves that out.`);
   }
   $("training-notes").textContent = notes.join(" ");
   if (!data.image_shape) {
