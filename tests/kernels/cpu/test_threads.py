@@ -112,6 +112,7 @@ def test_a_forked_process_is_told_what_to_do() -> None:
     assert "start processes with the method 'spawn'" in result.stdout
 
 
+@pytest.mark.slow  # all is compiled twice
 def test_no_folder_for_the_cache(tmp_path: Path) -> None:
     """Then it is compiled in memory, to the same result, and says so."""
     (tmp_path / "file").touch()
