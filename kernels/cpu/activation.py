@@ -1,16 +1,19 @@
-"""Activations and their derivatives: one pass over the data, every loop vectorised.
+"""Activations and their derivatives: one pass over the data, every loop vectorised. The k greatest
+of a row.
 
 Comparisons are written so that NaN passes through them.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from numba import prange
 from numpy.typing import NDArray
 
 from ..conventions import ACTIVATIONS, GELU_CUBIC, GELU_SCALE, LEAKY_SLOPE
+from ..scratch import borrow
 from .compiling import jit
 from .math import exp, expm1, log1p, sigmoid, tanh
 from .threads import launch, threads_for
@@ -123,3 +126,64 @@ def backward(code: int, dy: Array, saved: Array, dx: Array) -> None:
             t = tanh(scale * (x[i] * (one + cubic * x[i] * x[i])))
             inner = scale * (one + three_cubic * x[i] * x[i])
             dx[i] = dy[i] * (half * (one + t + x[i] * (one - t * t) * inner))
+
+
+def top_k(x: Array, k: int, y: Array, dropped: Array) -> None:
+    """y = x where it is among the k greatest of its row, else 0; dropped = 0 there, else 1."""
+    k, threads = min(k, x.shape[1]), threads_for(COST * x.size)
+    launch(_top_k, x, k, y, dropped, borrow((threads, k), x.dtype), threads=threads)
+
+
+@jit(parallel=True)
+def _top_k(x: Array, k: int, y: Array, dropped: Array, heaps: Array, threads: int) -> None:
+    batch = len(x)
+    for t in prange(threads):
+        for i in range(batch * t // threads, batch * (t + 1) // threads):
+            _select(x[i], k, y[i], dropped[i], heaps[t])
+
+
+@jit()
+def _select(x: Array, k: int, y: Array, dropped: Array, heap: Array) -> None:
+    """One row. ``heap`` (k,): the k greatest so far, the least of them first."""
+    real = x.dtype.type
+    zero, one = real(0), real(1)
+    for j in range(k):
+        heap[j] = _ordered(x[j])
+    for j in range(k // 2 - 1, -1, -1):
+        _sink(heap, j)
+    if k > 0:
+        for j in range(k, x.size):
+            value = _ordered(x[j])
+            if value > heap[0]:
+                heap[0] = value
+                _sink(heap, 0)
+    least = heap[0] if k > 0 else real(math.inf)
+    room = k  # for those that equal the least
+    for j in range(x.size):
+        room -= _ordered(x[j]) > least
+    for j in range(x.size):
+        value = _ordered(x[j])
+        kept = value > least
+        if value == least and room > 0:
+            kept, room = True, room - 1
+        y[j] = x[j] if kept else zero
+        dropped[j] = zero if kept else one
+
+
+@jit()
+def _ordered(x: Any) -> Any:
+    return type(x)(math.inf) if math.isnan(x) else x
+
+
+@jit()
+def _sink(heap: Array, j: int) -> None:
+    """Moves heap[j] down to where none below it is less."""
+    value, child = heap[j], 2 * j + 1
+    while child < heap.size:
+        if child + 1 < heap.size and heap[child + 1] < heap[child]:
+            child += 1
+        if heap[child] >= value:
+            break
+        heap[j] = heap[child]
+        j, child = child, 2 * child + 1
+    heap[j] = value

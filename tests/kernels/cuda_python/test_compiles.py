@@ -72,7 +72,7 @@ WITH_BARRIERS = {
     *(f"dense_{what}_{rows}x{columns}" for rows, columns in TILES
       for what in ("forward", "backward_input", "backward_weights")),
     "loss_elements", "loss_totals", "softmax_groups", "normal_divergences",
-    "added_total", "norm_parts", "norm_total",
+    "added_total", "norm_parts", "norm_total", "top_k_kernel", "penalties",
     "permutation_kernel",
     "matmul_3_shared", "matmul_4_registers_1d", "matmul_5_registers_2d", "matmul_7_double_buffer",
 }  # fmt: skip
