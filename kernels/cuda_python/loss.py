@@ -180,9 +180,7 @@ def normal_divergences(x: Array, weight: Array, gradient: Array, parts: Array) -
 
 
 @kernel
-def penalties(
-    kl: int, y: Array, weight: float, rate: float, gradient: Array, parts: Array
-) -> None:
+def penalties(kl: int, y: Array, weight: float, rate: float, gradient: Array, parts: Array) -> None:
     """A thread for each column, see loss.cu; parts[block] = weight times the sums"""
     shared = cuda.shared.array(REDUCE_THREADS, "float64")
     real = y.dtype.type
