@@ -59,7 +59,7 @@ ELEMENTWISE = {
     "fill": (1, 2),
     "softmax_loss": (8, 3),  # of its groups' columns: largest, exp, two sums, value, gradient
     "normal_divergence": (7, 2),  # of means and log-variances together: half of them have an exp
-    # two comparisons of each number with the heap's least, which few exceed; x, y and what is dropped
+    # comparisons with the least so far, which few exceed; x, y, dropped
     "top_k": (3, 3),
     "activity_penalty": (2, 2),  # a sum, or absolute values and signs
     # w twice, the gradient once, each moment twice

@@ -20,20 +20,21 @@ class Revival(Term):
 
         weight ||e - z' W||^2,   W (code, n) the weights of the decoder's first layer,
 
-    z' being the ``k`` greatest dead units, before the selection, and e what the net gets wrong:
-    x - x' of mse and one layer; in general minus the gradient of the loss, of mse half of it, at
-    that layer's output before its activation. e is taken for constant. A unit is dead if no sample
-    of the epoch before used it. It is not counted in the loss; with no dead unit it costs nothing.
+    z' being the greatest dead units before the selection, half as many as features at most, and e
+    what the net gets wrong: x - x' of mse and one layer; in general minus the gradient of a
+    sample's loss, of mse half of it, at that layer's output before its activation. e is taken for
+    constant. A unit is dead if no sample of the epoch before used it. The loss that is reported is
+    without this one, which costs nothing while no unit is dead.
     """
 
-    def __init__(self, network: Network, capacity: int, weight: float, k: int) -> None:
+    def __init__(self, network: Network, capacity: int, weight: float) -> None:
         backend, dtype, plan = network.backend, network.dtype, network.architecture
         decoder: DenseSpec = next(s for s in plan.layers[plan.code :] if isinstance(s, DenseSpec))
         at = next(i for i, layer in enumerate(network.layers) if isinstance(layer, TopK))
         self._encoder, self._decoder = network.layers[at - 1].name, decoder.name
         self._w = network.parameters.value(f"{decoder.name}.weight")
-        self._backend, self.weight, self.k = backend, weight, k
         n, n_out = decoder.n_in, decoder.n_out
+        self._backend, self.weight, self.k = backend, weight, max(1, network.n_features // 2)
         self._room = n - network.layers[at].k  # type: ignore[attr-defined]
         self._error = -0.5 if plan.loss == "mse" else -1.0
         self.active = False
@@ -43,12 +44,12 @@ class Revival(Term):
 
         self._alive, self._z, self._chosen, self._gone, self._dz = arrays(5, n)
         self._found, self._wanted, self._slope = arrays(3, n_out)
-        self._ones, self._rows = arrays(1, 1)[0], backend.to_device(np.arange(capacity))
+        self._zero, self._rows = arrays(1, 1)[0], backend.to_device(np.arange(capacity))
         self._zeros, self._db = (backend.to_device(np.zeros(n_out, dtype)) for _ in range(2))
         self._totals, self._sum = backend.to_device(np.zeros(2)), Sum(backend, capacity, n, dtype)
-        # how often each unit was dropped in the epoch, twice; 1 for each that is dead
-        self._drops, self._same, self._dead = (
-            backend.to_device(np.zeros(shape, dtype)) for shape in ((1, n), n, n)
+        # how often each unit was dropped in the epoch; 1 for each that is dead
+        self._drops, self._dead, self._unused = (
+            backend.to_device(np.zeros(shape, dtype)) for shape in (n, n, (1, n))
         )
 
     def state(self) -> Mapping[str, Array]:
@@ -57,26 +58,28 @@ class Revival(Term):
     def prepare(self, progress: float) -> None:
         dead = self._backend.to_host(self._dead)
         self.active = bool(dead.any()) and self.weight > 0
-        self._backend.write(np.tile(1 - dead, (len(self._ones), 1)), self._alive)
+        self._backend.write(np.tile(1 - dead, (len(self._zero), 1)), self._alive)
 
     def mode(self) -> bool:
         return self.active
 
     def metrics(self) -> dict[str, float]:
-        drops = self._backend.to_host(self._drops)[0].astype(np.float64)
+        drops = self._backend.to_host(self._drops).astype(np.float64)
         samples = round(drops.sum() / self._room) if self._room else 0  # each drops so many units
         dead = (drops == samples) & (samples > 0)
         self._backend.write(dead.astype(self._dead.dtype), self._dead)
-        self._backend.write(np.zeros_like(drops[None], self._dead.dtype), self._drops)
+        self._backend.write(np.zeros_like(drops, self._dead.dtype), self._drops)
         return {"dead_units": float(dead.sum())}
 
     def value(self, ops: Backend, records: Sequence[Record], totals: Array) -> None:
         self._ops = ops
         at = next(i for i, record in enumerate(records) if isinstance(record.layer, TopK))
         self._code, n = records[at - 1], len(records[at].y)
-        ops.dense_backward_weights(
-            self._ones[:n], records[at].dropped, self._drops, self._same, add=True
+        ops.dense_backward_weights(  # the sum over the minibatch is the gradient of biases
+            self._zero[:n], records[at].dropped, self._unused, self._drops, add=True
         )
+        if ops.recorder is not None:
+            ops.recorder.join()
 
     def visit(self, layer: Layer, x: Array, dz: Array) -> None:
         ops, code, n = self._ops, self._code, len(dz)

@@ -13,21 +13,20 @@ from .. import assemble
 from ..arguments import ARGUMENTS
 from ..data.rows import Rows, as_rows
 from ..estimator import Autoencoder
-from ..net.layers import DenseSpec
 from ..net.network import Architecture, Network
 from ..net.top_k import TopKSpec
 from ..train.objective import Term
 from . import all_named
 from .revival import Revival
-from .sparsity import OWN, WEIGHTS, Penalty, kept
+from .sparsity import OWN, WEIGHTS, Penalty, check, kept
 
 AT_ONCE = 4096  # samples that are encoded at once
 
 
 @all_named
 class SparseAutoencoder(Autoencoder):
-    """An autoencoder in whose code few units are at work for each sample; the code may be wider
-    than a sample. Each unit then stands for one feature of the samples, its row of ``dictionary``.
+    """An autoencoder in whose code, which may be wider than a sample, few units are at work for a
+    sample. Each then stands for one feature of the samples, its row of ``dictionary``.
 
     sparsity="top-k": z = the k greatest of a(x W + b), the others 0, of equal ones the first
     (Makhzani and Frey, "k-sparse autoencoders", ICLR 2014). Units that an epoch did not use have a
@@ -61,31 +60,28 @@ class SparseAutoencoder(Autoencoder):
         self.revive = revive
 
     def dictionary(self) -> NDArray[Any]:
-        """What a unit adds to a reconstruction, for each unit: (code, n_features), the decoder's
-        weights in the units of the data.
+        """What each unit adds to a reconstruction, before the sigmoid if the output has one: the
+        decoder's weights (code, n_features), in the units of the data.
 
-        Before the sigmoid, where the output has one. Raises ValueError for a decoder with hidden
-        layers, whose units have no such row.
+        Raises ValueError for a decoder with hidden layers, whose units have no such row.
         """
-        plan = self._fitted().architecture
-        decoder = [spec for spec in plan.layers[plan.code :] if isinstance(spec, DenseSpec)]
-        if len(decoder) > 1:
+        values = self.parameters()
+        if hidden := sum(name.startswith("decoder") for name in values) // 2 - 1:
             raise ValueError(
-                f"dictionary is of a decoder without hidden layers, and this one has "
-                f"{len(decoder) - 1}: use decoder_hidden=()"
+                f"dictionary is of a decoder without hidden layers, and this one has {hidden}: use "
+                "decoder_hidden=()"
             )
-        rows: NDArray[Any] = self.parameters()[f"{decoder[0].name}.weight"]
+        rows: NDArray[Any] = values["decoder.0.weight"]
         return rows if self.scaling_ is None else rows * self.scaling_.spread
 
     def usage(self, X: ArrayLike | Rows) -> NDArray[np.float64]:
         """The part of the samples X (n, n_features) in which each unit is not 0, of kl each unit's
         mean: float64 (code,). Raises what ``encode`` does."""
         self._fitted()
-        rows, used = as_rows(X, schema=self.schema_), np.zeros(self._code)
+        rows, kl = as_rows(X, schema=self.schema_), self._built_params["sparsity"] == "kl"
+        used = np.zeros(self._code)
         for start in range(0, len(rows), AT_ONCE):
-            part = np.arange(start, min(start + AT_ONCE, len(rows)))
-            z = self.encode(rows.select(part))
-            kl = self._built_params["sparsity"] == "kl"
+            z = self.encode(rows.select(np.arange(start, min(start + AT_ONCE, len(rows)))))
             used += (z if kl else z != 0).sum(axis=0, dtype=np.float64)
         return used / len(rows)
 
@@ -99,17 +95,16 @@ class SparseAutoencoder(Autoencoder):
         }
 
     def _units_shown(self, X: Rows) -> NDArray[Any] | None:
-        plan = self._network.architecture
-        if len(plan.dense) > plan.code:
+        try:
+            rows = self.dictionary()[np.argsort(-self.usage(X), kind="stable")]
+        except ValueError:  # it has none
             return None
-        rows = self.dictionary()[np.argsort(-self.usage(X), kind="stable")]
         largest = np.abs(rows).max(axis=1, keepdims=True)
         return rows / np.where(largest > 0, largest, 1)
 
     @property
     def _numbers(self) -> int:
-        params = self._built_params
-        return kept(params) if params["sparsity"] == "top-k" else self._code
+        return kept(self._built_params) or self._code
 
     def _params(self) -> dict[str, Any]:
         params = super()._params()
@@ -117,14 +112,7 @@ class SparseAutoencoder(Autoencoder):
 
     def _check(self, params: Mapping[str, Any]) -> None:
         super()._check(params)
-        name, act = params["sparsity"], params["code_activation"]
-        if name == "top-k" and params["k"] is not None and params["k"] > params["code"]:
-            raise ValueError(f"k must be at most code={params['code']}, got {params['k']}")
-        if name == "kl" and act != "sigmoid":
-            raise ValueError(
-                "sparsity='kl' is for units between 0 and 1: use code_activation='sigmoid', got "
-                f"{act!r}"
-            )
+        check(params)
 
     @staticmethod
     def _architecture(
@@ -132,23 +120,20 @@ class SparseAutoencoder(Autoencoder):
         groups: Sequence[tuple[int, int]] = (),
     ) -> Architecture:  # fmt: skip
         plain = assemble.architecture(params, n_features, output, loss, groups)
-        if params["sparsity"] != "top-k":
+        if (k := kept(params)) is None:
             return plain
-        selection = TopKSpec("top_k", kept(params))
-        layers = (*plain.layers[: plain.code], selection, *plain.layers[plain.code :])
+        layers = (*plain.layers[: plain.code], TopKSpec("top_k", k), *plain.layers[plain.code :])
         return replace(plain, layers=layers, code=plain.code + 1)
 
     def _initial(
         self, params: Mapping[str, Any], seed: int, rows: Rows | None
     ) -> dict[str, NDArray[Any]]:
-        network, auto = self._network, params["initializer"] == "auto"
-        plain = assemble.architecture(
-            params, self.n_features_in_, self.output_, self.loss_name_,
-            network.architecture.groups,
-        )  # fmt: skip
-        how, rows = ("random", None) if auto else (params["initializer"], rows)
-        values, _ = assemble.start(plain, network.dtype, how, seed, rows)
-        if auto and len(plain.dense) == 2:
+        how, plan = params["initializer"], self._network.architecture
+        layers = tuple(spec for spec in plan.layers if not isinstance(spec, TopKSpec))
+        plain = replace(plan, layers=layers, code=len(params["hidden"]) + 1)
+        random = "random" if how == "auto" else how
+        values, _ = assemble.start(plain, self._network.dtype, random, seed, rows)
+        if how == "auto" and len(plain.dense) == 2:
             encoder, decoder = (values[f"{spec.name}.weight"] for spec in plain.dense)
             encoder /= np.linalg.norm(encoder, axis=0)
             decoder[...] = encoder.T
@@ -157,9 +142,7 @@ class SparseAutoencoder(Autoencoder):
     def _terms(
         self, params: Mapping[str, Any], network: Network, seed: int, capacity: int
     ) -> Sequence[Term]:
-        name, weight = params["sparsity"], params["weight"]
-        if name == "top-k":
-            most = min(params["code"], max(1, network.n_features // 2))  # as Gao et al.
-            return [Revival(network, capacity, params["revive"], most)]
-        weight = WEIGHTS[name] if weight is None else weight
+        if (name := params["sparsity"]) == "top-k":
+            return [Revival(network, capacity, params["revive"])]
+        weight = WEIGHTS[name] if params["weight"] is None else params["weight"]
         return [Penalty(network, capacity, name, weight, params["rho"])]

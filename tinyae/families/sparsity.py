@@ -38,9 +38,21 @@ OWN = {argument.name: argument for argument in (
 )}  # fmt: skip
 
 
-def kept(params: Mapping[str, Any]) -> int:
-    """How many units stay."""
-    return int(params["k"] or -(-params["code"] // 10))
+def kept(params: Mapping[str, Any]) -> int | None:
+    """How many units stay; None where there is no selection."""
+    return int(params["k"] or -(-params["code"] // 10)) if params["sparsity"] == "top-k" else None
+
+
+def check(params: Mapping[str, Any]) -> None:
+    """Raises ValueError for arguments that do not fit each other."""
+    name, act = params["sparsity"], params["code_activation"]
+    if name == "top-k" and params["k"] is not None and params["k"] > params["code"]:
+        raise ValueError(f"k must be at most code={params['code']}, got {params['k']}")
+    if name == "kl" and act != "sigmoid":
+        raise ValueError(
+            "sparsity='kl' is for units between 0 and 1: use code_activation='sigmoid', got "
+            f"{act!r}"
+        )
 
 
 class Sum:

@@ -55,6 +55,7 @@ IN_FLOAT64 = {
     "softmax_groups": READ | SUM | {"rcp", "selp"},  # 1 / batch; NaN where there is no group
     "added_total": READ | SUM,
     "normal_divergences": READ | SUM | {"div", "mul"},  # weight / batch; times the sum
+    "penalties": READ | SUM | {"div", "mul"},  # weight / batch, a column's mean; times the sum
     "norm_parts": READ | SUM | {"fma"},
     "norm_total": READ | SUM | {"sqrt"},
     "clip_to_norm": READ | TEST | {"div"},  # max_norm / norm
