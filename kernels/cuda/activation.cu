@@ -50,10 +50,12 @@ __device__ inline bool chosen(Key key, int column, Key least, int stop) {
 // How many columns of the row x are ``chosen``; every thread of the block gets the number.
 __device__ inline int count_chosen(const REAL *x, int columns, Key least, int stop, int *shared) {
     int count = 0, total = 0;
+#pragma unroll 2
     for (int j = (int)threadIdx.x; j < columns; j += SELECT_THREADS)
         count += chosen(key_of(x[j]), j, least, stop);
     shared[threadIdx.x] = count;
     __syncthreads();
+#pragma unroll 4  // all of it takes more registers than there are
     for (int t = 0; t < SELECT_THREADS; t++) total += shared[t];
     __syncthreads();
     return total;

@@ -14,17 +14,19 @@ from ..net.top_k import TopK
 from ..train.objective import Term
 from .sparsity import Sum
 
+LOW = -1e30  # less than any unit
+
 
 class Revival(Term):
     """The auxiliary loss of Gao et al. 2024 (appendix A.2) for units that are dead:
 
         weight ||e - z' W||^2,   W (code, n) the weights of the decoder's first layer,
 
-    z' being the greatest dead units before the selection, half as many as features at most, and e
-    what the net gets wrong: x - x' of mse and one layer; in general minus the gradient of a
-    sample's loss, of mse half of it, at that layer's output before its activation. e is taken for
-    constant. A unit is dead if no sample of the epoch before used it. The loss that is reported is
-    without this one, which costs nothing while no unit is dead.
+    z' being the greatest dead units before the selection, at most half as
+    many as features, and e what the net gets wrong: x - x' of mse and one layer; in general minus
+    the gradient of a sample's loss, of mse half of it, at that layer's output before its
+    activation. e is taken for constant. A unit is dead if no sample of the epoch before used it.
+    The loss that is reported is without this one, which costs nothing while no unit is dead.
     """
 
     def __init__(self, network: Network, capacity: int, weight: float) -> None:
@@ -34,15 +36,15 @@ class Revival(Term):
         self._encoder, self._decoder = network.layers[at - 1].name, decoder.name
         self._w = network.parameters.value(f"{decoder.name}.weight")
         n, n_out = decoder.n_in, decoder.n_out
-        self._backend, self.weight, self.k = backend, weight, max(1, network.n_features // 2)
+        self._backend, self.weight, self._most = backend, weight, max(1, network.n_features // 2)
         self._room = n - network.layers[at].k  # type: ignore[attr-defined]
         self._error = -0.5 if plan.loss == "mse" else -1.0
-        self.active = False
+        self.k = 0  # how many dead units learn
 
         def arrays(count: int, width: int) -> list[Array]:
             return [backend.to_device(np.zeros((capacity, width), dtype)) for _ in range(count)]
 
-        self._alive, self._z, self._chosen, self._gone, self._dz = arrays(5, n)
+        self._alive, self._low, self._z, self._chosen, self._gone, self._dz = arrays(6, n)
         self._found, self._wanted, self._slope = arrays(3, n_out)
         self._zero, self._rows = arrays(1, 1)[0], backend.to_device(np.arange(capacity))
         self._zeros, self._db = (backend.to_device(np.zeros(n_out, dtype)) for _ in range(2))
@@ -57,11 +59,13 @@ class Revival(Term):
 
     def prepare(self, progress: float) -> None:
         dead = self._backend.to_host(self._dead)
-        self.active = bool(dead.any()) and self.weight > 0
-        self._backend.write(np.tile(1 - dead, (len(self._zero), 1)), self._alive)
+        self.k = min(int(dead.sum()), self._most) if self.weight else 0
+        alive = np.tile(1 - dead, (len(self._zero), 1))
+        self._backend.write(alive, self._alive)
+        self._backend.write(LOW * alive, self._low)
 
-    def mode(self) -> bool:
-        return self.active
+    def mode(self) -> int:
+        return self.k
 
     def metrics(self) -> dict[str, float]:
         drops = self._backend.to_host(self._drops).astype(np.float64)
@@ -83,24 +87,24 @@ class Revival(Term):
 
     def visit(self, layer: Layer, x: Array, dz: Array) -> None:
         ops, code, n = self._ops, self._code, len(dz)
-        if self.active and layer.name == self._decoder:
+        if self.k and layer.name == self._decoder:
             arrays = (self._alive, self._z, self._chosen, self._gone, self._dz, self._found,
                       self._wanted, self._slope)  # fmt: skip
             alive, z, chosen, gone, back, found, wanted, slope = (a[:n] for a in arrays)
             ops.activation_backward(code.y, "tanh", alive, z)  # 0 where alive
+            self._sum.add(ops, self._low[:n], z)
             ops.top_k(z, self.k, chosen, gone)
             ops.dense_forward(chosen, self._w, self._zeros, "identity", found, None)
             ops.gather(dz, self._rows[:n], self._error * n, wanted)
             ops.loss("mse", found, wanted, slope, self._totals)
             ops.gather(slope, self._rows[:n], self.weight, wanted)
             ops.dense_backward_input(wanted, self._w, code.activation, code.saved, back)
-            for mask in (gone, alive):
-                ops.activation_backward(back, "tanh", mask, back)
-        elif self.active and layer.name == self._encoder:
+            ops.activation_backward(back, "tanh", gone, back)
+        elif self.k and layer.name == self._encoder:
             self._sum.add(ops, self._dz[:n], dz)
 
     def gradient(self, ops: Backend, parameters: Parameters) -> None:
-        if self.active:
+        if self.k:
             n, dw = len(self._code.y), parameters.gradient(f"{self._decoder}.weight")
             ops.dense_backward_weights(self._chosen[:n], self._wanted[:n], dw, self._db, add=True)
             if ops.recorder is not None:

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import assemble
 from ..arguments import ARGUMENTS
+from ..data.missing import column_means
 from ..data.rows import Rows, as_rows
 from ..estimator import Autoencoder
 from ..net.network import Architecture, Network
@@ -18,7 +19,7 @@ from ..net.top_k import TopKSpec
 from ..train.objective import Term
 from . import all_named
 from .revival import Revival
-from .sparsity import OWN, WEIGHTS, Penalty, check, kept
+from .sparsity import OWN, WEIGHTS, Penalty, check, kept, output_of
 
 AT_ONCE = 4096  # samples that are encoded at once
 
@@ -137,6 +138,10 @@ class SparseAutoencoder(Autoencoder):
             encoder, decoder = (values[f"{spec.name}.weight"] for spec in plain.dense)
             encoder /= np.linalg.norm(encoder, axis=0)
             decoder[...] = encoder.T
+            if rows is not None:  # codes of what differs from the mean
+                mean = column_means(rows)
+                values["encoder.0.bias"][:] = -mean @ encoder
+                values["decoder.0.bias"][:] = output_of(mean, plan)
         return values
 
     def _terms(

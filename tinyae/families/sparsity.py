@@ -6,16 +6,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .. import checks
 from ..arguments import Argument, Kind
 from ..kernels.backend import Array, Backend
 from ..net.layers import Layer, Record
-from ..net.network import Network
+from ..net.network import Architecture, Network
 from ..train.objective import Term
 
 KINDS = ("top-k", "l1", "kl")
 WEIGHTS = {"l1": 0.1, "kl": 1.0}
+EDGE = 0.01  # means nearer to 0 or 1 have no larger logits
 
 
 def _check_rate(name: str, value: Any) -> None:
@@ -53,6 +55,15 @@ def check(params: Mapping[str, Any]) -> None:
             "sparsity='kl' is for units between 0 and 1: use code_activation='sigmoid', got "
             f"{act!r}"
         )
+
+
+def output_of(mean: NDArray[np.float64], plan: Architecture) -> NDArray[np.float64]:
+    """What the last layer gives, before its activation, to reconstruct ``mean`` (n_features,)."""
+    last = plan.link if plan.link != "identity" else plan.dense[-1].activation
+    if last == "sigmoid":
+        inside = np.clip(mean, EDGE, 1 - EDGE)
+        return np.log(inside / (1 - inside))
+    return mean if last == "identity" else np.zeros_like(mean)
 
 
 class Sum:
