@@ -15,6 +15,7 @@ from ..train.objective import Term
 from .sparsity import Sum
 
 LOW = -1e30  # less than any unit
+CURVATURES = {"mse": 2.0, "bce": 0.25}  # the largest second derivative of a loss
 
 
 class Revival(Term):
@@ -24,9 +25,10 @@ class Revival(Term):
 
     z' being the greatest dead units before the selection, at most half as
     many as features, and e what the net gets wrong: x - x' of mse and one layer; in general minus
-    the gradient of a sample's loss, of mse half of it, at that layer's output before its
-    activation. e is taken for constant. A unit is dead if no sample of the epoch before used it.
-    The loss that is reported is without this one, which costs nothing while no unit is dead.
+    the gradient of a sample's loss at that layer's output before its activation, divided by the
+    loss's largest curvature (mse 2, bce 1/4, else 1). e is taken for constant. A unit is dead if no
+    sample of the epoch before used it. The loss that is reported is without this one, which costs
+    nothing while no unit is dead.
     """
 
     def __init__(self, network: Network, capacity: int, weight: float) -> None:
@@ -38,7 +40,7 @@ class Revival(Term):
         n, n_out = decoder.n_in, decoder.n_out
         self._backend, self.weight, self._most = backend, weight, max(1, network.n_features // 2)
         self._room = n - network.layers[at].k  # type: ignore[attr-defined]
-        self._error = -0.5 if plan.loss == "mse" else -1.0
+        self._error = -1 / CURVATURES.get(plan.loss, 1.0)
         self.k = 0  # how many dead units learn
 
         def arrays(count: int, width: int) -> list[Array]:

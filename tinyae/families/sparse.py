@@ -19,7 +19,7 @@ from ..net.top_k import TopKSpec
 from ..train.objective import Term
 from . import all_named
 from .revival import Revival
-from .sparsity import OWN, WEIGHTS, Penalty, check, kept, output_of
+from .sparsity import OWN, WEIGHTS, Penalty, check, kept, tie
 
 AT_ONCE = 4096  # samples that are encoded at once
 
@@ -135,13 +135,7 @@ class SparseAutoencoder(Autoencoder):
         random = "random" if how == "auto" else how
         values, _ = assemble.start(plain, self._network.dtype, random, seed, rows)
         if how == "auto" and len(plain.dense) == 2:
-            encoder, decoder = (values[f"{spec.name}.weight"] for spec in plain.dense)
-            encoder /= np.linalg.norm(encoder, axis=0)
-            decoder[...] = encoder.T
-            if rows is not None:  # codes of what differs from the mean
-                mean = column_means(rows)
-                values["encoder.0.bias"][:] = -mean @ encoder
-                values["decoder.0.bias"][:] = output_of(mean, plan)
+            tie(values, plan, None if rows is None else column_means(rows))
         return values
 
     def _terms(

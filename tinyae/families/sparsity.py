@@ -17,6 +17,7 @@ from ..train.objective import Term
 
 KINDS = ("top-k", "l1", "kl")
 WEIGHTS = {"l1": 0.1, "kl": 1.0}
+STEEP = 4.0  # of logits: so much more than a sigmoid's output they change, at most
 EDGE = 0.01  # means nearer to 0 or 1 have no larger logits
 
 
@@ -57,13 +58,20 @@ def check(params: Mapping[str, Any]) -> None:
         )
 
 
-def output_of(mean: NDArray[np.float64], plan: Architecture) -> NDArray[np.float64]:
-    """What the last layer gives, before its activation, to reconstruct ``mean`` (n_features,)."""
+def tie(
+    values: Mapping[str, NDArray[Any]], plan: Architecture, mean: NDArray[np.float64] | None
+) -> None:
+    """Of first weights of one layer each: units of length 1, the decoder's are the encoder's, and
+    codes are of what differs from the ``mean`` (n_features,), where it is known."""
+    encoder, decoder = (values[f"{part}.0.weight"] for part in ("encoder", "decoder"))
+    encoder /= np.linalg.norm(encoder, axis=0)
     last = plan.link if plan.link != "identity" else plan.dense[-1].activation
-    if last == "sigmoid":
-        inside = np.clip(mean, EDGE, 1 - EDGE)
-        return np.log(inside / (1 - inside))
-    return mean if last == "identity" else np.zeros_like(mean)
+    decoder[...] = encoder.T * (STEEP if last == "sigmoid" else 1)
+    if mean is None or last not in ("identity", "sigmoid"):
+        return
+    inside = np.clip(mean, EDGE, 1 - EDGE)
+    values["encoder.0.bias"][:] = -mean @ encoder
+    values["decoder.0.bias"][:] = mean if last == "identity" else np.log(inside / (1 - inside))
 
 
 class Sum:
