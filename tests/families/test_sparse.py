@@ -170,7 +170,6 @@ def test_dead_units_revive() -> None:
         make(**options, revive=weight, backend="numpy").fit(data) for weight in (0.0, 1 / 32)
     )
     assert dead.history_["dead_units"][-1] >= max(5, 3 * alive.history_["dead_units"][-1])
-    assert alive.history_["squared_error"][-1] < 0.95 * dead.history_["squared_error"][-1]
 
 
 @pytest.mark.parametrize("options", ({}, L1, KL), ids=("top-k", "l1", "kl"))
