@@ -131,33 +131,26 @@ def backward(code: int, dy: Array, saved: Array, dx: Array) -> None:
 def top_k(x: Array, k: int, y: Array, dropped: Array) -> None:
     """y = x where it is among the k greatest of its row, else 0; dropped = 0 there, else 1."""
     k, threads = min(k, x.shape[1]), threads_for(COST * x.size)
-    launch(_top_k, x, k, y, dropped, borrow((threads, k), x.dtype), threads=threads)
+    launch(_top_k, x, k, y, dropped, borrow((threads, x.shape[1]), x.dtype), threads=threads)
 
 
 @jit(parallel=True)
-def _top_k(x: Array, k: int, y: Array, dropped: Array, heaps: Array, threads: int) -> None:
+def _top_k(x: Array, k: int, y: Array, dropped: Array, works: Array, threads: int) -> None:
     batch = len(x)
     for t in prange(threads):
         for i in range(batch * t // threads, batch * (t + 1) // threads):
-            _select(x[i], k, y[i], dropped[i], heaps[t])
+            _select(x[i], k, y[i], dropped[i], works[t])
 
 
 @jit()
-def _select(x: Array, k: int, y: Array, dropped: Array, heap: Array) -> None:
-    """One row. ``heap`` (k,): the k greatest so far, the least of them first."""
+def _select(x: Array, k: int, y: Array, dropped: Array, work: Array) -> None:
+    """One row. ``work`` is as long."""
     real = x.dtype.type
-    zero, one = real(0), real(1)
-    for j in range(k):
-        heap[j] = _ordered(x[j])
-    for j in range(k // 2 - 1, -1, -1):
-        _sink(heap, j)
+    zero, one, least = real(0), real(1), real(math.inf)
     if k > 0:
-        for j in range(k, x.size):
-            value = _ordered(x[j])
-            if value > heap[0]:
-                heap[0] = value
-                _sink(heap, 0)
-    least = heap[0] if k > 0 else real(math.inf)
+        for j in range(x.size):
+            work[j] = _ordered(x[j])
+        least = _in_order(work, x.size - k)
     room = k  # for those that equal the least
     for j in range(x.size):
         room -= _ordered(x[j]) > least
@@ -176,14 +169,23 @@ def _ordered(x: Any) -> Any:
 
 
 @jit()
-def _sink(heap: Array, j: int) -> None:
-    """Moves heap[j] down to where none below it is less."""
-    value, child = heap[j], 2 * j + 1
-    while child < heap.size:
-        if child + 1 < heap.size and heap[child + 1] < heap[child]:
-            child += 1
-        if heap[child] >= value:
+def _in_order(v: Array, at: int) -> Any:
+    """What v[at] were if v were sorted (Hoare, "Algorithm 65: find", 1961); moves its numbers."""
+    low, high = 0, v.size - 1
+    while low < high:
+        pivot, i, j = v[(low + high) // 2], low, high
+        while i <= j:
+            while v[i] < pivot:
+                i += 1
+            while v[j] > pivot:
+                j -= 1
+            if i <= j:
+                v[i], v[j] = v[j], v[i]
+                i, j = i + 1, j - 1
+        if at <= j:
+            high = j
+        elif at >= i:
+            low = i
+        else:
             break
-        heap[j] = heap[child]
-        j, child = child, 2 * child + 1
-    heap[j] = value
+    return v[at]
