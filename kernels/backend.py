@@ -97,6 +97,16 @@ class ActivationBackward(Protocol):
     def __call__(self, dy: Array, activation: str, saved: Array, dx: Array) -> None: ...
 
 
+class TopK(Protocol):
+    """y = x where it is among the k greatest of its row, else 0; dropped = 0 there, else 1.
+
+    Of equal numbers those in lower columns come first; NaN counts as infinity. k >= 0 may be more
+    than a row has.
+    """
+
+    def __call__(self, x: Array, k: int, y: Array, dropped: Array) -> None: ...
+
+
 class Loss(Protocol):
     """gradient of the batch mean; totals = [sum of losses, sum of squared errors], float64
 
@@ -130,6 +140,19 @@ class NormalDivergence(Protocol):
     """
 
     def __call__(self, x: Array, weight: Array, gradient: Array, totals: Array) -> None: ...
+
+
+class ActivityPenalty(Protocol):
+    """A penalty of ``conventions.PENALTIES`` on activities y (batch, n), times ``weight``.
+
+    l1: the sum of |y|. kl: batch times the Kullback-Leibler divergence of a Bernoulli variable with
+    the mean of a column from one with mean ``rate``, summed over columns; means count as at least
+    ``RATE_MARGIN`` from 0 and 1. gradient = that of the batch mean. Adds the value to totals[0].
+    """
+
+    def __call__(
+        self, name: str, y: Array, weight: float, rate: float, gradient: Array, totals: Array
+    ) -> None: ...
 
 
 class Update(Protocol):
@@ -289,9 +312,11 @@ class Backend:
     dense_backward_weights: DenseBackwardWeights
     activation_forward: ActivationForward
     activation_backward: ActivationBackward
+    top_k: TopK
     loss: Loss
     softmax_loss: SoftmaxLoss
     normal_divergence: NormalDivergence
+    activity_penalty: ActivityPenalty
     update: Update
     clip_by_norm: ClipByNorm
     # random numbers

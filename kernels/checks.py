@@ -11,7 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from .conventions import ACTIVATIONS, HYPER, LOSSES, MOMENTS, NEEDS_INPUT, OPTIMIZERS
+from .conventions import (
+    ACTIVATIONS,
+    HYPER,
+    LOSSES,
+    MOMENTS,
+    NEEDS_INPUT,
+    OPTIMIZERS,
+    PENALTIES,
+)
 
 Array = Any
 
@@ -142,6 +150,12 @@ def activation_backward(kind: type, dy: Array, activation: str, saved: Array, dx
     _name("activation", activation, ACTIVATIONS)
 
 
+def top_k(kind: type, x: Array, k: int, y: Array, dropped: Array) -> None:
+    _alike(kind, 2, x=x, y=y, dropped=dropped)
+    if not (isinstance(k, (int, np.integer)) and k >= 0):
+        raise ValueError(f"k must be an integer >= 0, got {k!r}")
+
+
 def loss(
     kind: type, name: str, output: Array, target: Array, gradient: Array, totals: Array
 ) -> None:
@@ -169,6 +183,16 @@ def normal_divergence(kind: type, x: Array, weight: Array, gradient: Array, tota
     _pairs(x)
     array(kind, "weight", weight, (1,), "float64")
     array(kind, "totals", totals, (2,), "float64")
+
+
+def activity_penalty(
+    kind: type, name: str, y: Array, weight: float, rate: float, gradient: Array, totals: Array
+) -> None:
+    _alike(kind, 2, y=y, gradient=gradient)
+    array(kind, "totals", totals, (2,), "float64")
+    _name("penalty", name, PENALTIES)
+    if not 0 < rate < 1:
+        raise ValueError(f"rate must lie in (0, 1), got {rate}")
 
 
 def update(

@@ -40,6 +40,11 @@ LOSSES = ("mse", "bce", "l1", "huber")
 
 HUBER_DELTA = 1.0
 
+# Penalties on the activities of a code; means of "kl" keep this distance from 0 and 1, where the
+# divergence is infinite.
+PENALTIES = ("l1", "kl")
+RATE_MARGIN = 1e-6
+
 # How a dense layer multiplies: by float32's own multiplications, or on tensor cores, which know
 # TF32 (11 of float32's 24 significant bits): three products that make up for it, or one that
 # does not.

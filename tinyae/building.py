@@ -169,6 +169,16 @@ class Built(Inference, EstimatorMixin):
         """The samples X (n, n_features) in several states, by their labels."""
         return {"original": X, "reconstruction": self.reconstruct(X)}
 
+    def _units_shown(self, X: Rows) -> NDArray[Any] | None:
+        """(units, n_features) in [-1, 1]: what each unit of the code stands for, if that can be
+        drawn; those that samples like X use most come first."""
+        return None
+
+    @property
+    def _numbers(self) -> int:
+        """How many numbers are left of a sample, to compare it with PCA's code."""
+        return self._code
+
     def _measures(self, X: Rows) -> dict[str, tuple[str, float]]:
         """By name, what the number says, and the number."""
         return {}

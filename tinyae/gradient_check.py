@@ -35,7 +35,7 @@ class GradientCheck:
     """Relative errors |analytic - numeric| / max |gradient|, per parameter or direction.
 
     ``straddled`` counts derivatives that could not be taken because a kink of relu, leaky_relu,
-    elu, l1 or huber lies within the smallest step.
+    elu, l1, huber or a selection of units lies within the smallest step.
     """
 
     errors: dict[str, float]
@@ -128,6 +128,7 @@ class LossFunction:
             for record in records
             if ACTIVATION_FACTS[record.activation].kinked  # a stencil must not straddle it
         ]
+        sides += [backend.to_host(a) > 0 for term in terms for a in term.kinks(records)]
         name = self.network.architecture.loss
         if name in ("l1", "huber"):
             error = backend.to_host(records[-1].y) - self.host_x

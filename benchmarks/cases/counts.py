@@ -59,6 +59,9 @@ ELEMENTWISE = {
     "fill": (1, 2),
     "softmax_loss": (8, 3),  # of its groups' columns: largest, exp, two sums, value, gradient
     "normal_divergence": (7, 2),  # of means and log-variances together: half of them have an exp
+    # comparisons with a pivot, some three times, and with the least; x, y, dropped
+    "top_k": (5, 3),
+    "activity_penalty": (2, 2),  # a sum, or absolute values and signs
     # w twice, the gradient once, each moment twice
     "sgd": (2, 3), "momentum": (4, 5), "nesterov": (6, 5), "adam": (13, 7), "adamw": (15, 7),
     "clip_by_norm": (2, 1),  # where the norm is within bounds: one pass that reads

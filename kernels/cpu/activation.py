@@ -1,16 +1,19 @@
-"""Activations and their derivatives: one pass over the data, every loop vectorised.
+"""Activations and their derivatives: one pass over the data, every loop vectorised. The k greatest
+of a row.
 
 Comparisons are written so that NaN passes through them.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from numba import prange
 from numpy.typing import NDArray
 
 from ..conventions import ACTIVATIONS, GELU_CUBIC, GELU_SCALE, LEAKY_SLOPE
+from ..scratch import borrow
 from .compiling import jit
 from .math import exp, expm1, log1p, sigmoid, tanh
 from .threads import launch, threads_for
@@ -123,3 +126,66 @@ def backward(code: int, dy: Array, saved: Array, dx: Array) -> None:
             t = tanh(scale * (x[i] * (one + cubic * x[i] * x[i])))
             inner = scale * (one + three_cubic * x[i] * x[i])
             dx[i] = dy[i] * (half * (one + t + x[i] * (one - t * t) * inner))
+
+
+def top_k(x: Array, k: int, y: Array, dropped: Array) -> None:
+    """y = x where it is among the k greatest of its row, else 0; dropped = 0 there, else 1."""
+    k, threads = min(k, x.shape[1]), threads_for(COST * x.size)
+    launch(_top_k, x, k, y, dropped, borrow((threads, x.shape[1]), x.dtype), threads=threads)
+
+
+@jit(parallel=True)
+def _top_k(x: Array, k: int, y: Array, dropped: Array, works: Array, threads: int) -> None:
+    batch = len(x)
+    for t in prange(threads):
+        for i in range(batch * t // threads, batch * (t + 1) // threads):
+            _select(x[i], k, y[i], dropped[i], works[t])
+
+
+@jit()
+def _select(x: Array, k: int, y: Array, dropped: Array, work: Array) -> None:
+    """One row. ``work`` is as long."""
+    real = x.dtype.type
+    zero, one, least = real(0), real(1), real(math.inf)
+    if k > 0:
+        for j in range(x.size):
+            work[j] = _ordered(x[j])
+        least = _in_order(work, x.size - k)
+    room = k  # for those that equal the least
+    for j in range(x.size):
+        room -= _ordered(x[j]) > least
+    for j in range(x.size):
+        value = _ordered(x[j])
+        kept = value > least
+        if value == least and room > 0:
+            kept, room = True, room - 1
+        y[j] = x[j] if kept else zero
+        dropped[j] = zero if kept else one
+
+
+@jit()
+def _ordered(x: Any) -> Any:
+    return type(x)(math.inf) if math.isnan(x) else x
+
+
+@jit()
+def _in_order(v: Array, at: int) -> Any:
+    """What v[at] were if v were sorted (Hoare, "Algorithm 65: find", 1961); moves its numbers."""
+    low, high = 0, v.size - 1
+    while low < high:
+        pivot, i, j = v[(low + high) // 2], low, high
+        while i <= j:
+            while v[i] < pivot:
+                i += 1
+            while v[j] > pivot:
+                j -= 1
+            if i <= j:
+                v[i], v[j] = v[j], v[i]
+                i, j = i + 1, j - 1
+        if at <= j:
+            high = j
+        elif at >= i:
+            low = i
+        else:
+            break
+    return v[at]

@@ -9,7 +9,7 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from ..conventions import HUBER_DELTA, LOSSES
+from ..conventions import HUBER_DELTA, LOSSES, PENALTIES, RATE_MARGIN
 from ..scratch import borrow
 from .compiling import jit
 from .math import exp, log1p, sigmoid
@@ -198,6 +198,65 @@ def _divergence(x: Array, scale: float, slope: Array) -> float:
         e = exp(v) - one
         slope[j], slope[n + j] = s * m, half * e
         total += np.float64(m * m + (e - v))
+    return total
+
+
+def activity_penalty(
+    name: str, y: Array, weight: float, rate: float, gradient: Array, totals: Array
+) -> None:
+    """Adds the penalty to totals[0]; gradient = that of the batch mean. Columns by threads."""
+    kl, threads = PENALTIES.index(name), threads_for(COST * y.size)
+    partial, sums = borrow((threads,), np.float64), borrow((y.shape[1],), np.float64, slot=1)
+    launch(_penalty, kl, y, weight / max(len(y), 1), rate, gradient, sums, partial, threads=threads)
+    totals[0] += weight * partial.sum()
+
+
+@jit(parallel=True)
+def _penalty(
+    kl: int, y: Array, scale: float, rate: float, gradient: Array, sums: Array, partial: Array,
+    threads: int,
+) -> None:  # fmt: skip
+    batch, n = y.shape
+    for t in prange(threads):
+        part = slice(n * t // threads, n * (t + 1) // threads)
+        if kl:
+            partial[t] = _rates(y[:, part], scale, rate, gradient[:, part], sums[part])
+        else:
+            value = 0.0
+            for i in range(batch):
+                value += _absolute(y[i, part], scale, gradient[i, part])
+            partial[t] = value
+
+
+@jit()
+def _rates(y: Array, scale: float, rate: float, gradient: Array, sums: Array) -> float:
+    """batch times the divergences of these columns; gradient = its slope times scale."""
+    batch, value, real = len(y), 0.0, y.dtype.type
+    sums[:] = 0.0
+    for i in range(batch):
+        for j in range(sums.size):
+            sums[j] += np.float64(y[i, j])
+    for j in range(sums.size):
+        m = min(max(sums[j] / max(batch, 1), RATE_MARGIN), 1 - RATE_MARGIN)
+        if math.isnan(sums[j]):
+            m = sums[j]
+        rest = 1 - rate
+        value += rate * math.log(rate / m) + rest * math.log(rest / (1 - m))
+        sums[j] = scale * (rest / (1 - m) - rate / m)
+    for i in range(batch):
+        for j in range(sums.size):
+            gradient[i, j] = real(sums[j])
+    return value * batch
+
+
+@jit()
+def _absolute(y: Array, scale: float, slope: Array) -> float:
+    """The sum of |y|; slope = scale sign(y), NaN where y is."""
+    real = y.dtype.type
+    zero, s, total = real(0), real(scale), 0.0
+    for j in range(y.size):
+        slope[j] = s if y[j] > zero else -s if y[j] < zero else s * y[j]
+        total += np.float64(abs(y[j]))
     return total
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from ..conventions import ACTIVATIONS
-from ..grids import MAX_BLOCKS, THREADS, Array, grid_for
+from ..grids import MAX_BLOCKS, SELECT_THREADS, THREADS, Array, Dim, grid_for, ints
 from .runner import Runner
 
 
 class ActivationKernels:
-    """activation_forward and activation_backward on a runner, by ``most`` blocks at most."""
+    """activation_forward, activation_backward and top_k on a runner, by ``most`` blocks at most."""
 
     def __init__(self, runner: Runner, most: int = MAX_BLOCKS) -> None:
         self.runner, self.most = runner, most
@@ -21,6 +21,13 @@ class ActivationKernels:
     def activation_backward(self, dy: Array, activation: str, saved: Array, dx: Array) -> None:
         args = (dy, activation_code(activation), saved, dx, np.int64(dy.size))
         self._launch("activation_backward", dy, args)
+
+    def top_k(self, x: Array, k: int, y: Array, dropped: Array) -> None:
+        rows, columns = x.shape
+        if x.size:
+            args = (x, np.int32(min(k, columns)), y, dropped, *ints(columns, rows))
+            grid: Dim = (min(rows, self.most), 1, 1)
+            self.runner.launch("activation.cu", "top_k", x.dtype.name, grid, SELECT_THREADS, args)
 
     def _launch(self, kernel: str, x: Array, args: tuple[object, ...]) -> None:
         if x.size:

@@ -141,3 +141,35 @@ extern "C" __global__ void __launch_bounds__(REDUCE_THREADS) added_total(
     double value = sum_parts(parts, n_parts, shared);
     if (threadIdx.x == 0) totals[0] += value;
 }
+
+// Penalties on activities y, see reference/loss.py: a thread for each column, of ``batch`` rows.
+// gradient = scale times the slope, scale = weight / batch; parts[block] = weight times the sums
+extern "C" __global__ void __launch_bounds__(REDUCE_THREADS) activity_penalty(
+    int penalty, const REAL *y, double weight, REAL rate, REAL *gradient, double *parts,
+    int columns, int batch) {
+    __shared__ double shared[REDUCE_THREADS];
+    const long long n = (long long)batch * columns;
+    const REAL scale = (REAL)(weight / batch);
+    double value = 0;
+    for (int j = (int)(blockIdx.x * blockDim.x + threadIdx.x); j < columns;
+         j += (int)(gridDim.x * blockDim.x)) {
+        double sum = 0;
+        if (penalty == PENALTY_L1) {
+            for (long long i = j; i < n; i += columns) {
+                REAL y_i = y[i];
+                gradient[i] = y_i > 0 ? scale : y_i < 0 ? -scale : scale * y_i;  // NaN passes
+                sum += fabs(y_i);
+            }
+            value += sum;
+            continue;
+        }
+        for (long long i = j; i < n; i += columns) sum += y[i];
+        REAL mean = (REAL)(sum / batch), margin = RATE_MARGIN, rest = 1 - rate;
+        mean = mean < margin ? margin : mean > 1 - margin ? 1 - margin : mean;
+        value += batch * (rate * log(rate / mean) + rest * log(rest / (1 - mean)));
+        REAL slope = scale * (rest / (1 - mean) - rate / mean);
+        for (long long i = j; i < n; i += columns) gradient[i] = slope;
+    }
+    value = block_sum(value, shared);
+    if (threadIdx.x == 0) parts[blockIdx.x] = weight * value;
+}

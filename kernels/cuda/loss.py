@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..conventions import LOSSES
+from ..conventions import LOSSES, PENALTIES
 from ..grids import MAX_PARTS, THREADS, Array, grid_for, ints
 from .runner import Runner
 
@@ -49,6 +49,20 @@ class LossKernels:
             parts = self.runner.scratch((grid[0],), "float64")
             args = (x, weight, *ints(columns // 2, batch), gradient, parts, np.int64(n))
             self.runner.launch("loss.cu", "normal_divergence", dtype.name, grid, THREADS, args)
+            self._add(parts, totals, dtype.name)
+
+    def activity_penalty(
+        self, name: str, y: Array, weight: float, rate: float, gradient: Array, totals: Array
+    ) -> None:
+        dtype, (batch, columns) = y.dtype, y.shape
+        if y.size:
+            grid = grid_for(columns, self.most)
+            parts = self.runner.scratch((grid[0],), "float64")
+            args = (
+                np.int32(PENALTIES.index(name)), y, np.float64(weight), dtype.type(rate), gradient,
+                parts, *ints(columns, batch),
+            )  # fmt: skip
+            self.runner.launch("loss.cu", "activity_penalty", dtype.name, grid, THREADS, args)
             self._add(parts, totals, dtype.name)
 
     def _add(self, parts: Array, totals: Array, dtype: str) -> None:

@@ -35,11 +35,12 @@ def defines(dtype: str) -> str:
     lines = [f"#define REAL {REALS[dtype]}", f"#define REAL_IS_DOUBLE {int(dtype == 'float64')}"]
     numbered = {
         "ACTIVATION": c.ACTIVATIONS, "LOSS": c.LOSSES, "HYPER": c.HYPER, "DATA": c.DATA,
+        "PENALTY": c.PENALTIES,
     }  # fmt: skip
     for prefix, names in numbered.items():
         lines += [f"#define {prefix}_{name.upper()} {i}" for i, name in enumerate(names)]
         lines.append(f"#define {prefix}_COUNT {len(names)}")
-    for name in ("LEAKY_SLOPE", "GELU_SCALE", "GELU_CUBIC", "HUBER_DELTA"):
+    for name in ("LEAKY_SLOPE", "GELU_SCALE", "GELU_CUBIC", "HUBER_DELTA", "RATE_MARGIN"):
         lines.append(f"#define {name} ((REAL){getattr(c, name)!r})")
     for i in (0, 1):
         lines.append(f"#define PHILOX_MULTIPLIER{i} {c.PHILOX_MULTIPLIERS[i]:#x}u")

@@ -10,8 +10,8 @@ import math
 from typing import Any
 
 from ..conventions import ACTIVATIONS, GELU_CUBIC, GELU_SCALE, LEAKY_SLOPE
-from ..grids import MAX_BLOCKS, Array, Dim, blocks
-from .target import cuda, device, kernel, launch
+from ..grids import MAX_BLOCKS, SELECT_THREADS, Array, Dim, blocks
+from .target import adopted, bounded, cuda, device, kernel, launch
 
 IDENTITY, RELU, LEAKY_RELU, ELU, SIGMOID, TANH, SOFTPLUS, SILU, GELU = range(len(ACTIVATIONS))
 
@@ -114,3 +114,85 @@ def backward_kernel(activation: int, dy: Array, saved: Array, dx: Array) -> None
     for i in range(first, rows, cuda.gridDim.x * cuda.blockDim.y):
         for j in range(cuda.threadIdx.x, columns, cuda.blockDim.x):
             dx[i, j] = dy[i, j] * activation_slope(activation, saved[i, j], dy.dtype.type)
+
+
+# ---- the k greatest of a row
+
+SELECT = SELECT_THREADS[0]
+
+
+def top_k(x: Array, k: int, y: Array, dropped: Array) -> None:
+    """y = x where it is among the k greatest of its row, else 0; dropped = 0 there, else 1"""
+    rows, columns = x.shape
+    if x.size:
+        bits = adopted(x).view(f"int{8 * x.dtype.itemsize}")
+        grid = (min(rows, MAX_BLOCKS), 1, 1)
+        launch(top_k_kernel, grid, SELECT_THREADS, x, bits, min(k, columns), y, dropped)
+
+
+@device
+def key_of(x: Any, bits: Any, most: Any, infinite: Any) -> Any:
+    """Integers in the order of the numbers: 0 and -0 have one, and so have infinity and NaN."""
+    if math.isnan(x):
+        return infinite
+    if x == 0:
+        return 0
+    return bits ^ most if bits < 0 else bits
+
+
+@device
+def chosen(key: Any, column: int, least: Any, stop: int) -> Any:
+    return key > least or (key == least and column < stop)
+
+
+@device
+def count_chosen(
+    x: Array, bits: Array, least: Any, stop: int, most: Any, infinite: Any, shared: Array
+) -> Any:
+    """How many columns of the row x are ``chosen``; every thread of the block gets the number."""
+    count, total = 0, 0
+    for j in range(cuda.threadIdx.x, x.size, SELECT):
+        count += chosen(key_of(x[j], bits[j], most, infinite), j, least, stop)
+    shared[cuda.threadIdx.x] = count
+    cuda.syncthreads()
+    for t in range(SELECT):
+        total += shared[t]
+    cuda.syncthreads()
+    return total
+
+
+@bounded(SELECT)
+def top_k_kernel(x: Array, bits: Array, k: int, y: Array, dropped: Array) -> None:
+    """The k-th greatest key bit by bit, then of those that equal it the first, see activation.cu"""
+    shared = cuda.shared.array(SELECT, "int32")
+    rows, columns = x.shape
+    zero, one = x.dtype.type(0), x.dtype.type(1)
+    double = x.itemsize == 8
+    most = 0x7FFFFFFFFFFFFFFF if double else 0x7FFFFFFF
+    infinite = 0x7FF0000000000000 if double else 0x7F800000
+    for row in range(cuda.blockIdx.x, rows, cuda.gridDim.x):
+        least, candidate, step = -most - 1, 0, most // 2 + 1
+        count, stop = columns, columns
+        while count != k:
+            more = count_chosen(x[row], bits[row], candidate, columns, most, infinite, shared)
+            if more >= k:
+                least, count = candidate, more
+            if step == 0:
+                break
+            candidate = least + step
+            step >>= 1
+        if count > k:
+            stop, some = 0, 1 << 30
+            while some > 0:
+                if some <= columns - stop:
+                    more = count_chosen(
+                        x[row], bits[row], least, stop + some, most, infinite, shared
+                    )
+                    if more <= k:
+                        stop += some
+                some >>= 1
+        for j in range(cuda.threadIdx.x, columns, SELECT):
+            value = x[row, j]
+            kept = chosen(key_of(value, bits[row, j], most, infinite), j, least, stop)
+            y[row, j] = value if kept else zero
+            dropped[row, j] = zero if kept else one

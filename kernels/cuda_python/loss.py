@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..conventions import HUBER_DELTA, LOSSES
+from ..conventions import HUBER_DELTA, LOSSES, PENALTIES, RATE_MARGIN
 from ..grids import MAX_PARTS, THREADS, Array, blocks
 from .activation import WARPS
 from .memory import scratch
@@ -43,6 +43,18 @@ def normal_divergence(x: Array, weight: Array, gradient: Array, totals: Array) -
         n_parts = min(blocks(len(x), WARPS[1]), MAX_PARTS)
         parts = scratch((n_parts,), "float64")
         launch(normal_divergences, (n_parts, 1, 1), WARPS, x, weight, gradient, parts)
+        launch(added_total, (1, 1, 1), THREADS, parts, totals)
+
+
+def activity_penalty(
+    name: str, y: Array, weight: float, rate: float, gradient: Array, totals: Array
+) -> None:
+    """gradient = that of the batch mean; totals[0] += the penalty"""
+    if y.size:
+        n_parts = min(blocks(y.shape[1], THREADS[0]), MAX_PARTS)
+        parts = scratch((n_parts,), "float64")
+        args = PENALTIES.index(name), y, float(weight), float(rate), gradient, parts
+        launch(penalties, (n_parts, 1, 1), THREADS, *args)
         launch(added_total, (1, 1, 1), THREADS, parts, totals)
 
 
@@ -165,6 +177,37 @@ def normal_divergences(x: Array, weight: Array, gradient: Array, parts: Array) -
     value = block_sum(value, t, shared)
     if t == 0:
         parts[cuda.blockIdx.x] = 0.5 * weight[0] * value
+
+
+@kernel
+def penalties(kl: int, y: Array, weight: float, rate: float, gradient: Array, parts: Array) -> None:
+    """A thread for each column, see loss.cu; parts[block] = weight times the sums"""
+    shared = cuda.shared.array(REDUCE_THREADS, "float64")
+    real = y.dtype.type
+    batch, columns = y.shape
+    zero, one, margin, r = real(0), real(1), real(RATE_MARGIN), real(rate)
+    scale, rest, value = real(weight / batch), one - r, 0.0
+    first = cuda.blockIdx.x * cuda.blockDim.x + cuda.threadIdx.x
+    for j in range(first, columns, cuda.gridDim.x * cuda.blockDim.x):
+        total = 0.0
+        if kl == 0:
+            for i in range(batch):
+                y_i = y[i, j]
+                gradient[i, j] = scale if y_i > zero else -scale if y_i < zero else scale * y_i
+                total += abs(y_i)
+            value += total
+            continue
+        for i in range(batch):
+            total += y[i, j]
+        m = real(total / batch)
+        m = margin if m < margin else one - margin if m > one - margin else m
+        value += batch * float(r * math.log(r / m) + rest * math.log(rest / (one - m)))
+        slope = scale * (rest / (one - m) - r / m)
+        for i in range(batch):
+            gradient[i, j] = slope
+    value = block_sum(value, cuda.threadIdx.x, shared)
+    if cuda.threadIdx.x == 0:
+        parts[cuda.blockIdx.x] = weight * value
 
 
 @kernel

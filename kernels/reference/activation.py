@@ -113,6 +113,33 @@ def activation_backward(dy: Array, activation: str, saved: Array, dx: Array) -> 
     np.multiply(dy, slope, out=dx)
 
 
+def top_k(x: Array, k: int, y: Array, dropped: Array) -> None:
+    """y = x where it is among the k greatest of its row, else 0; dropped = 0 there, else 1.
+
+    (Makhzani and Frey, "k-sparse autoencoders", ICLR 2014.) A partial sort tells the k-th greatest
+    number of each row. Where more than k are no less than it, the last of those that equal it go.
+    """
+    n = x.shape[1]
+    if k >= n or k == 0:
+        np.copyto(y, x if k else 0)
+        dropped.fill(0 if k else 1)
+        return
+    values = borrow(x.shape, x.dtype)
+    np.copyto(values, x)
+    np.copyto(values, np.inf, where=np.isnan(x, out=borrow(x.shape, np.bool_, slot=3)))
+    ordered = borrow(x.shape, x.dtype, slot=1)
+    np.copyto(ordered, values)
+    ordered.partition(n - k, axis=1)
+    least = ordered[:, n - k, None]
+    gone = np.less(values, least, out=borrow(x.shape, np.bool_, slot=3))
+    for row in np.flatnonzero(n - np.count_nonzero(gone, axis=1) > k):
+        equal = np.flatnonzero(values[row] == least[row])
+        gone[row, equal[len(equal) - (n - np.count_nonzero(gone[row]) - k) :]] = True
+    np.copyto(y, x)
+    np.copyto(y, 0, where=gone)
+    np.copyto(dropped, gone)
+
+
 def sigmoid(x: Array, y: Array) -> None:
     """y = 1 / (1 + exp(-x)) as exp(min(x, 0)) / (1 + exp(-|x|)), which never overflows."""
     denominator = np.abs(x, out=borrow(x.shape, x.dtype))

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..conventions import HUBER_DELTA
+from ..conventions import HUBER_DELTA, RATE_MARGIN
 from ..scratch import borrow
 from .activation import sigmoid
 
@@ -117,6 +117,29 @@ def normal_divergence(x: Array, weight: Array, gradient: Array, totals: Array) -
     scale = factor / max(len(x), 1)
     np.multiply(m, scale, out=slope_m)
     slope_v *= 0.5 * scale
+
+
+def activity_penalty(
+    name: str, y: Array, weight: float, rate: float, gradient: Array, totals: Array
+) -> None:
+    """l1: totals[0] += weight times the sum of |y|, gradient = weight / batch sign(y).
+
+    kl: with m the mean of a column, totals[0] += weight times batch times the sum over columns of
+    r log(r / m) + (1 - r) log((1 - r) / (1 - m)), r being the rate, and gradient = weight / batch
+    ((1 - r) / (1 - m) - r / m) (Ng, "Sparse autoencoder", CS294A lecture notes, 2011).
+    """
+    batch = max(len(y), 1)
+    if name == "l1":
+        totals[0] += weight * _sum(np.abs(y, out=gradient))
+        np.sign(y, out=gradient)
+        gradient *= weight / batch
+    elif name == "kl":
+        m = np.clip(y.sum(axis=0, dtype=np.float64) / batch, RATE_MARGIN, 1 - RATE_MARGIN)
+        divergence = rate * np.log(rate / m) + (1 - rate) * np.log((1 - rate) / (1 - m))
+        totals[0] += weight * len(y) * _sum(divergence)
+        np.copyto(gradient, weight / batch * ((1 - rate) / (1 - m) - rate / m), casting="same_kind")
+    else:
+        raise ValueError(f"penalty {name!r} has no NumPy kernel")
 
 
 def _sum(values: Array) -> float:

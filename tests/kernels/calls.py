@@ -51,6 +51,10 @@ def arguments(op: str, dtype: str, batch: int = 4, n_in: int = 3, n_out: int = 5
             "dy": real(batch, n_in), "activation": "gelu", "saved": real(batch, n_in),
             "dx": real(batch, n_in),
         },
+        "top_k": lambda: {
+            "x": np.round(4 * real(batch, n_in)).astype(dtype), "k": (n_in + 1) // 2,
+            "y": real(batch, n_in), "dropped": real(batch, n_in),
+        },
         "loss": lambda: {
             "name": "bce", "output": real(batch, n_in), "target": real(batch, n_in),
             "gradient": real(batch, n_in), "totals": np.zeros(2),
@@ -64,6 +68,10 @@ def arguments(op: str, dtype: str, batch: int = 4, n_in: int = 3, n_out: int = 5
         "normal_divergence": lambda: {
             "x": real(batch, 2 * n_in), "weight": np.full(1, 0.5),
             "gradient": real(batch, 2 * n_in), "totals": np.ones(2),
+        },
+        "activity_penalty": lambda: {
+            "name": "kl", "y": real(batch, n_in), "weight": 0.5, "rate": 0.1,
+            "gradient": real(batch, n_in), "totals": np.ones(2),
         },
         **{
             name: lambda moments=moments: {

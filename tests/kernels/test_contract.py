@@ -37,6 +37,7 @@ TESTED_IN = {
     "gather": "gather", "fill": "fill",
     "dense_forward": "dense", "dense_backward_input": "dense", "dense_backward_weights": "dense",
     "activation_forward": "activation", "activation_backward": "activation",
+    "top_k": "sparsity", "activity_penalty": "sparsity",
     "loss": "loss", "softmax_loss": "softmax_loss",
     "update": "update", "clip_by_norm": "update",
     "random_bits": "random", "random_uniform": "random", "random_normal": "random",
@@ -188,6 +189,10 @@ def test_data_of_another_width_are_refused(backend: Backend, dtype: str) -> None
         ("dense_backward_input", {"activation": "cube"}, "activation must be one of .*cube"),
         ("activation_forward", {"activation": "cube"}, "activation must be one of .*cube"),
         ("activation_backward", {"activation": "cube"}, "activation must be one of .*cube"),
+        ("top_k", {"k": -1}, "k must be an integer >= 0, got -1"),
+        ("top_k", {"k": 2.0}, r"k must be an integer >= 0, got 2\.0"),
+        ("activity_penalty", {"name": "l2"}, "penalty must be one of l1, kl, got 'l2'"),
+        *(("activity_penalty", {"rate": r}, r"rate must lie in \(0, 1\)") for r in (0, 1, np.nan)),
         ("loss", {"name": "hinge"}, "loss must be one of mse.*hinge"),
         ("update", {"name": "rprop"}, "optimizer must be one of sgd, momentum.*rprop"),
         (

@@ -78,7 +78,7 @@ def write_report(
         lines += [f"| {name} | {model[name]} |" for name in CHOSEN]
         lines += [f"| output, loss | {ae.output_}, {ae.loss_name_} |", ""]
         lines += ["Squared error of a row, over the columns on the net's scale:", ""]
-        lines += [f"| part | autoencoder | PCA {ae.code} |", "|---|---:|---:|"]
+        lines += [f"| part | autoencoder | PCA {ae._numbers} |", "|---|---:|---:|"]
         lines += [
             f"| {part} | {e['squared_error']:.6g} | {e['pca_squared_error']:.6g} |"
             for part, e in errors.items()

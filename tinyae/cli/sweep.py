@@ -78,7 +78,7 @@ def _sweep(given: argparse.Namespace) -> None:
         if pca is None:  # on the scale of the nets, which is the same for all
             with Waiting("fitting PCA, to compare with") as report:
                 pca = fit_pca(scaled(dataset.train, ae.scaling_), max(given.codes), report=report)
-        rows.append(_measure(ae, _leading(pca, code), dataset, given.neighbours, run))
+        rows.append(_measure(ae, _leading(pca, ae._numbers), dataset, given.neighbours, run))
         rows.sort(key=lambda row: int(row["code"]))
         summary = {
             "data": described["data"], "samples": [len(dataset.train), len(dataset.test)],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 import time
 from collections.abc import Mapping
@@ -33,6 +34,8 @@ from .run_folder import (
     run_config,
     train_run,
 )
+
+MOST_UNITS, MOST_LINES = 1024, 100  # that are drawn, as pictures and as lines
 
 # By part; None where there is no PCA to compare with
 Errors = dict[str, dict[str, Any]]
@@ -87,7 +90,7 @@ def _train(given: argparse.Namespace) -> None:
         print(
             f"code {code}: a quarter of {n_features} features; --code sets another", file=sys.stderr
         )
-    if config["model"]["code"] >= n_features:
+    if config["model"]["code"] >= n_features and config["model"]["family"] != "sparse":
         print(f"a code of {config['model']['code']} is no shorter than a sample and need not leave "
               "anything out: --code sets another", file=sys.stderr)  # fmt: skip
     started = time.perf_counter()
@@ -225,7 +228,7 @@ def _compare(ae: Autoencoder, parts: Mapping[str, Rows], trained: Rows | None) -
     with Waiting("fitting PCA, to compare with") as report:
         pca = None
         if trained is not None:
-            pca = fit_pca(scaled(trained, ae.scaling_), ae.code, report=report)
+            pca = fit_pca(scaled(trained, ae.scaling_), ae._numbers, report=report)
     with Waiting("measuring squared errors"):
         return {
             part: (
@@ -250,8 +253,10 @@ def _summed(ae: Autoencoder, columns: ByColumn) -> Errors:
 
 
 def _error_table(ae: Autoencoder, parts: Mapping[str, Rows], errors: Errors) -> str:
-    header, prefixes = ["part", "samples", "autoencoder", f"PCA {ae.code}"], [""]
+    header, prefixes = ["part", "samples", "autoencoder", f"PCA {ae._numbers}"], [""]
     note = f"squared error per sample, code of {ae.code}"
+    if ae._numbers != ae.code:
+        note += f", of which {ae._numbers} are not 0"
     if ae.scaling_ is not None:
         note += "; of scaled features, and in the units of the data"
         header, prefixes = [*header, "in units", "PCA in units"], ["", "raw_"]
@@ -264,14 +269,15 @@ def _error_table(ae: Autoencoder, parts: Mapping[str, Rows], errors: Errors) -> 
     own, pca = rows[-1][2:4]
     if isinstance(pca, float) and own > 1.001 * pca:
         text += "\n\nPCA is better here: " + (
-            "see --epochs, --initializer and --scale" if ae.code < ae.n_features_in_ else
-            f"its {ae.code} numbers hold all {ae.n_features_in_} features; --code sets fewer"
+            "see --epochs, --initializer and --scale" if ae._numbers < ae.n_features_in_ else
+            f"its {ae._numbers} numbers hold all {ae.n_features_in_} features; --code sets fewer"
         )  # fmt: skip
     return text
 
 
 def _draw(ae: Autoencoder, dataset: Dataset, run: RunFolder) -> list[Path]:
-    """loss.png, reconstructions.png and code.png, where matplotlib is installed."""
+    """loss.png, reconstructions.png, code.png and, of some families, units.png, where matplotlib is
+    installed."""
     if not can_draw():
         return []
     files = [run.path / f"{name}.png" for name in ("reconstructions", "code", "loss")]
@@ -282,7 +288,12 @@ def _draw(ae: Autoencoder, dataset: Dataset, run: RunFolder) -> list[Path]:
         grids.plot_rows(rows, shape, files[0])
         points, titles = plane(ae.encode(dataset.test))
         codes.plot_code(points, dataset.test_labels, files[1], dataset.label_names, titles)
+        units = ae._units_shown(dataset.test)
+        if units is not None:
+            units = units[: MOST_UNITS if shape else MOST_LINES]
+            files.insert(2, run.path / "units.png")
+            grids.plot_grid(units, math.ceil(math.sqrt(len(units))), shape, files[2], span=(-1, 1))
         if not ae.history_:
-            return files[:2]
-        curves.plot_loss(ae.history_, files[2])
+            return files[:-1]
+        curves.plot_loss(ae.history_, files[-1])
     return files

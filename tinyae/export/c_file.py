@@ -37,6 +37,8 @@ def source(chain: Chain, part: str, prefix: str) -> str:
     for name in dict.fromkeys(layer.activation for layer in layers):
         if name != "identity":
             lines += _elementwise(name)
+    if any(layer.k is not None for layer in layers):
+        lines += ["", TOP_K]
     if part != "decoder":
         lines += _encode(chain, part)
     if part != "encoder":
@@ -182,6 +184,32 @@ static inline void net_softmax(const float *z, float *y, int n) {
 }"""
 
 
+TOP_K = """\
+/* The k greatest of y stay, of equal ones the first, and NaN; the others become 0. */
+static inline void net_top_k(float *y, int n, int k) {
+    float least = 0.0f;
+    int i, room = k, found = 0, first = 1;
+    for (;;) { /* the next number, from the greatest on, and how often it is there */
+        float next = 0.0f;
+        int count = 0;
+        for (i = 0; i < n; i++) {
+            if (!(first ? y[i] == y[i] : y[i] < least)) continue;
+            if (count == 0 || y[i] > next) next = y[i], count = 1;
+            else if (y[i] == next) count++;
+        }
+        if (count == 0) break;
+        least = next, first = 0, found = 1;
+        if (count >= room) break;
+        room -= count;
+    }
+    for (i = 0; i < n; i++) {
+        if (!found || y[i] != y[i] || y[i] > least) continue;
+        if (y[i] == least && room > 0) room--;
+        else y[i] = 0.0f;
+    }
+}"""
+
+
 def _both(chain: Chain) -> list[str]:
     code = f"scratch + {2 * _widest(chain, 'all')}"
     decode = "net_decode" if chain.scaling is None else "net_decode_scaled"
@@ -213,6 +241,8 @@ def _calls(layers: tuple[Layer, ...], start: str, end: str) -> list[str]:
         )
         if layer.activation != "identity":
             lines.append(f"net_{layer.activation}({there}, {n_out});")
+        if layer.k is not None:
+            lines.append(f"net_top_k({there}, {n_out}, {layer.k});")
         here = there
     return lines
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from ..data.scaling import Scaling
+from ..net.top_k import TopKSpec
 
 if TYPE_CHECKING:
     from ..estimator import Autoencoder
@@ -21,13 +23,17 @@ LARGEST_INT8 = 127
 
 
 class Layer(NamedTuple):
-    """y = activation(x @ (weight * scale) + bias); weight (n_in, n_out) as it is stored."""
+    """y = activation(x @ (weight * scale) + bias); weight (n_in, n_out) as it is stored.
+
+    With ``k`` the k greatest of a sample's y are kept, of equal ones the first; the others are 0.
+    """
 
     name: str
     weight: Array
     bias: Array
     activation: str
     scale: Array | None = None  # (n_out,), of int8 weights
+    k: int | None = None
 
     @property
     def values(self) -> Array:
@@ -94,6 +100,10 @@ def chain_of(ae: Autoencoder) -> Chain:
               values[f"{spec.name}.bias"][:n_out], spec.activation)
         for spec, n_out in zip(dense, read, strict=True)
     ]  # fmt: skip
+    for below, spec in pairwise(architecture.layers):
+        if isinstance(spec, TopKSpec):
+            at = next(i for i, layer in enumerate(layers) if layer.name == below.name)
+            layers[at] = layers[at]._replace(k=spec.k)
     if architecture.link != "identity":  # the last layer itself is linear then
         layers[-1] = layers[-1]._replace(activation=architecture.link)
     n = next(i for i, layer in enumerate(layers) if layer.name.startswith("decoder"))

@@ -29,6 +29,15 @@ ACTIVATIONS = {
 }
 
 
+TOP_K = [
+    "# the k greatest of each sample, of equal ones the first; the others become 0",
+    'kept = np.argsort(-x, axis=-1, kind="stable")[..., :k]',
+    "y = np.zeros_like(x)",
+    "np.put_along_axis(y, kept, np.take_along_axis(x, kept, axis=-1), axis=-1)",
+    "return y",
+]
+
+
 def source(chain: Chain, part: str, weights: str | None) -> str:
     """The file's text. Its arrays lie in the archive of this name beside it; None: in the text."""
     imports = ["from pathlib import Path"] if weights else ["import base64", "import io"]
@@ -46,6 +55,8 @@ def source(chain: Chain, part: str, weights: str | None) -> str:
     for name in dict.fromkeys(layer.activation for layer in chain.layers(part)):
         if name != "identity":
             lines += _function(f"{name}(x)", *ACTIVATIONS[name])
+    if any(layer.k is not None for layer in chain.layers(part)):
+        lines += _function("top_k(x, k)", *TOP_K)
     return "\n".join([*lines, "", "", *_arrays(chain, part, weights)]) + "\n"
 
 
@@ -98,11 +109,12 @@ def _affine(layer: Layer) -> str:
 
 def _forward(layers: tuple[Layer, ...]) -> list[str]:
     """Lines that take y through the layers."""
-    return [
-        f"y = {_affine(layer)}" if layer.activation == "identity"
-        else f"y = {layer.activation}({_affine(layer)})"
-        for layer in layers
-    ]  # fmt: skip
+    lines = []
+    for layer in layers:
+        y = _affine(layer)
+        lines.append(f"y = {y if layer.activation == 'identity' else f'{layer.activation}({y})'}")
+        lines += [] if layer.k is None else [f"y = top_k(y, {layer.k})"]
+    return lines
 
 
 def _encode(chain: Chain) -> list[str]:

@@ -127,12 +127,24 @@ class _Graph:
     def layers(self, layers: Sequence[Layer], value: str, name: str) -> str:
         """All of them, one after the other; returns the last one's output, called ``name``."""
         for layer in layers:
-            last = name if layer is layers[-1] else layer.name
+            end = name if layer is layers[-1] else layer.name
+            last = end if layer.k is None else f"{layer.name}.all"
             if layer.activation == "identity":
                 value = self.affine(layer, value, last)
             else:
                 value = self.activation(layer.activation, self.affine(layer, value), last)
+            if layer.k is not None:
+                value = self.top_k(value, layer.k, end)
         return value
+
+    def top_k(self, value: str, k: int, name: str) -> str:
+        """The k greatest of each sample, of equal ones the first, as TopK has it; the others 0."""
+        shape, number = self.node("Shape", [value]), self.constant(f"{name}.k", np.array([k]))
+        nothing = self.node("ConstantOfShape", [shape])
+        greatest, places = f"{name}.greatest", f"{name}.places"
+        make = self.onnx.helper.make_node
+        self.nodes.append(make("TopK", [value, number], [greatest, places], name=f"{name}.top_k"))
+        return self.node("ScatterElements", [nothing, places, greatest], name, axis=-1)
 
     def affine(self, layer: Layer, value: str, name: str = "") -> str:
         """value @ weight + bias; weights in fewer bits are made float32 on the way."""

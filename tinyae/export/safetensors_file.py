@@ -24,6 +24,11 @@ def content(chain: Chain, part: str) -> bytes:
     layers = [_plain(layer) for layer in chain.layers(part)]
     if chain.encoder[0].scale is not None:
         raise ValueError("quantize='int8' is not for to='safetensors': use 'float16'")
+    if any(layer.k is not None for layer in layers):
+        raise ValueError(
+            "to='safetensors' has no place for a selection of the k greatest units: use 'numpy', "
+            "'c' or 'onnx', or part='decoder'"
+        )
     if chain.fill is not None and part != "decoder":
         raise ValueError("to='safetensors' has no place for what is read for missing values")
     if part != "encoder" and chain.groups:

@@ -55,6 +55,14 @@ def trace(
     if not (np.isfinite(x) | (np.isnan(x) & (model.fill_ is not None))).all():
         raise ValueError("X must be finite, got NaN or infinity")
     loss = float64_loss(model, x, "numpy")
+    for record in loss.records:
+        _dense(record)
+    for term in loss.objective.terms:
+        if term.visit is not None:
+            raise TypeError(
+                "a trace has no formula for what a term adds to a layer's gradient, as "
+                f"{type(term).__name__} of {type(model).__name__} does"
+            )
     layers = len(loss.records)
     if mistake is not None:
         choice("mistake", mistake, tuple(MISTAKES))

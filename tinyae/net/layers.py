@@ -39,11 +39,13 @@ class Record:
     y: Array  # (batch, n_out), what the next layer gets
     saved: Array  # what ``activation_backward`` wants: y, or for silu and gelu the input z
     dz: Array | None  # (batch, n_out), d(loss)/dz; None where nothing is trained
+    dropped: Array | None = None  # (batch, n_out), 1 where a selection made a unit 0, else 0
 
     def first(self, n: int) -> Record:
         """The record of the first n samples, in the same memory."""
         dz = None if self.dz is None else self.dz[:n]
-        return replace(self, y=self.y[:n], saved=self.saved[:n], dz=dz)
+        dropped = None if self.dropped is None else self.dropped[:n]
+        return replace(self, y=self.y[:n], saved=self.saved[:n], dz=dz, dropped=dropped)
 
 
 class Layer(Protocol):

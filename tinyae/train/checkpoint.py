@@ -52,6 +52,8 @@ def save_checkpoint(
     state, parameters = training.state, training.network.parameters
     arrays = {f"parameter/{name}": value for name, value in parameters.to_host().items()}
     arrays |= {f"moment/{name}": value for name, value in training.optimizer.state().items()}
+    for term in training.work.objective.terms:
+        arrays |= {f"term/{k}": parameters.backend.to_host(v) for k, v in term.state().items()}
     arrays["totals"] = parameters.backend.to_host(training.totals)
     if state.best_values is not None:
         arrays["best"] = state.best_values
@@ -97,6 +99,8 @@ def restore_checkpoint(
             f"parameter/{name}": (shape, dtype) for name, shape in parameters.shapes.items()
         }
         expected |= {f"moment/{name}": ((parameters.size,), dtype) for name in optimizer.moments}
+        terms = {k: v for term in training.work.objective.terms for k, v in term.state().items()}
+        expected |= {f"term/{name}": (v.shape, v.dtype.name) for name, v in terms.items()}
         expected["totals"] = ((training.steps, 2), "float64")
         if meta["best_loss"] is not None:
             expected["best"] = ((parameters.size,), dtype)
@@ -105,6 +109,8 @@ def restore_checkpoint(
     moments = {name: arrays[f"moment/{name}"] for name in optimizer.moments}
     optimizer.restore(meta["updates"], moments)
     parameters.backend.write(arrays["totals"], training.totals)
+    for name, value in terms.items():
+        parameters.backend.write(arrays[f"term/{name}"], value)
     training.state = replace(state, best_values=arrays.get("best"))
 
 

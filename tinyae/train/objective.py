@@ -5,7 +5,7 @@ A term is a subclass of ``Term`` in a file of its own, and an entry in ``assembl
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 
 from ..kernels.backend import Array, Backend
 from ..net.layers import Record
@@ -31,6 +31,14 @@ class Term:
     def prepare(self, progress: float) -> None:
         """Before an epoch, with the part ``progress`` of training done."""
 
+    def metrics(self) -> dict[str, float]:
+        """After an epoch: what its entries in the history are, by their columns."""
+        return {}
+
+    def state(self) -> Mapping[str, Array]:
+        """Arrays in the backend's memory that a resumed run needs, by name."""
+        return {}
+
     def mode(self) -> Hashable:
         """A step that was recorded in one mode is replayed in that mode only."""
         return None
@@ -50,6 +58,10 @@ class Term:
 
     def gradient(self, ops: Backend, parameters: Parameters) -> None:
         """Adds to the gradients of the parameters."""
+
+    def kinks(self, records: Sequence[Record]) -> Sequence[Array]:
+        """Numbers at whose sign the value has a kink: no finite difference may straddle it."""
+        return ()
 
 
 class Objective:

@@ -202,6 +202,10 @@ def calls(op: str, dtype: str) -> Iterator[dict[str, Any]]:
                 yield from ({**call, "activation": name} for name in ACTIVATIONS)
             if op == "loss":
                 yield from ({**call, "name": name} for name in LOSSES)
+            if op == "top_k":
+                yield from ({**call, "k": k} for k in (0, 1, 40, 41))
+            if op == "activity_penalty":
+                yield {**call, "name": "l1"}
             if op == "sample_normal":
                 yield {**call, "state": None}
             if op == "dense_forward":

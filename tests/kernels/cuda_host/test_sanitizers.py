@@ -36,6 +36,7 @@ WITHOUT_REALS = ("random_bits", "random_permutation", "begin_step", "end_step")
 
 # File with barriers -> an operation that comes to all of them.
 MEETS_BARRIERS = {
+    "activation.cu": "top_k",
     "cursor.cu": "end_step",
     "dense_product.cuh": "dense_forward",
     "matmul_ladder.cu": "matmul",

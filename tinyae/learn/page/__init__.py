@@ -51,10 +51,15 @@ def page(
 
     A net of more than 1,500,000 weights is left out, which the page says. Raises NotFittedError
     without weights, ValueError for samples of more than 12,288 numbers, for samples that do not fit
-    the net or the image_shape, labels that do not fit the samples or their names, and weights
-    beyond float16.
+    the net or the image_shape, labels that do not fit the samples or their names, weights
+    beyond float16, and a net that selects units.
     """
     chain = chain_of(ae)
+    if any(layer.k is not None for layer in chain.layers("all")):
+        raise ValueError(
+            "a page's net has dense layers alone, and this one keeps the k greatest units of its "
+            "code: train with --sparsity l1 or kl, or another family"
+        )
     rows = _checked(ae, X, "X", chain)
     judged = None if held_out is None else _checked(ae, held_out, "held_out", chain)
     if image_shape is not None and not (
