@@ -1,4 +1,8 @@
-"""Counter-based random numbers, those of ``reference.random``: Philox4x32-10, one block at a time.
+"""Counter-based random numbers, those of ``reference.random``: Philox4x32-10, in vectors.
+
+Each thread takes BLOCKS of them through loops that vectorise: words, a row for each of a block's
+four; numbers of them, in rows too; the rows mixed into the order of the stream. What lies in
+between stays in the first-level cache.
 
 Words and uniforms have the same bits on every backend, so nothing is fused here
 (``contract=False``) where real numbers come into it.
@@ -6,8 +10,6 @@ Words and uniforms have the same bits on every backend, so nothing is fused here
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -24,50 +26,40 @@ from ..conventions import (
 )
 from ..scratch import borrow
 from .compiling import jit
+from .math import cos2pi, exp, log, sin2pi
 from .threads import launch, threads_for
 
 Array = NDArray[Any]
 Words = NDArray[np.uint32]
 
 COST = 32  # of a number, in multiply-adds
+BLOCKS = 128  # of Philox, drawn at a time
+UNIFORM, NORMAL, BERNOULLI = range(3)
 LOW = np.uint64(0xFFFFFFFF)
 HALF = np.uint64(32)
 MULTIPLIER0, MULTIPLIER1 = map(np.uint64, PHILOX_MULTIPLIERS)
 WEYL0, WEYL1 = map(np.uint64, PHILOX_WEYL)
 
 
-@jit(contract=False)
-def philox(state: Words, block: Any, counter1: int) -> tuple[Any, Any, Any, Any]:
-    """The four words of one block of a stream, each as uint64."""
-    c0, c1 = np.uint64(block) & LOW, (np.uint64(block) >> HALF) + np.uint64(counter1)
-    c2, c3 = np.uint64(state[2]), np.uint64(state[3])
-    k0, k1 = np.uint64(state[0]), np.uint64(state[1])
-    for _ in range(PHILOX_ROUNDS):
-        product0, product1 = c0 * MULTIPLIER0, c2 * MULTIPLIER1
-        c0, c1 = (product1 >> HALF) ^ c1 ^ k0, product1 & LOW
-        c2, c3 = (product0 >> HALF) ^ c3 ^ k1, product0 & LOW
-        k0, k1 = (k0 + WEYL0) & LOW, (k1 + WEYL1) & LOW
-    return c0, c1, c2, c3
-
-
 def random_bits(state: Words, out: Words) -> None:
     """out = the stream's words, uint32."""
-    _fill(_bits, out, state)
+    threads = threads_for(COST * out.size)
+    launch(_bits, state, out.reshape(-1), *_room(threads, out.dtype), threads=threads)
 
 
 def random_uniform(state: Words, low: float, high: float, out: Array) -> None:
     """out = low + (high - low) u, u uniform in [0, 1); product and sum are rounded one by one."""
-    _fill(_reals, out, False, state, _alone(low, out), high - low)
+    _fill(UNIFORM, state, 0, _alone(low, out), high - low, out)
 
 
 def random_normal(state: Words, mean: float, std: float, out: Array) -> None:
     """out = mean + std g, g standard normal."""
-    _fill(_reals, out, True, state, _alone(mean, out), std)
+    _fill(NORMAL, state, 0, _alone(mean, out), std, out)
 
 
 def add_normal(state: Words, std: Array, x: Array, out: Array) -> None:
     """out = x + std[0] g, g the numbers of ``random_normal`` with mean 0; out may be x."""
-    _fill(_reals, out, True, state, x.reshape(-1), float(std[0]))
+    _fill(NORMAL, state, 0, x.reshape(-1), float(std[0]), out)
 
 
 def sample_normal(state: Words | None, x: Array, y: Array) -> None:
@@ -75,7 +67,8 @@ def sample_normal(state: Words | None, x: Array, y: Array) -> None:
     if state is None:
         y[:] = x[:, : y.shape[1]]
     else:
-        launch(_samples, state, x, y, threads=threads_for(COST * y.size))
+        threads = threads_for(COST * y.size)
+        launch(_samples, state, x, y, *_room(threads, y.dtype), threads=threads)
 
 
 def sample_normal_backward(x: Array, y: Array, dy: Array, dx: Array) -> None:
@@ -85,12 +78,14 @@ def sample_normal_backward(x: Array, y: Array, dy: Array, dx: Array) -> None:
 
 def random_bernoulli(state: Words, probability: float, out: Array) -> None:
     """out = 1 with the given probability, else 0: where word < probability 2^32."""
-    _fill(_bernoulli, out, state, round(probability * 2**32))
+    _fill(BERNOULLI, state, round(probability * 2**32), _alone(0, out), 1.0, out)
 
 
 def random_permutation(state: Words, n: int, start: int, out: NDArray[np.int64]) -> None:
     """out[i] = p(start + i), p a permutation of 0 .. n - 1 keyed by state: see reference.random."""
-    _fill(_permutation, out, state, n, feistel_bits(n), start, borrow((FEISTEL_ROUNDS,), np.uint64))
+    keys, threads = borrow((FEISTEL_ROUNDS,), np.uint64), threads_for(COST * out.size)
+    words, _ = _room(1, np.dtype(np.uint32))
+    launch(_permutation, state, n, feistel_bits(n), start, keys, words[0], out, threads=threads)
 
 
 def _alone(number: float, like: Array) -> Array:
@@ -100,82 +95,172 @@ def _alone(number: float, like: Array) -> Array:
     return array
 
 
-def _fill(kernel: Callable[..., None], out: Array, *arguments: Any) -> None:
-    launch(kernel, *arguments, out.reshape(-1), threads=threads_for(COST * out.size))
+def _room(threads: int, dtype: np.dtype[Any]) -> tuple[Words, Array]:
+    """Memory for BLOCKS: their words, and their numbers twice, in rows and in a row."""
+    words = borrow((threads, 4, BLOCKS), np.uint32, slot=1)
+    return words, borrow((threads, 2, 4 * BLOCKS), dtype, slot=2)
+
+
+def _fill(kind: int, state: Words, threshold: int, shift: Array, scale: float, out: Array) -> None:
+    threads = threads_for(COST * out.size)
+    room, flat = _room(threads, out.dtype), out.reshape(-1)
+    launch(_reals, kind, state, threshold, shift, scale, flat, *room, threads=threads)
+
+
+@jit(contract=False)
+def philox(state: Words, first: int, counter1: int, words: Words) -> None:
+    """words[j, i] = word j of block first + i of a stream; (4, blocks)."""
+    a, b, c, d = words[0], words[1], words[2], words[3]
+    for i in range(a.size):
+        block = np.uint64(first + i)
+        c0, c1 = block & LOW, (block >> HALF) + np.uint64(counter1)
+        c2, c3 = np.uint64(state[2]), np.uint64(state[3])
+        k0, k1 = np.uint64(state[0]), np.uint64(state[1])
+        for _ in range(PHILOX_ROUNDS):
+            product0, product1 = c0 * MULTIPLIER0, c2 * MULTIPLIER1
+            c0, c1 = (product1 >> HALF) ^ c1 ^ k0, product1 & LOW
+            c2, c3 = (product0 >> HALF) ^ c3 ^ k1, product0 & LOW
+            k0, k1 = (k0 + WEYL0) & LOW, (k1 + WEYL1) & LOW
+        a[i], b[i], c[i], d[i] = c0, c1, c2, c3
+
+
+@jit(contract=False)
+def _units(words: Words, out: Array) -> None:
+    """out[j, i] = number j of block i, uniform in [0, 1): four of 24 bits, or two of 53.
+
+    A vector of int32 can be converted, one of uint64 cannot.
+    """
+    real = out.dtype.type
+    for j in range(len(out)):
+        numbers = out[j]
+        if out.itemsize == 4:
+            bits = words[j]
+            for i in range(numbers.size):
+                numbers[i] = real(np.int32(bits[i] >> 8)) * real(2.0**-24)
+        else:
+            high, low = words[2 * j], words[2 * j + 1]
+            for i in range(numbers.size):
+                a, b = real(np.int32(high[i] >> 5)), real(np.int32(low[i] >> 6))
+                numbers[i] = (a * real(2.0**26) + b) * real(2.0**-53)
+
+
+@jit(contract=False)
+def _box_muller(a: Array, b: Array) -> None:
+    """Pairs of uniforms become pairs of normals."""
+    real = a.dtype.type
+    half_bit = real(2.0**-25 if a.itemsize == 4 else 2.0**-54)  # never log(0)
+    for i in range(a.size):
+        radius, turn = np.sqrt(real(-2) * log(a[i] + half_bit)), b[i]
+        a[i], b[i] = radius * cos2pi(turn), radius * sin2pi(turn)
+
+
+@jit(contract=False)
+def _mixed(rows: Array, out: Array) -> None:
+    """out = rows[0, 0], rows[1, 0], ..., rows[0, 1], ..."""
+    each = len(rows)
+    if each == 4:
+        a, b, c, d = rows[0], rows[1], rows[2], rows[3]
+        for i in range(a.size):
+            out[4 * i], out[4 * i + 1], out[4 * i + 2], out[4 * i + 3] = a[i], b[i], c[i], d[i]
+    else:
+        a, b = rows[0], rows[1]
+        for i in range(a.size):
+            out[2 * i], out[2 * i + 1] = a[i], b[i]
+
+
+@jit(contract=False)
+def _below(words: Words, threshold: int, out: Array) -> None:
+    """1 where a word is below the threshold, of up to 2^32, else 0."""
+    last, one = np.uint32(max(threshold, 1) - 1), out.dtype.type(threshold > 0)
+    for j in range(len(out)):
+        bits, numbers = words[j], out[j]
+        for i in range(numbers.size):
+            numbers[i] = one if bits[i] <= last else out.dtype.type(0)
+
+
+@jit(contract=False)
+def _draw(
+    kind: int, state: Words, first: int, threshold: int, words: Words, rows: Array, out: Array
+) -> None:  # fmt: skip
+    """out = the numbers of the blocks from ``first`` on."""
+    philox(state, first, 0, words)
+    if kind == BERNOULLI:
+        _below(words, threshold, rows)
+    else:
+        _units(words, rows)
+    if kind == NORMAL:
+        for j in range(0, len(rows), 2):
+            _box_muller(rows[j], rows[j + 1])
+    _mixed(rows, out)
+
+
+@jit(contract=False)
+def _scaled(numbers: Array, shift: Array, scale: float, out: Array) -> None:
+    """out = shift + scale numbers, by way of ``numbers``: out may be shift."""
+    factor = numbers.dtype.type(scale)
+    if shift.size == 1:
+        for i in range(numbers.size):
+            numbers[i] = shift[0] + factor * numbers[i]
+    else:
+        for i in range(numbers.size):
+            numbers[i] = shift[i] + factor * numbers[i]
+    for i in range(numbers.size):
+        out[i] = numbers[i]
+
+
+@jit(contract=False)
+def _sampled(mean: Array, log_variance: Array, numbers: Array, out: Array) -> None:
+    half = out.dtype.type(0.5)
+    for i in range(out.size):
+        out[i] = mean[i] + exp(half * log_variance[i]) * numbers[i]
 
 
 @jit(parallel=True, contract=False)
-def _bits(state: Words, out: Words, threads: int) -> None:
-    blocks = (out.size + 3) // 4
+def _bits(state: Words, out: Words, words: Array, room: Array, threads: int) -> None:
+    each = 4 * BLOCKS
+    chunks = (out.size + each - 1) // each
     for t in prange(threads):
-        for block in range(blocks * t // threads, blocks * (t + 1) // threads):
-            words = philox(state, block, 0)
-            for i in range(min(4, out.size - 4 * block)):
-                out[4 * block + i] = words[i]
-
-
-@jit(contract=False)
-def _units(state: Words, block: int, out: Array) -> tuple[Any, Any, Any, Any]:
-    """A block's uniforms in [0, 1): four of 24 bits, or two of 53 (and two zeros)."""
-    real = out.dtype.type
-    a, b, c, d = philox(state, block, 0)
-    if out.itemsize == 4:
-        eight, unit = np.uint64(8), real(2.0**-24)
-        return (
-            real(a >> eight) * unit, real(b >> eight) * unit,
-            real(c >> eight) * unit, real(d >> eight) * unit,
-        )  # fmt: skip
-    five, six, shift, unit = np.uint64(5), np.uint64(6), real(2.0**26), real(2.0**-53)
-    return (
-        (real(a >> five) * shift + real(b >> six)) * unit,
-        (real(c >> five) * shift + real(d >> six)) * unit,
-        real(0),
-        real(0),
-    )
-
-
-@jit(contract=False)
-def normals(state: Words, block: int, out: Array) -> tuple[Any, Any, Any, Any]:
-    """A block's normals: four of float32, or two of float64 (and two that mean nothing)."""
-    real = out.dtype.type
-    half_bit = real(2.0**-25 if out.itemsize == 4 else 2.0**-54)  # never log(0)
-    a, b, c, d = _units(state, block, out)
-    radius0, angle0 = math.sqrt(real(-2) * math.log(a + half_bit)), real(2 * math.pi) * b
-    radius1, angle1 = math.sqrt(real(-2) * math.log(c + half_bit)), real(2 * math.pi) * d
-    return (
-        radius0 * math.cos(angle0), radius0 * math.sin(angle0),
-        radius1 * math.cos(angle1), radius1 * math.sin(angle1),
-    )  # fmt: skip
+        for chunk in range(chunks * t // threads, chunks * (t + 1) // threads):
+            part = out[each * chunk : each * (chunk + 1)]
+            philox(state, BLOCKS * chunk, 0, words[t])
+            _mixed(words[t], room[t, 0])
+            part[:] = room[t, 0, : part.size]
 
 
 @jit(parallel=True, contract=False)
 def _reals(
-    normal: bool, state: Words, shift: Array, scale: float, out: Array, threads: int
-) -> None:
-    """out = shift + scale times normals or uniforms; shift has one number, or as many as out."""
-    real = out.dtype.type
-    each = 16 // out.itemsize  # numbers of a block
-    blocks, one_each = (out.size + each - 1) // each, shift.size == out.size
+    kind: int, state: Words, threshold: int, shift: Array, scale: float, out: Array, words: Words,
+    room: Array, threads: int,
+) -> None:  # fmt: skip
+    """out = shift + scale numbers of this kind; shift has one number, or as many as out."""
+    of_a_block = 4 if kind == BERNOULLI else 16 // out.itemsize
+    each = BLOCKS * of_a_block
+    chunks, one_each = (out.size + each - 1) // each, shift.size == out.size
     for t in prange(threads):
-        for block in range(blocks * t // threads, blocks * (t + 1) // threads):
-            numbers = normals(state, block, out) if normal else _units(state, block, out)
-            for i in range(min(each, out.size - each * block)):
-                place = each * block + i
-                out[place] = shift[place if one_each else 0] + real(scale) * numbers[i]
+        rows, mixed = room[t, 0, :each].reshape((of_a_block, BLOCKS)), room[t, 1, :each]
+        for chunk in range(chunks * t // threads, chunks * (t + 1) // threads):
+            _draw(kind, state, BLOCKS * chunk, threshold, words[t], rows, mixed)
+            part = slice(each * chunk, min(each * (chunk + 1), out.size))
+            target = out[part]
+            _scaled(mixed[: target.size], shift[part] if one_each else shift, scale, target)
 
 
 @jit(parallel=True, contract=False)
-def _samples(state: Words, x: Array, y: Array, threads: int) -> None:
-    real, flat, code = y.dtype.type, y.reshape(-1), y.shape[1]
-    each = 16 // y.itemsize  # numbers of a block
-    blocks, half = (y.size + each - 1) // each, real(0.5)
+def _samples(state: Words, x: Array, y: Array, words: Words, room: Array, threads: int) -> None:
+    of_a_block, code = 16 // y.itemsize, y.shape[1]
+    each = BLOCKS * of_a_block
+    chunks = (y.size + each - 1) // each
     for t in prange(threads):
-        for block in range(blocks * t // threads, blocks * (t + 1) // threads):
-            numbers = normals(state, block, y)
-            for k in range(min(each, y.size - each * block)):
-                place = each * block + k
-                i, j = place // code, place % code
-                flat[place] = x[i, j] + math.exp(half * x[i, code + j]) * numbers[k]
+        rows, mixed = room[t, 0, :each].reshape((of_a_block, BLOCKS)), room[t, 1, :each]
+        for chunk in range(chunks * t // threads, chunks * (t + 1) // threads):
+            _draw(NORMAL, state, BLOCKS * chunk, 0, words[t], rows, mixed)
+            place, stop = each * chunk, min(each * (chunk + 1), y.size)
+            while place < stop:  # the part of a row of y
+                i, j, at = place // code, place % code, place - each * chunk
+                n = min(code - j, stop - place)
+                means, log_variances = x[i, j : j + n], x[i, code + j : code + j + n]
+                _sampled(means, log_variances, mixed[at : at + n], y[i, j : j + n])
+                place += n
 
 
 @jit(parallel=True)
@@ -189,23 +274,13 @@ def _samples_backward(x: Array, y: Array, dy: Array, dx: Array, threads: int) ->
 
 
 @jit(parallel=True, contract=False)
-def _bernoulli(state: Words, threshold: int, out: Array, threads: int) -> None:
-    blocks = (out.size + 3) // 4
-    for t in prange(threads):
-        for block in range(blocks * t // threads, blocks * (t + 1) // threads):
-            words = philox(state, block, 0)
-            for i in range(min(4, out.size - 4 * block)):
-                out[4 * block + i] = words[i] < np.uint64(threshold)
-
-
-@jit(parallel=True, contract=False)
 def _permutation(
-    state: Words, n: int, bits: int, start: int, keys: Array, out: Array, threads: int
-) -> None:
-    for block in range(FEISTEL_ROUNDS // 4):
-        words = philox(state, block, FEISTEL_STREAM)
-        for i in range(4):
-            keys[4 * block + i] = words[i]
+    state: Words, n: int, bits: int, start: int, keys: Array, words: Words, out: Array,
+    threads: int,
+) -> None:  # fmt: skip
+    philox(state, 0, FEISTEL_STREAM, words)
+    for i in range(keys.size):
+        keys[i] = words[i % 4, i // 4]
     half, mask = np.uint64(bits), (np.uint64(1) << np.uint64(bits)) - np.uint64(1)
     for t in prange(threads):
         for i in range(out.size * t // threads, out.size * (t + 1) // threads):

@@ -1,7 +1,8 @@
 """Checkpoints: everything a resumed run needs to end with the very same bytes, on as many threads.
 
 Random numbers are functions of (seed, stream, step), so the position in the training is their
-whole state; the schedule is a function of it as well.
+whole state; the schedule is a function of it as well. A version of tinyae whose kernels round
+otherwise goes on with an earlier one's checkpoint too, to weights that differ in their last digits.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The column's own exp, expm1, log1p, tanh, sigmoid, in units in the last place; and vectors."""
+"""The column's own exp, log, sin and others, in units in the last place; and vectors."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from tinyae.kernels.columns import get_backend
 from tinyae.kernels.cpu import activation as activation_numba
 from tinyae.kernels.cpu import loss as loss_numba
 from tinyae.kernels.cpu import math as math_numba
+from tinyae.kernels.cpu import random as random_numba
 from tinyae.kernels.cpu import update as update_numba
 from tinyae.kernels.cpu.compiling import VECTOR_BYTES, inline
 
@@ -41,11 +42,24 @@ def points(low: float, high: float, dtype: str) -> np.ndarray:
     return np.clip(np.concatenate(parts), low, high).astype(dtype)
 
 
+def test_log_of_every_magnitude(dtype: str) -> None:
+    info = np.finfo(dtype)
+    x = np.array([2.0**k for k in range(info.minexp, info.maxexp)] + [info.max, info.tiny], dtype)
+    y = np.full_like(x, np.nan)
+    over_an_array(math_numba.log)(x, y)
+    assert (np.abs(y - np.log(x)) <= 3 * np.spacing(np.abs(np.log(x)))).all()
+
+
 def exact(name: str, x: np.ndarray) -> np.ndarray:
     """In at least 11 more bits than float64, where the platform has them (x86)."""
     wide = x.astype(np.longdouble)
     if name == "sigmoid":
         return 1 / (1 + np.exp(-wide))
+    if name in ("cos2pi", "sin2pi"):  # of at most an eighth of a turn, as pi is rounded too
+        quarters = np.round(4 * wide)
+        angle = 8 * np.arctan(np.longdouble(1)) * (wide - quarters / 4)
+        turns = quarters.astype(int) + (name == "cos2pi")
+        return np.where(turns % 2, np.cos(angle), np.sin(angle)) * np.where(turns % 4 < 2, 1, -1)
     result: np.ndarray = getattr(np, name)(wide)
     return result
 
@@ -55,6 +69,9 @@ RANGES = {
     "exp": ((-104, 88.7), (-746, 709.7), 2),
     "expm1": ((-104, 0), (-746, 0), 2),
     "log1p": ((0, 1), (0, 1), 3),
+    "log": ((2**-25, 1), (2**-54, 1), 3),
+    "cos2pi": ((0, 1), (0, 1), 3),
+    "sin2pi": ((0, 1), (0, 1), 3),
     "tanh": ((-20, 20), (-40, 40), 3),
     "sigmoid": ((-104, 104), (-746, 746), 3),
 }
@@ -74,7 +91,7 @@ def test_largest_error(name: str, dtype: str) -> None:
     assert (np.abs(y - expected)[~normal] <= np.finfo(dtype).tiny).all()
 
 
-@pytest.mark.parametrize("name", RANGES)
+@pytest.mark.parametrize("name", sorted(RANGES.keys() - {"log"}))
 def test_not_a_number_stays(name: str, dtype: str) -> None:
     x = np.array([np.nan, -np.nan], dtype)
     over_an_array(getattr(math_numba, name))(x, x)
@@ -100,13 +117,25 @@ def test_loops_are_vectorised() -> None:
     update_numba._rule(
         update_numba.ADAM, flat.copy(), flat, flat.copy(), flat.copy(), np.full(8, 0.5), 0.0
     )
-    for function in (activation_numba.forward, loss_numba._values, update_numba._rule):
+    random_numba._box_muller(flat.copy(), flat.copy())
+    for function in (
+        activation_numba.forward, loss_numba._values, update_numba._rule,
+        random_numba._box_muller,
+    ):  # fmt: skip
         code = instructions(_uncached(function))
         for packed in ("vdivps", "vfmadd"):
             assert any(
                 packed in line and ("ymm" in line or "zmm" in line) for line in code.splitlines()
             ), (function, packed)
-    assert "vsqrtps" in instructions(_uncached(update_numba._rule))
+    for function in (update_numba._rule, random_numba._box_muller):
+        assert "vsqrtps" in instructions(_uncached(function))
+
+
+@pytest.mark.skipif(VECTOR_BYTES < 32, reason="the names of AVX's instructions are looked for")
+def test_philox_multiplies_vectors() -> None:
+    random_numba.philox(np.zeros(4, np.uint32), 0, 0, np.zeros((4, 128), np.uint32))
+    code = instructions(_uncached(random_numba.philox))
+    assert any("vpmuludq" in x and ("ymm" in x or "zmm" in x) for x in code.splitlines())
 
 
 def _uncached(function: Any) -> Any:

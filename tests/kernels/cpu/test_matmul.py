@@ -15,7 +15,9 @@ from llvmlite.binding import Target, get_host_cpu_features, initialize_all_targe
 from tests.kernels.conftest import python
 from tests.reference import assert_within, awkward_shapes, normals, product_tolerance
 from tinyae.kernels import columns
+from tinyae.kernels.cpu import dense as dense_numba
 from tinyae.kernels.cpu import ladder as matmul_ladder_numba
+from tinyae.kernels.cpu import matmul as matmul_numba
 from tinyae.kernels.cpu import threads as threads_numba
 from tinyae.kernels.cpu.compiling import VECTOR_BYTES, jit
 from tinyae.kernels.cpu.matmul import (
@@ -81,6 +83,16 @@ def test_product(dtype: str, transposed: tuple[bool, bool]) -> None:
         )
         assert_within(result, 1 + exact, slack, (m, depth, n))
         assert (around == GUARD).all(), (m, depth, n)
+
+
+def test_linking_is_asked_for_once(dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not at each call: to find that nothing is to be done takes longer than a small product."""
+    x, w, b = np.ones((3, 4), dtype), np.ones((4, 5), dtype), np.ones(5, dtype)
+    for _ in range(2):
+        y = np.zeros((3, 5), dtype)
+        dense_numba.dense_forward(x, w, b, "identity", y, None)
+        assert (y == 5).all()
+        monkeypatch.setattr(matmul_numba, "_link", None)
 
 
 def test_bits_do_not_depend_on_the_place(dtype: str) -> None:
