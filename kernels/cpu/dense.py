@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from numba import prange
 from numpy.typing import NDArray
 
-from ..conventions import ACTIVATIONS
 from . import activation as activations
-from .compiling import inline, jit
+from .compiling import inline
 from .matmul import launch_product, product, share
+from .pieces import Kernel
 
 Array = NDArray[Any]
 
@@ -24,15 +23,15 @@ def dense_forward(
 ) -> None:
     """y = act(x @ w + b); where ``pre`` is given it receives x @ w + b."""
     (batch, n_in), n_out = x.shape, w.shape[1]
-    z, code = y if pre is None else pre, ACTIVATIONS.index(activation)
-    launch_product(_forward, (x, w, b, z, y), code, batch, n_in, n_out)
+    z, act = y if pre is None else pre, activations.forward_at(activation, x.dtype)
+    launch_product(_forward, (x, w, b, z, y), act, batch, n_in, n_out)
 
 
 def dense_backward_input(dz: Array, w: Array, activation: str, saved: Array, dx: Array) -> None:
     """dx = (dz @ w.T) * act'(saved): ``activation`` and ``saved`` are the layer below's."""
     (batch, n_out), n_in = dz.shape, w.shape[0]
-    code = ACTIVATIONS.index(activation)
-    launch_product(_backward_input, (dz, w, saved, dx), code, batch, n_in, n_out)
+    act = activations.backward_at(activation, dz.dtype)
+    launch_product(_backward_input, (dz, w, saved, dx), act, batch, n_in, n_out)
 
 
 def dense_backward_weights(x: Array, dz: Array, dw: Array, db: Array, add: bool = False) -> None:
@@ -41,41 +40,32 @@ def dense_backward_weights(x: Array, dz: Array, dw: Array, db: Array, add: bool 
     launch_product(_backward_weights, (x, dz, dw, db), add, batch, n_in, n_out)
 
 
-@jit(parallel=True)
-def _forward(
-    x: Array, w: Array, b: Array, z: Array, y: Array, code: int, batch: int, n_in: int,
-    n_out: int, room: Array, threads: int,
-) -> None:  # fmt: skip
-    for t in prange(threads):
-        block = share(batch, n_out, t, threads, x)
-        forward_part(x, 0, w, b, code, z, 0, y, 0, n_in, n_out, block, room[t])
+@Kernel
+def _forward(at: Any, _: int, t: int, threads: int) -> None:
+    x, w, b, z, y, act, batch, n_in, n_out, room = at[0]
+    block = share(batch, n_out, t, threads, x)
+    forward_part(x, 0, w, b, act, z, 0, y, 0, n_in, n_out, block, room[t])
 
 
-@jit(parallel=True)
-def _backward_input(
-    dz: Array, w: Array, saved: Array, dx: Array, code: int, batch: int, n_in: int, n_out: int,
-    room: Array, threads: int,
-) -> None:  # fmt: skip
-    for t in prange(threads):
-        block = share(batch, n_in, t, threads, dz)
-        backward_input_part(dz, 0, w, code, saved, 0, dx, 0, n_in, n_out, block, room[t])
+@Kernel
+def _backward_input(at: Any, _: int, t: int, threads: int) -> None:
+    dz, w, saved, dx, act, batch, n_in, n_out, room = at[0]
+    block = share(batch, n_in, t, threads, dz)
+    backward_input_part(dz, 0, w, act, saved, 0, dx, 0, n_in, n_out, block, room[t])
 
 
-@jit(parallel=True)
-def _backward_weights(
-    x: Array, dz: Array, dw: Array, db: Array, add: bool, batch: int, n_in: int, n_out: int,
-    room: Array, threads: int,
-) -> None:  # fmt: skip
-    for t in prange(threads):
-        block = share(n_in, n_out, t, threads, x)
-        weights_part(x, 0, dz, 0, dw, 0, n_out, batch, n_in, n_out, block, add, room[t])
-        first, last = n_out * t // threads, n_out * (t + 1) // threads
-        bias_part(dz, 0, db[first:last], batch, n_out, first, add)
+@Kernel
+def _backward_weights(at: Any, _: int, t: int, threads: int) -> None:
+    x, dz, dw, db, add, batch, n_in, n_out, room = at[0]
+    block = share(n_in, n_out, t, threads, x)
+    weights_part(x, 0, dz, 0, dw, 0, n_out, batch, n_in, n_out, block, add != 0, room[t])
+    first, last = n_out * t // threads, n_out * (t + 1) // threads
+    bias_part(dz, 0, db[first:last], batch, n_out, first, add != 0)
 
 
 @inline
 def forward_part(
-    x: Array, x_start: int, w: Array, b: Array, code: int, z: Array, z_start: int, y: Array,
+    x: Array, x_start: int, w: Array, b: Array, act: int, z: Array, z_start: int, y: Array,
     y_start: int, n_in: int, n_out: int, block: tuple[int, int, int, int], room: Array,
 ) -> None:  # fmt: skip
     """y = act(x @ w + b) for rows and columns of a block; z may be y."""
@@ -89,12 +79,12 @@ def forward_part(
         row = z[z_start + i * n_out + left : z_start + i * n_out + right]
         for j in range(bias.size):
             row[j] += bias[j]
-        activations.forward(code, row, y[y_start + i * n_out + left : y_start + i * n_out + right])
+        activations.forward(act, row, y[y_start + i * n_out + left : y_start + i * n_out + right])
 
 
 @inline
 def backward_input_part(
-    dz: Array, dz_start: int, w: Array, code: int, saved: Array, saved_start: int, dx: Array,
+    dz: Array, dz_start: int, w: Array, act: int, saved: Array, saved_start: int, dx: Array,
     dx_start: int, n_in: int, n_out: int, block: tuple[int, int, int, int], room: Array,
 ) -> None:  # fmt: skip
     """dx = (dz @ w.T) * act'(saved) for rows and columns of a block."""
@@ -103,10 +93,12 @@ def backward_input_part(
         dz, dz_start + top * n_out, n_out, 1, w, left * n_out, 1, n_out,
         dx, dx_start + top * n_in + left, n_in, bottom - top, right - left, n_out, False, room,
     )  # fmt: skip
+    if act == 0:  # the derivative is 1
+        return
     for i in range(top, bottom):
         row = dx[dx_start + i * n_in + left : dx_start + i * n_in + right]
         activations.backward(
-            code, row, saved[saved_start + i * n_in + left : saved_start + i * n_in + right], row
+            act, row, saved[saved_start + i * n_in + left : saved_start + i * n_in + right], row
         )
 
 

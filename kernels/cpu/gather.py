@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import prange
 from numpy.typing import NDArray
 
-from .compiling import jit
-from .threads import GRAIN, launch, threads_for
+from .pieces import Kernel
+from .threads import launch, threads_for
 
 Array = NDArray[Any]
 
@@ -18,26 +17,16 @@ COST = 12  # of an element, in multiply-adds: it comes from far away
 
 def gather(data: Array, indices: Array, scale: float, out: Array) -> None:
     """out[i] = data[indices[i]] * scale."""
-    rows = np.asarray(data)  # a memory map is an array of a type that Numba does not know
-    work = COST * out.size
-    if work < 2 * GRAIN:  # without a word to the threads: that takes as long as 32 rows
-        _rows(rows, indices, scale, out, 0, len(indices))
-    else:
-        launch(_gather, rows, indices, scale, out, threads=threads_for(work))
+    # a memory map is an array all the same
+    launch(_gather, np.asarray(data), indices, scale, out, threads=threads_for(COST * out.size))
 
 
-@jit(parallel=True)
-def _gather(data: Array, indices: Array, scale: float, out: Array, threads: int) -> None:
-    batch = len(out)
-    for t in prange(threads):
-        _rows(data, indices, scale, out, batch * t // threads, batch * (t + 1) // threads)
-
-
-@jit()
-def _rows(data: Array, indices: Array, scale: float, out: Array, first: int, last: int) -> None:
-    real = out.dtype.type
+@Kernel
+def _gather(at: Any, _: int, t: int, threads: int) -> None:
+    data, indices, scale, out = at[0]
+    real, batch = out.dtype.type, len(out)
     factor = real(scale)
-    for i in range(first, last):
+    for i in range(batch * t // threads, batch * (t + 1) // threads):
         row, target = data[indices[i]], out[i]
         for j in range(target.size):
             target[j] = real(row[j]) * factor
