@@ -15,7 +15,7 @@ from __future__ import annotations
 import functools
 import inspect
 import struct
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -137,20 +137,22 @@ class Job:
         keys = tuple(map(_key, arguments))
         self.kind, form = _form(keys, type(arguments) if hasattr(arguments, "_fields") else None)
         self._memory = np.empty(form.size // 8, np.int64)
+        self._first: struct.Struct | None = None
         self.address = _place(self._memory)
         form.pack_into(self._memory.data, 0, *_words(arguments))
 
     def change(self, first: tuple[Any, ...]) -> None:
         """Other values of the first arguments, of the same types."""
-        _, form = _form(tuple(map(_key, first)), None)
-        form.pack_into(self._memory.data, 0, *_words(first))
+        if self._first is None:
+            _, self._first = _form(tuple(map(_key, first)), None)
+        self._first.pack_into(self._memory.data, 0, *_words(first))
 
 
 def _key(argument: Any) -> Any:
     """What of an argument decides on its type."""
     if isinstance(argument, np.ndarray):
         flags = argument.flags
-        return argument.dtype.str, argument.ndim, flags.c_contiguous and flags.aligned
+        return argument.dtype, argument.ndim, flags.c_contiguous and flags.aligned
     return float if isinstance(argument, float) else int
 
 
@@ -161,7 +163,7 @@ def _form(keys: tuple[Any, ...], named: Any) -> tuple[Any, struct.Struct]:
     for key in keys:
         if isinstance(key, tuple):
             dtype, ndim, plain = key
-            number = numpy_support.from_dtype(np.dtype(dtype))
+            number = numpy_support.from_dtype(dtype)
             kinds.append(types.Array(number, ndim, "C" if plain else "A", aligned=plain))
             words += "q" * (5 + 2 * ndim)
         else:
@@ -171,15 +173,17 @@ def _form(keys: tuple[Any, ...], named: Any) -> tuple[Any, struct.Struct]:
     return types.CPointer(kind), struct.Struct(words)
 
 
-def _words(arguments: tuple[Any, ...]) -> Iterator[Any]:
+def _words(arguments: tuple[Any, ...]) -> list[Any]:
+    words: list[Any] = []
     for argument in arguments:
         if isinstance(argument, np.ndarray):
             # what keeps it alive (nothing, twice), size, bytes of a number, place, shape, strides
-            yield from (0, 0, argument.size, argument.itemsize, _place(argument))
-            yield from argument.shape
-            yield from argument.strides
+            words += (0, 0, argument.size, argument.itemsize, _place(argument))
+            words += argument.shape
+            words += argument.strides
         else:
-            yield argument
+            words.append(argument)
+    return words
 
 
 def _place(array: Array) -> int:

@@ -23,9 +23,17 @@ from ..backend import StepPlan
 from ..conventions import NEEDS_INPUT
 from . import activation as activations
 from .compiling import inline
-from .dense import backward_input_part, bias_part, forward_part, weights_part
+from .dense import (
+    backward_input_part,
+    bias_part,
+    forward_part,
+    link_backward_input,
+    link_backward_weights,
+    link_forward,
+    weights_part,
+)
 from .loss import CHUNK, loss_at, loss_part
-from .matmul import link, room_size, share
+from .matmul import room_size, share
 from .pieces import Job, Kernel, run
 from .threads import available, start_on, threads_for
 from .update import moments_of, scale, sum_of_squares, update_at, update_part
@@ -79,8 +87,9 @@ class NumbaStep:
 
     def __init__(self, plan: StepPlan) -> None:
         values, layers = plan.values, plan.layers
-        link(values.dtype)
         dtype, most = values.dtype, available()
+        for link in (link_forward, link_backward_input, link_backward_weights):
+            link(dtype)
         by_samples, clipped = values.size <= SMALL_NET, plan.clip_norm is not None
         self._work_per_sample = values.size
         samples = min(SLICE, plan.capacity) if by_samples else plan.capacity
@@ -109,8 +118,8 @@ class NumbaStep:
             phases = [*((_forward, i) for i in range(last)), (_output, 0)]
             phases += [(_backward, i) for i in range(last, -1, -1)]
         if clipped:
-            phases += [(_norm, 0)]
-        if by_samples or clipped:
+            phases += [(_norm, 0), (_update_clipped, 0)]
+        elif by_samples:
             phases += [(_update, 0)]
         self._turns = np.array([(kernel.address(job), i) for kernel, i in phases])
 
@@ -140,13 +149,34 @@ def _table(
 
 @Kernel
 def _samples(at: Any, _: int, t: int, threads: int) -> None:
-    """The thread's samples through the whole net."""
+    """The thread's samples through the whole net, some at a time: gradient and totals."""
     job = at[0]
-    top, bottom = job.batch * t // threads, job.batch * (t + 1) // threads
-    _through_the_net(
-        job.x, job.target, job.batch, top, bottom, job.samples, job.net, job.values, job.loss,
-        job.y[t], job.dz[t], job.gradients[t], job.work[t], job.partial[t], job.room[t],
-    )  # fmt: skip
+    x, net, values, y, dz, gradient = (
+        job.x,
+        job.net,
+        job.values,
+        job.y[t],
+        job.dz[t],
+        job.gradients[t],
+    )
+    totals, room = job.partial[t], job.room[t]
+    first, last = job.batch * t // threads, job.batch * (t + 1) // threads
+    totals[0] = totals[1] = 0
+    for top in range(first, max(last, first + 1), job.samples):
+        n, add = min(job.samples, last - top), top > first
+        for i in range(len(net)):
+            _layer_forward(i, x, top, net, values, y, (0, n, 0, net[i, N_OUT]), room)
+        _loss(job.target, top, 0, n, job.batch, net, job.loss, y, dz, job.work[t], totals)
+        for i in range(len(net) - 1, -1, -1):
+            n_in, n_out, b, dz_at = net[i, N_IN], net[i, N_OUT], net[i, BIAS], net[i, Z]
+            below, below_at = _below(i, x, top, net, y)
+            weights_part(
+                below, below_at, dz, dz_at, gradient, net[i, WEIGHT], n_out, n, n_in, n_out,
+                0, n_in, 0, n_out, add, room,
+            )  # fmt: skip
+            bias_part(dz, dz_at, gradient[b : b + n_out], n, n_out, 0, add)
+            if i > 0:
+                _layer_backward(i, net, values, y, dz, (0, n, 0, n_in), room)
 
 
 @Kernel
@@ -199,50 +229,34 @@ def _norm(at: Any, _: int, t: int, threads: int) -> None:
 
 @Kernel
 def _update(at: Any, _: int, t: int, threads: int) -> None:
-    """Some parameters."""
+    """Some parameters, from the threads' gradients."""
     job = at[0]
-    values, gradients, clipped = job.values, job.gradients, job.max_norm < math.inf
     if _diverged(job.partial, t, threads, job.totals):
         return
-    first, last = values.size * t // threads, values.size * (t + 1) // threads
-    shrink = _shrink(job.partial, threads, job.max_norm) if clipped else 1.0
-    for start in range(first, last, BLOCK):
-        end = min(start + BLOCK, last)
-        if clipped:
-            scale(gradients[0, start:end], shrink)
-        else:
-            _sum_gradients(gradients, threads, start, end)
+    values, gradients, size = job.values, job.gradients, job.values.size
+    for start in range(size * t // threads, size * (t + 1) // threads, BLOCK):
+        end = min(start + BLOCK, size * (t + 1) // threads)
+        _sum_gradients(gradients, threads, start, end)
         update_part(
             job.update, values, gradients[0], start, job.m, job.v, job.hyper, job.n_weights, start,
             end,
         )  # fmt: skip
 
 
-@inline
-def _through_the_net(
-    x: Array, target: Array, batch: int, first: int, last: int, samples: int, net: Array,
-    values: Array, loss: int, y: Array, dz: Array, gradient: Array, work: Array, totals: Array,
-    room: Array,
-) -> None:  # fmt: skip
-    """Gradient and totals of samples first .. last - 1, some at a time."""
-    totals[0] = totals[1] = 0
-    for top in range(first, max(last, first + 1), samples):
-        n, add = min(samples, last - top), top > first
-        for i in range(len(net)):
-            block = (0, n, 0, net[i, N_OUT])
-            _layer_forward(i, x, top, net, values, y, block, room)
-        _loss(target, top, 0, n, batch, net, loss, y, dz, work, totals)
-        for i in range(len(net) - 1, -1, -1):
-            n_in, n_out, b = net[i, N_IN], net[i, N_OUT], net[i, BIAS]
-            below, below_at = _below(i, x, top, net, y)
-            dz_at = net[i, Z]
-            weights_part(
-                below, below_at, dz, dz_at, gradient, net[i, WEIGHT], n_out, n, n_in, n_out,
-                (0, n_in, 0, n_out), add, room,
-            )  # fmt: skip
-            bias_part(dz, dz_at, gradient[b : b + n_out], n, n_out, 0, add)
-            if i > 0:
-                _layer_backward(i, net, values, y, dz, (0, n, 0, n_in), room)
+@Kernel
+def _update_clipped(at: Any, _: int, t: int, threads: int) -> None:
+    """Some parameters, from the one gradient that ``_norm`` has left."""
+    job = at[0]
+    if _diverged(job.partial, t, threads, job.totals):
+        return
+    values, gradient, size = job.values, job.gradients[0], job.values.size
+    shrink = _shrink(job.partial, threads, job.max_norm)
+    for start in range(size * t // threads, size * (t + 1) // threads, BLOCK):
+        end = min(start + BLOCK, size * (t + 1) // threads)
+        scale(gradient[start:end], shrink)
+        update_part(
+            job.update, values, gradient, start, job.m, job.v, job.hyper, job.n_weights, start, end
+        )
 
 
 @inline
@@ -253,15 +267,16 @@ def _below(i: int, x: Array, top: int, net: Array, y: Array) -> tuple[Array, int
 
 @inline
 def _layer_forward(
-    i: int, x: Array, top: int, net: Array, values: Array, y: Array,
+    i: int, x: Array, first: int, net: Array, values: Array, y: Array,
     block: tuple[int, int, int, int], room: Array,
 ) -> None:  # fmt: skip
     """Rows and columns of layer i's y."""
     n_in, n_out, act, _, w, b, z_at, y_at = net[i]
-    below, below_at = _below(i, x, top, net, y)
+    top, bottom, left, right = block
+    below, below_at = _below(i, x, first, net, y)
     forward_part(
         below, below_at, values[w : w + n_in * n_out], values[b : b + n_out], act,
-        y, z_at, y, y_at, n_in, n_out, block, room,
+        y, z_at, y, y_at, n_in, n_out, top, bottom, left, right, room,
     )  # fmt: skip
 
 
@@ -273,9 +288,10 @@ def _layer_backward(
     """Rows and columns of the dz of the layer below, from layer i's."""
     n_in, n_out, _, _, w, _, z_at, _ = net[i]
     slope, z_below = net[i - 1, SLOPE], net[i - 1, Z]
+    top, bottom, left, right = block
     backward_input_part(
-        dz, z_at, values[w : w + n_in * n_out], slope, y, z_below, dz, z_below, n_in, n_out, block,
-        room,
+        dz, z_at, values[w : w + n_in * n_out], slope, y, z_below, dz, z_below, n_in, n_out,
+        top, bottom, left, right, room,
     )  # fmt: skip
 
 
@@ -315,7 +331,7 @@ def _layer_update(
         out, out_at = (gradient, w) if clipped else (block, -first * n_out)
         weights_part(
             below, below_at, dz, dz_at, out, out_at, n_out, batch, n_in, n_out,
-            (first, end, 0, n_out), False, room,
+            first, end, 0, n_out, False, room,
         )  # fmt: skip
         if not clipped:
             update_part(update, values, block, 0, m, v, hyper, n_weights, place, w + end * n_out)
