@@ -7,6 +7,7 @@ it is compiled anew in each process, and so is what is damaged there.
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import pickle
 import platform
@@ -140,7 +141,7 @@ def _keep_on_disk(compiled: Any, function: Callable[..., Any]) -> None:
     try:
         compiled._cache = _Cache(function)
     except (OSError, RuntimeError) as error:  # no folder for it can be written, or none is known
-        _Announce.kept = f"for this process only: {error}"
+        _Compiling.kept = f"for this process only: {error}"
 
 
 _said: set[str] = set()
@@ -186,19 +187,32 @@ def _vectors() -> tuple[int, int]:
 VECTOR_BYTES, VECTOR_REGISTERS = _vectors()
 
 
-class _Announce(event.Listener):  # type: ignore[misc]
-    """Says, once in a process, that something is being compiled: it takes seconds."""
+class _Compiling(event.Listener):  # type: ignore[misc]
+    """Says, once in a process, that something is being compiled: it takes seconds.
+
+    Meanwhile Python does not search for cycles of garbage: Numba makes millions of objects that
+    stay, and the searches among them take a sixth of the time. Numba compiles in one thread at a
+    time.
+    """
 
     kept = "once, kept on disk"
+    _depth, _collects = 0, False
 
     def on_start(self, started: Any) -> None:
         module = started.data["dispatcher"].py_func.__module__
-        if module.startswith(__package__):
-            what = f"compiling for this processor, up to half a minute ({self.kept}) ..."
+        if self._depth or module.startswith(__package__):
+            if not self._depth:
+                self._collects = gc.isenabled()
+                gc.disable()
+            self._depth += 1
+            what = f"compiling for this processor, some seconds ({self.kept}) ..."
             _say_once("compiling", what)
 
     def on_end(self, ended: Any) -> None:
-        pass
+        if self._depth:
+            self._depth -= 1
+            if not self._depth and self._collects:
+                gc.enable()
 
 
-event.register("numba:compile", _Announce())
+event.register("numba:compile", _Compiling())
