@@ -74,7 +74,7 @@ def test_arrays_of_any_layout(view: Callable[[np.ndarray], np.ndarray], dtype: s
 
 
 def test_what_compiled_code_cannot_read_is_refused() -> None:
-    with pytest.raises(NotImplementedError, match=">f8"):
+    with pytest.raises(NotImplementedError):
         launch(_copied, np.empty((1, 1), ">f8"), np.empty((1, 1)), threads=1)
 
 
