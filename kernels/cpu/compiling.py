@@ -7,8 +7,8 @@ it is compiled anew in each process, and so is what is damaged there.
 
 from __future__ import annotations
 
+import gc
 import hashlib
-import inspect
 import pickle
 import platform
 import sys
@@ -16,9 +16,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from llvmlite.binding import add_symbol, get_host_cpu_features
-from numba import extending, njit, typeof, types
-from numba.core import caching, cgutils, config, event
+from llvmlite.binding import get_host_cpu_features
+from numba import extending, njit
+from numba.core import caching, config, event
 
 from ..user_cache import user_cache
 
@@ -33,14 +33,16 @@ _SOURCES = tuple(
 
 
 def jit(
-    parallel: bool = False, contract: bool = True, reassociate: bool = False
-) -> Callable[[F], F]:
+    parallel: bool = False, contract: bool = True, reassociate: bool = False,
+    from_python: bool = True,
+) -> Callable[[F], F]:  # fmt: skip
     """Compiles the decorated function at its first call.
 
     ``contract`` lets a * b + c become one fused multiply-add, which is rounded once instead of
     twice: not where bits must be equal on all backends. ``reassociate`` lets a sum be taken in
     another order, as vectors need it: for functions that do nothing but sum. Without Python's
-    check for zero (``error_model``) a division can be vectorised.
+    check for zero (``error_model``) a division can be vectorised. What is not called
+    ``from_python`` needs no code that takes Python's objects apart.
     """
     flags = {"contract": contract, "reassoc": reassociate}
     fastmath = {flag for flag, wanted in flags.items() if wanted}
@@ -48,67 +50,12 @@ def jit(
     def compile_at_first_call(function: F) -> F:
         compiled: F = njit(
             error_model="numpy", nogil=True, parallel=parallel, fastmath=fastmath,
-            no_cfunc_wrapper=True,
+            no_cfunc_wrapper=True, no_cpython_wrapper=not from_python,
         )(function)  # fmt: skip
         _keep_on_disk(compiled, function)
         return compiled
 
     return compile_at_first_call
-
-
-def linked(function: Callable[..., None], parallel: bool = False) -> tuple[Any, Any]:
-    """(call, link) of a function that is compiled once: other compiled code calls its address.
-
-    Numba would copy what a function calls into each caller, and compile it there again: seconds.
-    link(*arguments) compiles for arguments of these types, or loads from disk; it must have been
-    called before a function that calls ``call`` is.
-    """
-    compiled = jit(parallel=parallel)(function)
-
-    def call(_: Any, *kinds: Any) -> Any:
-        plain = tuple(map(_plain, kinds))
-
-        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            convention = context.call_conv
-            kind = convention.get_function_type(types.none, plain)
-            name = _symbol(function, plain)
-            there = cgutils.get_or_insert_function(builder.module, kind, name)
-            convention.call_function(builder, there, types.none, plain, arguments)
-            return context.get_dummy_value()
-
-        # a read-only array is passed as any other
-        passed = (k if isinstance(k, types.Array) else p for k, p in zip(kinds, plain, strict=True))
-        return types.none(*passed), generate
-
-    def link(*arguments: Any) -> None:
-        plain = tuple(_plain(typeof(argument)) for argument in arguments)
-        if (name := _symbol(function, plain)) not in _linked:
-            compiled.compile(plain)  # type: ignore[attr-defined]
-            made = compiled.overloads[plain]  # type: ignore[attr-defined]
-            address = made.library.get_pointer_to_function(made.fndesc.llvm_func_name)
-            add_symbol(name, address)
-            _linked.add(name)
-
-    own = inspect.signature(function)
-    first = inspect.Parameter("_", inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    call.__signature__ = own.replace(parameters=[first, *own.parameters.values()])  # type: ignore[attr-defined]
-    return intrinsic(call), link
-
-
-_linked: set[str] = set()
-
-
-def _plain(kind: Any) -> Any:
-    """The type that stands for all that are passed alike."""
-    if isinstance(kind, types.Array):
-        return types.Array(kind.dtype, kind.ndim, "C")
-    if isinstance(kind, types.Boolean):
-        return types.boolean
-    return types.float64 if isinstance(kind, types.Float) else types.intp
-
-
-def _symbol(function: Callable[..., Any], kinds: tuple[Any, ...]) -> str:
-    return f"tinyae_{function.__name__}_{_digest(repr(kinds)).hex()}"
 
 
 class _Locator(caching.FunctionCache._impl_class._locator_classes[0]):  # type: ignore[misc]
@@ -146,7 +93,7 @@ class _Kept(caching.IndexDataCacheFile):  # type: ignore[misc]
             with open(path, "rb") as file:
                 stamp, checksum, content = file.read(16), file.read(16), file.read()
             if stamp == self._stamp() or len(checksum) < 16:
-                if checksum != _digest(content):
+                if checksum != digest(content):
                     raise ValueError(f"{path}: its checksum differs")
                 kept_key, data = pickle.loads(content)
                 return data if kept_key == key else None
@@ -159,17 +106,17 @@ class _Kept(caching.IndexDataCacheFile):  # type: ignore[misc]
     def save(self, key: Any, data: Any) -> None:
         content = self._dump((key, data))
         with self._open_for_write(self._path(key)) as file:
-            file.write(self._stamp() + _digest(content) + content)
+            file.write(self._stamp() + digest(content) + content)
 
     def _path(self, key: Any) -> str:
-        number = int.from_bytes(_digest(repr(key))[:8], "big")
+        number = int.from_bytes(digest(repr(key))[:8], "big")
         return str(self._data_path(self._data_name_pattern.format(number=number)))
 
     def _stamp(self) -> bytes:
-        return _digest(repr((self._version, self._source_stamp)))
+        return digest(repr((self._version, self._source_stamp)))
 
 
-def _digest(content: str | bytes) -> bytes:
+def digest(content: str | bytes) -> bytes:
     data = content if isinstance(content, bytes) else content.encode()
     return hashlib.blake2b(data, digest_size=16).digest()
 
@@ -194,7 +141,7 @@ def _keep_on_disk(compiled: Any, function: Callable[..., Any]) -> None:
     try:
         compiled._cache = _Cache(function)
     except (OSError, RuntimeError) as error:  # no folder for it can be written, or none is known
-        _Announce.kept = f"for this process only: {error}"
+        _Compiling.kept = f"for this process only: {error}"
 
 
 _said: set[str] = set()
@@ -240,19 +187,32 @@ def _vectors() -> tuple[int, int]:
 VECTOR_BYTES, VECTOR_REGISTERS = _vectors()
 
 
-class _Announce(event.Listener):  # type: ignore[misc]
-    """Says, once in a process, that something is being compiled: it takes seconds."""
+class _Compiling(event.Listener):  # type: ignore[misc]
+    """Says, once in a process, that something is being compiled: it takes seconds.
+
+    Meanwhile Python does not search for cycles of garbage: Numba makes millions of objects that
+    stay, and the searches among them take a sixth of the time. Numba compiles in one thread at a
+    time.
+    """
 
     kept = "once, kept on disk"
+    _depth, _collects = 0, False
 
     def on_start(self, started: Any) -> None:
         module = started.data["dispatcher"].py_func.__module__
-        if module.startswith(__package__):
-            what = f"compiling for this processor, up to half a minute ({self.kept}) ..."
+        if self._depth or module.startswith(__package__):
+            if not self._depth:
+                self._collects = gc.isenabled()
+                gc.disable()
+            self._depth += 1
+            what = f"compiling for this processor, some seconds ({self.kept}) ..."
             _say_once("compiling", what)
 
     def on_end(self, ended: Any) -> None:
-        pass
+        if self._depth:
+            self._depth -= 1
+            if not self._depth and self._collects:
+                gc.enable()
 
 
-event.register("numba:compile", _Announce())
+event.register("numba:compile", _Compiling())

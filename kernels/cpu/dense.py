@@ -1,20 +1,20 @@
 """The dense layer (see ``reference.dense``): one product forward, two backward.
 
 Each product is cut among the threads, and each thread finishes its part: bias, activation and
-derivative are applied while it is in the cache. ``..._part`` does one thread's share.
+derivative are applied while it is in the cache. ``..._part`` does one thread's share, rows top ..
+bottom - 1 of columns left .. right - 1.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from numba import prange
+import numpy as np
 from numpy.typing import NDArray
 
-from ..conventions import ACTIVATIONS
 from . import activation as activations
-from .compiling import inline, jit
-from .matmul import launch_product, product, share
+from .matmul import launch_product, link, product, share
+from .pieces import Kernel, linked
 
 Array = NDArray[Any]
 
@@ -24,62 +24,61 @@ def dense_forward(
 ) -> None:
     """y = act(x @ w + b); where ``pre`` is given it receives x @ w + b."""
     (batch, n_in), n_out = x.shape, w.shape[1]
-    z, code = y if pre is None else pre, ACTIVATIONS.index(activation)
-    launch_product(_forward, (x, w, b, z, y), code, batch, n_in, n_out)
+    z, act = y if pre is None else pre, activations.forward_at(activation, x.dtype)
+    link_forward(x.dtype)
+    launch_product(_forward, (x, w, b, z, y), act, batch, n_in, n_out)
 
 
 def dense_backward_input(dz: Array, w: Array, activation: str, saved: Array, dx: Array) -> None:
     """dx = (dz @ w.T) * act'(saved): ``activation`` and ``saved`` are the layer below's."""
     (batch, n_out), n_in = dz.shape, w.shape[0]
-    code = ACTIVATIONS.index(activation)
-    launch_product(_backward_input, (dz, w, saved, dx), code, batch, n_in, n_out)
+    act = activations.backward_at(activation, dz.dtype)
+    link_backward_input(dz.dtype)
+    launch_product(_backward_input, (dz, w, saved, dx), act, batch, n_in, n_out)
 
 
 def dense_backward_weights(x: Array, dz: Array, dw: Array, db: Array, add: bool = False) -> None:
     """dw = x.T @ dz and db = dz summed over the batch; with ``add``, dw += and db +=."""
     (batch, n_in), n_out = x.shape, dz.shape[1]
+    link_backward_weights(x.dtype)
     launch_product(_backward_weights, (x, dz, dw, db), add, batch, n_in, n_out)
 
 
-@jit(parallel=True)
-def _forward(
-    x: Array, w: Array, b: Array, z: Array, y: Array, code: int, batch: int, n_in: int,
-    n_out: int, room: Array, threads: int,
+@Kernel
+def _forward(at: Any, _: int, t: int, threads: int) -> None:
+    x, w, b, z, y, act, batch, n_in, n_out, room = at[0]
+    top, bottom, left, right = share(batch, n_out, t, threads, x)
+    forward_part(
+        x, 0, w, b, act, z, 0, y, 0, n_in, n_out, top, bottom, left, right, room[t]
+    )  # fmt: skip
+
+
+@Kernel
+def _backward_input(at: Any, _: int, t: int, threads: int) -> None:
+    dz, w, saved, dx, act, batch, n_in, n_out, room = at[0]
+    top, bottom, left, right = share(batch, n_in, t, threads, dz)
+    backward_input_part(
+        dz, 0, w, act, saved, 0, dx, 0, n_in, n_out, top, bottom, left, right, room[t]
+    )  # fmt: skip
+
+
+@Kernel
+def _backward_weights(at: Any, _: int, t: int, threads: int) -> None:
+    x, dz, dw, db, add, batch, n_in, n_out, room = at[0]
+    top, bottom, left, right = share(n_in, n_out, t, threads, x)
+    weights_part(
+        x, 0, dz, 0, dw, 0, n_out, batch, n_in, n_out, top, bottom, left, right, add != 0, room[t]
+    )  # fmt: skip
+    first, last = n_out * t // threads, n_out * (t + 1) // threads
+    bias_part(dz, 0, db[first:last], batch, n_out, first, add != 0)
+
+
+def _forward_part(
+    x: Array, x_start: int, w: Array, b: Array, act: int, z: Array, z_start: int, y: Array,
+    y_start: int, n_in: int, n_out: int, top: int,
+    bottom: int, left: int, right: int, room: Array,
 ) -> None:  # fmt: skip
-    for t in prange(threads):
-        block = share(batch, n_out, t, threads, x)
-        forward_part(x, 0, w, b, code, z, 0, y, 0, n_in, n_out, block, room[t])
-
-
-@jit(parallel=True)
-def _backward_input(
-    dz: Array, w: Array, saved: Array, dx: Array, code: int, batch: int, n_in: int, n_out: int,
-    room: Array, threads: int,
-) -> None:  # fmt: skip
-    for t in prange(threads):
-        block = share(batch, n_in, t, threads, dz)
-        backward_input_part(dz, 0, w, code, saved, 0, dx, 0, n_in, n_out, block, room[t])
-
-
-@jit(parallel=True)
-def _backward_weights(
-    x: Array, dz: Array, dw: Array, db: Array, add: bool, batch: int, n_in: int, n_out: int,
-    room: Array, threads: int,
-) -> None:  # fmt: skip
-    for t in prange(threads):
-        block = share(n_in, n_out, t, threads, x)
-        weights_part(x, 0, dz, 0, dw, 0, n_out, batch, n_in, n_out, block, add, room[t])
-        first, last = n_out * t // threads, n_out * (t + 1) // threads
-        bias_part(dz, 0, db[first:last], batch, n_out, first, add)
-
-
-@inline
-def forward_part(
-    x: Array, x_start: int, w: Array, b: Array, code: int, z: Array, z_start: int, y: Array,
-    y_start: int, n_in: int, n_out: int, block: tuple[int, int, int, int], room: Array,
-) -> None:  # fmt: skip
-    """y = act(x @ w + b) for rows and columns of a block; z may be y."""
-    top, bottom, left, right = block
+    """y = act(x @ w + b); z may be y."""
     product(
         x, x_start + top * n_in, n_in, 1, w, left, n_out, 1,
         z, z_start + top * n_out + left, n_out, bottom - top, right - left, n_in, False, room,
@@ -89,42 +88,41 @@ def forward_part(
         row = z[z_start + i * n_out + left : z_start + i * n_out + right]
         for j in range(bias.size):
             row[j] += bias[j]
-        activations.forward(code, row, y[y_start + i * n_out + left : y_start + i * n_out + right])
+        activations.forward(act, row, y[y_start + i * n_out + left : y_start + i * n_out + right])
 
 
-@inline
-def backward_input_part(
-    dz: Array, dz_start: int, w: Array, code: int, saved: Array, saved_start: int, dx: Array,
-    dx_start: int, n_in: int, n_out: int, block: tuple[int, int, int, int], room: Array,
+def _backward_input_part(
+    dz: Array, dz_start: int, w: Array, act: int, saved: Array, saved_start: int, dx: Array,
+    dx_start: int, n_in: int, n_out: int, top: int,
+    bottom: int, left: int, right: int, room: Array,
 ) -> None:  # fmt: skip
-    """dx = (dz @ w.T) * act'(saved) for rows and columns of a block."""
-    top, bottom, left, right = block
+    """dx = (dz @ w.T) * act'(saved)."""
     product(
         dz, dz_start + top * n_out, n_out, 1, w, left * n_out, 1, n_out,
         dx, dx_start + top * n_in + left, n_in, bottom - top, right - left, n_out, False, room,
     )  # fmt: skip
+    if act == 0:  # the derivative is 1
+        return
     for i in range(top, bottom):
         row = dx[dx_start + i * n_in + left : dx_start + i * n_in + right]
         activations.backward(
-            code, row, saved[saved_start + i * n_in + left : saved_start + i * n_in + right], row
+            act, row, saved[saved_start + i * n_in + left : saved_start + i * n_in + right], row
         )
 
 
-@inline
-def weights_part(
+def _weights_part(
     x: Array, x_start: int, dz: Array, dz_start: int, dw: Array, dw_start: int, dw_row: int,
-    batch: int, n_in: int, n_out: int, block: tuple[int, int, int, int], add: bool, room: Array,
+    batch: int, n_in: int, n_out: int, top: int,
+    bottom: int, left: int, right: int, add: bool, room: Array,
 ) -> None:  # fmt: skip
-    """dw = x.T @ dz (or added) for rows and columns of a block; dw's rows lie dw_row apart."""
-    top, bottom, left, right = block
+    """dw = x.T @ dz (or added); dw's rows lie dw_row apart."""
     product(
         x, x_start + top, 1, n_in, dz, dz_start + left, n_out, 1,
         dw, dw_start + top * dw_row + left, dw_row, bottom - top, right - left, batch, add, room,
     )  # fmt: skip
 
 
-@inline
-def bias_part(
+def _bias_part(
     dz: Array, dz_start: int, db: Array, batch: int, n_out: int, first: int, add: bool
 ) -> None:
     """db = sum of dz over the batch (or added), for the db.size columns from ``first`` on."""
@@ -136,3 +134,31 @@ def bias_part(
         row = dz[start : start + db.size]
         for j in range(db.size):
             db[j] += row[j]
+
+
+forward_part, _link_forward = linked(_forward_part)
+backward_input_part, _link_backward_input = linked(_backward_input_part)
+weights_part, _link_weights = linked(_weights_part)
+bias_part, _link_bias = linked(_bias_part)
+
+
+# Each is to be called before a kernel is that calls the part.
+
+
+def link_forward(dtype: Any) -> None:
+    link(dtype)
+    a = np.empty(0, dtype)
+    _link_forward(a, 0, a, a, 0, a, 0, a, 0, 0, 0, 0, 0, 0, 0, a)
+
+
+def link_backward_input(dtype: Any) -> None:
+    link(dtype)
+    a = np.empty(0, dtype)
+    _link_backward_input(a, 0, a, 0, a, 0, a, 0, 0, 0, 0, 0, 0, 0, a)
+
+
+def link_backward_weights(dtype: Any) -> None:
+    link(dtype)
+    a = np.empty(0, dtype)
+    _link_weights(a, 0, a, 0, a, 0, 0, 0, 0, 0, 0, 0, 0, 0, False, a)
+    _link_bias(a, 0, a, 0, 0, 0, False)

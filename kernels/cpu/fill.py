@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from numba import prange
 from numpy.typing import NDArray
 
-from .compiling import jit
+from .pieces import Kernel
 from .threads import launch, threads_for
 
 Array = NDArray[Any]
@@ -21,11 +20,11 @@ def fill(x: Array, values: Array, out: Array) -> None:
     launch(_fill, x, values, out, threads=threads_for(COST * x.size))
 
 
-@jit(parallel=True)
-def _fill(x: Array, values: Array, out: Array, threads: int) -> None:
+@Kernel
+def _fill(at: Any, _: int, t: int, threads: int) -> None:
+    x, values, out = at[0]
     batch = len(x)
-    for t in prange(threads):
-        for i in range(batch * t // threads, batch * (t + 1) // threads):
-            row, filled = x[i], out[i]
-            for j in range(values.size):
-                filled[j] = values[j] if math.isnan(row[j]) else row[j]
+    for i in range(batch * t // threads, batch * (t + 1) // threads):
+        row, filled = x[i], out[i]
+        for j in range(values.size):
+            filled[j] = values[j] if math.isnan(row[j]) else row[j]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import prange
 from numpy.typing import NDArray
 
 from .compiling import jit
+from .pieces import Kernel
 from .threads import GRAIN, launch, threads_for
 
 Array = NDArray[Any]
@@ -26,11 +26,11 @@ def gather(data: Array, indices: Array, scale: float, out: Array) -> None:
         launch(_gather, rows, indices, scale, out, threads=threads_for(work))
 
 
-@jit(parallel=True)
-def _gather(data: Array, indices: Array, scale: float, out: Array, threads: int) -> None:
+@Kernel
+def _gather(at: Any, _: int, t: int, threads: int) -> None:
+    data, indices, scale, out = at[0]
     batch = len(out)
-    for t in prange(threads):
-        _rows(data, indices, scale, out, batch * t // threads, batch * (t + 1) // threads)
+    _rows(data, indices, scale, out, batch * t // threads, batch * (t + 1) // threads)
 
 
 @jit()

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numba import prange
 from numpy.typing import NDArray
 
 from ..conventions import HUBER_DELTA, LOSSES, PENALTIES, RATE_MARGIN
 from ..scratch import borrow
 from .compiling import jit
 from .math import exp, log1p, sigmoid
+from .pieces import Kernel, variants
 from .threads import launch, threads_for
 
 Array = NDArray[Any]
@@ -28,93 +30,89 @@ def loss(name: str, output: Array, target: Array, gradient: Array, totals: Array
     work = borrow((threads, CHUNK), output.dtype)
     partial = borrow((threads, 2), np.float64, slot=1)
     launch(
-        _loss, LOSSES.index(name), output.reshape(-1), target.reshape(-1), max(len(output), 1),
-        gradient.reshape(-1), work, partial, threads=threads,
+        _loss, loss_at(name, output.dtype), output.reshape(-1), target.reshape(-1),
+        max(len(output), 1), gradient.reshape(-1), work, partial, threads=threads,
     )  # fmt: skip
     np.sum(partial, axis=0, out=totals)
 
 
-@jit(parallel=True)
-def _loss(
-    code: int, output: Array, target: Array, batch: int, gradient: Array, work: Array,
-    partial: Array, threads: int,
-) -> None:  # fmt: skip
-    for t in prange(threads):
-        part = slice(output.size * t // threads, output.size * (t + 1) // threads)
-        partial[t] = 0
-        loss_part(code, output[part], target[part], batch, gradient[part], work[t], partial[t])
+@Kernel
+def _loss(at: Any, _: int, t: int, threads: int) -> None:
+    loss, output, target, batch, gradient, work, partial = at[0]
+    part = slice(output.size * t // threads, output.size * (t + 1) // threads)
+    partial[t] = 0
+    loss_part(loss, output[part], target[part], batch, gradient[part], work[t], partial[t])
 
 
-@jit()
-def loss_part(
-    code: int, output: Array, target: Array, batch: int, gradient: Array, work: Array,
-    totals: Array,
-) -> None:  # fmt: skip
-    """Adds to totals; on one thread, all of one dimension. ``work`` has room for CHUNK values."""
-    for start in range(0, output.size, CHUNK):
-        chunk = slice(start, min(start + CHUNK, output.size))
-        error, values = gradient[chunk], work[: min(CHUNK, output.size - start)]
-        _values(code, output[chunk], target[chunk], error, values)
-        squared = _sum_of_squares(error)
-        totals[0] += squared if code == MSE else _sum(values)
-        totals[1] += squared
-        _slopes(code, error, 1.0 / batch)
+def _loss_of(code: int) -> Callable[..., None]:
+    def loss_part(
+        outputs: Array, targets: Array, batch: int, gradient: Array, work: Array, totals: Array
+    ) -> None:
+        """Adds to totals; on one thread, all of one dimension. ``work`` has room for CHUNK."""
+        real = outputs.dtype.type
+        zero, half, delta, s = real(0), real(0.5), real(HUBER_DELTA), real(1.0 / batch)
+        if code == MSE:
+            s = real(2) * s
+        for start in range(0, outputs.size, CHUNK):
+            n = min(CHUNK, outputs.size - start)
+            chunk = slice(start, start + n)
+            output, target, error, values = (
+                outputs[chunk],
+                targets[chunk],
+                gradient[chunk],
+                work[:n],
+            )
+            # error = reconstruction - target; values = the loss of each, but for mse. Both are 0
+            # where the target is NaN
+            if code == BCE:
+                # -t log p - (1 - t) log(1 - p) = max(z, 0) - z t + log(1 + exp(-|z|))
+                for i in range(n):
+                    z, t = output[i], target[i]
+                    value = ((zero if z <= zero else z) - z * t) + log1p(exp(-abs(z)))
+                    e = sigmoid(z) - t
+                    values[i] = zero if math.isnan(t) else value
+                    error[i] = zero if math.isnan(t) else e
+            else:
+                for i in range(n):
+                    t = target[i]
+                    e = output[i] - t
+                    error[i] = zero if math.isnan(t) else e
+            if code == L1:
+                for i in range(n):
+                    values[i] = abs(error[i])
+            elif code == HUBER:
+                # with c the error clipped to [-delta, delta]: loss = c (error - c / 2), slope = c
+                for i in range(n):
+                    e = error[i]
+                    c = -delta if e < -delta else (delta if e > delta else e)
+                    values[i] = c * (e - half * c)
+            squared = _sum_of_squares(error)
+            totals[0] += squared if code == MSE else _sum(values)
+            totals[1] += squared
+            # error becomes the gradient: d(loss)/d(output) / batch
+            if code == L1:
+                for i in range(n):
+                    e = error[i]
+                    error[i] = s if e > zero else (-s if e < zero else e)
+            elif code == HUBER:
+                for i in range(n):
+                    e = error[i]
+                    error[i] = s * (-delta if e < -delta else (delta if e > delta else e))
+            else:  # 2 e, or p - t: the sigmoid's derivative has cancelled
+                for i in range(n):
+                    error[i] = s * error[i]
+
+    return loss_part
 
 
-@jit()
-def _values(code: int, output: Array, target: Array, error: Array, values: Array) -> None:
-    """error = reconstruction - target; values = the loss of each, but for mse.
-
-    Both are 0 where the target is NaN.
-    """
-    real = output.dtype.type
-    zero, half, delta = real(0), real(0.5), real(HUBER_DELTA)
-    n = output.size
-    if code == BCE:
-        # -t log p - (1 - t) log(1 - p) = max(z, 0) - z t + log(1 + exp(-|z|))
-        for i in range(n):
-            z, t = output[i], target[i]
-            value = ((zero if z <= zero else z) - z * t) + log1p(exp(-abs(z)))
-            e = sigmoid(z) - t
-            values[i] = zero if math.isnan(t) else value
-            error[i] = zero if math.isnan(t) else e
-    else:
-        for i in range(n):
-            t = target[i]
-            e = output[i] - t
-            error[i] = zero if math.isnan(t) else e
-    if code == L1:
-        for i in range(n):
-            values[i] = abs(error[i])
-    elif code == HUBER:
-        # with c the error clipped to [-delta, delta]: loss = c (error - c / 2), slope = c
-        for i in range(n):
-            e = error[i]
-            c = -delta if e < -delta else (delta if e > delta else e)
-            values[i] = c * (e - half * c)
+loss_part, _link = variants(_loss_of)
 
 
-@jit()
-def _slopes(code: int, error: Array, scale: float) -> None:
-    """error becomes the gradient: d(loss)/d(output), times scale."""
-    real = error.dtype.type
-    zero, delta, s = real(0), real(HUBER_DELTA), real(scale)
-    n = error.size
-    if code == MSE:  # 2 e
-        s = real(2) * s
-        for i in range(n):
-            error[i] = s * error[i]
-    elif code == BCE:  # p - t: the sigmoid's derivative has cancelled
-        for i in range(n):
-            error[i] = s * error[i]
-    elif code == L1:
-        for i in range(n):
-            e = error[i]
-            error[i] = s if e > zero else (-s if e < zero else e)
-    elif code == HUBER:
-        for i in range(n):
-            e = error[i]
-            error[i] = s * (-delta if e < -delta else (delta if e > delta else e))
+@functools.cache
+def loss_at(name: str, dtype: Any) -> int:
+    """The address that ``loss_part`` wants for numbers of a dtype."""
+    numbers = np.empty(0, dtype)
+    return int(_link(LOSSES.index(name), numbers, numbers, 0, numbers, numbers, np.empty(2)))
 
 
 def softmax_loss(
@@ -130,18 +128,15 @@ def softmax_loss(
     totals[0] += partial.sum()
 
 
-@jit(parallel=True)
-def _softmax_loss(
-    output: Array, target: Array, bounds: Array, gradient: Array, partial: Array, threads: int
-) -> None:
-    batch = len(output)
-    for t in prange(threads):
-        value = 0.0
-        for i in range(batch * t // threads, batch * (t + 1) // threads):
-            for g in range(bounds.size - 1):
-                group = slice(bounds[g], bounds[g + 1])
-                value += _group(output[i, group], target[i, group], gradient[i, group], batch)
-        partial[t] = value
+@Kernel
+def _softmax_loss(at: Any, _: int, t: int, threads: int) -> None:
+    output, target, bounds, gradient, partial = at[0]
+    batch, value = len(output), 0.0
+    for i in range(batch * t // threads, batch * (t + 1) // threads):
+        for g in range(bounds.size - 1):
+            group = slice(bounds[g], bounds[g + 1])
+            value += _group(output[i, group], target[i, group], gradient[i, group], batch)
+    partial[t] = value
 
 
 @jit()
@@ -170,21 +165,18 @@ def normal_divergence(x: Array, weight: Array, gradient: Array, totals: Array) -
     weight / batch [m, (exp(v) - 1) / 2]."""
     threads = threads_for(COST * x.size)
     partial = borrow((threads,), np.float64)
-    scale = weight[0] / max(len(x), 1)
+    scale = float(weight[0]) / max(len(x), 1)
     launch(_normal_divergence, x, scale, gradient, partial, threads=threads)
     totals[0] += weight[0] * (0.5 * partial.sum())
 
 
-@jit(parallel=True)
-def _normal_divergence(
-    x: Array, scale: float, gradient: Array, partial: Array, threads: int
-) -> None:
-    batch = len(x)
-    for t in prange(threads):
-        value = 0.0
-        for i in range(batch * t // threads, batch * (t + 1) // threads):
-            value += _divergence(x[i], scale, gradient[i])
-        partial[t] = value
+@Kernel
+def _normal_divergence(at: Any, _: int, t: int, threads: int) -> None:
+    x, scale, gradient, partial = at[0]
+    batch, value = len(x), 0.0
+    for i in range(batch * t // threads, batch * (t + 1) // threads):
+        value += _divergence(x[i], scale, gradient[i])
+    partial[t] = value
 
 
 @jit()
@@ -211,21 +203,18 @@ def activity_penalty(
     totals[0] += weight * partial.sum()
 
 
-@jit(parallel=True)
-def _penalty(
-    kl: int, y: Array, scale: float, rate: float, gradient: Array, sums: Array, partial: Array,
-    threads: int,
-) -> None:  # fmt: skip
-    batch, n = y.shape
-    for t in prange(threads):
-        part = slice(n * t // threads, n * (t + 1) // threads)
-        if kl:
-            partial[t] = _rates(y[:, part], scale, rate, gradient[:, part], sums[part])
-        else:
-            value = 0.0
-            for i in range(batch):
-                value += _absolute(y[i, part], scale, gradient[i, part])
-            partial[t] = value
+@Kernel
+def _penalty(at: Any, _: int, t: int, threads: int) -> None:
+    kl, y, scale, rate, gradient, sums, partial = at[0]
+    n = y.shape[1]
+    part = slice(n * t // threads, n * (t + 1) // threads)
+    if kl:
+        partial[t] = _rates(y[:, part], scale, rate, gradient[:, part], sums[part])
+    else:
+        value = 0.0
+        for i in range(len(y)):
+            value += _absolute(y[i, part], scale, gradient[i, part])
+        partial[t] = value
 
 
 @jit()

@@ -16,21 +16,21 @@ the threads share c.
 Arrays are flat; a matrix in one is (start, row stride, column stride), so that a transpose or a
 block of rows or columns is a matter of numbers. c has contiguous rows.
 
-The product is compiled once for each dtype (``compiling.linked``).
+The product is compiled once for each dtype (``pieces.linked``).
 """
 
 from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from ..scratch import borrow
-from .compiling import inline, jit, linked
+from .compiling import inline, jit
 from .packing import pack_columns, pack_rows
+from .pieces import Kernel, linked
 from .threads import launch, threads_for
 from .tile import (
     LINE_BYTES,
@@ -193,10 +193,10 @@ def _copy_edge(
 
 
 def launch_product(
-    kernel: Callable[..., None], arrays: tuple[Any, ...], kind: int, m: int, n: int, depth: int
+    kernel: Kernel, arrays: tuple[Any, ...], kind: int, m: int, n: int, depth: int
 ) -> None:
-    """kernel(*arrays, kind, m, n, depth, room, threads), all of one dimension, on as many threads
-    as a product of these sizes is worth."""
+    """The kernel with (*arrays, kind, m, n, depth, room), arrays of one dimension, on as many
+    threads as a product of these sizes is worth."""
     dtype, threads = arrays[0].dtype, threads_for(m * n * depth)
     link(dtype)
     room = borrow((threads, room_size(dtype.itemsize)), dtype)

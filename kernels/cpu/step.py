@@ -14,31 +14,35 @@ By layers    The threads share each product. A layer's gradient is never stored 
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from numba import prange
 from numpy.typing import NDArray
 
 from ..backend import StepPlan
-from ..conventions import ACTIVATIONS, LOSSES, NEEDS_INPUT, OPTIMIZERS
+from ..conventions import NEEDS_INPUT
 from . import activation as activations
-from .activation import IDENTITY
-from .compiling import inline, jit, linked
-from .dense import backward_input_part, bias_part, forward_part, weights_part
-from .loss import CHUNK, loss_part
-from .matmul import link, room_size, share
-from .threads import available, launch, threads_for
-from .update import moments_of, scale, sum_of_squares, update_part
+from .compiling import inline
+from .dense import (
+    backward_input_part,
+    bias_part,
+    forward_part,
+    link_backward_input,
+    link_backward_weights,
+    link_forward,
+    weights_part,
+)
+from .loss import CHUNK, loss_at, loss_part
+from .matmul import room_size, share
+from .pieces import Job, Kernel, run
+from .threads import available, start_on, threads_for
+from .update import moments_of, scale, sum_of_squares, update_at, update_part
 
 Array = NDArray[Any]
 
-# what the threads do together before they wait for each other
-SAMPLES, FORWARD, OUTPUT, BACKWARD, NORM, UPDATE = range(6)
-
-# columns of the table of layers: sizes, the activation's code, places of weight and bias in the
-# parameters, and of z and y in the memory of activations
-N_IN, N_OUT, CODE, WEIGHT, BIAS, Z, Y = range(7)
+# columns of the table of layers: sizes, the activation's addresses (of the derivative: 0 where that
+# is 1), places of weight and bias in the parameters, and of z and y in the memory of activations
+N_IN, N_OUT, ACT, SLOPE, WEIGHT, BIAS, Z, Y = range(8)
 
 SLICE = 256  # samples that a thread takes through the net at a time
 LEAST = 8  # and the fewest for which another thread, with one more gradient to sum, pays
@@ -52,183 +56,207 @@ def make_step(plan: StepPlan) -> NumbaStep | None:
     return NumbaStep(plan) if plan.plain else None
 
 
+class Work(NamedTuple):
+    """What each thread needs to know."""
+
+    x: Array
+    target: Array
+    batch: int
+    hyper: Array
+    totals: Array
+    net: Array
+    values: Array
+    m: Array
+    v: Array
+    n_weights: int
+    update: int  # addresses
+    loss: int
+    max_norm: float
+    samples: int
+    y: Array  # a row for each thread, or one
+    dz: Array
+    gradients: Array
+    work: Array  # a row for each thread
+    partial: Array  # of each thread: its sums of losses, of squared errors, of squared gradients
+    room: Array
+    blocks: Array
+
+
 class NumbaStep:
-    """The compiled step with the memory that it needs."""
+    """The compiled step with the memory that it needs: kernels that run one after the other."""
 
     def __init__(self, plan: StepPlan) -> None:
-        self._loss = LOSSES.index(plan.loss)
-        self._optimizer = OPTIMIZERS.index(plan.optimizer)
-        self._values = values = plan.values
-        self._moments = moments_of(values, plan.moments)
-        self._n_weights = plan.n_weights
-        self._max_norm = math.inf if plan.clip_norm is None else plan.clip_norm
-
-        link(values.dtype)
+        values, layers = plan.values, plan.layers
         dtype, most = values.dtype, available()
-        self._by_samples = values.size <= SMALL_NET
+        for link in (link_forward, link_backward_input, link_backward_weights):
+            link(dtype)
+        by_samples, clipped = values.size <= SMALL_NET, plan.clip_norm is not None
         self._work_per_sample = values.size
-        self._samples = min(SLICE, plan.capacity) if self._by_samples else plan.capacity
-        self._net, room = _table(plan.layers, self._samples)
-        if self._by_samples:
+        samples = min(SLICE, plan.capacity) if by_samples else plan.capacity
+        net, numbers = _table(layers, samples, dtype)
+        if by_samples:
             most = min(most, max(1, plan.capacity // LEAST))
             gradients, copies, block = (most, values.size), most, 0
         else:
-            clipped = math.isfinite(self._max_norm)
             gradients, copies = (1, values.size if clipped else 0), 1
-            block = max(PART_OF_DW, *(n_out for _, n_out, _ in plan.layers))
-        self._gradients = np.empty(gradients, dtype)
-        self._blocks = np.empty((most, block), dtype)
-        self._y, self._dz = (np.empty((copies, room), dtype) for _ in range(2))
-        self._work = np.empty((most, CHUNK), dtype)
-        self._room = np.empty((most, room_size(values.itemsize)), dtype)
-        self._partial = np.empty((most, 2))
-        nothing = values[:0]
-        job = self._job(nothing, nothing, 0, np.empty(8))
-        _link_share(0, 0, 0, *job, 1)
-        _link_shares(0, 0, *job, 1)
+            block = max(PART_OF_DW, *(n_out for _, n_out, _ in layers))
+        nothing, (m, v) = values[:0], moments_of(values, plan.moments)
+        self._most = most
+        self._arrays = Work(
+            nothing, nothing, 0, np.empty(8), np.empty(2), net, values, m, v, plan.n_weights,
+            update_at(plan.optimizer, dtype), loss_at(plan.loss, dtype),
+            math.inf if plan.clip_norm is None else plan.clip_norm, samples,
+            np.empty((copies, numbers), dtype), np.empty((copies, numbers), dtype),
+            np.empty(gradients, dtype), np.empty((most, CHUNK), dtype), np.empty((most, 3)),
+            np.empty((most, room_size(values.itemsize)), dtype), np.empty((most, block), dtype),
+        )  # fmt: skip
+        self._job = job = Job(self._arrays)
+        if by_samples:
+            phases = [(_samples, 0)]
+        else:
+            last = len(layers)
+            phases = [*((_forward, i) for i in range(last)), (_output, 0)]
+            phases += [(_backward, i) for i in range(last, -1, -1)]
+        if clipped:
+            phases += [(_norm, 0), (_update_clipped, 0)]
+        elif by_samples:
+            phases += [(_update, 0)]
+        self._turns = np.array([(kernel.address(job), i) for kernel, i in phases])
 
     def __call__(self, x: Array, target: Array, hyper: Array, totals: Array) -> None:
-        threads = min(threads_for(len(x) * self._work_per_sample), len(self._work))
-        job = self._job(x.reshape(-1), target.reshape(-1), len(x), hyper)
-        launch(_step, self._by_samples, totals, *job, threads=threads)
-
-    def _job(self, x: Array, target: Array, batch: int, hyper: Array) -> tuple[Any, ...]:
-        """What each thread needs to know, in the order of ``_share_of``'s arguments."""
-        return (
-            x, target, batch, self._net, self._values, *self._moments, hyper, self._n_weights,
-            self._optimizer, self._loss, self._max_norm, self._y, self._dz, self._gradients,
-            self._work, self._partial, self._room, self._blocks, self._samples,
-        )  # fmt: skip
+        threads = min(threads_for(len(x) * self._work_per_sample), self._most)
+        self._job.change((x.reshape(-1), target.reshape(-1), len(x), hyper, totals))
+        start_on(threads, run, self._turns, self._job.address, threads)
 
 
-def _table(layers: tuple[tuple[int, int, str], ...], samples: int) -> tuple[Array, int]:
+def _table(
+    layers: tuple[tuple[int, int, str], ...], samples: int, dtype: Any
+) -> tuple[Array, int]:  # fmt: skip
     """(one row of numbers per layer, numbers that so many samples leave behind in all layers)"""
-    net = np.empty((len(layers), 7), np.int64)
+    net = np.empty((len(layers), 8), np.int64)
     weight, bias, z = 0, sum(n_in * n_out for n_in, n_out, _ in layers), 0
     for i, (n_in, n_out, activation) in enumerate(layers):
         y = z + samples * n_out if activation in NEEDS_INPUT else z
-        net[i] = n_in, n_out, ACTIVATIONS.index(activation), weight, bias, z, y
+        act = activations.forward_at(activation, dtype)
+        slope = 0 if activation == "identity" else activations.backward_at(activation, dtype)
+        net[i] = n_in, n_out, act, slope, weight, bias, z, y
         weight, bias, z = weight + n_in * n_out, bias + n_out, y + samples * n_out
     return net, z
 
 
-@jit()
-def _step(
-    by_samples: bool, totals: Array, x: Array, target: Array, batch: int, net: Array,
-    values: Array, m: Array, v: Array, hyper: Array, n_weights: int, optimizer: int, loss: int,
-    max_norm: float, y: Array, dz: Array, gradients: Array, work: Array, partial: Array,
-    room: Array, blocks: Array, samples: int, threads: int,
-) -> None:  # fmt: skip
-    job = (
-        x, target, batch, net, values, m, v, hyper, n_weights, optimizer, loss, max_norm, y, dz,
-        gradients, work, partial, room, blocks, samples, threads,
-    )  # fmt: skip
-    if by_samples:
-        _shares(SAMPLES, 0, *job)
-    else:
-        for i in range(len(net)):
-            _shares(FORWARD, i, *job)
-        _shares(OUTPUT, 0, *job)
-    _sum_of_threads(partial, threads, totals)
-    if not math.isfinite(totals[0]):
-        return
-    if not by_samples:
-        for i in range(len(net), -1, -1):
-            _shares(BACKWARD, i, *job)
-    if max_norm < math.inf:
-        _shares(NORM, 0, *job)
-    if by_samples or max_norm < math.inf:
-        _shares(UPDATE, 0, *job)
+# The kernels. Row 0 of what has a row for each thread is all threads', where a step goes by layers.
 
 
-def _all_shares(
-    phase: int, i: int, x: Array, target: Array, batch: int, net: Array, values: Array, m: Array,
-    v: Array, hyper: Array, n_weights: int, optimizer: int, loss: int, max_norm: float, y: Array,
-    dz: Array, gradients: Array, work: Array, partial: Array, room: Array, blocks: Array,
-    samples: int, threads: int,
-) -> None:  # fmt: skip
-    """The only parallel loop: each one takes a second to compile."""
-    for t in prange(threads):
-        _share(
-            phase, i, t, x, target, batch, net, values, m, v, hyper, n_weights, optimizer, loss,
-            max_norm, y, dz, gradients, work, partial, room, blocks, samples, threads,
-        )  # fmt: skip
-
-
-def _share_of(
-    phase: int, i: int, t: int, x: Array, target: Array, batch: int, net: Array, values: Array,
-    m: Array, v: Array, hyper: Array, n_weights: int, optimizer: int, loss: int, max_norm: float,
-    y: Array, dz: Array, gradients: Array, work: Array, partial: Array, room: Array,
-    blocks: Array, samples: int, threads: int,
-) -> None:  # fmt: skip
-    """Thread t's share of a phase of the step."""
-    clipped = max_norm < math.inf
-    top, bottom = batch * t // threads, batch * (t + 1) // threads
-    first, last = values.size * t // threads, values.size * (t + 1) // threads
-    summed = min(len(gradients), threads)
-    if phase == SAMPLES:
-        _through_the_net(
-            x, target, batch, top, bottom, samples, net, values, loss, y[t], dz[t], gradients[t],
-            work[t], partial[t], room[t],
-        )  # fmt: skip
-    elif phase == FORWARD:
-        block = share(batch, net[i, N_OUT], t, threads, x)
-        _layer_forward(i, x, 0, net, values, y[0], block, room[t])
-    elif phase == OUTPUT:
-        partial[t] = 0
-        _loss(target, 0, top, bottom, batch, net, loss, y[0], dz[0], work[t], partial[t])
-    elif phase == BACKWARD:
-        # a layer's weights are updated when its dz has gone down, together with the next descent
-        if i < len(net):
-            _layer_update(
-                i, t, threads, x, batch, net, values, m, v, hyper, n_weights, optimizer, clipped,
-                y[0], dz[0], gradients[0], blocks[t], room[t],
-            )  # fmt: skip
-        if i > 1:
-            block = share(batch, net[i - 1, N_IN], t, threads, x)
-            _layer_backward(i - 1, net, values, y[0], dz[0], block, room[t])
-    elif phase == NORM:
-        partial[t, 0] = _summed_squares(gradients, summed, first, last)
-    else:
-        shrink = _shrink(partial, threads, max_norm) if clipped else 1.0
-        for start in range(first, last, BLOCK):
-            end = min(start + BLOCK, last)
-            if clipped:
-                scale(gradients[0, start:end], shrink)
-            else:
-                _sum_gradients(gradients, summed, start, end)
-            update_part(optimizer, values, gradients[0], start, m, v, hyper, n_weights, start, end)
-
-
-_share, _link_share = linked(_share_of)
-_shares, _link_shares = linked(_all_shares, parallel=True)
-
-
-@inline
-def _through_the_net(
-    x: Array, target: Array, batch: int, first: int, last: int, samples: int, net: Array,
-    values: Array, loss: int, y: Array, dz: Array, gradient: Array, work: Array, totals: Array,
-    room: Array,
-) -> None:  # fmt: skip
-    """Gradient and totals of samples first .. last - 1, some at a time."""
+@Kernel
+def _samples(at: Any, _: int, t: int, threads: int) -> None:
+    """The thread's samples through the whole net, some at a time: gradient and totals."""
+    job = at[0]
+    x, net, values, y, dz, gradient = (
+        job.x,
+        job.net,
+        job.values,
+        job.y[t],
+        job.dz[t],
+        job.gradients[t],
+    )
+    totals, room = job.partial[t], job.room[t]
+    first, last = job.batch * t // threads, job.batch * (t + 1) // threads
     totals[0] = totals[1] = 0
-    for top in range(first, max(last, first + 1), samples):
-        n, add = min(samples, last - top), top > first
+    for top in range(first, max(last, first + 1), job.samples):
+        n, add = min(job.samples, last - top), top > first
         for i in range(len(net)):
-            block = (0, n, 0, net[i, N_OUT])
-            _layer_forward(i, x, top, net, values, y, block, room)
-        _loss(target, top, 0, n, batch, net, loss, y, dz, work, totals)
+            _layer_forward(i, x, top, net, values, y, (0, n, 0, net[i, N_OUT]), room)
+        _loss(job.target, top, 0, n, job.batch, net, job.loss, y, dz, job.work[t], totals)
         for i in range(len(net) - 1, -1, -1):
-            n_in, n_out, b = net[i, N_IN], net[i, N_OUT], net[i, BIAS]
+            n_in, n_out, b, dz_at = net[i, N_IN], net[i, N_OUT], net[i, BIAS], net[i, Z]
             below, below_at = _below(i, x, top, net, y)
-            dz_at = net[i, Z]
             weights_part(
                 below, below_at, dz, dz_at, gradient, net[i, WEIGHT], n_out, n, n_in, n_out,
-                (0, n_in, 0, n_out), add, room,
+                0, n_in, 0, n_out, add, room,
             )  # fmt: skip
             bias_part(dz, dz_at, gradient[b : b + n_out], n, n_out, 0, add)
             if i > 0:
                 _layer_backward(i, net, values, y, dz, (0, n, 0, n_in), room)
+
+
+@Kernel
+def _forward(at: Any, i: int, t: int, threads: int) -> None:
+    """Part of layer i's y."""
+    job = at[0]
+    block = share(job.batch, job.net[i, N_OUT], t, threads, job.x)
+    _layer_forward(i, job.x, 0, job.net, job.values, job.y[0], block, job.room[t])
+
+
+@Kernel
+def _output(at: Any, _: int, t: int, threads: int) -> None:
+    """The loss of some samples, and its gradient."""
+    job = at[0]
+    top, bottom = job.batch * t // threads, job.batch * (t + 1) // threads
+    job.partial[t] = 0
+    _loss(
+        job.target, 0, top, bottom, job.batch, job.net, job.loss, job.y[0], job.dz[0],
+        job.work[t], job.partial[t],
+    )  # fmt: skip
+
+
+@Kernel
+def _backward(at: Any, i: int, t: int, threads: int) -> None:
+    """Part of layer i's update and of the descent from layer i - 1: a layer's weights are updated
+    when its dz has gone down."""
+    job = at[0]
+    net = job.net
+    if _diverged(job.partial, t, threads, job.totals):
+        return
+    if i < len(net):
+        _layer_update(
+            i, t, threads, job.x, job.batch, net, job.values, job.m, job.v, job.hyper,
+            job.n_weights, job.update, job.max_norm < math.inf, job.y[0], job.dz[0],
+            job.gradients[0], job.blocks[t], job.room[t],
+        )  # fmt: skip
+    if i > 1:
+        block = share(job.batch, net[i - 1, N_IN], t, threads, job.x)
+        _layer_backward(i - 1, net, job.values, job.y[0], job.dz[0], block, job.room[t])
+
+
+@Kernel
+def _norm(at: Any, _: int, t: int, threads: int) -> None:
+    """Some squares of the gradient, summed."""
+    job = at[0]
+    size = job.values.size
+    first, last = size * t // threads, size * (t + 1) // threads
+    job.partial[t, 2] = _summed_squares(job.gradients, threads, first, last)
+
+
+@Kernel
+def _update(at: Any, _: int, t: int, threads: int) -> None:
+    """Some parameters, from the threads' gradients."""
+    job = at[0]
+    if _diverged(job.partial, t, threads, job.totals):
+        return
+    values, gradients, size = job.values, job.gradients, job.values.size
+    for start in range(size * t // threads, size * (t + 1) // threads, BLOCK):
+        end = min(start + BLOCK, size * (t + 1) // threads)
+        _sum_gradients(gradients, threads, start, end)
+        update_part(
+            job.update, values, gradients[0], start, job.m, job.v, job.hyper, job.n_weights, start,
+            end,
+        )  # fmt: skip
+
+
+@Kernel
+def _update_clipped(at: Any, _: int, t: int, threads: int) -> None:
+    """Some parameters, from the one gradient that ``_norm`` has left."""
+    job = at[0]
+    if _diverged(job.partial, t, threads, job.totals):
+        return
+    values, gradient, size = job.values, job.gradients[0], job.values.size
+    shrink = _shrink(job.partial, threads, job.max_norm)
+    for start in range(size * t // threads, size * (t + 1) // threads, BLOCK):
+        end = min(start + BLOCK, size * (t + 1) // threads)
+        scale(gradient[start:end], shrink)
+        update_part(
+            job.update, values, gradient, start, job.m, job.v, job.hyper, job.n_weights, start, end
+        )
 
 
 @inline
@@ -239,15 +267,16 @@ def _below(i: int, x: Array, top: int, net: Array, y: Array) -> tuple[Array, int
 
 @inline
 def _layer_forward(
-    i: int, x: Array, top: int, net: Array, values: Array, y: Array,
+    i: int, x: Array, first: int, net: Array, values: Array, y: Array,
     block: tuple[int, int, int, int], room: Array,
 ) -> None:  # fmt: skip
     """Rows and columns of layer i's y."""
-    n_in, n_out, code, w, b, z_at, y_at = net[i]
-    below, below_at = _below(i, x, top, net, y)
+    n_in, n_out, act, _, w, b, z_at, y_at = net[i]
+    top, bottom, left, right = block
+    below, below_at = _below(i, x, first, net, y)
     forward_part(
-        below, below_at, values[w : w + n_in * n_out], values[b : b + n_out], code,
-        y, z_at, y, y_at, n_in, n_out, block, room,
+        below, below_at, values[w : w + n_in * n_out], values[b : b + n_out], act,
+        y, z_at, y, y_at, n_in, n_out, top, bottom, left, right, room,
     )  # fmt: skip
 
 
@@ -257,11 +286,12 @@ def _layer_backward(
     room: Array,
 ) -> None:  # fmt: skip
     """Rows and columns of the dz of the layer below, from layer i's."""
-    n_in, n_out, _, w, _, z_at, _ = net[i]
-    code, z_below = net[i - 1, CODE], net[i - 1, Z]
+    n_in, n_out, _, _, w, _, z_at, _ = net[i]
+    slope, z_below = net[i - 1, SLOPE], net[i - 1, Z]
+    top, bottom, left, right = block
     backward_input_part(
-        dz, z_at, values[w : w + n_in * n_out], code, y, z_below, dz, z_below, n_in, n_out, block,
-        room,
+        dz, z_at, values[w : w + n_in * n_out], slope, y, z_below, dz, z_below, n_in, n_out,
+        top, bottom, left, right, room,
     )  # fmt: skip
 
 
@@ -275,22 +305,22 @@ def _loss(
     Row 0 of y belongs to sample ``top`` of the targets.
     """
     end = len(net) - 1
-    width, code, z_at, y_at = net[end, N_OUT], net[end, CODE], net[end, Z], net[end, Y]
+    width, slope, z_at, y_at = net[end, N_OUT], net[end, SLOPE], net[end, Z], net[end, Y]
     rows = slice(first * width, last * width)
     output, gradient = y[y_at:][rows], dz[z_at:][rows]
     loss_part(loss, output, target[top * width :][rows], batch, gradient, work, totals)
-    if code != IDENTITY:
-        activations.backward(code, gradient, y[z_at:][rows], gradient)
+    if slope != 0:
+        activations.backward(slope, gradient, y[z_at:][rows], gradient)
 
 
 @inline
 def _layer_update(
     i: int, t: int, threads: int, x: Array, batch: int, net: Array, values: Array, m: Array,
-    v: Array, hyper: Array, n_weights: int, optimizer: int, clipped: bool, y: Array, dz: Array,
+    v: Array, hyper: Array, n_weights: int, update: int, clipped: bool, y: Array, dz: Array,
     gradient: Array, block: Array, room: Array,
 ) -> None:  # fmt: skip
     """The thread's rows of dw and columns of db, and the update of these parameters."""
-    n_in, n_out, _, w, b, dz_at, _ = net[i]
+    n_in, n_out, _, _, w, b, dz_at, _ = net[i]
     below, below_at = _below(i, x, 0, net, y)
     last = n_in * (t + 1) // threads
     rows = block.size // n_out
@@ -301,30 +331,34 @@ def _layer_update(
         out, out_at = (gradient, w) if clipped else (block, -first * n_out)
         weights_part(
             below, below_at, dz, dz_at, out, out_at, n_out, batch, n_in, n_out,
-            (first, end, 0, n_out), False, room,
+            first, end, 0, n_out, False, room,
         )  # fmt: skip
         if not clipped:
-            update_part(optimizer, values, block, 0, m, v, hyper, n_weights, place, w + end * n_out)
+            update_part(update, values, block, 0, m, v, hyper, n_weights, place, w + end * n_out)
     first, end = n_out * t // threads, n_out * (t + 1) // threads
     db = gradient[b + first : b + end] if clipped else block[: end - first]
     bias_part(dz, dz_at, db, batch, n_out, first, False)
     if not clipped:
-        update_part(optimizer, values, db, 0, m, v, hyper, n_weights, b + first, b + end)
+        update_part(update, values, db, 0, m, v, hyper, n_weights, b + first, b + end)
 
 
 @inline
-def _sum_of_threads(partial: Array, threads: int, totals: Array) -> None:
-    """In the order of the threads, so that two runs have the same bits."""
-    totals[0] = totals[1] = 0
-    for t in range(threads):
-        totals[0] += partial[t, 0]
-        totals[1] += partial[t, 1]
+def _diverged(partial: Array, t: int, threads: int, totals: Array) -> bool:
+    """Whether the loss is not finite. The first thread notes the totals, summed in the order of the
+    threads, so that two runs have the same bits."""
+    losses = squared = 0.0
+    for other in range(threads):
+        losses += partial[other, 0]
+        squared += partial[other, 1]
+    if t == 0:
+        totals[0], totals[1] = losses, squared
+    return not math.isfinite(losses)
 
 
 @inline
 def _sum_gradients(gradients: Array, threads: int, first: int, last: int) -> None:
     total = gradients[0, first:last]
-    for t in range(1, threads):
+    for t in range(1, min(threads, len(gradients))):
         other = gradients[t, first:last]
         for i in range(total.size):
             total[i] += other[i]
@@ -345,6 +379,6 @@ def _shrink(squares: Array, threads: int, max_norm: float) -> float:
     """The factor that bounds the gradient's norm; 1 where the norm is not finite."""
     total = 0.0
     for t in range(threads):
-        total += squares[t, 0]
+        total += squares[t, 2]
     norm = math.sqrt(total)
     return max_norm / norm if max_norm < norm < math.inf else 1.0

@@ -18,6 +18,7 @@ from typing import Any
 import numba
 
 from . import cores
+from .pieces import Job, Kernel, run
 
 GRAIN = 250_000  # multiply-adds that are worth one more thread: some microseconds
 
@@ -66,15 +67,25 @@ def threads_for(work: int) -> int:
     return max(1, min(available(), work // GRAIN))
 
 
-def launch(kernel: Callable[..., None], *arguments: Any, threads: int) -> None:
-    """kernel(*arguments, threads), whose parallel loops run on that many threads; others sleep."""
+def launch(kernel: Kernel | Callable[..., None], *arguments: Any, threads: int) -> None:
+    """A kernel with its arguments, or kernel(*arguments, threads) whose own loops are parallel, on
+    that many threads; others sleep."""
+    if isinstance(kernel, Kernel):
+        job = Job(arguments)
+        start_on(threads, run, kernel.turn(job), job.address, threads)
+    else:
+        start_on(threads, kernel, *arguments, threads)
+
+
+def start_on(threads: int, parallel: Callable[..., None], *arguments: Any) -> None:
+    """parallel(*arguments), whose loops run on that many threads."""
     before = numba.get_num_threads()
     if threads == before:
-        kernel(*arguments, threads)
+        parallel(*arguments)
         return
     numba.set_num_threads(threads)
     try:
-        kernel(*arguments, threads)
+        parallel(*arguments)
     finally:
         numba.set_num_threads(before)
 

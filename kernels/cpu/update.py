@@ -5,16 +5,18 @@
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numba import prange
 from numpy.typing import NDArray
 
 from ..conventions import OPTIMIZERS
 from ..scratch import borrow
 from .compiling import jit
+from .pieces import Kernel, variants
 from .threads import launch, threads_for
 
 Array = NDArray[Any]
@@ -30,7 +32,7 @@ def update(
     """One step of the optimiser ``name``; the formulas stand in ``_rule``."""
     m, v = moments_of(w, moments)
     launch(
-        _update, OPTIMIZERS.index(name), w, grad, m, v, hyper, n_decayed, guard,
+        _update, update_at(name, w.dtype), w, grad, m, v, hyper, n_decayed, guard,
         threads=threads_for(COST * w.size),
     )  # fmt: skip
 
@@ -41,86 +43,96 @@ def moments_of(w: Array, moments: tuple[Array, ...]) -> tuple[Array, Array]:
     return m, v
 
 
-@jit(parallel=True)
-def _update(
-    code: int, w: Array, grad: Array, m: Array, v: Array, hyper: Array, n_decayed: int,
-    guard: Array, threads: int,
-) -> None:  # fmt: skip
+@Kernel
+def _update(at: Any, _: int, t: int, threads: int) -> None:
+    rule, w, grad, m, v, hyper, n_decayed, guard = at[0]
     if math.isfinite(guard[0]):
-        for t in prange(threads):
-            first, last = w.size * t // threads, w.size * (t + 1) // threads
-            update_part(code, w, grad, first, m, v, hyper, n_decayed, first, last)
+        first, last = w.size * t // threads, w.size * (t + 1) // threads
+        update_part(rule, w, grad, first, m, v, hyper, n_decayed, first, last)
 
 
-@jit()
-def update_part(
-    code: int, w: Array, grad: Array, g_start: int, m: Array, v: Array, hyper: Array,
-    n_decayed: int, first: int, last: int,
-) -> None:  # fmt: skip
-    """Parameters first .. last - 1, on one thread; the gradient of ``first`` is grad[g_start]...
+def _update_of(code: int) -> Callable[..., None]:
+    def update_part(
+        ws: Array, gradient: Array, g_start: int, ms: Array, vs: Array, hyper: Array,
+        n_decayed: int, first: int, last: int,
+    ) -> None:  # fmt: skip
+        """Parameters first .. last - 1, on one thread; the first one's gradient is at g_start.
 
-    ``m`` and ``v`` are empty where the optimiser has none.
-    """
-    middle = min(max(n_decayed, first), last)
-    for low, high, decay in ((first, middle, hyper[1]), (middle, last, 0.0)):
-        g = grad[g_start + low - first : g_start + high - first]
-        _rule(code, w[low:high], g, m[low:high], v[low:high], hyper, decay)
+        Moments are empty where the optimiser has none.
+        """
+        real = ws.dtype.type
+        middle = min(max(n_decayed, first), last)
+        for low, high, weight_decay in ((first, middle, hyper[1]), (middle, last, 0.0)):
+            w, m, v = ws[low:high], ms[low:high], vs[low:high]
+            grad = gradient[g_start + low - first : g_start + high - first]
+            rate, decay, mu = real(hyper[0]), real(weight_decay), real(hyper[2])
+            n = w.size
+            if code == SGD:
+                for i in range(n):
+                    w[i] -= rate * (grad[i] + decay * w[i])
+            elif code == MOMENTUM:
+                for i in range(n):
+                    v[i] = mu * v[i] + (grad[i] + decay * w[i])
+                    w[i] -= rate * v[i]
+            elif code == NESTEROV:
+                for i in range(n):
+                    g = grad[i] + decay * w[i]
+                    v[i] = mu * v[i] + g
+                    w[i] -= rate * (g + mu * v[i])
+            else:
+                # m^ = m / correction1 and v^ = v / correction2, where correction = 1 - beta^t
+                beta1, beta2, eps = real(hyper[3]), real(hyper[4]), real(hyper[5])
+                rest1, rest2 = real(1 - hyper[3]), real(1 - hyper[4])
+                corrected_rate, per_correction2 = real(hyper[0] / hyper[6]), real(1 / hyper[7])
+                keep = real(1)
+                if code == ADAMW:  # the decay acts on w itself
+                    keep, decay = real(1 - hyper[0] * weight_decay), real(0)
+                for i in range(n):
+                    g = grad[i] + decay * w[i]
+                    m[i] = beta1 * m[i] + rest1 * g
+                    v[i] = beta2 * v[i] + rest2 * (g * g)
+                    root = np.sqrt(v[i] * per_correction2) + eps
+                    w[i] = keep * w[i] - corrected_rate * m[i] / root
+
+    return update_part
 
 
-@jit()
-def _rule(
-    code: int, w: Array, grad: Array, m: Array, v: Array, hyper: Array, weight_decay: float
-) -> None:
-    """One optimiser's formula, for each parameter."""
-    real = w.dtype.type
-    rate, decay, mu = real(hyper[0]), real(weight_decay), real(hyper[2])
-    n = w.size
-    if code == SGD:
-        for i in range(n):
-            w[i] -= rate * (grad[i] + decay * w[i])
-    elif code == MOMENTUM:
-        for i in range(n):
-            v[i] = mu * v[i] + (grad[i] + decay * w[i])
-            w[i] -= rate * v[i]
-    elif code == NESTEROV:
-        for i in range(n):
-            g = grad[i] + decay * w[i]
-            v[i] = mu * v[i] + g
-            w[i] -= rate * (g + mu * v[i])
-    else:
-        # m^ = m / correction1 and v^ = v / correction2, where correction = 1 - beta^t
-        beta1, beta2, eps = real(hyper[3]), real(hyper[4]), real(hyper[5])
-        rest1, rest2 = real(1 - hyper[3]), real(1 - hyper[4])
-        corrected_rate, per_correction2 = real(hyper[0] / hyper[6]), real(1 / hyper[7])
-        keep = real(1)
-        if code == ADAMW:  # the decay acts on w itself
-            keep, decay = real(1 - hyper[0] * weight_decay), real(0)
-        for i in range(n):
-            g = grad[i] + decay * w[i]
-            m[i] = beta1 * m[i] + rest1 * g
-            v[i] = beta2 * v[i] + rest2 * (g * g)
-            root = np.sqrt(v[i] * per_correction2) + eps
-            w[i] = keep * w[i] - corrected_rate * m[i] / root
+update_part, _link = variants(_update_of)
+
+
+@functools.cache
+def update_at(optimizer: str, dtype: Any) -> int:
+    """The address that ``update_part`` wants for numbers of a dtype."""
+    numbers = np.empty(0, dtype)
+    hyper = np.empty(0)
+    return int(
+        _link(OPTIMIZERS.index(optimizer), numbers, numbers, 0, numbers, numbers, hyper, 0, 0, 0)
+    )
 
 
 def clip_by_norm(grad: Array, max_norm: float, norm: Array) -> None:
     """Scales grad so that its norm is at most max_norm or not finite; norm[0] = the norm before."""
     threads = threads_for(COST * grad.size)
-    launch(_clip, grad, max_norm, norm, borrow((threads,), np.float64), threads=threads)
-
-
-@jit(parallel=True)
-def _clip(grad: Array, max_norm: float, norm: Array, squares: Array, threads: int) -> None:
-    n = grad.size
-    for t in prange(threads):
-        squares[t] = sum_of_squares(grad[n * t // threads : n * (t + 1) // threads])
+    squares = borrow((threads,), np.float64)
+    launch(_squares, grad, squares, threads=threads)
     total = 0.0
-    for t in range(threads):
-        total += squares[t]
+    for square in squares.tolist():
+        total += square
     norm[0] = math.sqrt(total)
     if max_norm < norm[0] < np.inf:
-        for t in prange(threads):
-            scale(grad[n * t // threads : n * (t + 1) // threads], max_norm / norm[0])
+        launch(_scaled, grad, float(max_norm / norm[0]), threads=threads)
+
+
+@Kernel
+def _squares(at: Any, _: int, t: int, threads: int) -> None:
+    grad, squares = at[0]
+    squares[t] = sum_of_squares(grad[grad.size * t // threads : grad.size * (t + 1) // threads])
+
+
+@Kernel
+def _scaled(at: Any, _: int, t: int, threads: int) -> None:
+    grad, factor = at[0]
+    scale(grad[grad.size * t // threads : grad.size * (t + 1) // threads], factor)
 
 
 @jit(reassociate=True)

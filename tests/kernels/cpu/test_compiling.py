@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,8 @@ from typing import Any
 import pytest
 
 pytest.importorskip("numba")
+
+from numba.core import errors
 
 from tinyae.kernels.cpu import compiling
 
@@ -26,7 +29,7 @@ STAMP, CHECKSUM = slice(0, 16), slice(16, 32)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A cache folder of the test's own, in which nothing has been said yet."""
     monkeypatch.setattr(compiling, "_said", set())
-    monkeypatch.setattr(compiling._Announce, "kept", compiling._Announce.kept)
+    monkeypatch.setattr(compiling._Compiling, "kept", compiling._Compiling.kept)
     monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
     monkeypatch.setenv("TINYAE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(compiling.config, "CACHE_DIR", "")
@@ -147,10 +150,41 @@ def test_no_folder_to_keep_it_in(
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setattr(Path, "home", no_home)
     assert use() == 0 and use() == 0
-    assert compiling._Announce.kept.startswith("for this process only: ")
+    assert compiling._Compiling.kept.startswith("for this process only: ")
     assert ("set TINYAE_CACHE" if place == "no home" else str(tmp_path)) in (
-        compiling._Announce.kept
+        compiling._Compiling.kept
     )
+
+
+@pytest.mark.parametrize("collects", (True, False))
+def test_garbage_is_collected_afterwards_as_before(collects: bool) -> None:
+    seen = []
+
+    class Seen(compiling.event.Listener):
+        def on_start(self, started: Any) -> None:
+            seen.append(gc.isenabled())
+
+        on_end = on_start
+
+    @compiling.jit()
+    def twice(x: Any) -> Any:
+        return x + x
+
+    @compiling.jit()
+    def fails(x: Any) -> Any:
+        return twice(x).no_such_attribute
+
+    fails.py_func.__module__ = compiling.__name__  # as a function of the column
+    (gc.enable if collects else gc.disable)()
+    try:
+        with compiling.event.install_listener("numba:compile", Seen()):
+            with pytest.raises(errors.NumbaError):
+                fails(1)
+            assert twice(1.0) == 2.0
+        assert gc.isenabled() == collects
+    finally:
+        gc.enable()
+    assert len(seen) == 6 and True not in seen[1:3]  # those of twice(1) within fails(1)
 
 
 def test_processes_that_compile_at_once(cache: Path) -> None:
