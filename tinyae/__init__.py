@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .data.datasets import load_dataset as load_dataset
     from .estimator import Autoencoder as Autoencoder
     from .families.denoising import DenoisingAutoencoder as DenoisingAutoencoder
+    from .families.tied import TiedAutoencoder as TiedAutoencoder
     from .families.variational import VariationalAutoencoder as VariationalAutoencoder
     from .gradient_check import gradcheck as gradcheck
     from .outliers.detector import OutlierDetector as OutlierDetector
@@ -33,6 +34,7 @@ _HOME = {
     "FileError": "storage.files",
     "NotFittedError": "sklearn_api",
     "OutlierDetector": "outliers.detector",
+    "TiedAutoencoder": "families.tied",
     "VariationalAutoencoder": "families.variational",
     "load_dataset": "data.datasets",
     "gradcheck": "gradient_check",

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -157,7 +158,7 @@ def _info(given: argparse.Namespace) -> None:
     layers = ae._network.architecture.dense
     activations = [*(s.activation for s in layers[:-1]), ae.output_]
     rows = [
-        (s.name, s.n_in, s.n_out, activation, (s.n_in + 1) * s.n_out)
+        (s.name, s.n_in, s.n_out, activation, sum(map(math.prod, s.shapes().values())))
         for s, activation in zip(layers, activations, strict=True)
     ]
     print(f"{run.path}: {ae!r}\n")

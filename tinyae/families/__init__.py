@@ -17,6 +17,7 @@ Kind = TypeVar("Kind", bound="type[Autoencoder]")
 PLAIN = "plain"  # the name of ``Autoencoder`` among them
 _HOME = {
     "denoising": ("denoising", "DenoisingAutoencoder"),
+    "tied": ("tied", "TiedAutoencoder"),
     "variational": ("variational", "VariationalAutoencoder"),
 }
 
