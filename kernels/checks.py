@@ -142,6 +142,11 @@ def activation_backward(kind: type, dy: Array, activation: str, saved: Array, dx
     _name("activation", activation, ACTIVATIONS)
 
 
+def activation_curvature(kind: type, dy: Array, activation: str, saved: Array, dx: Array) -> None:
+    _alike(kind, 2, dy=dy, saved=saved, dx=dx)
+    _name("activation", activation, ACTIVATIONS)
+
+
 def loss(
     kind: type, name: str, output: Array, target: Array, gradient: Array, totals: Array
 ) -> None:
@@ -168,6 +173,11 @@ def normal_divergence(kind: type, x: Array, weight: Array, gradient: Array, tota
     _alike(kind, 2, x=x, gradient=gradient)
     _pairs(x)
     array(kind, "weight", weight, (1,), "float64")
+    array(kind, "totals", totals, (2,), "float64")
+
+
+def inner_product(kind: type, x: Array, y: Array, weight: float, out: Array, totals: Array) -> None:
+    _alike(kind, 2, x=x, y=y, out=out)
     array(kind, "totals", totals, (2,), "float64")
 
 

@@ -18,6 +18,7 @@ from ._version import __version__ as __version__
 if TYPE_CHECKING:
     from .data.datasets import load_dataset as load_dataset
     from .estimator import Autoencoder as Autoencoder
+    from .families.contractive import ContractiveAutoencoder as ContractiveAutoencoder
     from .families.denoising import DenoisingAutoencoder as DenoisingAutoencoder
     from .families.tied import TiedAutoencoder as TiedAutoencoder
     from .families.variational import VariationalAutoencoder as VariationalAutoencoder
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "Autoencoder": "estimator",
+    "ContractiveAutoencoder": "families.contractive",
     "DenoisingAutoencoder": "families.denoising",
     "DivergenceError": "train.divergence",
     "FileError": "storage.files",

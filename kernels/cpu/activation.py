@@ -33,6 +33,12 @@ def activation_backward(dy: Array, activation: str, saved: Array, dx: Array) -> 
     launch(_backward, code, dy.reshape(-1), saved.reshape(-1), dx.reshape(-1), threads=threads)
 
 
+def activation_curvature(dy: Array, activation: str, saved: Array, dx: Array) -> None:
+    """dx = dy * act''(saved), elementwise; dx may be dy itself."""
+    code, threads = ACTIVATIONS.index(activation), threads_for(COST * dy.size)
+    launch(_curvature, code, dy.reshape(-1), saved.reshape(-1), dx.reshape(-1), threads=threads)
+
+
 @jit(parallel=True)
 def _forward(code: int, x: Array, y: Array, threads: int) -> None:
     for t in prange(threads):
@@ -45,6 +51,13 @@ def _backward(code: int, dy: Array, saved: Array, dx: Array, threads: int) -> No
     for t in prange(threads):
         part = slice(dy.size * t // threads, dy.size * (t + 1) // threads)
         backward(code, dy[part], saved[part], dx[part])
+
+
+@jit(parallel=True)
+def _curvature(code: int, dy: Array, saved: Array, dx: Array, threads: int) -> None:
+    for t in prange(threads):
+        part = slice(dy.size * t // threads, dy.size * (t + 1) // threads)
+        curvature(code, dy[part], saved[part], dx[part])
 
 
 @jit()
@@ -123,3 +136,38 @@ def backward(code: int, dy: Array, saved: Array, dx: Array) -> None:
             t = tanh(scale * (x[i] * (one + cubic * x[i] * x[i])))
             inner = scale * (one + three_cubic * x[i] * x[i])
             dx[i] = dy[i] * (half * (one + t + x[i] * (one - t * t) * inner))
+
+
+@jit()
+def curvature(code: int, dy: Array, saved: Array, dx: Array) -> None:
+    """dx = dy act''(saved) on one thread, all of one dimension; 0 at kinks."""
+    real = dy.dtype.type
+    zero, one, two = real(0), real(1), real(2)
+    scale, cubic, three_cubic = real(GELU_SCALE), real(GELU_CUBIC), real(3 * GELU_CUBIC)
+    n = dy.size
+    x = y = saved
+    if code == ELU:  # exp(x) = y + 1 where y < 0
+        for i in range(n):
+            dx[i] = dy[i] * (one + y[i] if y[i] < zero else zero)
+    elif code == SIGMOID:
+        for i in range(n):
+            dx[i] = dy[i] * (y[i] * (one - y[i]) * (one - two * y[i]))
+    elif code == TANH:
+        for i in range(n):
+            dx[i] = dy[i] * (two * y[i] * (y[i] * y[i] - one))
+    elif code == SOFTPLUS:  # s (1 - s), 1 - s = exp(-y)
+        for i in range(n):
+            dx[i] = dy[i] * (-expm1(-y[i]) * exp(-y[i]))
+    elif code == SILU:  # s (1 - s) (2 + x (1 - 2 s))
+        for i in range(n):
+            s = sigmoid(x[i])
+            dx[i] = dy[i] * (s * (one - s) * (two + x[i] * (one - two * s)))
+    elif code == GELU:  # (1 - t^2) (i + x (i' / 2 - t i^2)), t = tanh(inner(x)), i = inner'(x)
+        for i in range(n):
+            t = tanh(scale * (x[i] * (one + cubic * x[i] * x[i])))
+            inner = scale * (one + three_cubic * x[i] * x[i])
+            more = scale * three_cubic * x[i] * x[i] - x[i] * t * (inner * inner)
+            dx[i] = dy[i] * ((one - t * t) * (inner + more))
+    else:
+        for i in range(n):
+            dx[i] = dy[i] * zero

@@ -20,3 +20,12 @@ extern "C" __global__ void activation_backward(const REAL *dy, int activation, c
         dx[i] = s.dy * activation_slope(activation, s.saved);
     });
 }
+
+// dx may be dy too
+extern "C" __global__ void activation_curvature(const REAL *dy, int activation, const REAL *saved,
+                                                REAL *dx, long long n) {
+    auto read = [&](long long i) { return Slope{dy[i], saved[i]}; };
+    for_each(n, read, [&](long long i, Slope s) {
+        dx[i] = s.dy * activation_bend(activation, s.saved);
+    });
+}

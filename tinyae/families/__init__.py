@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 Kind = TypeVar("Kind", bound="type[Autoencoder]")
 PLAIN = "plain"  # the name of ``Autoencoder`` among them
 _HOME = {
+    "contractive": ("contractive", "ContractiveAutoencoder"),
     "denoising": ("denoising", "DenoisingAutoencoder"),
     "tied": ("tied", "TiedAutoencoder"),
     "variational": ("variational", "VariationalAutoencoder"),
