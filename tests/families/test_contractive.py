@@ -18,6 +18,7 @@ from tinyae.gradient_check import float64_loss
 from tinyae.kernels.backend import Backend
 from tinyae.kernels.conventions import ACTIVATIONS
 from tinyae.kernels.reference.random import random_bernoulli
+from tinyae.learn.tracing import trace
 from tinyae.net import streams
 
 RNG = np.random.default_rng(0)
@@ -254,3 +255,9 @@ def test_arguments_that_cannot_be_meant(options: dict[str, Any], message: str) -
         make(**options).fit(X)
     with pytest.raises(TypeError, match="estimate must be an integer >= 0, got 0.5"):
         make(estimate=0.5).fit(X)
+
+
+def test_a_trace_leaves_the_penalty_out() -> None:
+    for hidden in ((5,), (7, 5)):
+        model = make(hidden=hidden, code_activation="tanh").fit(X)
+        assert trace(model, X[:5]).first_wrong is None

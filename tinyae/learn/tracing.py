@@ -54,7 +54,7 @@ def trace(
         raise ValueError(f"X must have shape (samples, {model.n_features_in_}), got {x.shape}")
     if not (np.isfinite(x) | (np.isnan(x) & (model.fill_ is not None))).all():
         raise ValueError("X must be finite, got NaN or infinity")
-    loss = float64_loss(model, x, "numpy")
+    loss = float64_loss(model, x, "numpy", family=False)
     layers = len(loss.records)
     if mistake is not None:
         choice("mistake", mistake, tuple(MISTAKES))
