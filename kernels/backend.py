@@ -107,6 +107,18 @@ class TopK(Protocol):
     def __call__(self, x: Array, k: int, y: Array, dropped: Array) -> None: ...
 
 
+class ActivationCurvature(Protocol):
+    """dx = dy * act''(saved), ``saved`` as of ``ActivationBackward``; dx may be dy. 0 at kinks."""
+
+    def __call__(self, dy: Array, activation: str, saved: Array, dx: Array) -> None: ...
+
+
+class InnerProduct(Protocol):
+    """out = x * y, elementwise; out may be x or y. Adds weight times its sum to totals[0]."""
+
+    def __call__(self, x: Array, y: Array, weight: float, out: Array, totals: Array) -> None: ...
+
+
 class Loss(Protocol):
     """gradient of the batch mean; totals = [sum of losses, sum of squared errors], float64
 
@@ -312,10 +324,12 @@ class Backend:
     dense_backward_weights: DenseBackwardWeights
     activation_forward: ActivationForward
     activation_backward: ActivationBackward
+    activation_curvature: ActivationCurvature
     top_k: TopK
     loss: Loss
     softmax_loss: SoftmaxLoss
     normal_divergence: NormalDivergence
+    inner_product: InnerProduct
     activity_penalty: ActivityPenalty
     update: Update
     clip_by_norm: ClipByNorm

@@ -156,6 +156,11 @@ def top_k(kind: type, x: Array, k: int, y: Array, dropped: Array) -> None:
         raise ValueError(f"k must be an integer >= 0, got {k!r}")
 
 
+def activation_curvature(kind: type, dy: Array, activation: str, saved: Array, dx: Array) -> None:
+    _alike(kind, 2, dy=dy, saved=saved, dx=dx)
+    _name("activation", activation, ACTIVATIONS)
+
+
 def loss(
     kind: type, name: str, output: Array, target: Array, gradient: Array, totals: Array
 ) -> None:
@@ -193,6 +198,11 @@ def activity_penalty(
     _name("penalty", name, PENALTIES)
     if not 0 < rate < 1:
         raise ValueError(f"rate must lie in (0, 1), got {rate}")
+
+
+def inner_product(kind: type, x: Array, y: Array, weight: float, out: Array, totals: Array) -> None:
+    _alike(kind, 2, x=x, y=y, out=out)
+    array(kind, "totals", totals, (2,), "float64")
 
 
 def update(

@@ -16,13 +16,16 @@ class ActivationFacts(NamedTuple):
     initializer: str = "glorot"  # that "auto" takes for a layer with this activation
     needs_input: bool = False  # the derivative cannot be had from the output
     kinked: bool = False  # at 0, in the function or in its derivative
+    straight: bool = False  # the second derivative is 0 everywhere but at a kink
     odd: float = 0.0  # c where a(x) - a(-x) = c x for all x
 
 
 ACTIVATION_FACTS = {
-    "identity": ActivationFacts(),
-    "relu": ActivationFacts(low=0.0, initializer="he", kinked=True, odd=1.0),
-    "leaky_relu": ActivationFacts(initializer="he", kinked=True, odd=1 + LEAKY_SLOPE),
+    "identity": ActivationFacts(straight=True),
+    "relu": ActivationFacts(low=0.0, initializer="he", kinked=True, straight=True, odd=1.0),
+    "leaky_relu": ActivationFacts(
+        initializer="he", kinked=True, straight=True, odd=1 + LEAKY_SLOPE
+    ),
     "elu": ActivationFacts(low=-1.0, initializer="he", kinked=True),
     "sigmoid": ActivationFacts(low=0.0, high=1.0),
     "tanh": ActivationFacts(low=-1.0, high=1.0),

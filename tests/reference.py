@@ -122,6 +122,9 @@ def sigmoid(x: Array) -> Array:
     return np.where(x >= 0, 1 / (1 + e), e / (1 + e))
 
 
+GELU_SLOPE = np.sqrt(2 / np.pi)  # of the inner function, at 0
+
+
 def _gelu_inner(x: Array) -> Array:
     return np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)
 
@@ -169,6 +172,44 @@ def derivative(name: str, x: Array) -> Array:
 
 # No activation is steeper: gelu reaches 1.129, silu 1.100, the others 1.
 STEEPEST = 1.13
+
+
+def curvature(name: str, x: Array) -> Array:
+    """The second derivative at the input x; 0 at kinks. Of silu and gelu by the product rule."""
+    x = x.astype(np.float64)
+    s, slope = sigmoid(x), sigmoid(x) * sigmoid(-x)
+    bend = slope * (sigmoid(-x) - s)
+    inner = _gelu_inner(x)
+    first, second = GELU_SLOPE * (1 + 3 * 0.044715 * x**2), GELU_SLOPE * 6 * 0.044715 * x
+    sech2 = _sech2(inner)
+    return {
+        "elu": lambda: np.where(x < 0, np.exp(np.minimum(x, 0)), 0.0),
+        "sigmoid": lambda: bend,
+        "tanh": lambda: -2 * np.tanh(x) * _sech2(x),
+        "softplus": lambda: slope,
+        "silu": lambda: 2 * slope + x * bend,
+        "gelu": lambda: (
+            sech2 * first + x / 2 * (sech2 * second - 2 * np.tanh(inner) * sech2 * first**2)
+        ),
+    }.get(name, lambda: np.zeros_like(x))()
+
+
+def curvature_tolerance(name: str, x: Array, dtype: str) -> Array:
+    """How far act''(x) may be off, computed from ``saved``.
+
+    elu, sigmoid, tanh, softplus: as of the derivative, products of a few numbers of at most 2 of
+    which each is off by at most 4 eps. silu: 1 - s is off by eps (from x = 40 on s is 1) and
+    multiplied by at most 2 + |x|. gelu: 1 - t^2 is off by 8 eps and some, times i + x (i' / 2 -
+    t i^2) with i = 0.8 (1 + 0.134 x^2); from x = 8 on t is 1.
+    """
+    x = np.abs(x.astype(np.float64))
+    if name == "silu":
+        return 8 * eps(dtype) * (2 + np.minimum(x, 40))
+    if name == "gelu":
+        c = np.minimum(x, 8)
+        i = 0.8 * (1 + 0.134 * c**2)
+        return 12 * eps(dtype) * (i + 0.11 * c**2 + c * i**2)
+    return np.full_like(x, 12 * eps(dtype) * (name in ("elu", "sigmoid", "tanh", "softplus")))
 
 
 def activation_tolerance(name: str, x: Array, dtype: str) -> Array:

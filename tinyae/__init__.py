@@ -18,8 +18,10 @@ from ._version import __version__ as __version__
 if TYPE_CHECKING:
     from .data.datasets import load_dataset as load_dataset
     from .estimator import Autoencoder as Autoencoder
+    from .families.contractive import ContractiveAutoencoder as ContractiveAutoencoder
     from .families.denoising import DenoisingAutoencoder as DenoisingAutoencoder
     from .families.sparse import SparseAutoencoder as SparseAutoencoder
+    from .families.tied import TiedAutoencoder as TiedAutoencoder
     from .families.variational import VariationalAutoencoder as VariationalAutoencoder
     from .gradient_check import gradcheck as gradcheck
     from .outliers.detector import OutlierDetector as OutlierDetector
@@ -29,12 +31,14 @@ if TYPE_CHECKING:
 
 _HOME = {
     "Autoencoder": "estimator",
+    "ContractiveAutoencoder": "families.contractive",
     "DenoisingAutoencoder": "families.denoising",
     "DivergenceError": "train.divergence",
     "FileError": "storage.files",
     "NotFittedError": "sklearn_api",
     "OutlierDetector": "outliers.detector",
     "SparseAutoencoder": "families.sparse",
+    "TiedAutoencoder": "families.tied",
     "VariationalAutoencoder": "families.variational",
     "load_dataset": "data.datasets",
     "gradcheck": "gradient_check",

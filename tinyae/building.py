@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -157,6 +158,10 @@ class Built(Inference, EstimatorMixin):
         return assemble.start(
             network.architecture, network.dtype, params["initializer"], seed, rows
         )[0]
+
+    def _with_own_weights(self) -> Any:
+        """A copy in which no two layers have the same array."""
+        return copy.deepcopy(self)
 
     # ... and what ``tinyae train``, ``evaluate`` and ``sample`` show of it
 

@@ -85,10 +85,12 @@ def with_weights(model: Autoencoder, X: ArrayLike) -> Autoencoder:
     return probe.fit(np.ascontiguousarray(X, np.float64))
 
 
-def float64_loss(model: Autoencoder, X: ArrayLike, backend: str, seed: int = 0) -> LossFunction:
+def float64_loss(
+    model: Autoencoder, X: ArrayLike, backend: str, seed: int = 0, family: bool = True
+) -> LossFunction:
     """The loss of ``model`` on X (samples, features) in float64, without what belongs to training
-    alone but its family's terms, which draw by ``seed``; ``model``, which has weights, is left as
-    it is."""
+    alone but, with ``family``, its family's terms, which draw by ``seed``; ``model``, which has
+    weights, is left as it is."""
     x = np.ascontiguousarray(X, np.float64)
     if model.scaling_ is not None:
         x = model.scaling_.apply(x)
@@ -97,7 +99,7 @@ def float64_loss(model: Autoencoder, X: ArrayLike, backend: str, seed: int = 0) 
     if model.fill_ is not None:
         network.fill = network.backend.to_device(model.fill_)
     params = model._built_params | TERMLESS
-    terms = model._terms(params, network, seed, len(x))
+    terms = model._terms(params, network, seed, len(x)) if family else ()
     goal = objective(params, network, seed, len(x), terms)
     return LossFunction(network, goal, x)
 

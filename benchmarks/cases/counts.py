@@ -58,6 +58,8 @@ ELEMENTWISE = {
     "mse": (5, 3), "bce": (14, 3), "l1": (6, 3), "huber": (9, 3),
     "fill": (1, 2),
     "softmax_loss": (8, 3),  # of its groups' columns: largest, exp, two sums, value, gradient
+    "activation_curvature": (10, 3),  # of silu; the product with dy is one of them
+    "inner_product": (2, 3),
     "normal_divergence": (7, 2),  # of means and log-variances together: half of them have an exp
     # comparisons with a pivot, some three times, and with the least; x, y, dropped
     "top_k": (5, 3),

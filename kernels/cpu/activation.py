@@ -39,6 +39,13 @@ def activation_backward(dy: Array, activation: str, saved: Array, dx: Array) -> 
     launch(_backward, act, dy.reshape(-1), saved.reshape(-1), dx.reshape(-1), threads=threads)
 
 
+def activation_curvature(dy: Array, activation: str, saved: Array, dx: Array) -> None:
+    """dx = dy * act''(saved), elementwise; dx may be dy itself."""
+    numbers, threads = dx[:0, 0], threads_for(COST * dy.size)
+    bend = _link_curvature(ACTIVATIONS.index(activation), numbers, numbers, numbers)
+    launch(_backward, bend, dy.reshape(-1), saved.reshape(-1), dx.reshape(-1), threads=threads)
+
+
 @Kernel
 def _forward(at: Any, _: int, t: int, threads: int) -> None:
     act, x, y = at[0]
@@ -135,8 +142,46 @@ def _backward_of(code: int) -> Callable[..., None]:
     return backward
 
 
+def _curvature_of(code: int) -> Callable[..., None]:
+    def curvature(dy: Array, saved: Array, dx: Array) -> None:
+        """dx = dy act''(saved) on one thread, all of one dimension; 0 at kinks."""
+        real = dy.dtype.type
+        zero, one, two = real(0), real(1), real(2)
+        scale, cubic, three_cubic = real(GELU_SCALE), real(GELU_CUBIC), real(3 * GELU_CUBIC)
+        n = dy.size
+        x = y = saved
+        if code == ELU:  # exp(x) = y + 1 where y < 0
+            for i in range(n):
+                dx[i] = dy[i] * (one + y[i] if y[i] < zero else zero)
+        elif code == SIGMOID:
+            for i in range(n):
+                dx[i] = dy[i] * (y[i] * (one - y[i]) * (one - two * y[i]))
+        elif code == TANH:
+            for i in range(n):
+                dx[i] = dy[i] * (two * y[i] * (y[i] * y[i] - one))
+        elif code == SOFTPLUS:  # s (1 - s), 1 - s = exp(-y)
+            for i in range(n):
+                dx[i] = dy[i] * (-expm1(-y[i]) * exp(-y[i]))
+        elif code == SILU:  # s (1 - s) (2 + x (1 - 2 s))
+            for i in range(n):
+                s = sigmoid(x[i])
+                dx[i] = dy[i] * (s * (one - s) * (two + x[i] * (one - two * s)))
+        elif code == GELU:  # (1 - t^2) (i + x (i' / 2 - t i^2)), t = tanh(inner(x)), i = inner'(x)
+            for i in range(n):
+                t = tanh(scale * (x[i] * (one + cubic * x[i] * x[i])))
+                inner = scale * (one + three_cubic * x[i] * x[i])
+                more = scale * three_cubic * x[i] * x[i] - x[i] * t * (inner * inner)
+                dx[i] = dy[i] * ((one - t * t) * (inner + more))
+        else:
+            for i in range(n):
+                dx[i] = dy[i] * zero
+
+    return curvature
+
+
 forward, _link_forward = variants(_forward_of)
 backward, _link_backward = variants(_backward_of)
+_, _link_curvature = variants(_curvature_of)
 
 
 @functools.cache

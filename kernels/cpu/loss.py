@@ -249,6 +249,28 @@ def _absolute(y: Array, scale: float, slope: Array) -> float:
     return total
 
 
+def inner_product(x: Array, y: Array, weight: float, out: Array, totals: Array) -> None:
+    """out = x * y; adds weight times its sum to totals[0]. out may be x or y."""
+    threads = threads_for(x.size)
+    partial = borrow((threads,), np.float64)
+    launch(_inner_product, x.reshape(-1), y.reshape(-1), out.reshape(-1), partial, threads=threads)
+    totals[0] += weight * partial.sum()
+
+
+@Kernel
+def _inner_product(at: Any, _: int, t: int, threads: int) -> None:
+    x, y, out, partial = at[0]
+    part = slice(x.size * t // threads, x.size * (t + 1) // threads)
+    _multiply(x[part], y[part], out[part])
+    partial[t] = _sum(out[part])
+
+
+@jit()
+def _multiply(x: Array, y: Array, out: Array) -> None:
+    for i in range(x.size):
+        out[i] = x[i] * y[i]
+
+
 @jit(reassociate=True)
 def _sum(values: Array) -> float:
     total = 0.0

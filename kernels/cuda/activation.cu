@@ -21,6 +21,15 @@ extern "C" __global__ void activation_backward(const REAL *dy, int activation, c
     });
 }
 
+// dx may be dy too
+extern "C" __global__ void activation_curvature(const REAL *dy, int activation, const REAL *saved,
+                                                REAL *dx, long long n) {
+    auto read = [&](long long i) { return Slope{dy[i], saved[i]}; };
+    for_each(n, read, [&](long long i, Slope s) {
+        dx[i] = s.dy * activation_bend(activation, s.saved);
+    });
+}
+
 // ---- the k greatest of a row
 
 #define SELECT_THREADS 64  // of a block, which takes a row at a time

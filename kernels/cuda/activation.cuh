@@ -48,3 +48,24 @@ __device__ inline REAL activation_slope(int activation, REAL saved) {
     default: return (REAL)1;
     }
 }
+
+// act'' from what activation_slope has; 0 at kinks
+__device__ inline REAL activation_bend(int activation, REAL saved) {
+    REAL x = saved, y = saved;
+    switch (activation) {
+    case ACTIVATION_ELU: return y < 0 ? y + 1 : (REAL)0;
+    case ACTIVATION_SIGMOID: return y * (1 - y) * (1 - 2 * y);
+    case ACTIVATION_TANH: return 2 * y * (y * y - 1);
+    case ACTIVATION_SOFTPLUS: return -expm1(-y) * exp(-y);
+    case ACTIVATION_SILU: {
+        REAL s = sigmoid_of(x);
+        return s * (1 - s) * (2 + x * (1 - 2 * s));
+    }
+    case ACTIVATION_GELU: {
+        REAL t = gelu_tanh(x), more = 3 * GELU_CUBIC * x * x;
+        REAL inner = GELU_SCALE * (1 + more);
+        return (1 - t * t) * (inner + (GELU_SCALE * more - x * t * (inner * inner)));
+    }
+    default: return (REAL)0;
+    }
+}

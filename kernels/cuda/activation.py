@@ -10,7 +10,7 @@ from .runner import Runner
 
 
 class ActivationKernels:
-    """activation_forward, activation_backward and top_k on a runner, by ``most`` blocks at most."""
+    """Activations, their derivatives, and top_k, on a runner, by ``most`` blocks at most."""
 
     def __init__(self, runner: Runner, most: int = MAX_BLOCKS) -> None:
         self.runner, self.most = runner, most
@@ -21,6 +21,10 @@ class ActivationKernels:
     def activation_backward(self, dy: Array, activation: str, saved: Array, dx: Array) -> None:
         args = (dy, activation_code(activation), saved, dx, np.int64(dy.size))
         self._launch("activation_backward", dy, args)
+
+    def activation_curvature(self, dy: Array, activation: str, saved: Array, dx: Array) -> None:
+        args = (dy, activation_code(activation), saved, dx, np.int64(dy.size))
+        self._launch("activation_curvature", dy, args)
 
     def top_k(self, x: Array, k: int, y: Array, dropped: Array) -> None:
         rows, columns = x.shape

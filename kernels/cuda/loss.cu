@@ -134,6 +134,21 @@ extern "C" __global__ void __launch_bounds__(REDUCE_THREADS) normal_divergence(
     if (threadIdx.x == 0) parts[blockIdx.x] = weight[0] / 2 * value;
 }
 
+// out = x * y, which may be one of them; parts[block] = sums of weight * x * y
+extern "C" __global__ void __launch_bounds__(REDUCE_THREADS) inner_product(
+    const REAL *x, const REAL *y, double weight, REAL *out, double *parts, long long n) {
+    __shared__ double shared[REDUCE_THREADS];
+    double value = 0;
+    auto read = [&](long long i) { return Pair{x[i], y[i]}; };
+    for_each(n, read, [&](long long i, Pair pair) {
+        REAL product = pair.output * pair.target;
+        out[i] = product;
+        value += product;
+    });
+    value = block_sum(value, shared);
+    if (threadIdx.x == 0) parts[blockIdx.x] = weight * value;
+}
+
 // totals[0] += the sum of n_parts parts; one block
 extern "C" __global__ void __launch_bounds__(REDUCE_THREADS) added_total(
     const double *parts, int n_parts, double *totals) {

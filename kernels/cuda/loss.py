@@ -65,6 +65,14 @@ class LossKernels:
             self.runner.launch("loss.cu", "activity_penalty", dtype.name, grid, THREADS, args)
             self._add(parts, totals, dtype.name)
 
+    def inner_product(self, x: Array, y: Array, weight: float, out: Array, totals: Array) -> None:
+        if x.size:
+            grid = grid_for(x.size, self.most)
+            parts = self.runner.scratch((grid[0],), "float64")
+            args = (x, y, np.float64(weight), out, parts, np.int64(x.size))
+            self.runner.launch("loss.cu", "inner_product", x.dtype.name, grid, THREADS, args)
+            self._add(parts, totals, x.dtype.name)
+
     def _add(self, parts: Array, totals: Array, dtype: str) -> None:
         """totals[0] += the sum of the parts"""
         total = (parts, np.int32(parts.size), totals)

@@ -37,6 +37,13 @@ def activation_backward(dy: Array, activation: str, saved: Array, dx: Array) -> 
         launch(backward_kernel, grid_of_rows(len(dy)), WARPS, code, dy, saved, dx)
 
 
+def activation_curvature(dy: Array, activation: str, saved: Array, dx: Array) -> None:
+    """dx = dy * act''(saved); dx may be dy"""
+    if dy.size:
+        code = ACTIVATIONS.index(activation)
+        launch(curvature_kernel, grid_of_rows(len(dy)), WARPS, code, dy, saved, dx)
+
+
 @device
 def sigmoid_of(x: Any, real: Any) -> Any:
     e = math.exp(-abs(x))  # never overflows
@@ -98,6 +105,29 @@ def activation_slope(activation: int, saved: Any, real: Any) -> Any:
     return one
 
 
+@device
+def activation_bend(activation: int, saved: Any, real: Any) -> Any:
+    """act'' from what activation_slope has; 0 at kinks"""
+    zero, one, two = real(0), real(1), real(2)
+    x = y = saved
+    if activation == ELU:
+        return y + one if y < zero else zero
+    if activation == SIGMOID:
+        return y * (one - y) * (one - two * y)
+    if activation == TANH:
+        return two * y * (y * y - one)
+    if activation == SOFTPLUS:
+        return -math.expm1(-y) * math.exp(-y)
+    if activation == SILU:
+        s = sigmoid_of(x, real)
+        return s * (one - s) * (two + x * (one - two * s))
+    if activation == GELU:
+        t, more = gelu_tanh(x, real), real(3 * GELU_CUBIC) * x * x
+        inner = real(GELU_SCALE) * (one + more)
+        return (one - t * t) * (inner + (real(GELU_SCALE) * more - x * t * (inner * inner)))
+    return zero
+
+
 @kernel
 def forward_kernel(activation: int, x: Array, y: Array) -> None:
     rows, columns = x.shape
@@ -114,6 +144,15 @@ def backward_kernel(activation: int, dy: Array, saved: Array, dx: Array) -> None
     for i in range(first, rows, cuda.gridDim.x * cuda.blockDim.y):
         for j in range(cuda.threadIdx.x, columns, cuda.blockDim.x):
             dx[i, j] = dy[i, j] * activation_slope(activation, saved[i, j], dy.dtype.type)
+
+
+@kernel
+def curvature_kernel(activation: int, dy: Array, saved: Array, dx: Array) -> None:
+    rows, columns = dy.shape
+    first = cuda.blockIdx.x * cuda.blockDim.y + cuda.threadIdx.y
+    for i in range(first, rows, cuda.gridDim.x * cuda.blockDim.y):
+        for j in range(cuda.threadIdx.x, columns, cuda.blockDim.x):
+            dx[i, j] = dy[i, j] * activation_bend(activation, saved[i, j], dy.dtype.type)
 
 
 # ---- the k greatest of a row

@@ -58,6 +58,15 @@ def activity_penalty(
         launch(added_total, (1, 1, 1), THREADS, parts, totals)
 
 
+def inner_product(x: Array, y: Array, weight: float, out: Array, totals: Array) -> None:
+    """out = x * y; totals[0] += weight times its sum"""
+    if x.size:
+        n_parts = min(blocks(len(x), WARPS[1]), MAX_PARTS)
+        parts = scratch((n_parts,), "float64")
+        launch(inner_products, (n_parts, 1, 1), WARPS, x, y, float(weight), out, parts)
+        launch(added_total, (1, 1, 1), THREADS, parts, totals)
+
+
 @device
 def loss_term(loss: int, output: Any, target: Any, real: Any) -> Any:
     """(value, d value / d output, reconstruction - target) of one element.
@@ -207,6 +216,24 @@ def penalties(kl: int, y: Array, weight: float, rate: float, gradient: Array, pa
             gradient[i, j] = slope
     value = block_sum(value, cuda.threadIdx.x, shared)
     if cuda.threadIdx.x == 0:
+        parts[cuda.blockIdx.x] = weight * value
+
+
+@kernel
+def inner_products(x: Array, y: Array, weight: float, out: Array, parts: Array) -> None:
+    """out = x * y; parts[block] = sums of weight * x * y"""
+    shared = cuda.shared.array(REDUCE_THREADS, "float64")
+    rows, columns = x.shape
+    value = 0.0
+    first = cuda.blockIdx.x * cuda.blockDim.y + cuda.threadIdx.y
+    for i in range(first, rows, cuda.gridDim.x * cuda.blockDim.y):
+        for j in range(cuda.threadIdx.x, columns, cuda.blockDim.x):
+            product = x[i, j] * y[i, j]
+            out[i, j] = product
+            value += product
+    t = cuda.threadIdx.y * cuda.blockDim.x + cuda.threadIdx.x
+    value = block_sum(value, t, shared)
+    if t == 0:
         parts[cuda.blockIdx.x] = weight * value
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..conventions import GELU_CUBIC, GELU_SCALE, LEAKY_SLOPE
+from ..conventions import ACTIVATION_FACTS, GELU_CUBIC, GELU_SCALE, LEAKY_SLOPE
 from ..scratch import borrow
 
 Array = NDArray[Any]
@@ -111,6 +111,68 @@ def activation_backward(dy: Array, activation: str, saved: Array, dx: Array) -> 
     else:
         raise ValueError(f"activation {activation!r} has no NumPy kernel")
     np.multiply(dy, slope, out=dx)
+
+
+def activation_curvature(dy: Array, activation: str, saved: Array, dx: Array) -> None:
+    """dx = dy * act''(...), elementwise, of what ``activation_backward`` has; dx may be dy itself.
+
+    At the kinks of relu, leaky_relu and elu it is 0.
+    """
+    y = x = saved
+    if ACTIVATION_FACTS[activation].straight:
+        np.multiply(dy, 0, out=dx)
+        return
+    bend, s = borrow(saved.shape, saved.dtype), borrow(saved.shape, saved.dtype, slot=1)
+    if activation == "elu":  # exp(x) = y + 1 where y < 0, else 0
+        np.add(y, 1, out=bend)
+        np.less(y, 0, out=s)
+        bend *= s
+    elif activation == "sigmoid":  # y (1 - y) (1 - 2 y)
+        np.subtract(1, y, out=bend)
+        bend *= y
+        np.multiply(y, -2, out=s)
+        s += 1
+        bend *= s
+    elif activation == "tanh":  # -2 y (1 - y^2)
+        np.multiply(y, y, out=bend)
+        bend -= 1
+        bend *= y
+        bend *= 2
+    elif activation == "softplus":  # s (1 - s), 1 - s = exp(-y)
+        np.negative(y, out=s)
+        np.expm1(s, out=bend)
+        np.exp(s, out=s)
+        bend *= s
+        np.negative(bend, out=bend)
+    elif activation == "silu":  # s (1 - s) (2 + x (1 - 2 s)), s = sigmoid(x)
+        sigmoid(x, s)
+        np.multiply(s, -2, out=bend)
+        bend += 1
+        bend *= x
+        bend += 2
+        bend *= s
+        np.subtract(1, s, out=s)
+        bend *= s
+    elif activation == "gelu":
+        # (1 - t^2) (i + x (i' / 2 - t i^2)), t = tanh(inner(x)), i = inner'(x)
+        t, inner = _gelu_tanh(x), borrow(x.shape, x.dtype, slot=2)
+        np.multiply(x, x, out=inner)
+        inner *= 3 * GELU_CUBIC
+        inner += 1
+        inner *= GELU_SCALE
+        np.multiply(inner, inner, out=bend)
+        bend *= t
+        bend *= x
+        np.subtract(inner, bend, out=bend)
+        np.multiply(x, x, out=inner)
+        inner *= 3 * GELU_CUBIC * GELU_SCALE
+        bend += inner
+        np.multiply(t, t, out=t)
+        np.subtract(1, t, out=t)
+        bend *= t
+    else:
+        raise ValueError(f"activation {activation!r} has no NumPy kernel")
+    np.multiply(dy, bend, out=dx)
 
 
 def top_k(x: Array, k: int, y: Array, dropped: Array) -> None:

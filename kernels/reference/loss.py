@@ -144,3 +144,9 @@ def activity_penalty(
 
 def _sum(values: Array) -> float:
     return float(values.sum(dtype=np.float64))
+
+
+def inner_product(x: Array, y: Array, weight: float, out: Array, totals: Array) -> None:
+    """out = x * y; adds weight times its sum, in float64, to totals[0]. out may be x or y."""
+    np.multiply(x, y, out=out)
+    totals[0] += weight * _sum(out)

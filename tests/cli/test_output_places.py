@@ -183,8 +183,11 @@ def broken(how: str) -> Any:
 
 @pytest.mark.parametrize(
     ("names", "how", "code"),
-    [("stdout stderr", "closed", 0), ("stdout stderr", "pipe", 1),
-     pytest.param("stderr", "full", 0, marks=pytest.mark.slow)],
+    [
+        ("stdout stderr", "closed", 0),
+        ("stdout stderr", "pipe", 1),
+        pytest.param("stderr", "full", 0, marks=pytest.mark.slow),
+    ],
 )
 def test_work_is_done_where_nobody_listens(
     names: str, how: str, code: int, here: Path, monkeypatch: pytest.MonkeyPatch

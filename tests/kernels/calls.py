@@ -55,6 +55,14 @@ def arguments(op: str, dtype: str, batch: int = 4, n_in: int = 3, n_out: int = 5
             "x": np.round(4 * real(batch, n_in)).astype(dtype), "k": (n_in + 1) // 2,
             "y": real(batch, n_in), "dropped": real(batch, n_in),
         },
+        "activation_curvature": lambda: {
+            "dy": real(batch, n_in), "activation": "gelu", "saved": real(batch, n_in),
+            "dx": real(batch, n_in),
+        },
+        "inner_product": lambda: {
+            "x": real(batch, n_in), "y": real(batch, n_in), "weight": 0.5,
+            "out": real(batch, n_in), "totals": np.ones(2),
+        },
         "loss": lambda: {
             "name": "bce", "output": real(batch, n_in), "target": real(batch, n_in),
             "gradient": real(batch, n_in), "totals": np.zeros(2),

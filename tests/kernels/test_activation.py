@@ -107,3 +107,51 @@ def test_the_odd_part_is_the_fact_that_is_stated(name: str) -> None:
         np.testing.assert_allclose(ratio, odd, rtol=1e-12)
     else:
         assert name == "identity" or np.ptp(ratio) > 0.1
+
+
+# ---- the second derivative
+
+
+def bent(backend: Backend, name: str, dy: np.ndarray, saved: np.ndarray) -> np.ndarray:
+    dx = poisoned(dy.shape, dy.dtype)
+    given = {"dy": dy, "activation": name, "saved": saved, "dx": dx}
+    return call(backend, "activation_curvature", ("dx",), **given)[0]
+
+
+@every_activation
+def test_curvature(backend: Backend, name: str, dtype: str) -> None:
+    rng = np.random.default_rng(6)
+    for shape in (*awkward_shapes(2, backend), (1, len(EXTREMES))):
+        x, dy = 4 * normals(rng, shape, dtype), normals(rng, shape, dtype)
+        if shape[1] == len(EXTREMES):
+            x = np.array([EXTREMES] * shape[0], dtype).reshape(shape)
+        found = bent(backend, name, dy, ref.saved_for_backward(name, x, dtype))
+        expected = ref.curvature(name, x)
+        slack = ref.curvature_tolerance(name, x, dtype) + ref.eps(dtype) * np.abs(expected)
+        assert_within(found, dy * expected, np.abs(dy.astype(np.float64)) * slack, (name, shape))
+
+
+@every_activation
+def test_curvature_in_place(backend: Backend, name: str, dtype: str) -> None:
+    rng = np.random.default_rng(7)
+    x, dy = 4 * normals(rng, (33, 65), dtype), normals(rng, (33, 65), dtype)
+    saved = ref.saved_for_backward(name, x, dtype)
+    dx = backend.to_device(dy)
+    backend.activation_curvature(dx, name, backend.to_device(saved), dx)
+    np.testing.assert_array_equal(backend.to_host(dx), bent(backend, name, dy, saved))
+
+
+@every_activation
+def test_curvature_is_the_slope_of_backward(backend: Backend, name: str) -> None:
+    """Central differences, as of ``test_backward_is_the_slope_of_forward``; a derivative that is
+    had from an output of about 1 is off by 10 eps of 1: 10 eps / h = 2e-10 more."""
+    h, rng = 1e-5, np.random.default_rng(8)
+    x = rng.uniform(-5, 5, (17, 31))
+    x[np.abs(x) < 0.01] = 0.5  # kinks
+    dy = np.ones_like(x)
+    above, below = (
+        backward(backend, name, dy, ref.saved_for_backward(name, point, "float64"))
+        for point in (x + h, x - h)
+    )
+    found = bent(backend, name, dy, ref.saved_for_backward(name, x, "float64"))
+    assert_within(found, (above - below) / (2 * h), 2e-9 * dy, name)

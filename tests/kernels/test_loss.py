@@ -105,3 +105,28 @@ def test_gradient_is_the_slope_of_the_mean_value(backend: Backend, name: str, mi
         step[i] = h
         slope[i] = (value(output + step) - value(output - step)) / (2 * h)
     assert_within(run(backend, name, output, target)[0], slope, 1e-8, name)
+
+
+def test_inner_product(backend: Backend, dtype: str) -> None:
+    """Each product is rounded once. The sum, in float64 but for partial sums of at most 1,024, is
+    off by no more than n eps of float64 of the products' sizes, and each product by eps."""
+    rng = np.random.default_rng(9)
+    for shape in awkward_shapes(2, backend):
+        x, y = (normals(rng, shape, dtype) for _ in range(2))
+        for weight in (0.7, 0.0):
+            out, totals = call(
+                backend, "inner_product", ("out", "totals"), x=x, y=y, weight=weight,
+                out=poisoned(shape, dtype), totals=np.array([3.5, 2.0]),
+            )  # fmt: skip
+            np.testing.assert_array_equal(out, x * y)
+            sizes = np.abs(x.astype(np.float64) * y).sum()
+            slack = (ref.eps(dtype) + x.size * ref.eps("float64")) * sizes + 4e-15
+            expected = 3.5 + weight * (x.astype(np.float64) * y).sum()
+            assert abs(totals[0] - expected) <= slack and totals[1] == 2, shape
+
+
+def test_inner_product_in_place(backend: Backend, dtype: str) -> None:
+    x = normals(np.random.default_rng(10), (33, 65), dtype)
+    device, totals = backend.to_device(x), backend.to_device(np.zeros(2))
+    backend.inner_product(device, device, 1.0, device, totals)
+    np.testing.assert_array_equal(backend.to_host(device), x * x)

@@ -92,7 +92,7 @@ VARIANTS = [
     *(
         (op, {"activation": name})
         for op in ("dense_forward", "dense_backward_input",
-                   "activation_forward", "activation_backward")
+                   "activation_forward", "activation_backward", "activation_curvature")
         for name in ACTIVATIONS
     ),
     *(("loss", {"name": name}) for name in LOSSES),

@@ -126,15 +126,15 @@ class Command(argparse.ArgumentParser):
     def family_options(self) -> None:
         """The family of the autoencoder, and the options of each."""
         self.add_argument("--family", choices=(PLAIN, *FAMILIES), default=argparse.SUPPRESS,
-                          help="the kind of autoencoder; all but plain have options of their "
-                          f"own, see below (default {PLAIN})")  # fmt: skip
+                          help="the kind of autoencoder; for options that a kind has of its "
+                          f"own see below (default {PLAIN})")  # fmt: skip
         for name, kind in FAMILIES.items():
             self._arguments(f"only with --family {name}", kind.own)
 
     def _arguments(
         self, title: str, arguments: Mapping[str, Argument], leave_out: Sequence[str] = ()
     ) -> None:
-        group = self.add_argument_group(title)
+        group = self.add_argument_group(title, "" if arguments else "it has no options of its own")
         for name, argument in arguments.items():
             if name in leave_out or not argument.on_command_line:
                 continue

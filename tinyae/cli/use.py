@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -194,7 +195,7 @@ def _layers(ae: Autoencoder) -> list[tuple[str, int, int, str, int]]:
     for spec, above in zip(specs, [*specs[1:], None], strict=True):
         if isinstance(spec, DenseSpec):
             activation = ae.output_ if above is None else spec.activation
-            parameters = (spec.n_in + 1) * spec.n_out
+            parameters = sum(map(math.prod, spec.shapes().values()))
             rows.append((spec.name, spec.n_in, spec.n_out, activation, parameters))
         else:
             width = rows[-1][2]

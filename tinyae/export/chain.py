@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -94,12 +93,11 @@ def chain_of(ae: Autoencoder) -> Chain:
     architecture = ae._network.architecture
     dense = architecture.dense
     read = [*(spec.n_in for spec in dense[1:]), dense[-1].n_out]
-    layers = [
+    layers = list[Layer]()
+    for spec, n_out in zip(dense, read, strict=True):
+        weight, bias = spec.arrays(values)
         # the first n_out, which the next layer reads: of means and log-variances the means
-        Layer(spec.name, values[f"{spec.name}.weight"][:, :n_out],
-              values[f"{spec.name}.bias"][:n_out], spec.activation)
-        for spec, n_out in zip(dense, read, strict=True)
-    ]  # fmt: skip
+        layers.append(Layer(spec.name, weight[:, :n_out], bias[:n_out], spec.activation))
     for below, spec in pairwise(architecture.layers):
         if isinstance(spec, TopKSpec):
             at = next(i for i, layer in enumerate(layers) if layer.name == below.name)
@@ -157,8 +155,9 @@ def narrowed(name: str, array: Array, dtype: DTypeLike, to: str) -> Array:
 
 def rounded(ae: Autoencoder, how: str) -> Autoencoder:
     """A copy with the weights that ``quantized`` leaves."""
-    chain, copied = quantized(chain_of(ae), how), copy.deepcopy(ae)
-    weights = ae.parameters()
+    chain = quantized(chain_of(ae), how)
+    copied: Autoencoder = ae._with_own_weights()
+    weights = copied.parameters()
     for layer in chain.layers("all"):  # of log-variances, which no export has, nothing changes
         weights[f"{layer.name}.weight"][:, : layer.bias.size] = layer.values
     return copied.set_parameters(weights)

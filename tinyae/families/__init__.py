@@ -16,8 +16,10 @@ if TYPE_CHECKING:
 Kind = TypeVar("Kind", bound="type[Autoencoder]")
 PLAIN = "plain"  # the name of ``Autoencoder`` among them
 _HOME = {
+    "contractive": ("contractive", "ContractiveAutoencoder"),
     "denoising": ("denoising", "DenoisingAutoencoder"),
     "sparse": ("sparse", "SparseAutoencoder"),
+    "tied": ("tied", "TiedAutoencoder"),
     "variational": ("variational", "VariationalAutoencoder"),
 }
 

@@ -54,15 +54,9 @@ def trace(
         raise ValueError(f"X must have shape (samples, {model.n_features_in_}), got {x.shape}")
     if not (np.isfinite(x) | (np.isnan(x) & (model.fill_ is not None))).all():
         raise ValueError("X must be finite, got NaN or infinity")
-    loss = float64_loss(model, x, "numpy")
+    loss = float64_loss(model, x, "numpy", family=False)
     for record in loss.records:
         _dense(record)
-    for term in loss.objective.terms:
-        if term.visit is not None:
-            raise TypeError(
-                "a trace has no formula for what a term adds to a layer's gradient, as "
-                f"{type(term).__name__} of {type(model).__name__} does"
-            )
     layers = len(loss.records)
     if mistake is not None:
         choice("mistake", mistake, tuple(MISTAKES))

@@ -20,6 +20,7 @@ A layer is described by a spec, which makes it; what it computes for a batch lie
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -88,7 +89,11 @@ class DenseSpec(Spec):
     def shapes(self) -> dict[str, tuple[int, ...]]:
         return {f"{self.name}.weight": (self.n_in, self.n_out), f"{self.name}.bias": (self.n_out,)}
 
-    def layer(self, parameters: Parameters) -> Dense:
+    def arrays(self, values: Mapping[str, Array]) -> tuple[Array, Array]:
+        """(weights (n_in, n_out), biases (n_out,)) out of the ``values`` of a net's parameters."""
+        return values[f"{self.name}.weight"], values[f"{self.name}.bias"]
+
+    def layer(self, parameters: Parameters) -> Layer:
         return Dense(self, parameters)
 
 

@@ -65,6 +65,8 @@ class Work:
         if make_step is None:
             return None
         architecture = self.network.architecture
+        # a step that knows weights and biases of each layer alone would not know shared ones
+        whole = sum((spec.n_in + 1) * spec.n_out for spec in architecture.dense)
         plan = StepPlan(
             layers=tuple((spec.n_in, spec.n_out, spec.activation) for spec in architecture.dense),
             loss=architecture.loss,
@@ -74,6 +76,6 @@ class Work:
             moments=tuple(self.optimizer.moments.values()),
             n_weights=parameters.n_weights,
             capacity=self.workspace.capacity,
-            plain=self.objective.plain,
+            plain=self.objective.plain and parameters.size == whole,
         )
         return make_step(plan)

@@ -112,6 +112,8 @@ PASSES = {
     "loss": (LossKernels, "gradient"),
     "softmax_loss": (LossKernels, "gradient"),
     "normal_divergence": (LossKernels, "gradient"),
+    "activation_curvature": (ActivationKernels, "dx"),
+    "inner_product": (LossKernels, "out"),
     "sample_normal_backward": (RandomKernels, "dx"),
     **{name: (UpdateKernels, "w", *state) for name, state in MOMENTS.items()},
 }  # fmt: skip

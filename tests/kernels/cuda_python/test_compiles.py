@@ -54,6 +54,7 @@ IN_FLOAT64 = {
     "loss_totals": READ | SUM,
     "softmax_groups": READ | SUM | {"rcp", "selp"},  # 1 / batch; NaN where there is no group
     "added_total": READ | SUM,
+    "inner_products": READ | SUM | {"mul"},  # weight times the sum
     "normal_divergences": READ | SUM | {"div", "mul"},  # weight / batch; times the sum
     "penalties": READ | SUM | {"div", "mul"},  # weight / batch, a column's mean; times the sum
     "norm_parts": READ | SUM | {"fma"},
@@ -72,7 +73,7 @@ PER_MULTIPLY_ADD = {
 WITH_BARRIERS = {
     *(f"dense_{what}_{rows}x{columns}" for rows, columns in TILES
       for what in ("forward", "backward_input", "backward_weights")),
-    "loss_elements", "loss_totals", "softmax_groups", "normal_divergences",
+    "loss_elements", "loss_totals", "softmax_groups", "normal_divergences", "inner_products",
     "added_total", "norm_parts", "norm_total", "top_k_kernel", "penalties",
     "permutation_kernel",
     "matmul_3_shared", "matmul_4_registers_1d", "matmul_5_registers_2d", "matmul_7_double_buffer",
