@@ -41,7 +41,7 @@ def activation_backward(dy: Array, activation: str, saved: Array, dx: Array) -> 
 
 def activation_curvature(dy: Array, activation: str, saved: Array, dx: Array) -> None:
     """dx = dy * act''(saved), elementwise; dx may be dy itself."""
-    numbers, threads = dx[:0, 0], threads_for(COST * dy.size)
+    numbers, threads = np.empty(0, dy.dtype), threads_for(COST * dy.size)
     bend = _link_curvature(ACTIVATIONS.index(activation), numbers, numbers, numbers)
     launch(_backward, bend, dy.reshape(-1), saved.reshape(-1), dx.reshape(-1), threads=threads)
 
