@@ -39,6 +39,8 @@ WEYL0, WEYL1 = map(np.uint64, PHILOX_WEYL)
 @jit(contract=False)
 def philox(state: Words, block: Any, counter1: int) -> tuple[Any, Any, Any, Any]:
     """The four words of one block of a stream, each as uint64."""
+    if state.size > 4:  # the stream is read from this block on
+        block += state[4]
     c0, c1 = np.uint64(block) & LOW, (np.uint64(block) >> HALF) + np.uint64(counter1)
     c2, c3 = np.uint64(state[2]), np.uint64(state[3])
     k0, k1 = np.uint64(state[0]), np.uint64(state[1])

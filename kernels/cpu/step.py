@@ -62,6 +62,9 @@ class NumbaStep:
         self._moments = moments_of(values, plan.moments)
         self._n_weights = plan.n_weights
         self._max_norm = math.inf if plan.clip_norm is None else plan.clip_norm
+        self._kept = plan.gradients
+        if self._kept is not None:
+            self._max_norm = 0.0  # as for clipping the gradient is there as a whole
 
         link(values.dtype)
         dtype, most = values.dtype, available()
@@ -90,7 +93,10 @@ class NumbaStep:
     def __call__(self, x: Array, target: Array, hyper: Array, totals: Array) -> None:
         threads = min(threads_for(len(x) * self._work_per_sample), len(self._work))
         job = self._job(x.reshape(-1), target.reshape(-1), len(x), hyper)
-        launch(_step, self._by_samples, totals, *job, threads=threads)
+        updates = self._kept is None
+        launch(_step, self._by_samples, updates, totals, *job, threads=threads)
+        if not updates:
+            self._kept[:] = self._gradients[0]
 
     def _job(self, x: Array, target: Array, batch: int, hyper: Array) -> tuple[Any, ...]:
         """What each thread needs to know, in the order of ``_share_of``'s arguments."""
@@ -114,7 +120,7 @@ def _table(layers: tuple[tuple[int, int, str], ...], samples: int) -> tuple[Arra
 
 @jit()
 def _step(
-    by_samples: bool, totals: Array, x: Array, target: Array, batch: int, net: Array,
+    by_samples: bool, updates: bool, totals: Array, x: Array, target: Array, batch: int, net: Array,
     values: Array, m: Array, v: Array, hyper: Array, n_weights: int, optimizer: int, loss: int,
     max_norm: float, y: Array, dz: Array, gradients: Array, work: Array, partial: Array,
     room: Array, blocks: Array, samples: int, threads: int,
@@ -137,7 +143,7 @@ def _step(
             _shares(BACKWARD, i, *job)
     if max_norm < math.inf:
         _shares(NORM, 0, *job)
-    if by_samples or max_norm < math.inf:
+    if updates and (by_samples or max_norm < math.inf):
         _shares(UPDATE, 0, *job)
 
 

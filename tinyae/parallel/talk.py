@@ -1,0 +1,63 @@
+"""How ranks wait for each other, and agree on what has failed."""
+
+from __future__ import annotations
+
+import pickle
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+SPIN, LONGEST = 1e-3, 0.02  # seconds before it sleeps, and of the longest sleep
+
+
+def wait(request: Any, seconds: float | None = None) -> bool:
+    """Whether ``request`` was done within that time.
+
+    A blocking call of MPI keeps a core busy until it returns, which another rank may need to come
+    to the same call: this one gives the core away after every look, and soon sleeps.
+    """
+    started = time.monotonic()
+    while not request.Test():
+        waited = time.monotonic() - started
+        if seconds is not None and waited > seconds:
+            return False
+        time.sleep(0 if waited < SPIN else min(waited / 10, LONGEST))
+    return True
+
+
+def agreed(comm: Any, do: Callable[[], T]) -> T:
+    """``do()`` on every rank of ``comm``; raises on all what it raises on one, with its name."""
+    found = tried(do)
+    wait(comm.Ibarrier())
+    failures = comm.allgather(found[1])
+    if found[1] is None and any(failures):
+        rank = next(rank for rank, failure in enumerate(failures) if failure is not None)
+        raise _like(failures[rank], f"rank {rank} of {comm.size}: {failures[rank]}")
+    return value_of(found)
+
+
+def tried(do: Callable[[], T]) -> tuple[T | None, BaseException | None]:
+    """(what it returns, None) or (None, what it raises, or an error like it that travels)."""
+    try:
+        return do(), None
+    except BaseException as error:
+        try:
+            return None, pickle.loads(pickle.dumps(error))
+        except Exception:
+            return None, RuntimeError(f"{type(error).__name__}: {error}")
+
+
+def _like(error: BaseException, text: str) -> BaseException:
+    try:
+        return type(error)(text)
+    except Exception:  # it is made of something else
+        return RuntimeError(text)
+
+
+def value_of(found: Any) -> Any:
+    value, error = found
+    if error is not None:
+        raise error
+    return value
