@@ -185,10 +185,9 @@ class Autoencoder(Built):
         params = self._params()
         self._check(params)
         seed = ranks.once(lambda: arguments.seed_from(self.random_state))
-        resume = resume and checkpoint is not None
-        resume = resume and ranks.once(lambda: checkpoint is not None and os.path.exists(checkpoint))
-        if resume and checkpoint is not None:
-            file = checkpoint
+        file = checkpoint if resume else None
+        resume = file is not None and ranks.once(lambda: os.path.exists(file))
+        if file is not None and resume:
             begun = ranks.once(lambda: arguments.of_file(checkpoint_origin(file)))
             seed = begun["random_state"] if self.random_state is None else seed
             # as it was, whatever has been installed since, and nothing is chosen anew
@@ -274,9 +273,7 @@ class Autoencoder(Built):
         def restore() -> None:
             if resume and checkpoint is not None:
                 tied = assemble.tied_to_epochs(params, self.tied)
-                restore_checkpoint(
-                    checkpoint, training, described, threads, tied, arguments.ABSENT
-                )
+                restore_checkpoint(checkpoint, training, described, threads, tied, arguments.ABSENT)
 
         if callback is None:
             callback = print_epochs if self.verbose and ranks.first else _ignore

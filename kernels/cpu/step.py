@@ -93,9 +93,8 @@ class NumbaStep:
     def __call__(self, x: Array, target: Array, hyper: Array, totals: Array) -> None:
         threads = min(threads_for(len(x) * self._work_per_sample), len(self._work))
         job = self._job(x.reshape(-1), target.reshape(-1), len(x), hyper)
-        updates = self._kept is None
-        launch(_step, self._by_samples, updates, totals, *job, threads=threads)
-        if not updates:
+        launch(_step, self._by_samples, self._kept is None, totals, *job, threads=threads)
+        if self._kept is not None:
             self._kept[:] = self._gradients[0]
 
     def _job(self, x: Array, target: Array, batch: int, hyper: Array) -> tuple[Any, ...]:

@@ -14,8 +14,19 @@ from typing import IO, cast
 from .._version import __version__
 from ..storage.files import replacing
 from ..storage.untrusted import printable
-from . import check, demo_augment, demo_ball, export, generate, outliers, ranks, recipes
-from . import sweep, train, use
+from . import (
+    check,
+    demo_augment,
+    demo_ball,
+    export,
+    generate,
+    outliers,
+    ranks,
+    recipes,
+    sweep,
+    train,
+    use,
+)
 from .learn import exercise, page, trace
 from .machine import bench, doctor, tune
 from .options import Command, UsageError

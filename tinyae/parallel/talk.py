@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+Outcome = tuple[Any, BaseException | None]
 
 SPIN, LONGEST = 1e-3, 0.02  # seconds before it sleeps, and of the longest sleep
 
@@ -35,10 +36,11 @@ def agreed(comm: Any, do: Callable[[], T]) -> T:
     if found[1] is None and any(failures):
         rank = next(rank for rank, failure in enumerate(failures) if failure is not None)
         raise _like(failures[rank], f"rank {rank} of {comm.size}: {failures[rank]}")
-    return value_of(found)
+    value: T = value_of(found)
+    return value
 
 
-def tried(do: Callable[[], T]) -> tuple[T | None, BaseException | None]:
+def tried(do: Callable[[], T]) -> Outcome:
     """(what it returns, None) or (None, what it raises, or an error like it that travels)."""
     try:
         return do(), None
@@ -56,7 +58,7 @@ def _like(error: BaseException, text: str) -> BaseException:
         return RuntimeError(text)
 
 
-def value_of(found: Any) -> Any:
+def value_of(found: Outcome) -> Any:
     value, error = found
     if error is not None:
         raise error

@@ -49,7 +49,8 @@ class Team(Alone):
     def once(self, do: Callable[[], T]) -> T:
         found = tried(do) if self.first else None
         wait(self._talk.Ibarrier())
-        return value_of(self._talk.bcast(found))
+        value: T = value_of(self._talk.bcast(found))
+        return value
 
     def each(self, do: Callable[[], T]) -> T:
         return agreed(self._talk, do)

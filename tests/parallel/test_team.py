@@ -1,0 +1,215 @@
+"""One net trained by several ranks: the weights of one process, whatever happens to a rank."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.parallel.launching import mpirun, needs_mpi, run
+from tinyae.kernels.columns import available_backends
+
+HERE = Path(__file__).parent
+
+# A program whose ranks differ in one thing, after ``comm`` and X (90, 6) are made
+PROGRAM = """
+import sys
+import numpy as np
+from mpi4py import MPI
+from tinyae import Autoencoder
+comm = MPI.COMM_WORLD
+X = np.random.default_rng(0).random((90, 6))
+def made(**options):
+    given = dict(hidden=(5,), code=2, epochs=4, batch_size=16, backend="numpy", random_state=0,
+                 dtype="float64", schedule="constant", warmup=0)
+    return Autoencoder(**given | options)
+"""
+
+
+def program(size: int, text: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    return run(size, "-c", PROGRAM + text, *arguments)
+
+
+@needs_mpi
+@pytest.mark.parametrize(
+    ("backend", "dtype", "sizes", "weights"),
+    [
+        ("numpy", "float64", "1,2,3,5", 1e-12),
+        ("numba", "float32", "2", 1e-4),
+        pytest.param("numba", "float64", "1,2,3,5", 1e-12, marks=pytest.mark.slow),
+        pytest.param("numpy", "float32", "1,2,3,5", 1e-4, marks=pytest.mark.slow),
+    ],
+)
+def test_any_number_of_ranks_gives_the_same_net(
+    backend: str, dtype: str, sizes: str, weights: float
+) -> None:
+    """Noise, missing values, categories, validation and early stopping as well; the same bits on
+    all ranks and in a second run."""
+    if backend not in available_backends():
+        pytest.skip("no numba")
+    done = run(int(sizes[-1]), HERE / "same_result.py", backend, dtype, sizes)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert len(found) == 9 * len(sizes.split(","))
+    for case in found:
+        assert case["weights"] < weights, case
+        assert case["curve"] < weights, case
+        assert case["values"] == 1, case
+
+
+@needs_mpi
+def test_resumed_by_another_number_of_ranks(tmp_path: Path) -> None:
+    """2 ranks, then 3, then one process; the curve is that of one process throughout."""
+    text = """
+path = sys.argv[1]
+for epochs, size in ((1, 2), (3, 3), (4, 1)):
+    part = comm.Split(0 if comm.rank < size else MPI.UNDEFINED, comm.rank)
+    if part != MPI.COMM_NULL:
+        ae = made(epochs=epochs).fit(X, checkpoint=path, resume=True, comm=part)
+    comm.Barrier()
+if comm.rank == 0:
+    alone = made().fit(X)
+    a, b = alone.parameters(), ae.parameters()
+    print(max(abs(a[name] - b[name]).max() for name in a), len(ae.history_["loss"]))
+"""
+    done = program(3, text, tmp_path / "checkpoint.npz")
+    assert done.returncode == 0, done.stderr
+    difference, epochs = done.stdout.split()
+    assert float(difference) < 1e-12
+    assert int(epochs) == 4
+
+
+@needs_mpi
+def test_other_data_on_a_rank_is_one_error_on_all() -> None:
+    text = """
+try:
+    made().fit(X[:, : 6 - (comm.rank == 1)], comm=comm)
+except ValueError as error:
+    print(f"{comm.rank}: {error}")
+"""
+    done = program(3, text)
+    assert done.returncode == 0, done.stderr
+    lines = sorted(done.stdout.splitlines())
+    assert [line[0] for line in lines] == ["0", "1", "2"]
+    assert all("all ranks must train the same net on the same data: data" in s for s in lines)
+    assert "0: rank 1 of 3: " in lines[0]
+    assert "'features': 5" in lines[2]
+
+
+@needs_mpi
+def test_a_checkpoint_that_cannot_be_written_ends_all(tmp_path: Path) -> None:
+    """The disk of rank 0 is full after the second epoch; others have the same error."""
+    text = """
+from tinyae import estimator
+save, calls = estimator.save_checkpoint, []
+def full(*arguments):
+    calls.append(1)
+    if len(calls) > 2:
+        raise OSError(28, "No space left on device")
+    save(*arguments)
+estimator.save_checkpoint = full
+try:
+    made().fit(X, checkpoint=sys.argv[1], comm=comm)
+except OSError as error:
+    print(f"{comm.rank}: {error}, {len(calls)} calls")
+"""
+    done = program(2, text, tmp_path / "checkpoint.npz")
+    assert done.returncode == 0, done.stderr
+    calls = {0: 3, 1: 0}  # the first one writes
+    expected = [f"{r}: [Errno 28] No space left on device, {calls[r]} calls" for r in (0, 1)]
+    assert sorted(done.stdout.splitlines()) == expected
+    with np.load(tmp_path / "checkpoint.npz") as found:
+        assert "totals" in found.files
+
+
+@needs_mpi
+def test_a_rank_that_fails_alone_ends_all() -> None:
+    text = """
+def callback(progress):
+    if comm.rank == 1 and progress.epoch == 2:
+        raise LookupError("out of luck")
+made().fit(X, comm=comm, callback=callback)
+print("never")
+"""
+    started = time.monotonic()
+    done = program(2, text)
+    assert time.monotonic() - started < 30
+    assert done.returncode != 0
+    assert "never" not in done.stdout
+    assert "tinyae: rank 1 of 2 on " in done.stderr
+    assert "out of luck: all ranks end" in done.stderr
+
+
+@needs_mpi
+def test_divergence_is_one_error_on_all() -> None:
+    text = """
+from tinyae import DivergenceError
+try:
+    made(learning_rate=1e200, optimizer="sgd", loss="mse", output="identity").fit(X, comm=comm)
+except DivergenceError as error:
+    print(f"{comm.rank}: epoch {error.epoch}, step {error.step}")
+"""
+    done = program(2, text)
+    assert done.returncode == 0, done.stderr
+    first, second = sorted(done.stdout.splitlines())
+    assert first.startswith("0: epoch 1, step ")
+    assert second == "1" + first[1:]
+
+
+@needs_mpi
+def test_a_term_that_is_no_sum_over_samples_is_refused() -> None:
+    text = """
+from tinyae.train.target_blur import TargetBlur
+TargetBlur.of_samples = False
+try:
+    made(target_blur=1.0, image_shape=(1, 6)).fit(X, comm=comm)
+except ValueError as error:
+    print(error)
+"""
+    done = program(2, text)
+    assert done.stdout.count("TargetBlur is no sum over samples") == 2, done.stderr
+
+
+@needs_mpi
+@pytest.mark.parametrize("victim", (0, 1))
+def test_a_killed_rank_ends_all_and_resume_goes_on(tmp_path: Path, victim: int) -> None:
+    text = """
+import os, pathlib
+pathlib.Path(sys.argv[1], f"pid{comm.rank}").write_text(str(os.getpid()))
+ae = made(epochs=int(sys.argv[2])).fit(
+    X, checkpoint=sys.argv[1] + "/checkpoint.npz", resume=True, comm=comm)
+print(len(ae.history_["loss"]))
+"""
+    started = mpirun(2, "-c", PROGRAM + text, tmp_path, 10**6)
+    checkpoint = tmp_path / "checkpoint.npz"
+    try:
+        until = time.monotonic() + 60
+        while not checkpoint.exists() and time.monotonic() < until:
+            time.sleep(0.05)
+        assert checkpoint.exists()
+        pids = [int((tmp_path / f"pid{rank}").read_text()) for rank in (0, 1)]
+        os.kill(pids[victim], signal.SIGKILL)
+        started.communicate(timeout=20)
+    finally:
+        started.kill()
+    assert started.returncode != 0
+    assert not any(_runs(pid) for pid in pids)
+    with np.load(checkpoint) as found:
+        epochs = json.loads(str(found["meta"]))["epoch"]
+    assert epochs >= 1
+    done = program(2, text, tmp_path, epochs + 1)
+    assert done.stdout.split() == [str(epochs + 1)] * 2, done.stderr
+
+
+def _runs(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
