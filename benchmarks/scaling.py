@@ -97,11 +97,12 @@ def _step(net: str, batch: int, threads: int, seconds: float, comm: Any) -> tupl
         began, step, repeats = time.perf_counter(), 0, 20 if net == "small" else 1
         while ranks.once(lambda: time.perf_counter() - began < seconds) or len(took) < 4:
             started, reducing[0] = time.perf_counter(), 0.0
-            for step in range(step, step + repeats):
+            for _ in range(repeats):
                 start = step * batch % (SAMPLES - batch + 1)
                 positions = order.positions(start, start + batch)
                 numbers = work.optimizer.next_numbers(1e-3)
                 work.run(feeder, positions, batch, numbers, work.totals)
+                step += 1
             spent = time.perf_counter() - started
             took.append((spent / repeats, reducing[0] / spent))
     took = sorted(took[1:])

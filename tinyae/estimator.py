@@ -443,6 +443,8 @@ class Autoencoder(Built):
 def _team(comm: Any) -> Alone:
     from .parallel.team import Team  # who trains alone needs none of it
 
+    if not hasattr(comm, "Iallgather"):
+        raise TypeError(f"comm must be a communicator of mpi4py, got {comm!r}")
     return Team(comm)
 
 

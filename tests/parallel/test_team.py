@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from tests.parallel.launching import mpirun, needs_mpi, run
+from tinyae import Autoencoder
 from tinyae.kernels.columns import available_backends
 
 HERE = Path(__file__).parent
@@ -162,6 +163,27 @@ except DivergenceError as error:
     assert second == "1" + first[1:]
 
 
+def test_what_is_no_communicator_is_named() -> None:
+    with pytest.raises(TypeError, match="comm must be a communicator of mpi4py, got 2"):
+        Autoencoder(backend="numpy").fit(np.eye(4), comm=2)
+
+
+@needs_mpi
+def test_a_backend_of_a_gpu_is_refused() -> None:
+    """On all ranks, with the one to take; here "numpy" stands for it."""
+    text = """
+from tinyae.parallel import work
+work.HOSTS = ("numba",)
+try:
+    made().fit(X, comm=comm)
+except ValueError as error:
+    print(error)
+"""
+    done = program(2, text)
+    refused = "backend 'numpy' trains in one process only"
+    assert done.stdout.count(refused) == done.stdout.count("(--backend numba)") == 2, done.stderr
+
+
 @needs_mpi
 def test_a_term_that_is_no_sum_over_samples_is_refused() -> None:
     text = """
@@ -182,11 +204,19 @@ def test_a_killed_rank_ends_all_and_resume_goes_on(tmp_path: Path, victim: int) 
     text = """
 import os, pathlib
 pathlib.Path(sys.argv[1], f"pid{comm.rank}").write_text(str(os.getpid()))
-ae = made(epochs=int(sys.argv[2])).fit(
-    X, checkpoint=sys.argv[1] + "/checkpoint.npz", resume=True, comm=comm)
-print(len(ae.history_["loss"]))
+epochs = []
+def callback(progress):
+    epochs.extend([progress.epoch] if progress.metrics else [])
+    if progress.epoch == int(sys.argv[2]) and progress.metrics:
+        print(*epochs)
+        raise StopIteration
+ae = made(epochs=10**6)
+try:
+    ae.fit(X, checkpoint=sys.argv[1] + "/checkpoint.npz", resume=True, comm=comm, callback=callback)
+except StopIteration:
+    pass
 """
-    started = mpirun(2, "-c", PROGRAM + text, tmp_path, 10**6)
+    started = mpirun(2, "-c", PROGRAM + text, tmp_path, 0)
     checkpoint = tmp_path / "checkpoint.npz"
     try:
         until = time.monotonic() + 60
