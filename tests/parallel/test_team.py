@@ -26,6 +26,9 @@ from mpi4py import MPI
 from tinyae import Autoencoder
 comm = MPI.COMM_WORLD
 X = np.random.default_rng(0).random((90, 6))
+def say(text):  # of all ranks in order: what each prints may be mixed with another's
+    for line in comm.gather(text) or ():
+        print(line)
 def made(**options):
     given = dict(hidden=(5,), code=2, epochs=4, batch_size=16, backend="numpy", random_state=0,
                  dtype="float64", schedule="constant", warmup=0)
@@ -92,7 +95,7 @@ def test_other_data_on_a_rank_is_one_error_on_all() -> None:
 try:
     made().fit(X[:, : 6 - (comm.rank == 1)], comm=comm)
 except ValueError as error:
-    print(f"{comm.rank}: {error}")
+    say(f"{comm.rank}: {error}")
 """
     done = program(3, text)
     assert done.returncode == 0, done.stderr
@@ -118,7 +121,7 @@ estimator.save_checkpoint = full
 try:
     made().fit(X, checkpoint=sys.argv[1], comm=comm)
 except OSError as error:
-    print(f"{comm.rank}: {error}, {len(calls)} calls")
+    say(f"{comm.rank}: {error}, {len(calls)} calls")
 """
     done = program(2, text, tmp_path / "checkpoint.npz")
     assert done.returncode == 0, done.stderr
@@ -154,7 +157,7 @@ from tinyae import DivergenceError
 try:
     made(learning_rate=1e200, optimizer="sgd", loss="mse", output="identity").fit(X, comm=comm)
 except DivergenceError as error:
-    print(f"{comm.rank}: epoch {error.epoch}, step {error.step}")
+    say(f"{comm.rank}: epoch {error.epoch}, step {error.step}")
 """
     done = program(2, text)
     assert done.returncode == 0, done.stderr
@@ -177,7 +180,7 @@ work.HOSTS = ("numba",)
 try:
     made().fit(X, comm=comm)
 except ValueError as error:
-    print(error)
+    say(error)
 """
     done = program(2, text)
     refused = "backend 'numpy' trains in one process only"
@@ -192,7 +195,7 @@ TargetBlur.of_samples = False
 try:
     made(target_blur=1.0, image_shape=(1, 6)).fit(X, comm=comm)
 except ValueError as error:
-    print(error)
+    say(error)
 """
     done = program(2, text)
     assert done.stdout.count("TargetBlur is no sum over samples") == 2, done.stderr
@@ -208,7 +211,7 @@ epochs = []
 def callback(progress):
     epochs.extend([progress.epoch] if progress.metrics else [])
     if progress.epoch == int(sys.argv[2]) and progress.metrics:
-        print(*epochs)
+        say(epochs)
         raise StopIteration
 ae = made(epochs=10**6)
 try:
@@ -234,7 +237,7 @@ except StopIteration:
         epochs = json.loads(str(found["meta"]))["epoch"]
     assert epochs >= 1
     done = program(2, text, tmp_path, epochs + 1)
-    assert done.stdout.split() == [str(epochs + 1)] * 2, done.stderr
+    assert done.stdout.splitlines() == [f"[{epochs + 1}]"] * 2, done.stderr
 
 
 def _runs(pid: int) -> bool:
