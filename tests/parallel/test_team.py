@@ -201,32 +201,64 @@ except ValueError as error:
     assert done.stdout.count("TargetBlur is no sum over samples") == 2, done.stderr
 
 
-@needs_mpi
-@pytest.mark.parametrize("victim", (0, 1))
-def test_a_killed_rank_ends_all_and_resume_goes_on(tmp_path: Path, victim: int) -> None:
-    text = """
+KILLED = """
 import os, pathlib
 pathlib.Path(sys.argv[1], f"pid{comm.rank}").write_text(str(os.getpid()))
 epochs = []
 def callback(progress):
-    epochs.extend([progress.epoch] if progress.metrics else [])
-    if progress.epoch == int(sys.argv[2]) and progress.metrics:
+    if progress.epoch == int(sys.argv[2]) + 1:  # whose checkpoint has been written
         say(epochs)
         raise StopIteration
+    epochs.extend([progress.epoch] if progress.metrics else [])
 ae = made(epochs=10**6)
 try:
     ae.fit(X, checkpoint=sys.argv[1] + "/checkpoint.npz", resume=True, comm=comm, callback=callback)
 except StopIteration:
     pass
 """
-    started = mpirun(2, "-c", PROGRAM + text, tmp_path, 0)
-    checkpoint = tmp_path / "checkpoint.npz"
+
+
+@needs_mpi
+@pytest.mark.parametrize("victim", (0, 1))
+def test_a_killed_rank_ends_all_and_resume_goes_on(tmp_path: Path, victim: int) -> None:
+    epoch = _trained_until_killed(tmp_path, victim, 0)
+    done = program(2, KILLED, tmp_path, epoch + 1)
+    assert done.stdout.splitlines() == [f"[{epoch + 1}]"] * 2, done.stderr
+
+
+@needs_mpi
+@pytest.mark.slow
+def test_killed_at_20_moments_the_bytes_are_those_of_an_undisturbed_run(tmp_path: Path) -> None:
+    moments = np.random.default_rng(0).random(20)
+    cut, whole = tmp_path / "cut", tmp_path / "whole"
+    cut.mkdir()
+    whole.mkdir()
+    epoch = 0
+    for number, moment in enumerate(moments):
+        before, epoch = epoch, _trained_until_killed(cut, number % 2, float(moment))
+        assert epoch >= before
+    for folder in (cut, whole):
+        assert program(2, KILLED, folder, epoch + 1).returncode == 0
+    found = [np.load(folder / "checkpoint.npz") for folder in (cut, whole)]
+    names = [name for name in found[0].files if name != "meta"]
+    assert names
+    for name in names:
+        assert found[0][name].tobytes() == found[1][name].tobytes(), name
+
+
+def _trained_until_killed(folder: Path, victim: int, seconds: float) -> int:
+    """Trains in ``folder`` for so long, until a rank is killed; the epoch of its checkpoint."""
+    files, checkpoint = [folder / f"pid{rank}" for rank in (0, 1)], folder / "checkpoint.npz"
+    for file in files:
+        file.unlink(missing_ok=True)
+    started = mpirun(2, "-c", PROGRAM + KILLED, folder, -9)
     try:
         until = time.monotonic() + 60
-        while not checkpoint.exists() and time.monotonic() < until:
-            time.sleep(0.05)
-        assert checkpoint.exists()
-        pids = [int((tmp_path / f"pid{rank}").read_text()) for rank in (0, 1)]
+        while not all(f.exists() and f.stat().st_size for f in (checkpoint, *files)):
+            assert time.monotonic() < until
+            time.sleep(0.02)
+        time.sleep(seconds)
+        pids = [int(file.read_text()) for file in files]
         os.kill(pids[victim], signal.SIGKILL)
         started.communicate(timeout=20)
     finally:
@@ -234,10 +266,8 @@ except StopIteration:
     assert started.returncode != 0
     assert not any(_runs(pid) for pid in pids)
     with np.load(checkpoint) as found:
-        epochs = json.loads(str(found["meta"]))["epoch"]
-    assert epochs >= 1
-    done = program(2, text, tmp_path, epochs + 1)
-    assert done.stdout.splitlines() == [f"[{epochs + 1}]"] * 2, done.stderr
+        epoch: int = json.loads(str(found["meta"]))["epoch"]
+    return epoch
 
 
 def _runs(pid: int) -> bool:
