@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import time
 from collections.abc import Callable
@@ -11,20 +12,27 @@ T = TypeVar("T")
 Outcome = tuple[Any, BaseException | None]
 
 SPIN, LONGEST = 1e-3, 0.02  # seconds before it sleeps, and of the longest sleep
+ALL_HERE = 1.0  # seconds before it sleeps where all ranks have come and data are on their way
+
+_give_way: Callable[[], object] = getattr(os, "sched_yield", lambda: time.sleep(0))
 
 
-def wait(request: Any, seconds: float | None = None) -> bool:
+def wait(request: Any, seconds: float | None = None, spin: float = SPIN) -> bool:
     """Whether ``request`` was done within that time.
 
     A blocking call of MPI keeps a core busy until it returns, which another rank may need to come
-    to the same call: this one gives the core away after every look, and soon sleeps.
+    to the same call: this one gives the core away after every look, and sleeps after ``spin``
+    seconds. A long message comes piece by piece, one a look: it should not be slept on.
     """
     started = time.monotonic()
     while not request.Test():
         waited = time.monotonic() - started
         if seconds is not None and waited > seconds:
             return False
-        time.sleep(0 if waited < SPIN else min(waited / 10, LONGEST))
+        if waited < spin:
+            _give_way()
+        else:
+            time.sleep(min(waited / 10, LONGEST))
     return True
 
 

@@ -15,7 +15,7 @@ from ..train.objective import Objective
 from ..train.optimizers import Optimizer
 from ..train.work import Work
 from .shares import GRAIN, Place, share
-from .talk import wait
+from .talk import ALL_HERE, wait
 
 HOSTS = ("numpy", "numba")  # backends
 
@@ -98,11 +98,12 @@ class SharedWork(Work):
             return  # no update
         np.multiply(gradients, gradients.dtype.type(self._weight), out=self._sent)
         parts = self._counts, self._places
-        wait(self.comm.Ialltoallv([self._sent, parts], [self._received, self._from]))
+        sending = self.comm.Ialltoallv([self._sent, parts], [self._received, self._from])
+        wait(sending, spin=ALL_HERE)
         summed, *others = self._received
         for other in others:
             summed += other
-        wait(self.comm.Iallgatherv(summed, [gradients, parts]))
+        wait(self.comm.Iallgatherv(summed, [gradients, parts]), spin=ALL_HERE)
 
     def interrupt(self) -> DeferredInterrupt:
         self._signals = AgreedInterrupt()
