@@ -25,7 +25,7 @@ WAYS = {"1 x 1": (1, 1), "1 x 2": (1, 2), "2 x 1": (2, 1)}  # processes x thread
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seconds", type=float, default=2.0, help="for each case in each turn")
+    parser.add_argument("--seconds", type=float, default=0.5, help="for each case in each turn")
     parser.add_argument("--worker", type=int, metavar="THREADS", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.worker is not None:
