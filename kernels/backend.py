@@ -238,12 +238,14 @@ class StepPlan:
     n_weights: int
     capacity: int  # the largest batch
     plain: bool = True  # nothing is done between layers or to gradients but clipping
+    gradients: Array | None = None  # where they are left, and nothing is updated
 
 
 class Step(Protocol):
     """Forward, loss, backward and update; x and target (batch, n_features), totals as of ``loss``.
 
-    The same as one operation after the other, rounding apart, but that gradients are kept nowhere.
+    The same as one operation after the other, rounding apart, but that gradients are kept nowhere,
+    unless the plan says where: then there is no update, and nothing is clipped.
     """
 
     def __call__(self, x: Array, target: Array, hyper: Array, totals: Array) -> None: ...

@@ -5,6 +5,9 @@ import sys
 
 def main() -> int:
     try:
+        from .parallel.launch import share_cores
+
+        share_cores()  # before NumPy starts its threads
         from .cli.main import main as run  # takes a quarter of a second, in which Ctrl-C may come
     except KeyboardInterrupt:
         print("tinyae: interrupted", file=sys.stderr)

@@ -22,11 +22,13 @@ from .kernels.cpu.cores import blas_threads
 from .net import losses
 from .net.network import Network
 from .sklearn_api import EstimatorMixin
+from .train.alone import Alone
 from .train.objective import Objective, Term
 from .train.optimizers import Optimizer
 from .train.sizes import Plan, widths
 from .train.work import Work
 
+ALONE = Alone()
 Positions = NDArray[np.int64]
 
 
@@ -125,11 +127,12 @@ class Built(Inference, EstimatorMixin):
         self.backend_ = backend.name
 
     def _work(
-        self, params: Mapping[str, Any], seed: int, capacity: int, fused: bool = False
-    ) -> Work:
+        self, params: Mapping[str, Any], seed: int, capacity: int, fused: bool = False,
+        ranks: Alone = ALONE,
+    ) -> Work:  # fmt: skip
         """What a step on up to ``capacity`` samples does."""
         objective = self._objective(params, seed, capacity)
-        return Work(objective, self._optimizer, capacity, fused)
+        return ranks.work(objective, self._optimizer, capacity, fused)
 
     def _objective(self, params: Mapping[str, Any], seed: int, capacity: int) -> Objective:
         """What is minimised."""
@@ -224,11 +227,11 @@ class Built(Inference, EstimatorMixin):
             self._warned = True
             warnings.warn(problem, UserWarning, stacklevel=4)
 
-    def _limited_threads(self) -> AbstractContextManager[int | None]:
-        """Threads as asked for; gives their number, None for a GPU."""
+    def _limited_threads(self, share: int | None = None) -> AbstractContextManager[int | None]:
+        """Threads as asked for, else ``share``; gives their number, None for a GPU."""
         limit = self._network.backend.limit_threads
         if limit is not None:
-            return limit(arguments.plain(self.threads))
+            return limit(share if self.threads is None else arguments.plain(self.threads))
         if self.threads is not None:
             raise ValueError(
                 f"threads={self.threads} is for backend='numba', and this is {self.backend_!r}: "

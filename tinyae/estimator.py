@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import arguments, assemble
-from .building import Built
+from .building import ALONE, Built
 from .checks import WIDEST, integer
 from .data.missing import choose_missing, column_means
 from .data.reading import Progress as Report
@@ -23,9 +23,11 @@ from .data.shifts import shifted
 from .data.tables.frames import library_of
 from .model_file import as_json, load_model, plain_state, restore_state, save_model
 from .net import losses
+from .train.alone import Alone
 from .train.batches import Feeder, split
 from .train.checkpoint import (
     checkpoint_origin,
+    fingerprint,
     restore_checkpoint,
     save_checkpoint,
     writing,
@@ -37,6 +39,7 @@ from .train.training import Training
 
 # arguments that a resumed run has from its checkpoint where they are "auto"
 CHOSEN = ("backend", "output", "loss", "scale", "missing", "hidden", "batch_size", "epochs")
+OF_A_RANK = ("random_state", "threads", "verbose")  # each rank of MPI may have another
 JUDGED = ("validation_fraction", "patience")  # which epochs="auto" may set as well
 
 
@@ -148,6 +151,7 @@ class Autoencoder(Built):
         checkpoint: str | os.PathLike[str] | None = None,
         resume: bool = False,
         callback: Callback | None = None,
+        comm: Any = None,
     ) -> Autoencoder:
         """Trains on X (samples, features): any real array, a memory map, uint8 pixels, or a
         DataFrame of pandas or polars, whose column names later data must have. Columns of text and
@@ -158,36 +162,61 @@ class Autoencoder(Built):
         is ignored. ``validation`` is a set of its own, instead of ``validation_fraction``.
         ``checkpoint`` names a file that is written after every epoch and at Ctrl-C; with
         ``resume`` training goes on from it, if it is there, to the same bytes as a run on as many
-        threads that was never interrupted. ``epochs`` may be more than the checkpoint's where
+        threads that was never interrupted. ``comm``, a communicator of mpi4py, trains one net with
+        all its ranks, each of which calls ``fit`` with the same arguments (see ``parallel``).
+        ``epochs`` may be more than the checkpoint's where
         nothing depends on their number: schedule="constant", warmup=0, the same code_noise
         throughout, no target_blur. ``callback(progress)`` is called after every step.
 
-        Raises ValueError or TypeError for wrong arguments or data, DivergenceError when the loss
+        Raises ValueError or TypeError for wrong arguments or data, on all ranks for those of one;
+        DivergenceError when the loss
         is no longer finite (the last good weights stay), KeyboardInterrupt at Ctrl-C; FileError
         where ``checkpoint`` is no checkpoint, BlockingIOError where another training writes it.
         Warns of data that the output cannot reach, and of validation data far outside X.
         """
+        with ALONE if comm is None else _team(comm) as ranks:
+            return self._fit(X, validation, checkpoint, resume, callback, ranks)
+
+    def _fit(
+        self, X: ArrayLike | Rows, validation: ArrayLike | Rows | None,
+        checkpoint: str | os.PathLike[str] | None, resume: bool, callback: Callback | None,
+        ranks: Alone,
+    ) -> Autoencoder:  # fmt: skip
         params = self._params()
         self._check(params)
-        seed = arguments.seed_from(self.random_state)
-        resume = resume and checkpoint is not None and os.path.exists(checkpoint)
-        if resume and checkpoint is not None:
-            begun = arguments.of_file(checkpoint_origin(checkpoint))
+        seed = ranks.once(lambda: arguments.seed_from(self.random_state))
+        file = checkpoint if resume else None
+        resume = file is not None and ranks.once(lambda: os.path.exists(file))
+        if file is not None and resume:
+            begun = ranks.once(lambda: arguments.of_file(checkpoint_origin(file)))
             seed = begun["random_state"] if self.random_state is None else seed
             # as it was, whatever has been installed since, and nothing is chosen anew
             names = [*CHOSEN, *(JUDGED if params["epochs"] == "auto" else ())]
             params |= {k: begun[k] for k in names if k in JUDGED or params[k] == "auto"}
         warm = self.warm_start and hasattr(self, "_network")
-        rows = as_rows(X, schema=self.schema_ if warm else None, learn=not warm)
+        schema = self.schema_ if warm else None
+        all_rows = ranks.each(lambda: as_rows(X, schema=schema, learn=not warm))
+        rows = all_rows
         params["output"] = assemble.output_for(params, rows)
-        plan = self._plan(params, rows, seed, validation is not None, silent)
+        plan = ranks.once(
+            lambda: self._plan(params, all_rows, seed, validation is not None, silent)
+        )
         params |= plan.params
-        for reason in plan.reasons if self.verbose else ():
+        for reason in plan.reasons if self.verbose and ranks.first else ():
             with suppress(OSError):  # a reader that has gone ends no training
                 print(reason, flush=True)
         held_out = None
         if validation is not None:
-            held_out = as_rows(validation, "validation", schema=rows.schema)
+            given = validation
+            held_out = ranks.each(lambda: as_rows(given, "validation", schema=all_rows.schema))
+        ranks.expect_same(
+            lambda: {
+                "data": fingerprint(all_rows),
+                "validation": held_out and fingerprint(held_out),
+                "checkpoint": checkpoint and os.fspath(checkpoint),
+                **{name: repr(v) for name, v in params.items() if name not in OF_A_RANK},
+            }
+        )
         if held_out is None and params["validation_fraction"] > 0:
             chosen, rest = split(len(rows), params["validation_fraction"], seed)
             rows, held_out = rows.select(chosen), rows.select(rest)
@@ -229,7 +258,8 @@ class Autoencoder(Built):
         if missing and self.fill_ is None:
             self._fill_in(column_means(rows))
 
-        work = self._work(params, seed, min(params["batch_size"], len(rows)), fused=True)
+        capacity = min(params["batch_size"], len(rows))
+        work = self._work(params, seed, capacity, fused=True, ranks=ranks)
         training = Training(work, assemble.settings(params, seed), rows, held_out, seen)
         described = {} if checkpoint is None else as_json(
             {**params, "output": self.output_, "loss": self.loss_name_,
@@ -240,14 +270,19 @@ class Autoencoder(Built):
             if checkpoint is not None:
                 save_checkpoint(checkpoint, training, described, threads)
 
+        def restore() -> None:
+            if resume and checkpoint is not None:
+                tied = assemble.tied_to_epochs(params, self.tied)
+                restore_checkpoint(checkpoint, training, described, threads, tied, arguments.ABSENT)
+
+        if callback is None:
+            callback = print_epochs if self.verbose and ranks.first else _ignore
         try:
-            with writing(checkpoint, resume), self._limited_threads() as threads:
-                if resume and checkpoint is not None:
-                    tied = assemble.tied_to_epochs(params, self.tied)
-                    restore_checkpoint(
-                        checkpoint, training, described, threads, tied, arguments.ABSENT
-                    )
-                training.run(save, callback or (print_epochs if self.verbose else _ignore))
+            with ExitStack() as stack, self._limited_threads(ranks.threads) as threads:
+                ranks.once(lambda: stack.enter_context(writing(checkpoint, resume)))
+                ranks.once(restore)
+                ranks.begin(training)
+                training.run(lambda: ranks.once(save), callback)
         finally:
             self._start = training.start or (np.inf, np.inf)
             self.history_ = training.state.history
@@ -407,6 +442,14 @@ class Autoencoder(Built):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         restore_state(self, state)
+
+
+def _team(comm: Any) -> Alone:
+    from .parallel.team import Team  # who trains alone needs none of it
+
+    if not hasattr(comm, "Iallgather"):
+        raise TypeError(f"comm must be a communicator of mpi4py, got {comm!r}")
+    return Team(comm)
 
 
 def _ignore(progress: object) -> None:

@@ -111,6 +111,8 @@ def _fill(kind: int, state: Words, threshold: int, shift: Array, scale: float, o
 def philox(state: Words, first: int, counter1: int, words: Words) -> None:
     """words[j, i] = word j of block first + i of a stream; (4, blocks)."""
     a, b, c, d = words[0], words[1], words[2], words[3]
+    if state.size > 4:  # the stream is read from this block on
+        first += np.int64(state[4])
     for i in range(a.size):
         block = np.uint64(first + i)
         c0, c1 = block & LOW, (block >> HALF) + np.uint64(counter1)

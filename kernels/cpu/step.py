@@ -90,7 +90,9 @@ class NumbaStep:
         dtype, most = values.dtype, available()
         for link in (link_forward, link_backward_input, link_backward_weights):
             link(dtype)
-        by_samples, clipped = values.size <= SMALL_NET, plan.clip_norm is not None
+        # the gradient as a whole is wanted for clipping and by the plan
+        by_samples, self._kept = values.size <= SMALL_NET, plan.gradients
+        clipped = plan.clip_norm is not None or self._kept is not None
         self._work_per_sample = values.size
         samples = min(SLICE, plan.capacity) if by_samples else plan.capacity
         net, numbers = _table(layers, samples, dtype)
@@ -105,7 +107,7 @@ class NumbaStep:
         self._arrays = Work(
             nothing, nothing, 0, np.empty(8), np.empty(2), net, values, m, v, plan.n_weights,
             update_at(plan.optimizer, dtype), loss_at(plan.loss, dtype),
-            math.inf if plan.clip_norm is None else plan.clip_norm, samples,
+            (plan.clip_norm or 0.0) if clipped else math.inf, samples,
             np.empty((copies, numbers), dtype), np.empty((copies, numbers), dtype),
             np.empty(gradients, dtype), np.empty((most, CHUNK), dtype), np.empty((most, 3)),
             np.empty((most, room_size(values.itemsize)), dtype), np.empty((most, block), dtype),
@@ -118,7 +120,7 @@ class NumbaStep:
             phases = [*((_forward, i) for i in range(last)), (_output, 0)]
             phases += [(_backward, i) for i in range(last, -1, -1)]
         if clipped:
-            phases += [(_norm, 0), (_update_clipped, 0)]
+            phases += [(_norm, 0), (_update_clipped if self._kept is None else _no_update, 0)]
         elif by_samples:
             phases += [(_update, 0)]
         self._turns = np.array([(kernel.address(job), i) for kernel, i in phases])
@@ -127,6 +129,8 @@ class NumbaStep:
         threads = min(threads_for(len(x) * self._work_per_sample), self._most)
         self._job.change((x.reshape(-1), target.reshape(-1), len(x), hyper, totals))
         start_on(threads, run, self._turns, self._job.address, threads)
+        if self._kept is not None:
+            self._kept[:] = self._arrays.gradients[0]
 
 
 def _table(
@@ -257,6 +261,12 @@ def _update_clipped(at: Any, _: int, t: int, threads: int) -> None:
         update_part(
             job.update, values, gradient, start, job.m, job.v, job.hyper, job.n_weights, start, end
         )
+
+
+@Kernel
+def _no_update(at: Any, _: int, t: int, threads: int) -> None:
+    """Nothing but the totals: the gradient that ``_norm`` has left is what is wanted."""
+    _diverged(at[0].partial, t, threads, at[0].totals)
 
 
 @inline

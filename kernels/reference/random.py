@@ -5,7 +5,8 @@ SC 2011) turns a 128-bit counter and a 64-bit key into four random words. No sta
 carried from number to number, so every backend, thread count and resumed run draws the same.
 
 ``state`` is uint32 (4,): [key 0, key 1, stream, step]. Word j of a stream is word j % 4 of
-the block with counter (j // 4 low, j // 4 high, stream, step).
+the block with counter (j // 4 low, j // 4 high, stream, step). On the CPU a fifth number may say
+from which block on the stream is read, so that a process draws its rows of a minibatch alone.
 """
 
 from __future__ import annotations
@@ -52,11 +53,12 @@ def philox(counter: NDArray[Any], key: tuple[int, int]) -> Words:
 
 def _words(state: Words, first_block: int, n_blocks: int, counter1: int = 0) -> Words:
     """Words of blocks first_block, first_block + 1, ... of the stream, (n_blocks, 4)."""
+    first_block += int(state[4]) if state.size > 4 else 0
     blocks = np.arange(first_block, first_block + n_blocks, dtype=np.uint64)
     counter = np.empty((n_blocks, 4), np.uint32)
     counter[:, 0] = blocks & np.uint64(0xFFFFFFFF)
     counter[:, 1] = (blocks >> np.uint64(32)) + np.uint64(counter1)
-    counter[:, 2:] = state[2:]
+    counter[:, 2:] = state[2:4]
     return philox(counter, (int(state[0]), int(state[1])))
 
 

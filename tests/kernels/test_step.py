@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -93,13 +94,15 @@ def test_any_batch_up_to_the_capacity(batch: int) -> None:
     assert_close(*pair, 1e-13)
 
 
+PLAN = StepPlan(
+    layers=((37, 4, "relu"), (4, 37, "identity")), loss="mse", optimizer="sgd", clip_norm=None,
+    values=np.empty(0), moments=(), n_weights=2 * 37 * 4, capacity=50,
+)  # fmt: skip
+
+
 def make_step(backend: Backend, values: np.ndarray, loss: str = "mse") -> Step:
     assert backend.make_step is not None
-    plan = StepPlan(
-        layers=((37, 4, "relu"), (4, 37, "identity")), loss=loss, optimizer="sgd", clip_norm=None,
-        values=values, moments=(), n_weights=2 * 37 * 4, capacity=50,
-    )  # fmt: skip
-    return backend.make_step(plan)
+    return backend.make_step(replace(PLAN, values=values, loss=loss))
 
 
 def parameters() -> np.ndarray:
@@ -116,6 +119,26 @@ def test_a_loss_that_is_not_finite_changes_nothing(bad: float) -> None:
     make_step(get_backend("numba"), values)(x, x, np.full(8, 0.1), totals)
     assert not np.isfinite(totals[0])
     assert values.tobytes() == parameters().tobytes()
+
+
+@needs_numba
+@pytest.mark.usefixtures("way")
+@pytest.mark.parametrize("clip_norm", (None, 0.01))
+def test_a_gradient_that_is_kept_is_that_of_the_update(clip_norm: float | None) -> None:
+    """Of plain descent with rate 1 it is what an update takes away; it is never clipped."""
+    backend, x = get_backend("numba"), X[:50]
+    assert backend.make_step is not None
+    before, values, kept = parameters(), parameters(), poisoned(parameters().shape, "float64")
+    hyper, totals, other = np.zeros(8), np.empty(2), np.empty(2)
+    hyper[0] = 1.0
+    make_step(backend, values)(x, x, hyper, totals)
+    plan = replace(PLAN, values=before, gradients=kept, clip_norm=clip_norm)
+    step = backend.make_step(plan)
+    assert step is not None
+    step(x, x, hyper, other)
+    assert before.tobytes() == parameters().tobytes()
+    np.testing.assert_array_equal(values, before - kept)  # each is rounded once
+    np.testing.assert_array_equal(other, totals)
 
 
 @needs_numba

@@ -14,7 +14,19 @@ from typing import IO, cast
 from .._version import __version__
 from ..storage.files import replacing
 from ..storage.untrusted import printable
-from . import check, demo_augment, demo_ball, export, generate, outliers, recipes, sweep, train, use
+from . import (
+    check,
+    demo_augment,
+    demo_ball,
+    export,
+    generate,
+    outliers,
+    ranks,
+    recipes,
+    sweep,
+    train,
+    use,
+)
 from .learn import exercise, page, trace
 from .machine import bench, doctor, tune
 from .options import Command, UsageError
@@ -38,6 +50,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; returns its exit code."""
     if sys.stdin is None:
         sys.stdin = open(os.devnull)  # noqa: SIM115
+    if ranks.quiet():
+        with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
+            return _run(argv)
     out, err = Stream("stdout"), Stream("stderr")
     with redirect_stdout(cast(IO[str], out)), redirect_stderr(cast(IO[str], err)):
         code = _run(argv)
@@ -59,7 +74,7 @@ def _run(argv: Sequence[str] | None) -> int:
         try:
             with warnings.catch_warnings():
                 warnings.showwarning = _in_one_line
-                given.run_command(given)
+                ranks.run(given.run_command, given)
         finally:
             replacing.reset(token)
     except SystemExit as stop:  # argparse has said what is wrong, or has shown its help

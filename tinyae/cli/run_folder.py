@@ -27,6 +27,7 @@ from ..estimator import Autoencoder
 from ..families import PLAIN, made
 from ..kernels.columns import get_backend
 from ..model_file import FORMAT, as_json
+from ..parallel import launch
 from ..storage.files import expect_replaceable
 from ..storage.kinds import Kind, tinyae_kind
 from ..storage.locks import held
@@ -388,12 +389,14 @@ def _train(
     ae = _autoencoder(model, dataset)
     log = sys.stderr
     bar = Bar(log) if has_bars(log) else None
+    comm = launch.tell((config["data"], model, run.checkpoint_file, resume))
     try:
         ae.fit(
             dataset.train,
             checkpoint=run.checkpoint_file,
             resume=resume,
             callback=bar or Lines(log, epochs=-(-model["epochs"] // LINES)),
+            comm=comm,
         )
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"interrupted; {remedy}") from None
@@ -406,3 +409,12 @@ def _train(
     run.write_history(ae.history_)
     ae.save(run.model_file)  # last: it says that training has ended
     return ae
+
+
+def follow_training(
+    data: Mapping[str, Any], model: Mapping[str, Any], checkpoint: Path, resume: bool
+) -> None:
+    """What the other ranks of MPI do while the first one trains into a folder."""
+    dataset = launch.ready(lambda: open_data(data))
+    ae = _autoencoder(model, dataset)
+    ae.fit(dataset.train, checkpoint=checkpoint, resume=resume, comm=launch.world())

@@ -34,6 +34,7 @@ def add_commands(commands: Any) -> None:
         commands, "sweep", _sweep,
         "train one net per code size: squared error and k-NN accuracy beside PCA's",
     )  # fmt: skip
+    parser.set_defaults(together=True)
     parser.option("--codes", CODES, "code sizes", type=_codes, metavar="N,N,...")
     parser.add_argument(
         "--out", metavar="DIR",

@@ -44,6 +44,7 @@ ByColumn = dict[str, tuple[Array, Array | None]]
 
 def add_commands(commands: Any) -> None:
     parser = command(commands, "train", _train, "train an autoencoder into a run folder")
+    parser.set_defaults(together=True)
     parser.add_argument(
         "--out", metavar="RUN", help="the run folder (default: runs/NAME, numbered)"
     )

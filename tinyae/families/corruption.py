@@ -25,6 +25,7 @@ class Corruption(Term):
     x and y and the biases z.
     """
 
+    of_samples = True
     target_only = True
     of_the_data = True  # validation judges what training is for
 

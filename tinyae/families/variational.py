@@ -50,6 +50,7 @@ class Divergence(Term):
     with the full weight, and with the same draws each time.
     """
 
+    of_samples = True
     of_the_data = True
 
     def __init__(self, network: Network, seed: int, beta: float, warmup: float) -> None:

@@ -20,6 +20,7 @@ class Categories(Term):
     (Bridle, "Probabilistic interpretation of feedforward classification network outputs", 1990).
     """
 
+    of_samples = True
     of_the_data = True
 
     def __init__(self, network: Network, capacity: int) -> None:

@@ -11,6 +11,7 @@ class Missing(Term):
     """Keeps the sample with its NaN as the target, which every loss passes over (a masked loss),
     and fills the input in place with the numbers of ``network.fill``."""
 
+    of_samples = True
     target_only = True
     of_the_data = True
 

@@ -31,6 +31,7 @@ class TargetBlur(Term):
     The blur is a matrix, so that the product that every backend has applies it.
     """
 
+    of_samples = True
     target_only = True
 
     def __init__(self, params: Mapping[str, Any], network: Network, capacity: int) -> None:

@@ -93,7 +93,7 @@ class Training:
         state, settings = self.state, self.settings
         parameters = self.network.parameters
         # overflow is met with a diagnosis, not with NumPy's warnings
-        with np.errstate(all="ignore"), DeferredInterrupt() as interrupt:
+        with np.errstate(all="ignore"), self.work.interrupt() as interrupt:
             good = parameters.backend.to_host(parameters.values)
             if self._validation is not None and state.epoch == state.step == 0:
                 self.start = self._validate(self._validation)
@@ -221,12 +221,12 @@ class Training:
         n = len(feeder.rows)
         order = feeder.order(self.settings.seed, 0, shuffle=False)
         totals = backend.to_device(np.zeros((-(-n // self.batch_size), 2)))
-        for i, start in enumerate(range(0, n, self.batch_size)):
-            stop = min(start + self.batch_size, n)
+        for i in self.work.judged(len(totals)):
+            start, stop = i * self.batch_size, min((i + 1) * self.batch_size, n)
             x, records = workspace.input[: stop - start], workspace.records(stop - start)
             feeder.fill(order.positions(start, stop), x)
             self.work.objective.judge(backend, x, records, totals[i])
-        sums = backend.to_host(totals)
+        sums = self.work.summed(backend.to_host(totals))
         finite = np.isfinite(sums[:, 0])
         if not finite.all():
             bad = int(np.argmin(finite))

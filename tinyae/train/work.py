@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from ..kernels.backend import Array, Backend, Step, StepPlan
 from ..net.network import Workspace
 from .batches import Feeder
+from .interrupts import DeferredInterrupt
 from .objective import Objective
 from .optimizers import Optimizer
 
@@ -16,7 +21,12 @@ class Work:
 
     With ``fused`` the backend's own step takes the place of what follows the gathering, where it
     has one that can do all of this.
+
+    A subclass may share the steps among processes (``parallel``): ``reduce``, if there is one, is
+    called between the gradient and the update, with the gradients and the totals of a step.
     """
+
+    reduce: Callable[[Array, Array], None] | None = None
 
     def __init__(
         self, objective: Objective, optimizer: Optimizer, capacity: int, fused: bool = False
@@ -25,7 +35,7 @@ class Work:
         self.network = network = objective.network
         self.workspace = Workspace(network, capacity, training=True)
         self.totals = network.backend.to_device(np.zeros(2))  # of a step, where nothing else is
-        self._bare = network.backend.unchecked
+        self._checked, self._bare = network.backend, network.backend.unchecked
         self._planned: set[int] = set()
         self._fused = self._fused_step() if fused else None
 
@@ -44,10 +54,27 @@ class Work:
         target = self.objective.target(ops, x)
         if self._fused is not None:
             self._fused(x, target, hyper, totals)
-            return
-        records = self.workspace.records(n, noisy=self.objective.noise is not None)
-        self.objective.gradient(ops, x, target, records, totals)
-        self.optimizer.apply(ops, hyper, guard=totals)
+        else:
+            records = self.workspace.records(n, noisy=self.objective.noise is not None)
+            self.objective.gradient(ops, x, target, records, totals)
+        if self.reduce is not None:
+            self.reduce(self.network.parameters.gradients, totals)
+        if self._fused is None or self.reduce is not None:
+            self.optimizer.apply(ops, hyper, guard=totals)
+
+    # What else processes that share the steps do together
+
+    def interrupt(self) -> DeferredInterrupt:
+        """How training learns that it is to end."""
+        return DeferredInterrupt()
+
+    def judged(self, n: int) -> range:
+        """Which of n batches of validation data this process judges."""
+        return range(n)
+
+    def summed(self, totals: NDArray[Any]) -> NDArray[Any]:
+        """Of all processes: float64 (n, 2), 0 where another process judged the batch."""
+        return totals
 
     def _plan(self, n: int) -> Backend:
         """The operations for a step of n samples.
@@ -58,7 +85,7 @@ class Work:
         if n in self._planned:
             return self._bare
         self._planned.add(n)
-        return self.network.backend
+        return self._checked
 
     def _fused_step(self) -> Step | None:
         make_step, parameters = self.network.backend.make_step, self.network.parameters
@@ -77,5 +104,6 @@ class Work:
             n_weights=parameters.n_weights,
             capacity=self.workspace.capacity,
             plain=self.objective.plain and parameters.size == whole,
+            gradients=None if self.reduce is None else parameters.gradients,
         )
         return make_step(plan)

@@ -25,6 +25,7 @@ from ...kernels.cpu import cores
 from ...kernels.cuda import measured_plans
 from ...kernels.cuda_host.host import CompilerMissing, find_compiler
 from ...kernels.cuda_ptx.nvrtc import NVRTC_WHEELS, find_nvrtc
+from ...parallel.launch import started, world
 from ...train.progress import Waiting
 from ..options import command
 from . import nvidia
@@ -38,6 +39,7 @@ EXTRAS = {
     "tables": ("pyarrow", "pyarrow", "tables in .parquet, .feather and .arrow"),
     "download": ("pooch", "pooch", "mnist and fashion-mnist by name"),
     "digits": ("sklearn", "scikit-learn", "the digits data set"),
+    "mpi": ("mpi4py", "mpi4py", "training by several processes, on several machines"),
 }
 
 # what auto never takes
@@ -78,6 +80,7 @@ def add_commands(commands: Any) -> None:
         commands, "doctor", _doctor, "what works here, and the command that mends the rest"
     )
     parser.json_option("print one JSON object")
+    parser.set_defaults(together=True)
 
 
 def _doctor(given: argparse.Namespace) -> None:
@@ -114,6 +117,7 @@ def examine() -> tuple[dict[str, Any], dict[str, str]]:
         "blas": _blas,
         "threads": _threads,
         "cores": lambda: "{} threads of backend numba, by {}".format(*cores.threads()),
+        "mpi": _mpi,
         "driver": nvidia.find_driver,
         "cupy": nvidia.cupy_wheels,
         "nvrtc": _nvrtc,
@@ -153,7 +157,7 @@ def report(found: dict[str, Any], failed: dict[str, str]) -> dict[str, list[Row]
         "this machine": [
             plain("tinyae"),
             *rows("python", lambda version: [Row("python", f"{version}, {found['executable']}")]),
-            *(plain(w) for w in ("system", "numpy", "blas", "threads", "cores")),
+            *(plain(w) for w in ("system", "numpy", "blas", "threads", "cores", "mpi")),
         ],
         "backends, in the order in which auto tries them": rows(
             "backends",
@@ -298,6 +302,19 @@ def _blas() -> str:
     config: Any = np.show_config(mode="dicts")  # type: ignore[call-overload, func-returns-value, unused-ignore]
     blas = config.get("Build Dependencies", {}).get("blas", {})
     return f"{blas.get('name', 'unknown')} {blas.get('version', '')}".strip()
+
+
+def _mpi() -> str:
+    """Which launcher there is, and as how many ranks this was started."""
+    size = started()[0]
+    ranks = f"started as {size} ranks" if size > 1 else "not started by mpirun or srun"
+    comm = world()  # raises where the ranks cannot talk to each other
+    if comm is not None:
+        from mpi4py import MPI
+
+        return f"{ranks}, {MPI.Get_library_version().splitlines()[0].strip()}"
+    launchers = [path for path in map(shutil.which, ("mpirun", "srun")) if path]
+    return f"{ranks}; launchers found: {', '.join(launchers) or 'none'}"
 
 
 def _threads() -> str:

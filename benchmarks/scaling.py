@@ -1,0 +1,113 @@
+"""Time a training step of two ranks of MPI, beside one process of one and of two threads.
+
+Each way has processes of its own and takes its turn twice; the better median counts. ``reduce`` is
+the part of a rank's step that sums gradients, waiting for the other rank included.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+NETS = {"deep": ((1000, 500, 250), 30), "small": ((128,), 32)}
+CASES = [("deep", 512), ("deep", 2048), ("small", 128), ("small", 1024)]
+N_FEATURES, SAMPLES = 784, 8192
+WAYS = {"1 x 1": (1, 1), "1 x 2": (1, 2), "2 x 1": (2, 1)}  # processes x threads
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seconds", type=float, default=0.5, help="for each case in each turn")
+    parser.add_argument("--worker", type=int, metavar="THREADS", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.worker is not None:
+        measure(given.worker, given.seconds)
+        return
+    found: dict[str, list[list[tuple[float, float]]]] = {way: [] for way in WAYS}
+    for _ in range(2):
+        for way, (processes, threads) in WAYS.items():
+            found[way].append(worker(processes, threads, given.seconds))
+    best = {way: [min(turns) for turns in zip(*found[way], strict=True)] for way in WAYS}
+    header = " ".join(f"{f'{way}, ms':>10}" for way in WAYS)
+    print(f"{'net':6} {'batch':>5} {header} {'to 1 x 1':>9} {'to 1 x 2':>9} {'reduce':>7}")
+    for i, (net, batch) in enumerate(CASES):
+        one, two, ranks = (best[way][i][0] for way in WAYS)
+        times = " ".join(f"{1e3 * seconds:10.2f}" for seconds in (one, two, ranks))
+        part = best["2 x 1"][i][1]
+        print(f"{net:6} {batch:5} {times} {one / ranks:9.2f} {two / ranks:9.2f} {part:7.1%}")
+
+
+def worker(processes: int, threads: int, seconds: float) -> list[tuple[float, float]]:
+    command = [sys.executable, __file__, "--worker", str(threads), "--seconds", str(seconds)]
+    if processes > 1:
+        beside = Path(sys.executable).parent / "mpirun"
+        mpirun = str(beside) if beside.exists() else "mpirun"
+        command = [mpirun, "-n", str(processes), *command]
+    allowed = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
+    done = subprocess.run(
+        command, stdout=subprocess.PIPE, text=True, check=True, env=os.environ | allowed
+    )
+    return [(seconds, part) for seconds, part in json.loads(done.stdout)]
+
+
+def measure(threads: int, seconds: float) -> None:
+    """Prints [seconds of a step, part of it in ``reduce``] for each case, from rank 0."""
+    from tinyae.parallel import launch
+
+    comm = launch.world()
+    found = [_step(net, batch, threads, seconds, comm) for net, batch in CASES]
+    if comm is None or comm.rank == 0:
+        print(json.dumps(found))
+
+
+def _step(net: str, batch: int, threads: int, seconds: float, comm: Any) -> tuple[float, float]:
+    from tinyae import Autoencoder
+    from tinyae.building import ALONE
+    from tinyae.data.rows import Rows
+    from tinyae.parallel.team import Team
+    from tinyae.train.batches import Feeder
+
+    hidden, code = NETS[net]
+    ae = Autoencoder(
+        hidden=hidden, code=code, output="sigmoid", loss="bce", backend="numba", threads=threads,
+        batch_size=batch, random_state=0,
+    ).initialize(N_FEATURES)  # fmt: skip
+    pixels = np.random.default_rng(0).integers(0, 256, (SAMPLES, N_FEATURES), np.uint8)
+    took: list[tuple[float, float]] = []
+    with ALONE if comm is None else Team(comm) as ranks, ae._limited_threads():
+        work = ae._work(ae._params(), 0, batch, fused=True, ranks=ranks)
+        feeder = Feeder(work.network.backend, Rows(pixels), batch, "float32", resident=True)
+        order, reducing, reduce = feeder.order(0, 0, True), [0.0], work.reduce
+
+        def timed(*arguments: Any) -> None:
+            started = time.perf_counter()
+            reduce(*arguments)  # type: ignore[misc]
+            reducing[0] += time.perf_counter() - started
+
+        if reduce is not None:
+            work.reduce = timed
+        began, step, repeats = time.perf_counter(), 0, 20 if net == "small" else 1
+        while ranks.once(lambda: time.perf_counter() - began < seconds) or len(took) < 4:
+            started, reducing[0] = time.perf_counter(), 0.0
+            for _ in range(repeats):
+                start = step * batch % (SAMPLES - batch + 1)
+                positions = order.positions(start, start + batch)
+                numbers = work.optimizer.next_numbers(1e-3)
+                work.run(feeder, positions, batch, numbers, work.totals)
+                step += 1
+            spent = time.perf_counter() - started
+            took.append((spent / repeats, reducing[0] / spent))
+    took = sorted(took[1:])
+    return took[len(took) // 2]
+
+
+if __name__ == "__main__":
+    main()

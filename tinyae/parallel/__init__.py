@@ -1,0 +1,1 @@
+"""Training by several processes that MPI has started, see README.md beside this file."""

@@ -1,0 +1,105 @@
+"""The ranks of a communicator of MPI, which train one net."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from ..kernels.cpu import cores
+from ..train.alone import Alone
+from ..train.objective import Objective
+from ..train.optimizers import Optimizer
+from ..train.training import Training
+from ..train.work import Work
+from .talk import agreed, tried, value_of, wait
+from .work import SharedWork
+
+T = TypeVar("T")
+
+PATIENCE = 5.0  # seconds in which the others must have failed as well
+
+
+class Team(Alone):
+    """``comm``: an intracommunicator of mpi4py; every one of its ranks calls the same methods.
+
+    A rank that leaves its ``with`` block by an error which the others do not have within 5 s says
+    so and ends all of them (``MPI_Abort``): they would wait for it for ever.
+    """
+
+    def __init__(self, comm: Any) -> None:
+        self.rank, self.size, self.first = comm.rank, comm.size, comm.rank == 0
+        # one for each purpose, so that messages of two never meet
+        self._steps, self._talk, self._end = (comm.Dup() for _ in range(3))
+        self.threads = _threads(self._talk)
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        request = self._end.Ibarrier()
+        if not wait(request, PATIENCE if error is not None else None):
+            name = type(error).__name__
+            print(f"tinyae: {self._who()}: {error or name}: all ranks end", file=sys.__stderr__)
+            if sys.__stderr__ is not None:
+                sys.__stderr__.flush()
+            self._steps.Abort(1)
+        for comm in (self._steps, self._talk, self._end):
+            comm.Free()
+
+    def once(self, do: Callable[[], T]) -> T:
+        found = tried(do) if self.first else None
+        wait(self._talk.Ibarrier())
+        value: T = value_of(self._talk.bcast(found))
+        return value
+
+    def each(self, do: Callable[[], T]) -> T:
+        return agreed(self._talk, do)
+
+    def expect_same(self, facts: Callable[[], Mapping[str, Any]]) -> None:
+        own = facts()
+        expected = self._talk.bcast(own)
+        self.each(lambda: _expect_equal(own, expected))
+
+    def work(
+        self, objective: Objective, optimizer: Optimizer, capacity: int, fused: bool = False
+    ) -> Work:
+        return SharedWork(self._steps, objective, optimizer, capacity, fused)
+
+    def begin(self, training: Training) -> None:
+        optimizer = training.optimizer
+        for array in (optimizer.parameters.values, *optimizer.moments.values(), training.totals):
+            self._steps.Bcast(array)
+        training.state, optimizer.updates = self._talk.bcast((training.state, optimizer.updates))
+
+    def _who(self) -> str:
+        return f"rank {self.rank} of {self.size} on {platform.node()}"
+
+
+def _expect_equal(facts: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
+    other = [
+        f"{name} {facts.get(name)!r} here, {expected.get(name)!r} on rank 0"
+        for name in sorted({*facts, *expected})
+        if facts.get(name) != expected.get(name)
+    ]
+    if other:
+        raise ValueError(f"all ranks must train the same net on the same data: {'; '.join(other)}")
+
+
+def _threads(comm: Any) -> int:
+    """This rank's share of the cores of its machine, unless a variable says how many it has.
+
+    A core that several ranks may run on counts in part on each.
+    """
+    number, origin = cores.threads()
+    neighbours = comm.allgather((platform.node(), _cpus()))
+    mine = [cpus for node, cpus in neighbours if node == platform.node()]
+    if origin.endswith("_NUM_THREADS"):
+        return number
+    own = sum(1 / sum(cpu in cpus for cpus in mine) for cpu in _cpus())
+    return max(1, min(int(own + 1e-9), number // len(mine) if "quota" in origin else number))
+
+
+def _cpus() -> frozenset[int]:
+    if hasattr(os, "sched_getaffinity"):
+        return frozenset(os.sched_getaffinity(0))
+    return frozenset(range(os.cpu_count() or 1))
