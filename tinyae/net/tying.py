@@ -61,7 +61,7 @@ class TiedSpec(DenseSpec):
         return Tied(self, parameters)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TiedRecord(Record):
     product: Array  # (batch, n_out), x @ w.T
     biases: Array  # (capacity n_out,), those of the layer once for each sample
@@ -98,11 +98,10 @@ class Tied:
         y, product = ops.empty(shape, dtype), ops.empty(shape, dtype)
         saved = ops.empty(shape, dtype) if self._needs_input else y
         dz = ops.empty(shape, dtype) if training else None
-        biases, nothing = (
-            ops.empty((capacity * self.b.size,), dtype),
-            ops.empty((capacity, 0), dtype),
+        biases, nothing = ops.empty((y.size,), dtype), ops.empty((capacity, 0), dtype)
+        return TiedRecord(
+            self, self.activation, y, saved, dz, product=product, biases=biases, nothing=nothing
         )
-        return TiedRecord(self, self.activation, y, saved, dz, product, biases, nothing)
 
     def forward(self, ops: Backend, x: Array, record: Record) -> Array:
         """The sum of product and biases is a dense layer too, of one sample, (1,): its weights are
