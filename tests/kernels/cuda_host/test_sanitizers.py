@@ -136,17 +136,17 @@ CHANGED = {
     ),
     "a copy begins while others still read": Case(
         "thread", "dense_forward", "dense_product.cuh",
-        "full > 0 ? full - 1 : BUFFERS - 1;", "full > 1 ? full - 2 : full + BUFFERS - 2;",
+        "empty = full;", "empty = full > 0 ? full - SIZE : SHARED - SIZE;",
         RACE + READS_TILES["dense_product.cuh"] + r":\d+",
     ),
     "lanes trade places without a barrier": Case(
         "thread", "dense_backward_input", "dense_product.cuh",
-        "            __syncwarp();\n#pragma unroll 1", "#pragma unroll 1",
+        "            __syncwarp();\n            long long at", "            long long at",
         RACE + r"dense_product\.cuh:\d+",
     ),
     "an element after the last is written": Case(
         "address", "dense_backward_weights", "dense_product.cuh",
-        "row < m && column < n ?", "row < m ?",
+        "down < m - row && column < n ?", "down < m - row ?",
         WRITE + r"dense_product\.cuh:\d+",
     ),
     "an element after the last is copied": Case(
@@ -157,7 +157,7 @@ CHANGED = {
     "shared memory is too short": Case(
         "address", "dense_forward", "dense_product.cuh",
         # by more than the padding
-        "SHARED_B = BUFFERS * Sums::SIZE_B", "SHARED_B = BUFFERS * Sums::SIZE_B - 8",
+        "SHARED = BUFFERS * SIZE", "SHARED = BUFFERS * SIZE - 8",
         WRITE_SHARED + r"\S+:\d+",
     ),
     "words are multiplied as signed numbers": Case(
