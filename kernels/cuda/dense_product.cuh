@@ -21,6 +21,7 @@
 
 #include "activation.cuh"
 #include "async_copy.cuh"
+#include "last_block.cuh"
 
 #define THREADS 256
 
@@ -41,6 +42,8 @@ template <class Sums> struct Product {
     static constexpr int BUFFERS = Sums::BUFFERS;
     static constexpr int SIZE = Sums::SIZE_A + Sums::SIZE_B;  // of a buffer: a tile of each
     static constexpr int SHARED = BUFFERS * SIZE;
+
+    static constexpr bool ADDS_PARTS = BM < 128;  // the largest tile has no registers left for it
 
     // A thread's part in copying an operand's tiles: OUTER rows or columns by BK terms of a matrix
     // whose rows are ``width`` wide. Neighbouring threads copy neighbours, along k at most 8: these
@@ -105,6 +108,7 @@ template <class Sums> struct Product {
     Share<BN, TB> b;
     Sums sums;
     REAL column_sum = 0;  // of B's column threadIdx.x, where it is wanted
+    const REAL *parts = nullptr;  // of the sums, where all of them are in memory
 
     __device__ static int place_a(int i, int p) { return Sums::at_a(i, p); }
     __device__ static int place_b(int j, int p) { return Sums::at_b(p, j); }
@@ -167,6 +171,17 @@ template <class Sums> struct Product {
         __syncthreads();  // shared memory is free again
     }
 
+    // Whether this block is to end the sums of its tile: it has all terms, or is the last of those
+    // that have parts of them, and ``each`` adds them up. ``tickets``: one for each tile; null:
+    // another kernel adds up.
+    __device__ bool ends(REAL *room, unsigned *tickets, REAL *shared) {
+        if (gridDim.z == 1) return true;
+        finish_part(room + (long long)blockIdx.z * m * n, false, shared);
+        if (!ADDS_PARTS || !tickets) return false;
+        parts = room;
+        return is_last_block(tickets + blockIdx.y * gridDim.x + blockIdx.x, gridDim.z);
+    }
+
     // Calls f(offsets, sums, places) for the elements of the block's tile, SIDE of a thread's at a
     // time, and offset -1 for one outside the matrix; places[32 u] of shared memory are the
     // thread's own. A row of sums of every thread goes through shared memory. There the lanes of a
@@ -196,8 +211,14 @@ template <class Sums> struct Product {
             for (int u = 0; u < SIDE; u++) {
                 int down = Sums::row(i, 32 * u / COLUMNS) - origin, column = column_of(u);
                 at[u] = down < m - row && column < n ? first + (long long)down * n + column : -1;
-                totals[u] = rows[32 * u + lane];
+                totals[u] = ADDS_PARTS && parts ? 0 : rows[32 * u + lane];
             }
+            if (ADDS_PARTS && parts)  // in their order: two runs give the same bits
+#pragma unroll 4
+                for (unsigned k = 0; k < gridDim.z; k++)
+#pragma unroll
+                    for (int u = 0; u < SIDE; u++)
+                        if (at[u] >= 0) totals[u] += parts[(long long)k * m * n + at[u]];
             f(at, totals, rows + lane);
             __syncwarp();
         }
