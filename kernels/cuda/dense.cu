@@ -7,10 +7,11 @@
 
 // A multiprocessor's, of the largest tiles: two hide each other's waits. More registers than two
 // have need double, from sm_100 on gradients of weights, and from sm_120 on the forward pass.
+#define BLOCKS_INPUT (REAL_IS_DOUBLE ? 1 : 2)
 #if REAL_IS_DOUBLE || __CUDA_ARCH__ >= 1200
-#define BLOCKS_128 1
+#define BLOCKS_FORWARD 1
 #else
-#define BLOCKS_128 2
+#define BLOCKS_FORWARD 2
 #endif
 #if REAL_IS_DOUBLE || __CUDA_ARCH__ >= 1000
 #define BLOCKS_WEIGHTS 1
@@ -29,7 +30,10 @@ template <int BM_, int BN_, bool TA_, bool TB_> struct Sums {
     static constexpr int BK = REAL_IS_DOUBLE && BM == 128 ? 8 : 16;
     static constexpr int BUFFERS = REAL_IS_DOUBLE || BM == 128 ? 2 : 4;  // what fits
     static constexpr int LARGE = REAL_IS_DOUBLE && TA ? 64 : 128;
-    static constexpr int BLOCKS = BM < LARGE ? 2 : TA ? BLOCKS_WEIGHTS : BLOCKS_128;
+    static constexpr int BLOCKS = BM < LARGE ? 2
+                                  : TA       ? BLOCKS_WEIGHTS
+                                  : TB       ? BLOCKS_INPUT
+                                             : BLOCKS_FORWARD;
     static constexpr int VECTOR = 16 / sizeof(REAL);
     static constexpr int GM = TM < VECTOR ? TM : VECTOR;  // rows side by side
     static constexpr int GN = TN < VECTOR ? TN : VECTOR;

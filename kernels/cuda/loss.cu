@@ -42,8 +42,9 @@ __device__ inline Term loss_term(int loss, REAL output, REAL target) {
 }
 
 // gradient = slope * scale (scale = 1 / batch); totals = [sum of losses, sum of squared errors];
-// parts: room for those of the blocks, first all losses
-extern "C" __global__ void __launch_bounds__(REDUCE_THREADS) loss_elements(
+// parts: room for those of the blocks, first all losses. Four blocks on a multiprocessor: left to
+// itself, the compiler makes room for more in double, and spills.
+extern "C" __global__ void __launch_bounds__(REDUCE_THREADS, 4) loss_elements(
     int loss, const REAL *output, const REAL *target, REAL scale, REAL *gradient, double *parts,
     unsigned *ticket, double *totals, long long n) {
     __shared__ double shared_value[REDUCE_THREADS], shared_square[REDUCE_THREADS];
