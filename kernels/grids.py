@@ -13,8 +13,7 @@ THREADS: Dim = (256, 1, 1)
 SELECT_THREADS: Dim = (64, 1, 1)  # of a block that selects in a row
 MAX_BLOCKS = 4096  # of an elementwise kernel: a grid-stride loop does the rest
 
-# Of a sum that a second kernel, a single block, ends. More would fill no GPU better and cost the
-# second kernel more time.
+# Of a sum that a single block ends. More would fill no GPU better and cost that block more time.
 MAX_PARTS = 1024
 
 

@@ -1,4 +1,4 @@
-"""Recorded launches, for runners on which each launch ends before the next one begins."""
+"""Recorded launches, and tickets, for runners whose launches end before the next one begins."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from .grids import Dim
+import numpy as np
+
+from .grids import Array, Dim
 
 
 class Recording:
-    """A ``Runner``'s launch, record, aside and join; ``run`` executes one launch."""
+    """A ``Runner``'s launch, tickets, record, aside and join; ``run`` executes one launch."""
 
     def __init__(self) -> None:
         self._local = threading.local()
@@ -33,6 +35,13 @@ class Recording:
             self.run(file, kernel, dtype, grid, block, args)
         else:
             recorded.append((file, kernel, dtype, grid, block, args))
+
+    def tickets(self, n: int) -> Array:
+        """At least n uint32, zero before each launch: kernels leave them as they were."""
+        held: Array = self._local.__dict__.get("tickets")
+        if held is None or held.size < n:
+            held = self._local.tickets = np.zeros(max(n, 1024), np.uint32)
+        return held
 
     def record(self, work: Callable[[], None]) -> Callable[[], None]:
         """Notes the launches that ``work`` makes without running them; the result runs them."""

@@ -13,18 +13,22 @@
 
 #ifdef __CUDA_ARCH__
 
-template <int N> __device__ inline void begin_copy(REAL *to, const REAL *from, bool wanted) {
+// ``from`` keeps its value, but the compiler is told that it might not: so it makes the address of
+// the next copy from it, by one addition, and not from the first one's by several.
+template <int N> __device__ inline void begin_copy(REAL *to, const REAL *&from, bool wanted) {
 #if __CUDA_ARCH__ >= 800
     constexpr int BYTES = N * sizeof(REAL);
     unsigned shared = (unsigned)__cvta_generic_to_shared(to);
     int bytes = wanted ? BYTES : 0;
     if (BYTES == 16)  // past the first cache: nothing else of the block reads these again
-        asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared), "l"(from),
-                     "r"(bytes)
+        asm volatile("cp.async.cg.shared.global [%1], [%0], 16, %2;"
+                     : "+l"(from)
+                     : "r"(shared), "r"(bytes)
                      : "memory");
     else
-        asm volatile("cp.async.ca.shared.global [%0], [%1], %2, %3;" ::"r"(shared), "l"(from),
-                     "n"(BYTES), "r"(bytes)
+        asm volatile("cp.async.ca.shared.global [%1], [%0], %2, %3;"
+                     : "+l"(from)
+                     : "r"(shared), "n"(BYTES), "r"(bytes)
                      : "memory");
 #else
     using Elements = Vector<REAL, N>;

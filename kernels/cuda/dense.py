@@ -9,7 +9,7 @@ import numpy as np
 
 from ..grids import THREADS, Array, Dim, blocks, grid_for, ints
 from .activation import activation_code
-from .plan import Plan, Problem, choose
+from .plan import SUMMED_INSIDE, TILES, Plan, Problem, choose
 from .runner import Runner
 
 # By conventions.MATMULS; the kernels of each have the same names.
@@ -20,6 +20,9 @@ FILES = {"fp32": "dense.cu", "3xtf32": "dense_3xtf32.cu", "tf32": "dense_tf32.cu
 SHORT_SUM = 32
 
 
+NULL = np.uintp(0)
+
+
 class Cut(NamedTuple):
     """A product as it is launched."""
 
@@ -28,6 +31,7 @@ class Cut(NamedTuple):
     dtype: str
     grid: Dim
     per_part: int  # terms of a sum
+    inside: bool  # the product's own blocks add up its parts
 
     @property
     def parts(self) -> int:
@@ -57,12 +61,12 @@ class DenseKernels:
         if y.size == 0:
             return
         cut = self._cut("dense_forward", x, "x", batch, n_out, n_in)
-        code, pre = activation_code(activation), np.uintp(0) if pre is None else pre
-        out = y if cut.parts == 1 else self._parts(cut, y.size, slot=0)
+        code, pre = activation_code(activation), NULL if pre is None else pre
+        parts, tickets = self._parts_and_tickets(cut, y.size)
         sizes = ints(batch, n_in, n_out, cut.per_part)
-        self._launch(cut, x, w, b, code, out, pre, *sizes)
-        if cut.parts > 1:
-            self._sum(cut, "sum_forward", out, y.size, b, code, y, pre, np.int32(n_out))
+        self._launch(cut, x, w, b, code, y, pre, parts, tickets, *sizes)
+        if cut.parts > 1 and not cut.inside:
+            self._sum(cut, "sum_forward", parts, y.size, b, code, y, pre, np.int32(n_out))
 
     def dense_backward_input(
         self, dz: Array, w: Array, activation: str, saved: Array, dx: Array
@@ -72,11 +76,11 @@ class DenseKernels:
             return
         cut = self._cut("dense_backward_input", dz, "dz", batch, n_in, n_out)
         code = activation_code(activation)
-        out = dx if cut.parts == 1 else self._parts(cut, dx.size, slot=0)
+        parts, tickets = self._parts_and_tickets(cut, dx.size)
         sizes = ints(batch, n_in, n_out, cut.per_part)
-        self._launch(cut, dz, w, code, saved, out, *sizes)
-        if cut.parts > 1:
-            self._sum(cut, "sum_input", out, dx.size, code, saved, dx)
+        self._launch(cut, dz, w, code, saved, dx, parts, tickets, *sizes)
+        if cut.parts > 1 and not cut.inside:
+            self._sum(cut, "sum_input", parts, dx.size, code, saved, dx)
 
     def dense_backward_weights(
         self, x: Array, dz: Array, dw: Array, db: Array, add: bool = False
@@ -111,7 +115,16 @@ class DenseKernels:
         # a row of blocks even where there is no row: it makes db
         grid = (blocks(n, plan.columns), max(1, blocks(m, plan.rows)), max(1, blocks(k, per_part)))
         file = FILES["fp32" if short else self.matmul]
-        return Cut(file, f"{kernel}_{plan.rows}x{plan.columns}", dtype, grid, per_part)
+        elements = grid[2] * plan.rows * plan.columns
+        inside = grid[2] > 1 and elements <= SUMMED_INSIDE and plan.rows < TILES[0][0]
+        return Cut(file, f"{kernel}_{plan.rows}x{plan.columns}", dtype, grid, per_part, inside)
+
+    def _parts_and_tickets(self, cut: Cut, n: int) -> tuple[Array, Array]:
+        """For sums on the main branch; null pointers for what the product does not need."""
+        return (
+            self._parts(cut, n, slot=0) if cut.parts > 1 else NULL,
+            self.runner.tickets(cut.grid[0] * cut.grid[1]) if cut.inside else NULL,
+        )
 
     def _parts(self, cut: Cut, n: int, slot: int) -> Array:
         """Room for all parts of n sums."""

@@ -1,7 +1,8 @@
 // The kernels of the dense layer.
 //
 // Where a product's sums are split, block z of the grid's third axis makes part z of them, the
-// terms z * per_part .. of each; then a sum_... kernel adds the parts up and does what is left.
+// terms z * per_part .. of each; then the last block of a tile, or a sum_... kernel, adds the parts up
+// and does what is left.
 //
 // The file that includes this one says how sums are made: Sums<ROWS, COLUMNS, TA, TB>, for tiles of
 // that size and operands that are transposed or not (see dense_product.cuh).

@@ -43,12 +43,12 @@ template <int BM_, int BN_, bool TA_, bool TB_> struct Sums {
     // Where mma_tf32 deals out the sums: a lane has two neighbours in a row of each piece, and the
     // two below it in the piece's second half.
     static constexpr int LANE_ROWS = 8;
-    __device__ static int group() { return (int)threadIdx.x % 32 / 4; }
-    __device__ static int member() { return (int)threadIdx.x % 4; }
+    __device__ static int group() { return (int)(threadIdx.x % 32 / 4); }
+    __device__ static int member() { return (int)(threadIdx.x % 4); }
     __device__ static int lane_row() { return group(); }
     __device__ static int lane_column(int j) { return j / 2 * 8 + 2 * member() + j % 2; }
-    __device__ static int row(int i, int r) { return (int)threadIdx.x / 128 * WM + i * 8 + r; }
-    __device__ static int column(int c) { return (int)threadIdx.x / 32 % 4 * WN + c; }
+    __device__ static int row(int i, int r) { return (int)(threadIdx.x / 128) * WM + i * 8 + r; }
+    __device__ static int column(int c) { return (int)(threadIdx.x / 32 % 4) * WN + c; }
 
     // x as big + small; small is not wanted where SPLIT is false, and is cut off to TF32 by the
     // tensor core: as it has 12 bits and either sign, that costs a last bit of x, now and then.

@@ -21,8 +21,17 @@
 
 #include "activation.cuh"
 #include "async_copy.cuh"
+#include "last_block.cuh"
 
 #define THREADS 256
+
+// x, worked out here: else the compiler does so in every step of the loop that uses it.
+__device__ inline int once(int x) {
+#ifdef __CUDA_ARCH__
+    asm volatile("" : "+r"(x));
+#endif
+    return x;
+}
 
 // c (m, n) = A (m, k) @ B (k, n), where A[i][p] is a[i * k + p], or a[p * m + i] if TA;
 // and B[p][j] is b[p * n + j], or b[j * k + p] if TB.
@@ -31,24 +40,29 @@ template <class Sums> struct Product {
     static constexpr bool TA = Sums::TA, TB = Sums::TB;
     static constexpr int VECTOR = 16 / sizeof(REAL);
     static constexpr int BUFFERS = Sums::BUFFERS;
-    static constexpr int SHARED_A = BUFFERS * Sums::SIZE_A;
-    static constexpr int SHARED_B = BUFFERS * Sums::SIZE_B;
+    static constexpr int SIZE = Sums::SIZE_A + Sums::SIZE_B;  // of a buffer: a tile of each
+    static constexpr int SHARED = BUFFERS * SIZE;
+
+    static constexpr bool ADDS_PARTS = BM < 128;  // the largest tile has no registers left for it
 
     // A thread's part in copying an operand's tiles: OUTER rows or columns by BK terms of a matrix
-    // whose rows are ``width`` wide. Neighbouring threads copy neighbours. A thread's copies lie
-    // whole rows apart, so that an address is the one before and a step.
+    // whose rows are ``width`` wide. Neighbouring threads copy neighbours, along k at most 8: these
+    // are a sector of 32 bytes, and where the tile is turned round, 8 terms of 4 rows go to 32
+    // banks. A thread's copies lie whole rows apart, so that an address is the one before and a
+    // step, or side by side.
     template <int OUTER, bool ALONG_K> struct Share {
         const REAL *from;  // its first copy of the next step
-        int to;            // where in shared memory that goes
+        int to;            // where in a tile that goes
         int width, there;  // rows or columns that the matrix has from the tile's first on
         bool vectors;      // 16 bytes at a time?
 
-        template <int N> static constexpr int IN_ROW = (ALONG_K ? BK : OUTER) / N;
-        template <int N> static constexpr int ROWS = THREADS / IN_ROW<N>;  // between two copies
-        template <int N> static constexpr int COPIES = OUTER * BK / N;
-        template <int N> __device__ static int row() { return (int)threadIdx.x / IN_ROW<N>; }
+        static constexpr int LENGTH = ALONG_K ? BK : OUTER, LINES = ALONG_K ? OUTER : BK;
+        template <int N>
+        static constexpr int ACROSS = ALONG_K && LENGTH > 8 * N ? 8 : LENGTH / N;  // threads
+        template <int N> static constexpr int ROWS = THREADS / ACROSS<N>;  // between two copies
+        template <int N> __device__ static int row() { return (int)(threadIdx.x / ACROSS<N>); }
         template <int N> __device__ static int column() {
-            return (int)threadIdx.x % IN_ROW<N> * N;
+            return (int)(threadIdx.x % ACROSS<N>) * N;
         }
 
         template <class At>
@@ -57,36 +71,34 @@ template <class Sums> struct Product {
             int r = vectors ? row<VECTOR>() : row<1>();
             int c = vectors ? column<VECTOR>() : column<1>();
             from = tile + ((long long)r * width + c);
-            to = ALONG_K ? at(r, c) : at(c, r);
+            to = once(ALONG_K ? at(r, c) : at(c, r));
         }
 
         // Begins to copy the tile of a step of which ``left`` terms are there.
         template <int N, bool WHOLE, class At>
         __device__ void begin(REAL *tile, int left, At at) const {
-            static_assert(THREADS % IN_ROW<N> == 0, "the threads must copy whole rows");
-            if (COPIES<N> < THREADS && (int)threadIdx.x >= COPIES<N>) return;
+            static_assert(THREADS % ACROSS<N> == 0, "the threads must copy whole rows");
+            if (ROWS<N> > LINES && row<N>() >= LINES) return;
             const REAL *next = from;
 #pragma unroll
-            for (int r = 0; r < COPIES<N> / IN_ROW<N>; r += ROWS<N>) {
-                bool wanted = WHOLE || (row<N>() + r < (ALONG_K ? there : left) &&
-                                        column<N>() < (ALONG_K ? left : there));
-                begin_copy<N>(tile + to + (ALONG_K ? at(r, 0) : at(0, r)), next, wanted);
-                next += (long long)ROWS<N> * width;
+            for (int r = 0; r < LINES; r += ROWS<N>) {
+#pragma unroll
+                for (int c = 0; c < LENGTH; c += ACROSS<N> * N) {
+                    bool wanted = WHOLE || (row<N>() + r < (ALONG_K ? there : left) &&
+                                            column<N>() + c < (ALONG_K ? left : there));
+                    begin_copy<N>(tile + to + (ALONG_K ? at(r, c) : at(c, r)), next, wanted);
+                    next += ACROSS<N> * N;
+                }
+                next += (long long)ROWS<N> * width - LENGTH;
             }
         }
 
-        template <bool MAY_KEEP, class At> __device__ void copy(REAL *tile, int left, At at) {
-            bool whole = there >= OUTER && left >= BK;
-            if (MAY_KEEP && vectors) {
-                if (whole)
-                    begin<VECTOR, true>(tile, left, at);
-                else
-                    begin<VECTOR, false>(tile, left, at);
-            } else if (whole) {
-                begin<1, true>(tile, left, at);
-            } else {
-                begin<1, false>(tile, left, at);
-            }
+        template <bool MAY_KEEP, bool WHOLE, bool FEWEST, class At>
+        __device__ void copy(REAL *tile, int left, At at) {
+            if (MAY_KEEP && (FEWEST || vectors))
+                begin<VECTOR, WHOLE>(tile, left, at);
+            else
+                begin<1, WHOLE>(tile, left, at);
             from += ALONG_K ? BK : (long long)BK * width;
         }
     };
@@ -96,6 +108,7 @@ template <class Sums> struct Product {
     Share<BN, TB> b;
     Sums sums;
     REAL column_sum = 0;  // of B's column threadIdx.x, where it is wanted
+    const REAL *parts = nullptr;  // of the sums, where all of them are in memory
 
     __device__ static int place_a(int i, int p) { return Sums::at_a(i, p); }
     __device__ static int place_b(int j, int p) { return Sums::at_b(p, j); }
@@ -117,69 +130,96 @@ template <class Sums> struct Product {
             for (int j = 0; j < Sums::TN; j++) sums.value[i][j] = 0;
     }
 
-    // Begins to copy the tiles of the next step, of which ``left`` terms are there.
-    __device__ void copy(REAL *tile_a, REAL *tile_b, int left) {
-        a.template copy<Sums::KEEPS_A>(tile_a, left, place_a);
-        b.template copy<Sums::KEEPS_B>(tile_b, left, place_b);
+    // Begins to copy the tiles of the next step, of which ``left`` terms are there. WHOLE: all
+    // elements of both are, so nothing is asked of each. FEWEST: nor is it asked whether what may
+    // keep its order is copied 16 bytes at a time. It is.
+    template <bool WHOLE, bool FEWEST> __device__ void copy(REAL *buffer, int left) {
+        a.template copy<Sums::KEEPS_A, WHOLE, FEWEST>(buffer, left, place_a);
+        b.template copy<Sums::KEEPS_B, WHOLE, FEWEST>(buffer + Sums::SIZE_A, left, place_b);
     }
 
     // Multiplies all terms; ``column_sum`` gathers B's column threadIdx.x if asked.
-    __device__ void run(REAL *shared_a, REAL *shared_b, bool sum_columns) {
+    __device__ void run(REAL *shared, bool sum_columns) {
+        constexpr int AHEAD = (BUFFERS - 1) * BK;  // terms whose copies have begun
+        // with as many terms left, the step that comes next is WHOLE, or FEWEST as well
+        const int whole = once(a.there >= BM && b.there >= BN ? AHEAD + BK : 0x7fffffff);
+        const bool vectors = a.vectors == Sums::KEEPS_A && b.vectors == Sums::KEEPS_B;
+        const int fewest = once(vectors ? whole : 0x7fffffff);
+        const bool sums_column = sum_columns && threadIdx.x < BN;
 #pragma unroll
         for (int i = 0; i < BUFFERS - 1; i++) {
-            if (terms > i * BK)
-                copy(shared_a + i * Sums::SIZE_A, shared_b + i * Sums::SIZE_B, terms - i * BK);
+            if (terms > i * BK) copy<false, false>(shared + i * SIZE, terms - i * BK);
             close_copies();
         }
-        constexpr int AHEAD = (BUFFERS - 1) * BK;  // terms whose copies have begun
-        for (int full = 0; terms > 0; terms -= BK) {
-            int empty = full > 0 ? full - 1 : BUFFERS - 1;
+        for (int full = 0, empty = AHEAD / BK * SIZE; terms > 0; terms -= BK) {
             wait_for_copies<BUFFERS - 2>();
             __syncthreads();  // the full buffer is there for all, and all have left the empty one
-            if (terms > AHEAD)
-                copy(shared_a + empty * Sums::SIZE_A, shared_b + empty * Sums::SIZE_B,
-                     terms - AHEAD);
+            if (terms >= fewest)
+                copy<true, true>(shared + empty, BK);
+            else if (terms >= whole)
+                copy<true, false>(shared + empty, BK);
+            else if (terms > AHEAD)
+                copy<false, false>(shared + empty, terms - AHEAD);
             close_copies();
-            const REAL *tile_a = shared_a + full * Sums::SIZE_A;
-            const REAL *tile_b = shared_b + full * Sums::SIZE_B;
+            const REAL *tile_a = shared + full, *tile_b = tile_a + Sums::SIZE_A;
             sums.multiply(tile_a, tile_b);
-            if (sum_columns && threadIdx.x < BN)
+            if (sums_column)
                 for (int p = 0; p < BK; p++) column_sum += tile_b[Sums::at_b(p, threadIdx.x)];
-            full = full + 1 < BUFFERS ? full + 1 : 0;
+            empty = full;
+            full = full + SIZE < SHARED ? full + SIZE : 0;
         }
         __syncthreads();  // shared memory is free again
     }
 
-    // Calls f(offsets, columns, sums) for the elements of the block's tile, SIDE of a thread's at a
-    // time, and offset -1 for one outside the matrix. A row of sums of every thread goes through
-    // shared memory. There the lanes of a warp trade places, so that neighbours write neighbours.
-    static constexpr int SIDE = Sums::TN < 4 ? Sums::TN : 4;
+    // Whether this block is to end the sums of its tile: it has all terms, or is the last of those
+    // that have parts of them, and ``each`` adds them up. ``tickets``: one for each tile; null:
+    // another kernel adds up.
+    __device__ bool ends(REAL *room, unsigned *tickets, REAL *shared) {
+        if (gridDim.z == 1) return true;
+        finish_part(room + (long long)blockIdx.z * m * n, false, shared);
+        if (!ADDS_PARTS || !tickets) return false;
+        parts = room;
+        return is_last_block(tickets + blockIdx.y * gridDim.x + blockIdx.x, gridDim.z);
+    }
+
+    // Calls f(offsets, sums, places) for the elements of the block's tile, SIDE of a thread's at a
+    // time, and offset -1 for one outside the matrix; places[32 u] of shared memory are the
+    // thread's own. A row of sums of every thread goes through shared memory. There the lanes of a
+    // warp trade places, so that neighbours write neighbours. A thread's u-th element always lies
+    // in the tile's column column_of(u).
+    static constexpr int SIDE = Sums::TN;
+    static constexpr int COLUMNS = 32 * SIDE / Sums::LANE_ROWS;  // of a warp
+    __device__ int column_of(int u) const {
+        return column0 + Sums::column(32 * u % COLUMNS + (int)(threadIdx.x % 32 % COLUMNS));
+    }
     template <class F> __device__ void each(REAL *shared, F f) const {
-        constexpr int ELEMENTS = 32 * Sums::TN, COLUMNS = ELEMENTS / Sums::LANE_ROWS;  // of a warp
-        static_assert(THREADS / 32 * ELEMENTS <= SHARED_A, "a row of every thread must fit");
+        constexpr int ELEMENTS = 32 * SIDE;  // of a warp
+        static_assert(THREADS / 32 * ELEMENTS <= SHARED, "a row of every thread must fit");
         REAL *rows = shared + threadIdx.x / 32 * ELEMENTS;
+        const int lane = (int)(threadIdx.x % 32), origin = Sums::row(0, 0);
+        const int row = row0 + Sums::row(0, lane / COLUMNS);  // of a thread's first element
+        const long long first = (long long)row * n;
 #pragma unroll
         for (int i = 0; i < Sums::TM; i++) {
 #pragma unroll
             for (int j = 0; j < Sums::TN; j++)
                 rows[Sums::lane_row() * COLUMNS + Sums::lane_column(j)] = sums.value[i][j];
             __syncwarp();
-#pragma unroll 1  // or addresses of all elements are worked out at once, and spilled
-            for (int first = 0; first < ELEMENTS; first += 32 * SIDE) {
-                long long at[SIDE];
-                int columns[SIDE];
-                REAL totals[SIDE];
+            long long at[SIDE];
+            REAL totals[SIDE];
 #pragma unroll
-                for (int u = 0; u < SIDE; u++) {
-                    int e = first + 32 * u + (int)threadIdx.x % 32;
-                    int row = row0 + Sums::row(i, e / COLUMNS);
-                    int column = column0 + Sums::column(e % COLUMNS);
-                    at[u] = row < m && column < n ? (long long)row * n + column : -1;
-                    columns[u] = column;
-                    totals[u] = rows[e];
-                }
-                f(at, columns, totals, rows + first + (int)threadIdx.x % 32);
+            for (int u = 0; u < SIDE; u++) {
+                int down = Sums::row(i, 32 * u / COLUMNS) - origin, column = column_of(u);
+                at[u] = down < m - row && column < n ? first + (long long)down * n + column : -1;
+                totals[u] = ADDS_PARTS && parts ? 0 : rows[32 * u + lane];
             }
+            if (ADDS_PARTS && parts)  // in their order: two runs give the same bits
+#pragma unroll 4
+                for (unsigned k = 0; k < gridDim.z; k++)
+#pragma unroll
+                    for (int u = 0; u < SIDE; u++)
+                        if (at[u] >= 0) totals[u] += parts[(long long)k * m * n + at[u]];
+            f(at, totals, rows + lane);
             __syncwarp();
         }
     }
@@ -206,11 +246,14 @@ template <class Sums> struct Product {
     // Epilogue: y = act(sum + bias), and the sum itself into pre where it is wanted.
     __device__ void finish_forward(const REAL *bias, int activation, REAL *y, REAL *pre,
                                    REAL *shared) const {
-        each(shared, [&](const long long *at, const int *columns, const REAL *totals, REAL *own) {
+        REAL of_column[SIDE];  // few of them differ
+#pragma unroll
+        for (int u = 0; u < SIDE; u++) of_column[u] = column_of(u) < n ? bias[column_of(u)] : 0;
+        each(shared, [&](const long long *at, const REAL *totals, REAL *own) {
             REAL z[SIDE];
 #pragma unroll
             for (int u = 0; u < SIDE; u++) {
-                z[u] = totals[u] + (at[u] < 0 ? 0 : bias[columns[u]]);
+                z[u] = totals[u] + of_column[u];
                 if (at[u] >= 0 && pre) pre[at[u]] = z[u];
             }
             apply(z, activation, own, [](int which, REAL x) { return activate(which, x); });
@@ -222,7 +265,7 @@ template <class Sums> struct Product {
 
     // Epilogue: dx = sum * act'(saved).
     __device__ void finish_input(int activation, const REAL *saved, REAL *dx, REAL *shared) const {
-        each(shared, [&](const long long *at, const int *, const REAL *totals, REAL *own) {
+        each(shared, [&](const long long *at, const REAL *totals, REAL *own) {
             REAL s[SIDE];
 #pragma unroll
             for (int u = 0; u < SIDE; u++) s[u] = at[u] < 0 ? 0 : saved[at[u]];
@@ -235,7 +278,7 @@ template <class Sums> struct Product {
 
     // Epilogue: the sums as they are, of which there may be other parts; or added to what is there.
     __device__ void finish_part(REAL *part, bool add, REAL *shared) const {
-        each(shared, [&](const long long *at, const int *, const REAL *totals, REAL *) {
+        each(shared, [&](const long long *at, const REAL *totals, REAL *) {
             REAL there[SIDE];
 #pragma unroll
             for (int u = 0; u < SIDE; u++) there[u] = add && at[u] >= 0 ? part[at[u]] : 0;

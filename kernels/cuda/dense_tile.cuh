@@ -9,35 +9,32 @@
 // __launch_bounds__ also says how many blocks a multiprocessor shall have at once, at least: left
 // to itself, the compiler makes room for more and spills registers for it.
 
-// y: where sums are split, room for all parts, one (batch, n_out) after the other
+// parts: where sums are split, room for all of them, one (batch, n_out) after the other; tickets: see
+// Product::ends
 extern "C" __global__ void __launch_bounds__(THREADS, Sums<ROWS, COLUMNS, false, false>::BLOCKS)
     dense_forward_ROWSxCOLUMNS(const REAL *x, const REAL *w, const REAL *b, int activation, REAL *y,
-                               REAL *pre, int batch, int n_in, int n_out, int per_part) {
+                               REAL *pre, REAL *parts, unsigned *tickets, int batch, int n_in,
+                               int n_out, int per_part) {
     using P = Product<Sums<ROWS, COLUMNS, false, false>>;
-    alignas(16) __shared__ REAL shared_a[P::SHARED_A], shared_b[P::SHARED_B];
+    alignas(16) __shared__ REAL shared[P::SHARED];
     int first = (int)blockIdx.z * per_part;
     P product(x, w, batch, n_out, n_in, first, min(first + per_part, n_in));
-    product.run(shared_a, shared_b, false);
-    if (gridDim.z == 1)
-        product.finish_forward(b, activation, y, pre, shared_a);
-    else
-        product.finish_part(y + (long long)blockIdx.z * batch * n_out, false, shared_a);
+    product.run(shared, false);
+    if (product.ends(parts, tickets, shared)) product.finish_forward(b, activation, y, pre, shared);
 }
 
-// dx: likewise
+// parts, tickets: likewise
 extern "C" __global__ void __launch_bounds__(THREADS, Sums<ROWS, COLUMNS, false, true>::BLOCKS)
     dense_backward_input_ROWSxCOLUMNS(const REAL *dz, const REAL *w, int activation,
-                                      const REAL *saved, REAL *dx, int batch, int n_in, int n_out,
+                                      const REAL *saved, REAL *dx, REAL *parts,
+                                      unsigned *tickets, int batch, int n_in, int n_out,
                                       int per_part) {
     using P = Product<Sums<ROWS, COLUMNS, false, true>>;
-    alignas(16) __shared__ REAL shared_a[P::SHARED_A], shared_b[P::SHARED_B];
+    alignas(16) __shared__ REAL shared[P::SHARED];
     int first = (int)blockIdx.z * per_part;
     P product(dz, w, batch, n_in, n_out, first, min(first + per_part, n_out));
-    product.run(shared_a, shared_b, false);
-    if (gridDim.z == 1)
-        product.finish_input(activation, saved, dx, shared_a);
-    else
-        product.finish_part(dx + (long long)blockIdx.z * batch * n_in, false, shared_a);
+    product.run(shared, false);
+    if (product.ends(parts, tickets, shared)) product.finish_input(activation, saved, dx, shared);
 }
 
 // dw, db: where sums are split, a part is (n_in + 1, n_out), its last row is that of db, and add is 0
@@ -45,11 +42,11 @@ extern "C" __global__ void __launch_bounds__(THREADS, Sums<ROWS, COLUMNS, true, 
     dense_backward_weights_ROWSxCOLUMNS(const REAL *x, const REAL *dz, REAL *dw, REAL *db, int add,
                                         int batch, int n_in, int n_out, int per_part) {
     using P = Product<Sums<ROWS, COLUMNS, true, false>>;
-    alignas(16) __shared__ REAL shared_a[P::SHARED_A], shared_b[P::SHARED_B];
+    alignas(16) __shared__ REAL shared[P::SHARED];
     int first = (int)blockIdx.z * per_part;
     long long part = (long long)blockIdx.z * (n_in + 1) * n_out;
     P product(x, dz, n_in, n_out, batch, first, min(first + per_part, batch));
-    product.run(shared_a, shared_b, blockIdx.y == 0);
-    product.finish_part(dw + part, add, shared_a);
+    product.run(shared, blockIdx.y == 0);
+    product.finish_part(dw + part, add, shared);
     product.finish_columns(db + part, add);
 }

@@ -127,6 +127,14 @@ class DeviceRunner:
             buffers[key] = cupy.empty((wanted,), np.uint8)
         return buffers[key][:wanted].view(dtype).reshape(shape)
 
+    def tickets(self, n: int) -> Array:
+        """At least n uint32, zero before each launch: kernels leave them as they were."""
+        buffers: dict[tuple[int, int], Array] = self._local.__dict__.setdefault("buffers", {})
+        key = (cupy.cuda.runtime.getDevice(), -1)
+        if key not in buffers or buffers[key].size < n:
+            buffers[key] = cupy.zeros((max(n, 1024),), np.uint32)
+        return buffers[key]
+
     def record(self, work: Callable[[], None]) -> Callable[[], None]:
         """Captures the launches that ``work`` makes in a CUDA graph; the result launches it."""
         # the default stream cannot be captured

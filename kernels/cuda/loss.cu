@@ -1,9 +1,10 @@
 // Losses: value and gradient in one pass over output and target (see reference/loss.py).
 //
-// Two stages: loss_elements leaves one pair of sums per block, loss_totals adds the pairs up. Both
-// add in a fixed order and in double, so that two runs give the same bits.
+// Each block leaves a pair of sums, the last one adds the pairs up. Both add in a fixed order and in
+// double, so that two runs give the same bits.
 
 #include "elementwise.cuh"
+#include "last_block.cuh"
 #include "reduce.cuh"
 
 static_assert(LOSS_COUNT == 4, "a loss of conventions.py is missing here");
@@ -40,11 +41,12 @@ __device__ inline Term loss_term(int loss, REAL output, REAL target) {
     }
 }
 
-// gradient = slope * scale (scale = 1 / batch); parts[block] = sum of losses, and after all of
-// these parts[gridDim.x + block] = sum of squared errors
-extern "C" __global__ void __launch_bounds__(REDUCE_THREADS) loss_elements(
+// gradient = slope * scale (scale = 1 / batch); totals = [sum of losses, sum of squared errors];
+// parts: room for those of the blocks, first all losses. Four blocks on a multiprocessor: left to
+// itself, the compiler makes room for more in double, and spills.
+extern "C" __global__ void __launch_bounds__(REDUCE_THREADS, 4) loss_elements(
     int loss, const REAL *output, const REAL *target, REAL scale, REAL *gradient, double *parts,
-    long long n) {
+    unsigned *ticket, double *totals, long long n) {
     __shared__ double shared_value[REDUCE_THREADS], shared_square[REDUCE_THREADS];
     double value = 0, square = 0;
     auto read = [&](long long i) { return Pair{output[i], target[i]}; };
@@ -61,25 +63,30 @@ extern "C" __global__ void __launch_bounds__(REDUCE_THREADS) loss_elements(
         parts[blockIdx.x] = value;
         parts[gridDim.x + blockIdx.x] = square;
     }
-}
-
-// totals = [sum of losses, sum of squared errors], of n_parts pairs; one block
-extern "C" __global__ void __launch_bounds__(REDUCE_THREADS) loss_totals(
-    const double *parts, int n_parts, double *totals) {
-    __shared__ double shared_value[REDUCE_THREADS], shared_square[REDUCE_THREADS];
-    double value = sum_parts(parts, n_parts, shared_value);
-    double square = sum_parts(parts + n_parts, n_parts, shared_square);
+    if (!is_last_block(ticket, gridDim.x)) return;
+    value = sum_parts(parts, (int)gridDim.x, shared_value);
+    square = sum_parts(parts + gridDim.x, (int)gridDim.x, shared_square);
     if (threadIdx.x == 0) {
         totals[0] = value;
         totals[1] = square;
     }
 }
 
+// totals[0] += the sum of each block's value
+__device__ inline void add_to_total(double value, double *parts, unsigned *ticket, double *totals,
+                                    double *shared) {
+    value = block_sum(value, shared);
+    if (threadIdx.x == 0) parts[blockIdx.x] = value;
+    if (!is_last_block(ticket, gridDim.x)) return;
+    value = sum_parts(parts, (int)gridDim.x, shared);
+    if (threadIdx.x == 0) totals[0] += value;
+}
+
 // The cross-entropy of groups of columns, a thread for each group of a sample: output has logits,
-// group g the columns bounds[g] .. bounds[g + 1] - 1 (see reference/loss.py). parts[block] = sums.
+// group g the columns bounds[g] .. bounds[g + 1] - 1 (see reference/loss.py). totals[0] += all of them.
 extern "C" __global__ void __launch_bounds__(REDUCE_THREADS) softmax_groups(
     const REAL *output, const REAL *target, const long long *bounds, int groups, int columns,
-    REAL scale, REAL *gradient, double *parts, long long n) {
+    REAL scale, REAL *gradient, double *parts, unsigned *ticket, double *totals, long long n) {
     __shared__ double shared[REDUCE_THREADS];
     double value = 0;
     for (long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x; i < n;
@@ -104,8 +111,7 @@ extern "C" __global__ void __launch_bounds__(REDUCE_THREADS) softmax_groups(
             slope[j] = missing ? (REAL)0 : (exp(z[j] - top) * times - t[j]) * scale;
         }
     }
-    value = block_sum(value, shared);
-    if (threadIdx.x == 0) parts[blockIdx.x] = value;
+    add_to_total(value, parts, ticket, totals, shared);
 }
 
 struct Normal {
@@ -113,10 +119,10 @@ struct Normal {
 };
 
 // gradient = weight / batch [m, (exp(v) - 1) / 2] for x = [m, v], of rows of ``code`` means and as
-// many log-variances; parts[block] = sums of weight (m^2 + exp(v) - 1 - v) / 2
+// many log-variances; totals[0] += the sum of weight (m^2 + exp(v) - 1 - v) / 2
 extern "C" __global__ void __launch_bounds__(REDUCE_THREADS) normal_divergence(
     const REAL *x, const double *weight, int code, int batch, REAL *gradient, double *parts,
-    long long n) {
+    unsigned *ticket, double *totals, long long n) {
     __shared__ double shared[REDUCE_THREADS];
     const REAL scale = (REAL)(weight[0] / batch);
     double value = 0;
@@ -130,13 +136,13 @@ extern "C" __global__ void __launch_bounds__(REDUCE_THREADS) normal_divergence(
         slope[code] = e * (scale / 2);
         value += normal.mean * normal.mean + (e - normal.log_variance);
     });
-    value = block_sum(value, shared);
-    if (threadIdx.x == 0) parts[blockIdx.x] = weight[0] / 2 * value;
+    add_to_total(value * weight[0] / 2, parts, ticket, totals, shared);
 }
 
-// out = x * y, which may be one of them; parts[block] = sums of weight * x * y
+// out = x * y, which may be one of them; totals[0] += the sum of weight * x * y
 extern "C" __global__ void __launch_bounds__(REDUCE_THREADS) inner_product(
-    const REAL *x, const REAL *y, double weight, REAL *out, double *parts, long long n) {
+    const REAL *x, const REAL *y, double weight, REAL *out, double *parts, unsigned *ticket,
+    double *totals, long long n) {
     __shared__ double shared[REDUCE_THREADS];
     double value = 0;
     auto read = [&](long long i) { return Pair{x[i], y[i]}; };
@@ -145,23 +151,14 @@ extern "C" __global__ void __launch_bounds__(REDUCE_THREADS) inner_product(
         out[i] = product;
         value += product;
     });
-    value = block_sum(value, shared);
-    if (threadIdx.x == 0) parts[blockIdx.x] = weight * value;
-}
-
-// totals[0] += the sum of n_parts parts; one block
-extern "C" __global__ void __launch_bounds__(REDUCE_THREADS) added_total(
-    const double *parts, int n_parts, double *totals) {
-    __shared__ double shared[REDUCE_THREADS];
-    double value = sum_parts(parts, n_parts, shared);
-    if (threadIdx.x == 0) totals[0] += value;
+    add_to_total(weight * value, parts, ticket, totals, shared);
 }
 
 // Penalties on activities y, see reference/loss.py: a thread for each column, of ``batch`` rows.
-// gradient = scale times the slope, scale = weight / batch; parts[block] = weight times the sums
-extern "C" __global__ void __launch_bounds__(REDUCE_THREADS) activity_penalty(
+// gradient = scale times the slope, scale = weight / batch; totals[0] += weight times the sums
+extern "C" __global__ void __launch_bounds__(REDUCE_THREADS, 4) activity_penalty(
     int penalty, const REAL *y, double weight, REAL rate, REAL *gradient, double *parts,
-    int columns, int batch) {
+    unsigned *ticket, double *totals, int columns, int batch) {
     __shared__ double shared[REDUCE_THREADS];
     const long long n = (long long)batch * columns;
     const REAL scale = (REAL)(weight / batch);
@@ -185,6 +182,5 @@ extern "C" __global__ void __launch_bounds__(REDUCE_THREADS) activity_penalty(
         REAL slope = scale * (rest / (1 - mean) - rate / mean);
         for (long long i = j; i < n; i += columns) gradient[i] = slope;
     }
-    value = block_sum(value, shared);
-    if (threadIdx.x == 0) parts[blockIdx.x] = weight * value;
+    add_to_total(weight * value, parts, ticket, totals, shared);
 }

@@ -1,4 +1,4 @@
-"""Launches loss.cu: a pass over all elements, then the sum of its blocks' sums."""
+"""Launches loss.cu: each is a pass over all elements, whose last block adds up the blocks' sums."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ class LossKernels:
     def loss(self, name: str, output: Array, target: Array, gradient: Array, totals: Array) -> None:
         dtype, n = output.dtype, output.size
         grid = grid_for(n, self.most)
-        n_parts = grid[0]
-        parts = self.runner.scratch((2 * n_parts,), "float64")
+        parts = self.runner.scratch((2 * grid[0],), "float64")
         scale = dtype.type(1 / max(len(output), 1))
-        args = (np.int32(LOSSES.index(name)), output, target, scale, gradient, parts, np.int64(n))
+        args = (
+            np.int32(LOSSES.index(name)), output, target, scale, gradient, parts,
+            self.runner.tickets(1), totals, np.int64(n),
+        )  # fmt: skip
         self.runner.launch("loss.cu", "loss_elements", dtype.name, grid, THREADS, args)
-        total = (parts, np.int32(n_parts), totals)
-        self.runner.launch("loss.cu", "loss_totals", dtype.name, (1, 1, 1), THREADS, total)
 
     def softmax_loss(
         self, output: Array, target: Array, bounds: Array, gradient: Array, totals: Array
@@ -37,19 +37,20 @@ class LossKernels:
         parts = self.runner.scratch((grid[0],), "float64")
         args = (
             output, target, bounds, *ints(groups, columns), dtype.type(1 / batch), gradient, parts,
-            np.int64(n),
+            self.runner.tickets(1), totals, np.int64(n),
         )  # fmt: skip
         self.runner.launch("loss.cu", "softmax_groups", dtype.name, grid, THREADS, args)
-        self._add(parts, totals, dtype.name)
 
     def normal_divergence(self, x: Array, weight: Array, gradient: Array, totals: Array) -> None:
         dtype, n, (batch, columns) = x.dtype, x.size // 2, x.shape
         if n:
             grid = grid_for(n, self.most)
             parts = self.runner.scratch((grid[0],), "float64")
-            args = (x, weight, *ints(columns // 2, batch), gradient, parts, np.int64(n))
+            args = (
+                x, weight, *ints(columns // 2, batch), gradient, parts, self.runner.tickets(1),
+                totals, np.int64(n),
+            )  # fmt: skip
             self.runner.launch("loss.cu", "normal_divergence", dtype.name, grid, THREADS, args)
-            self._add(parts, totals, dtype.name)
 
     def activity_penalty(
         self, name: str, y: Array, weight: float, rate: float, gradient: Array, totals: Array
@@ -60,20 +61,16 @@ class LossKernels:
             parts = self.runner.scratch((grid[0],), "float64")
             args = (
                 np.int32(PENALTIES.index(name)), y, np.float64(weight), dtype.type(rate), gradient,
-                parts, *ints(columns, batch),
+                parts, self.runner.tickets(1), totals, *ints(columns, batch),
             )  # fmt: skip
             self.runner.launch("loss.cu", "activity_penalty", dtype.name, grid, THREADS, args)
-            self._add(parts, totals, dtype.name)
 
     def inner_product(self, x: Array, y: Array, weight: float, out: Array, totals: Array) -> None:
         if x.size:
             grid = grid_for(x.size, self.most)
             parts = self.runner.scratch((grid[0],), "float64")
-            args = (x, y, np.float64(weight), out, parts, np.int64(x.size))
+            args = (
+                x, y, np.float64(weight), out, parts, self.runner.tickets(1), totals,
+                np.int64(x.size),
+            )  # fmt: skip
             self.runner.launch("loss.cu", "inner_product", x.dtype.name, grid, THREADS, args)
-            self._add(parts, totals, x.dtype.name)
-
-    def _add(self, parts: Array, totals: Array, dtype: str) -> None:
-        """totals[0] += the sum of the parts"""
-        total = (parts, np.int32(parts.size), totals)
-        self.runner.launch("loss.cu", "added_total", dtype, (1, 1, 1), THREADS, total)

@@ -2,7 +2,7 @@
 
 A product c (m, n) = A (m, k) @ B (k, n) is cut into tiles, one for each block. Where that makes too
 few blocks to keep the GPU busy, each sum along k is split as well: a block computes a part of it,
-and a second kernel adds the parts up.
+and the last block of a tile, or a second kernel, adds the parts up.
 """
 
 from __future__ import annotations
@@ -19,6 +19,11 @@ SPLITS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
 # A part shorter than this costs more to be added up than it gains.
 SHORTEST_PART = 32
 MOST_SPLITS = SPLITS[-1]
+
+# Elements of a tile's parts that the last of its blocks adds up at most, at the product's end. That
+# spares a launch and makes one block read them all: at 64 bytes a clock, a guess, float32's 128 KB
+# take as long as the second launch. Of more parts that launch, all of the GPU, makes shorter work.
+SUMMED_INSIDE = 1 << 15
 
 # Parts begin at multiples of it, so that 16 bytes of a row can be read at once.
 ALIGNED = 4

@@ -36,3 +36,7 @@ class Runner(Protocol):
 
     def scratch(self, shape: tuple[int, ...], dtype: str, slot: int = 0) -> Array:
         """Uninitialised memory, valid until the slot is asked for again; allocated only to grow."""
+
+    def tickets(self, n: int) -> Array:
+        """At least n uint32, zero before each launch: kernels leave them as they were. For launches
+        of the main branch, which follow one another."""

@@ -116,6 +116,15 @@ template <class T> T __shfl_sync(unsigned, T value, int lane) {
     return cuda_host::exchange(value, unsigned(lane) & 31);
 }
 
+inline void __threadfence() {}  // the atomics order memory here
+inline unsigned atomicInc(unsigned *at, unsigned limit) {
+    unsigned old = __atomic_load_n(at, __ATOMIC_ACQUIRE);
+    while (!__atomic_compare_exchange_n(at, &old, old < limit ? old + 1 : 0, false,
+                                        __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
+    }
+    return old;
+}
+
 inline unsigned __umulhi(unsigned a, unsigned b) {
     return unsigned((unsigned long long)a * b >> 32);
 }

@@ -216,6 +216,18 @@ def shift(i: Instruction, a: Array, by: Array) -> Array:
     return np.where((by >= width) & (not signs), a.dtype.type(0), shifted)
 
 
+@rule("bfi", "bbuu->b")
+def insert(i: Instruction, a: Array, b: Array, at: Array, length: Array) -> Array:
+    """b, with the lowest ``length`` bits of a in the place of those from bit ``at`` on."""
+    one = np.array([1], np.uint64)  # 64 bits: what goes beyond 32 is cut off
+    if a.dtype.itemsize != 4:
+        raise PtxError("of bfi only .b32 is supported")
+    at, length = (np.minimum(n & 255, 32).astype(np.uint64) for n in (at, length))
+    mask = ((one << length) - one) << at
+    bits = a.astype(np.uint64) << at
+    return (b & ~mask | bits & mask).astype(np.uint32)
+
+
 @rule("prmt", "uuu->u")
 def prmt(i: Instruction, a: Array, b: Array, choice: Array) -> Array:
     """Four bytes out of the eight of b and a; each choice has three bits, the fourth repeats the

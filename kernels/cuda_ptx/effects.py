@@ -290,7 +290,8 @@ def multiply_tiles(machine: Machine, i: Instruction, lanes: Any) -> None:
 # ---- atomics
 
 COMBINE: dict[str, Callable[..., Any]] = {
-    "add": lambda old, new: old + new, "exch": lambda old, new: new, "min": min, "max": max,
+    "add": lambda old, new: old + new, "inc": lambda old, most: 0 if old >= most else old + 1,
+    "exch": lambda old, new: new, "min": min, "max": max,
     "and": lambda old, new: old & new, "or": lambda old, new: old | new,
     "xor": lambda old, new: old ^ new,
     "cas": lambda old, expected, new: new if old == expected else old,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -214,3 +215,35 @@ def test_what_is_launched_aside_comes_before_the_join(cuda: Backend) -> None:
         raise ZeroDivisionError
     work()
     np.testing.assert_allclose(cuda.to_host(y), -(0.01**3))
+
+
+@pytest.mark.parametrize(
+    ("hidden", "code", "most"),
+    [((128,), 32, 12), pytest.param((1000, 500, 250), 30, 20, marks=pytest.mark.slow)],
+    ids=("small", "deep"),
+)
+def test_launches_of_a_step_that_wait_for_each_other(
+    cuda: Backend, device: Callable[..., str], monkeypatch: pytest.MonkeyPatch,
+    hidden: tuple[int, ...], code: int, most: int,
+) -> None:  # fmt: skip
+    """At B = 128, but for the gradients of weights, which are a branch of their own."""
+    runner, main = cuda_runner(cuda), []
+
+    @contextmanager
+    def aside() -> Iterator[None]:
+        before = len(main)
+        yield
+        del main[before:]
+
+    def record(work: Callable[[], None]) -> Any:
+        with monkeypatch.context() as patch:
+            patch.setattr(runner, "launch", lambda *launch: main.append(launch[1]))
+            patch.setattr(runner, "aside", aside)
+            work()
+        raise Stop
+
+    name = device(recorder=dataclasses.replace(recorder_of(cuda), record=record))
+    data = np.random.default_rng(0).integers(0, 256, (384, 784)).astype(np.uint8)
+    with pytest.raises(Stop):
+        make(name, hidden=hidden, code=code, batch_size=128).fit(data)
+    assert len(main) == most, main

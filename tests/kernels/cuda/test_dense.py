@@ -14,6 +14,7 @@ import pytest
 from tests.conftest import SIMULATED, cuda_runner
 from tests.reference import assert_within, dense, eps, normals, poisoned, product_tolerance
 from tinyae.kernels.backend import Backend
+from tinyae.kernels.cuda import dense as dense_module
 from tinyae.kernels.cuda.dense import DenseKernels
 from tinyae.kernels.cuda.plan import TILES, Plan, Problem, choose
 
@@ -148,6 +149,7 @@ def test_a_measured_plan_is_used(cuda: Backend) -> None:
 
     class Runner:
         scratch = staticmethod(cuda_runner(cuda).scratch)
+        tickets = staticmethod(cuda_runner(cuda).tickets)
 
         def launch(self, *launch: Any) -> None:
             launched.append(launch[1:4])
@@ -158,7 +160,32 @@ def test_a_measured_plan_is_used(cuda: Backend) -> None:
         x, w, b, y = (cuda.empty(s, dtype) for s in ((batch, 200), (200, 50), (50,), (batch, 50)))
         kernels.dense_forward(x, w, b, "relu", y, None)
     assert launched == [
-        ("dense_forward_64x64", "float32", (1, 1, 2)), ("sum_forward", "float32", (1, 1, 1)),
-        ("dense_forward_32x32", "float32", (2, 1, 6)), ("sum_forward", "float32", (1, 1, 1)),
-        ("dense_forward_32x32", "float64", (2, 1, 6)), ("sum_forward", "float64", (1, 1, 1)),
-    ]  # fmt: skip
+        ("dense_forward_64x64", "float32", (1, 1, 2)),
+        ("dense_forward_32x32", "float32", (2, 1, 6)),
+        ("dense_forward_32x32", "float64", (2, 1, 6)),
+    ]
+
+
+@pytest.mark.parametrize("tile", TILES)
+def test_parts_are_added_up_inside_or_by_another_kernel(
+    cuda: Backend, tile: Tile, dtype: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the same bits, time after time; the tickets are then as they were."""
+    rng, (batch, n_in, n_out) = np.random.default_rng(4), (70, 135, 131)
+    x, w, b, dz = (
+        cuda.to_device(normals(rng, s, dtype))
+        for s in ((batch, n_in), (n_in, n_out), (n_out,), (batch, n_out))
+    )
+    results, launched, runner = [], [], cuda_runner(cuda)
+    launch = runner.launch
+    monkeypatch.setattr(runner, "launch", lambda *a: (launched.append(a[1]), launch(*a)))
+    for most in (dense_module.SUMMED_INSIDE, dense_module.SUMMED_INSIDE, 0):
+        monkeypatch.setattr(dense_module, "SUMMED_INSIDE", most)
+        kernels, launched[:] = DenseKernels(runner, tile, splits=3), []
+        y, pre, dx = (cuda.to_device(poisoned((batch, n), dtype)) for n in (n_out, n_out, n_in))
+        kernels.dense_forward(x, w, b, "gelu", y, pre)
+        kernels.dense_backward_input(dz, w, "gelu", x, dx)
+        results.append([cuda.to_host(array).tobytes() for array in (y, pre, dx)])
+        assert len(launched) == (4 if most == 0 or tile == (128, 128) else 2)
+        assert not cuda.to_host(runner.tickets(1)).any()
+    assert results[0] == results[1] == results[2]

@@ -144,6 +144,7 @@ def cupy(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     module.ndarray = StandIn
     module.RawModule = RawModule
     module.empty = lambda shape, dtype: StandIn(np.full(shape, 0xFF, dtype))
+    module.zeros = lambda shape, dtype: StandIn(np.zeros(shape, dtype))
     module.array = lambda host, order: StandIn(np.array(host, order=order))
     module.asarray = lambda host: StandIn(np.array(host))
     module.asnumpy = lambda array: array.memory.copy()

@@ -150,6 +150,18 @@ def test_votes_and_leading_zeros(sources: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("at", "length", "right"),
+    [(4, 8, 0xABF), (0, 32, 0xABCDEFAB), (28, 8, 0xB00000FF), (40, 8, 0xFF), (4, 0, 0xFF)],
+)
+def test_inserted_bits(sources: Path, at: int, length: int, right: int) -> None:
+    """What goes beyond bit 31 is cut off."""
+    x = np.zeros(128, np.float32)
+    put = f'asm("bfi.b32 %0, %1, %2, {at}, {length};" : "=r"(v) : "r"(0xABCDEFABu), "r"(0xFFu));'
+    launch(sources, f"unsigned v; {put}\nx[i] = v == {right}u;", x, np.int32(0))
+    assert (x == 1).all()
+
+
+@pytest.mark.parametrize(
     ("body", "what"),
     [("x[i] = clock64();", "%clock64 is not known here"),
      ("x[i] = pow((double)x[i], n + .5);", r"st\.param.*'param0' is not known here"),

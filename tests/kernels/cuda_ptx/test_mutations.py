@@ -15,17 +15,19 @@ from tinyae.kernels.cuda_ptx.runner import PtxRunner
 
 Change = Callable[[Instruction], Instruction]
 
+PRODUCTS = ("dense_forward", "dense_backward_input", "dense_backward_weights")
+
 
 def found(file: str, matmul: str, change: Change, chosen: Callable[[Instruction], bool],
-          which: int) -> bool:  # fmt: skip
+          which: int, splits: int = 1) -> bool:  # fmt: skip
     """Whether it is noticed that the ``which``-th of the chosen instructions is changed."""
     for order in (None, "reverse"):
         runner = PtxRunner(90, order)
         runner.limit = 40_000
         kernels = runner.ptx(file, "float32")
-        for name in ("dense_forward", "dense_backward_input", "dense_backward_weights"):
+        for name in PRODUCTS[: 3 if splits == 1 else 2]:  # another kernel adds up the third's parts
             mutate(kernels[f"{name}_32x32"], change, chosen, which)
-        dense = DenseKernels(runner, tile=(32, 32), matmul=matmul, short=1, splits=1)
+        dense = DenseKernels(runner, tile=(32, 32), matmul=matmul, short=1, splits=splits)
         try:
             if not product(dense, "float32", (40, 68, 36), 0) < (4 if matmul == "fp32" else 4096):
                 return True
@@ -70,10 +72,11 @@ def test_a_copy_that_is_not_waited_for_is_found() -> None:
     assert found("dense.cu", "fp32", one_more, waits, 0)
 
 
-@pytest.mark.parametrize("which", (0, -1))
-def test_a_missing_barrier_is_found(which: int) -> None:
+@pytest.mark.parametrize(("which", "splits"), [(0, 1), (1, 1), (-1, 2)])
+def test_a_missing_barrier_is_found(which: int, splits: int) -> None:
+    """In the loop, behind it, and before all of a block ask whether it is the last one."""
     barriers = lambda i: i.opcode == "bar" and not i.has("warp")  # noqa: E731
-    assert found("dense.cu", "fp32", nothing, barriers, which)
+    assert found("dense.cu", "fp32", nothing, barriers, which, splits)
 
 
 @pytest.mark.parametrize("which", (0, -1))
