@@ -9,7 +9,14 @@ from typing import Any
 import numpy as np
 from mpi4py import MPI
 
-from tinyae import Autoencoder, DenoisingAutoencoder, VariationalAutoencoder
+from tinyae import (
+    Autoencoder,
+    ContractiveAutoencoder,
+    DenoisingAutoencoder,
+    SparseAutoencoder,
+    TiedAutoencoder,
+    VariationalAutoencoder,
+)
 
 rng = np.random.default_rng(0)
 X = rng.random((203, 13))
@@ -33,6 +40,9 @@ CASES: list[tuple[type[Autoencoder], dict[str, Any], Any]] = [
     (DenoisingAutoencoder, {"corruption": "gaussian", "validation_fraction": 0.3}, X),
     (DenoisingAutoencoder, {"corruption": "salt-pepper", "batch_size": 39}, X),
     (VariationalAutoencoder, {"kl_warmup": 0.5, "validation_fraction": 0.3}, X),
+    (ContractiveAutoencoder, {"activation": "tanh", "optimizer": "momentum"}, X),
+    (SparseAutoencoder, {"sparsity": "l1", "hidden": (), "code": 20}, X),
+    (TiedAutoencoder, {"optimizer": "momentum"}, X),
 ]
 
 

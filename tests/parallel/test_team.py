@@ -44,7 +44,8 @@ def program(size: int, text: str, *arguments: object) -> subprocess.CompletedPro
 @pytest.mark.parametrize(
     ("backend", "dtype", "sizes", "weights"),
     [
-        ("numpy", "float64", "1,2,3,5", 1e-12),
+        ("numpy", "float64", "1,3", 1e-12),
+        pytest.param("numpy", "float64", "1,2,3,5", 1e-12, marks=pytest.mark.slow),
         ("numba", "float32", "2", 1e-4),
         pytest.param("numba", "float64", "1,2,3,5", 1e-12, marks=pytest.mark.slow),
         pytest.param("numpy", "float32", "1,2,3,5", 1e-4, marks=pytest.mark.slow),
@@ -60,7 +61,7 @@ def test_any_number_of_ranks_gives_the_same_net(
     done = run(int(sizes[-1]), HERE / "same_result.py", backend, dtype, sizes)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
-    assert len(found) == 9 * len(sizes.split(","))
+    assert len(found) == 12 * len(sizes.split(","))
     for case in found:
         assert case["weights"] < weights, case
         assert case["curve"] < weights, case

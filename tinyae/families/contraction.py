@@ -54,6 +54,8 @@ class Contraction(Term):
         self._bent = [not ACTIVATION_FACTS[a.activation].straight for a in self.layers]
         widths = [layer.b.size for layer in self.layers]
         linear = self.layers[-1].activation == "identity"
+        self.of_samples = not estimate  # random rows are not addressed by sample
+        self.remedy = f"a smaller contraction (it is {weight:g})"
         self._one = not estimate and (last == 0 or (last == 1 and linear))
         self.draws = Draws(ops, seed, streams.PROBES) if estimate else None
         self._rows = rows = 1 if self._one else estimate or widths[-1]

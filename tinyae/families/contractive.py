@@ -61,6 +61,7 @@ class ContractiveAutoencoder(Autoencoder):
     """
 
     family = "contractive"
+    in_training = "the norm of the code's derivative in the loss"
     own = OWN
     _arguments = ARGUMENTS | OWN
 

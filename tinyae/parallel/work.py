@@ -57,8 +57,8 @@ class SharedWork(Work):
         for term in objective.terms:
             if not term.of_samples:
                 raise ValueError(
-                    f"{type(term).__name__} is no sum over samples, so that ranks of MPI cannot "
-                    "share a minibatch: train in one process"
+                    f"{type(term).__name__} is no sum over samples that ranks of MPI could share: "
+                    "train in one process"
                 )
         self.comm, self.reduce = comm, self._reduce
         super().__init__(objective, optimizer, capacity, fused)
