@@ -21,6 +21,7 @@ The product is compiled once for each dtype (``pieces.linked``).
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -111,6 +112,7 @@ def _product(
 product, _link = linked(_product)
 
 
+@functools.cache
 def link(dtype: Any) -> None:
     """To be called before a function that calls ``product`` is."""
     array, matrix = np.empty(0, dtype), (0, 0, 0)
