@@ -7,6 +7,7 @@ bottom - 1 of columns left .. right - 1.
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -145,18 +146,21 @@ bias_part, _link_bias = linked(_bias_part)
 # Each is to be called before a kernel is that calls the part.
 
 
+@functools.cache
 def link_forward(dtype: Any) -> None:
     link(dtype)
     a = np.empty(0, dtype)
     _link_forward(a, 0, a, a, 0, a, 0, a, 0, 0, 0, 0, 0, 0, 0, a)
 
 
+@functools.cache
 def link_backward_input(dtype: Any) -> None:
     link(dtype)
     a = np.empty(0, dtype)
     _link_backward_input(a, 0, a, 0, a, 0, a, 0, 0, 0, 0, 0, 0, 0, a)
 
 
+@functools.cache
 def link_backward_weights(dtype: Any) -> None:
     link(dtype)
     a = np.empty(0, dtype)

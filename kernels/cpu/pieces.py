@@ -12,6 +12,7 @@ second.
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import inspect
 import struct
@@ -28,6 +29,8 @@ from numpy.typing import NDArray
 from .compiling import digest, intrinsic, jit
 
 Array = NDArray[Any]
+
+_NOTHING = ctypes.c_char * 0
 
 
 def linked(function: Callable[..., None]) -> tuple[Any, Any]:
@@ -178,17 +181,20 @@ def _words(arguments: tuple[Any, ...]) -> list[Any]:
     for argument in arguments:
         if isinstance(argument, np.ndarray):
             # what keeps it alive (nothing, twice), size, bytes of a number, place, shape, strides
-            words += (0, 0, argument.size, argument.itemsize, _place(argument))
-            words += argument.shape
-            words += argument.strides
+            words += 0, 0, argument.size, argument.itemsize, _place(argument)
+            words += argument.shape + argument.strides
         else:
             words.append(argument)
     return words
 
 
 def _place(array: Array) -> int:
-    place: int = array.__array_interface__["data"][0]
-    return place
+    try:
+        # takes a fifth of the time
+        return ctypes.addressof(_NOTHING.from_buffer(array))  # type: ignore[arg-type]
+    except (TypeError, ValueError):  # read-only, or not contiguous
+        place: int = array.__array_interface__["data"][0]
+        return place
 
 
 class Kernel:

@@ -87,12 +87,14 @@ def _update_of(code: int) -> Callable[..., None]:
                 keep = real(1)
                 if code == ADAMW:  # the decay acts on w itself
                     keep, decay = real(1 - hyper[0] * weight_decay), real(0)
+                # ``mean`` is not read from m: after the store to v that would be a load that waits
+                # for the store to m, which, across a cache line, takes as long as all the rest
                 for i in range(n):
                     g = grad[i] + decay * w[i]
-                    m[i] = beta1 * m[i] + rest1 * g
+                    m[i] = mean = beta1 * m[i] + rest1 * g
                     v[i] = beta2 * v[i] + rest2 * (g * g)
                     root = np.sqrt(v[i] * per_correction2) + eps
-                    w[i] = keep * w[i] - corrected_rate * m[i] / root
+                    w[i] = keep * w[i] - corrected_rate * mean / root
 
     return update_part
 
