@@ -125,7 +125,7 @@ OTHERS: dict[str, Any] = {
     "optimizer": "adamw", "learning_rate": 0.25, "momentum": 0.5, "betas": (0.5, 0.75),
     "eps": 0.125, "weight_decay": 0.5, "clip_norm": 2.0, "schedule": "step",
     "schedule_options": {"end": 0.5}, "warmup": 0.5, "batch_size": 100, "epochs": 1,
-    "shuffle": False, "code_noise": (0.5, 0.25), "target_blur": 0.5, "shift": 2,
+    "shuffle": False, "code_noise": (0.5, 0.25), "target_blur": 0.5, "shift": 1,
     "image_shape": (2, 3),
     "validation_fraction": 0.25, "patience": 1, "warm_start": True, "backend": "numpy",
     "matmul": "fp32", "threads": 1, "dtype": "float64", "random_state": 5, "verbose": False,

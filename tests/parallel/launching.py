@@ -43,7 +43,7 @@ def run(size: int, *command: Any, **how: Any) -> subprocess.CompletedProcess[str
     """``mpirun`` to its end."""
     started = mpirun(size, *command, **how)
     try:
-        out, err = started.communicate(timeout=400)
+        out, err = started.communicate(timeout=240)
     except subprocess.TimeoutExpired:
         started.kill()
         raise

@@ -17,9 +17,10 @@ from tinyae import (
     TiedAutoencoder,
     VariationalAutoencoder,
 )
+from tinyae.parallel.talk import wait
 
 rng = np.random.default_rng(0)
-X = rng.random((203, 13))
+X = rng.random((203, 12))
 HOLES = np.where(rng.random(X.shape) < 0.1, np.nan, X)
 PIXELS = (255 * X).astype(np.uint8)
 COMMON = {
@@ -36,7 +37,7 @@ CASES: list[tuple[type[Autoencoder], dict[str, Any], Any]] = [
         HOLES,
     ),
     (Autoencoder, {"validation_fraction": 0.3, "patience": 1, "epochs": 3}, PIXELS),
-    (Autoencoder, {"shift": 1, "image_shape": (1, 13), "target_blur": 1.0}, PIXELS),
+    (Autoencoder, {"shift": 1, "image_shape": (3, 4), "target_blur": 1.0}, PIXELS),
     (DenoisingAutoencoder, {"corruption": "gaussian", "validation_fraction": 0.3}, X),
     (DenoisingAutoencoder, {"corruption": "salt-pepper", "batch_size": 39}, X),
     (VariationalAutoencoder, {"kl_warmup": 0.5, "validation_fraction": 0.3}, X),
@@ -54,12 +55,13 @@ def differences(backend: str, dtype: str, sizes: list[int], table: bool) -> list
         settings = {**COMMON, "backend": backend, "dtype": dtype, **options}
         alone = kind(**settings).fit(data) if world.rank == 0 else None
         for size in sizes:
-            world.Barrier()
+            wait(world.Ibarrier())  # a blocking call would keep the cores from the first rank
             comm = world.Split(0 if world.rank < size else MPI.UNDEFINED, world.rank)
             if comm == MPI.COMM_NULL:
                 continue
             runs = range(1 + (size == sizes[-1]))
             ae, *again = (kind(**settings).fit(data, comm=comm) for _ in runs)
+            wait(comm.Ibarrier())
             every = comm.gather([flat(run).tobytes() for run in (ae, *again)])
             if alone is None or every is None:
                 continue

@@ -58,7 +58,8 @@ extern "C" __global__ void copies(const REAL *from, REAL *to, int n_waits, int s
     begin_copy<1>(shared, from, true);
     begin_copy<1>(shared + 1, from, false);
     close_copies();
-    begin_copy<4>(shared + 4 + shift, from + 4, true);
+    const REAL *next = from + 4;
+    begin_copy<4>(shared + 4 + shift, next, true);
     close_copies();
     if (n_waits > 0) wait_for_copies<1>();
     if (n_waits > 1) wait_for_copies<0>();
