@@ -108,7 +108,7 @@ def _fill(kind: int, state: Words, threshold: int, shift: Array, scale: float, o
 
 
 @jit(contract=False)
-def philox(state: Words, first: int, counter1: int, words: Words) -> None:
+def philox(state: Words, first: Any, counter1: int, words: Words) -> None:
     """words[j, i] = word j of block first + i of a stream; (4, blocks)."""
     a, b, c, d = words[0], words[1], words[2], words[3]
     if state.size > 4:  # the stream is read from this block on

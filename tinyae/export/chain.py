@@ -98,10 +98,10 @@ def chain_of(ae: Autoencoder) -> Chain:
         weight, bias = spec.arrays(values)
         # the first n_out, which the next layer reads: of means and log-variances the means
         layers.append(Layer(spec.name, weight[:, :n_out], bias[:n_out], spec.activation))
-    for below, spec in pairwise(architecture.layers):
-        if isinstance(spec, TopKSpec):
+    for below, above in pairwise(architecture.layers):
+        if isinstance(above, TopKSpec):
             at = next(i for i, layer in enumerate(layers) if layer.name == below.name)
-            layers[at] = layers[at]._replace(k=spec.k)
+            layers[at] = layers[at]._replace(k=above.k)
     if architecture.link != "identity":  # the last layer itself is linear then
         layers[-1] = layers[-1]._replace(activation=architecture.link)
     n = next(i for i, layer in enumerate(layers) if layer.name.startswith("decoder"))
