@@ -49,7 +49,7 @@ class SparseAutoencoder(Autoencoder):
     """
 
     family = "sparse"
-    in_training = "what asks for sparse codes in the loss"
+    in_training = "a term of the loss that asks for sparse codes"
     own = OWN
     _arguments = ARGUMENTS | OWN
 

@@ -251,7 +251,7 @@ def _dense(record: Record) -> Dense:
     if not isinstance(record.layer, Dense):
         raise TypeError(
             "a trace is of nets of dense layers alone, and this one has a layer "
-            f"{record.layer.name!r}"
+            f"{record.layer.name!r} of the type {type(record.layer).__name__}"
         )
     return record.layer
 
