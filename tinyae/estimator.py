@@ -211,6 +211,7 @@ class Autoencoder(Built):
             held_out = ranks.each(lambda: as_rows(given, "validation", schema=all_rows.schema))
         ranks.expect_same(
             lambda: {
+                "class": type(self).__name__,
                 "data": fingerprint(all_rows),
                 "validation": held_out and fingerprint(held_out),
                 "checkpoint": checkpoint and os.fspath(checkpoint),

@@ -163,5 +163,6 @@ def _overflow(start: int, x: NDArray[Any], result: NDArray[Any]) -> None:
     column = int(np.nanargmax(np.abs(x[row])))
     raise ValueError(
         f"sample {start + row} overflows {x.dtype} in the net: its largest value is "
-        f"{x[row, column]:.6g} (column {column}). Scale the data, or use dtype='float64'"
+        f"{x[row, column]:.6g} (column {column}). Scale the data"
+        + (", or use dtype='float64'" if x.dtype != np.float64 else "")
     )

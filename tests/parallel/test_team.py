@@ -202,6 +202,23 @@ except ValueError as error:
     assert done.stdout.count("TargetBlur is no sum over samples") == 2, done.stderr
 
 
+@needs_mpi
+def test_what_ranks_may_share_in_place_of_it_is_said() -> None:
+    """And a rank with a net of another class is told so by all."""
+    text = """
+from tinyae import SparseAutoencoder, TiedAutoencoder
+kinds = TiedAutoencoder if comm.rank else Autoencoder, SparseAutoencoder
+for kind in kinds:
+    try:
+        kind(code=4, epochs=1, backend="numpy").fit(X, comm=comm)
+    except ValueError as error:
+        say(error)
+"""
+    done = program(2, text)
+    assert done.stdout.count("class 'TiedAutoencoder' here, 'Autoencoder' on rank 0") == 2
+    assert done.stdout.count("train in one process, or use sparsity='l1'") == 2, done.stderr
+
+
 KILLED = """
 import os, pathlib
 pathlib.Path(sys.argv[1], f"pid{comm.rank}").write_text(str(os.getpid()))

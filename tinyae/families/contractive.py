@@ -30,7 +30,7 @@ OWN = {argument.name: argument for argument in (
              "sample"),
     Argument("estimate", Kind(lambda name, value: checks.integer(name, value, 0), int, "N"), 0,
              "estimate that norm by so many random directions of the code in place of all of them: "
-             "faster for wide codes of deep encoders; 0: exactly"),
+             "faster for wide codes of deep encoders if much fewer than its units; 0: exactly"),
 )}  # fmt: skip
 
 

@@ -31,6 +31,8 @@ class Revival(Term):
     nothing while no unit is dead.
     """
 
+    instead = "sparsity='l1'"
+
     def __init__(self, network: Network, capacity: int, weight: float) -> None:
         backend, dtype, plan = network.backend, network.dtype, network.architecture
         decoder: DenseSpec = next(s for s in plan.layers[plan.code :] if isinstance(s, DenseSpec))

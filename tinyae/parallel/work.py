@@ -58,7 +58,7 @@ class SharedWork(Work):
             if not term.of_samples:
                 raise ValueError(
                     f"{type(term).__name__} is no sum over samples that ranks of MPI could share: "
-                    "train in one process"
+                    "train in one process" + (f", or use {term.instead}" if term.instead else "")
                 )
         self.comm, self.reduce = comm, self._reduce
         super().__init__(objective, optimizer, capacity, fused)
