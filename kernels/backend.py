@@ -346,6 +346,7 @@ class Backend:
     random_permutation: RandomPermutation
     # what a column may have beyond its operations: a whole training step as one piece that is
     # faster than they are, or a way of replaying one; and threads that can be counted
+    matmul: str = "fp32"  # of conventions.MATMUL_CHOICES, but "auto": how large products are made
     make_step: MakeStep | None = None
     recorder: Recorder | None = None
     limit_threads: LimitThreads | None = None
@@ -362,8 +363,8 @@ P = ParamSpec("P")
 
 # What takes no backend arrays, or any: all other operations are checked.
 UNCHECKED = (
-    "name", "host", "empty", "to_device", "to_host", "synchronize", "make_step", "recorder",
-    "limit_threads",
+    "name", "host", "empty", "to_device", "to_host", "synchronize", "matmul", "make_step",
+    "recorder", "limit_threads",
 )  # fmt: skip
 
 

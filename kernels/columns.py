@@ -12,11 +12,14 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import numpy as np
 
 from .backend import Backend, Recorder, assembled, checked
-from .conventions import MATMULS
+from .conventions import MATMUL_CHOICES, MATMULS
 from .cuda.plan import Plan, Problem
 from .cuda.runner import Runner
 
@@ -28,8 +31,23 @@ def _numpy() -> Backend:
     return checked(assembled("numpy", True, *modules), np.ndarray)
 
 
-def _numba() -> Backend:
-    """Compiled for this processor; its arrays are NumPy's."""
+def _numba(matmul: str = "fp32") -> Backend:
+    """Compiled for this processor; its arrays are NumPy's.
+
+    ``matmul="auto"`` is the column of "6xbf16" where that works here, else that of "fp32".
+    """
+    if matmul != "fp32":
+        plain = get_backend("numba")
+        from .cpu import processor
+
+        if not (lacking := processor.lacking()):
+            return _on_amx(plain)
+        if matmul == "auto":
+            return plain
+        raise BackendUnavailable(
+            "numba",
+            f"matmul={matmul!r} needs a processor with AMX, and {lacking}: use matmul='auto'",
+        )
     try:
         with _one_line_each():
             import numba
@@ -64,6 +82,17 @@ def _numba() -> Backend:
     modules = (activation, dense, fill, gather, loss, memory, random, update)
     beyond = {"make_step": step.make_step, "limit_threads": threads.limited}
     return checked(assembled("numba", True, *modules, **beyond), np.ndarray)
+
+
+def _on_amx(column: Backend) -> Backend:
+    """The Numba column whose large products of float32 are made on AMX."""
+    from .cpu import amx, dense, step
+
+    tiles = amx.link()
+    products = ("dense_forward", "dense_backward_input", "dense_backward_weights")
+    own: dict[str, Any] = {name: partial(getattr(dense, name), tiles=tiles) for name in products}
+    own["make_step"] = partial(step.make_step, tiles=tiles)
+    return checked(replace(column.unchecked, matmul="6xbf16", **own), np.ndarray)
 
 
 def _cupy(matmul: str = "fp32") -> Backend:
@@ -223,6 +252,7 @@ _LOADERS: dict[str, Callable[..., Backend]] = {
 }
 # Those that can multiply on tensor cores; cuda-host and cuda-ptx work out what these would.
 _ON_TENSOR_CORES = ("cupy", "cuda-host", "cuda-ptx")
+_ON_AMX = "numba"
 
 _loaded: dict[str, Backend] = {}  # by name, and by matmul where that is not "fp32"
 
@@ -238,21 +268,30 @@ class BackendUnavailable(RuntimeError):
 def get_backend(name: str = "auto", matmul: str = "fp32") -> Backend:
     """The backend of this name, loaded once; ``"auto"`` is the fastest that works here.
 
-    ``matmul``: how it multiplies, one of ``conventions.MATMULS``. Raises ValueError for an unknown
-    name or a backend that has no such products, BackendUnavailable for one that cannot run here.
+    ``matmul``: how it multiplies, one of ``conventions.MATMUL_CHOICES``. Raises ValueError for an
+    unknown name or a backend that has no such products, BackendUnavailable for one that cannot run
+    here.
     """
-    if matmul not in MATMULS:
-        raise ValueError(f"matmul must be one of {', '.join(map(repr, MATMULS))}, got {matmul!r}")
+    if matmul not in MATMUL_CHOICES:
+        choices = ", ".join(map(repr, MATMUL_CHOICES))
+        raise ValueError(f"matmul must be one of {choices}, got {matmul!r}")
     if name == "auto":
         name = next(name for name in _LOADERS if not _what_is_missing(name))
     if name not in _LOADERS:
         raise ValueError(
             f"backend must be 'auto' or one of {', '.join(map(repr, _LOADERS))}, got {name!r}"
         )
-    if matmul != "fp32" and name not in _ON_TENSOR_CORES:
+    if matmul == "auto" and name != _ON_AMX:
+        matmul = "fp32"
+    if matmul in MATMULS[1:] and name not in _ON_TENSOR_CORES:
         raise ValueError(
             f"matmul={matmul!r} is for tensor cores, backend='cupy', and this is {name!r}: use "
             "matmul='fp32'"
+        )
+    if matmul == "6xbf16" and name != _ON_AMX:
+        raise ValueError(
+            f"matmul='6xbf16' is for processors with AMX, backend='numba', and this is {name!r}: "
+            "use matmul='auto'"
         )
     how = () if matmul == "fp32" else (matmul,)
     key = " ".join((name, *how))

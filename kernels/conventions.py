@@ -52,6 +52,10 @@ RATE_MARGIN = 1e-6
 # TF32 (11 of float32's 24 significant bits): three products that make up for it, or one that
 # does not.
 MATMULS = ("fp32", "3xtf32", "tf32")
+# What may be asked for: "auto" is the fastest of those here that err no more than "fp32", and
+# "6xbf16" six products of bfloat16 on a processor with AMX (``cpu.amx``).
+AS_FP32 = ("auto", "fp32", "6xbf16")
+MATMUL_CHOICES = (*AS_FP32, *MATMULS[1:])
 
 # The optimisers, and the moments that each keeps: arrays like that of the parameters, 0 at first.
 MOMENTS: dict[str, tuple[str, ...]] = {

@@ -21,7 +21,7 @@ from . import checks
 from .data.missing import HOW as MISSING
 from .data.scaling import HOW, scaling_from
 from .data.shifts import MOST_SHIFTED
-from .kernels.conventions import ACTIVATIONS, LOSSES, MATMULS, OPTIMIZERS
+from .kernels.conventions import ACTIVATIONS, LOSSES, MATMUL_CHOICES, OPTIMIZERS
 from .net.initializers import INITIALIZERS
 from .net.losses import resolve
 from .train.schedules import SCHEDULES
@@ -261,9 +261,11 @@ TABLE = (
     Argument("warm_start", FLAG, False, "fit goes on from the present weights",
              on_command_line=False),
     Argument("backend", NAME, "auto", "auto: the fastest that works here; see 'tinyae doctor'"),
-    Argument("matmul", _choice(*MATMULS), "fp32", "how a GPU multiplies float32: fp32; on tensor "
-             "cores (compute capability 8.0) 3xtf32, as accurate, or tf32, which keeps 11 of the "
-             "24 significant bits of all factors: products err by up to 1/1000"),
+    Argument("matmul", _choice(*MATMUL_CHOICES), "auto", "how float32 is multiplied: fp32; on a "
+             "processor with AMX (backend numba) 6xbf16, as accurate, but that infinity becomes "
+             "NaN; on a GPU's tensor cores (compute capability 8.0) 3xtf32, as accurate, or tf32, "
+             "which keeps 11 of the 24 significant bits of all factors: products err by up to "
+             "1/1000; auto: 6xbf16 where it works, else fp32; see 'tinyae doctor'"),
     Argument("threads", _integer(1), None, "CPU threads of the numba backend (default: "
              "TINYAE_NUM_THREADS, or as 'tinyae doctor' says); the bytes of a result depend on it"),
     Argument("dtype", _choice(*DTYPES), "float32", "of weights and results: float32 or float64"),
@@ -322,7 +324,7 @@ def _check(params: Mapping[str, Any], table: Mapping[str, Argument]) -> None:
         if params[name] is not None or argument.default is not None:
             argument.kind.check(name, params[name])
     resolve(params["output"], params["loss"], -math.inf, math.inf)  # do the two fit?
-    if params["matmul"] != "fp32" and params["dtype"] != "float32":
+    if params["matmul"] not in ("auto", "fp32") and params["dtype"] != "float32":
         raise ValueError(
             f"matmul={params['matmul']!r} multiplies float32 and got dtype={params['dtype']!r}: "
             "use matmul='fp32', or dtype='float32'"

@@ -106,7 +106,8 @@ class Built(Inference, EstimatorMixin):
         schema: Schema | None,
     ) -> None:  # fmt: skip
         """A network whose weights are not set yet, and a fresh optimiser."""
-        backend = get_backend(params["backend"], params["matmul"])
+        matmul = params["matmul"] if params["dtype"] == "float32" else "fp32"
+        backend = get_backend(params["backend"], matmul)
         groups = schema.groups if schema else ()
         plan = self._architecture(params, n_features, output, loss, groups)
         self._network = Network(backend, plan, params["dtype"])
@@ -124,7 +125,7 @@ class Built(Inference, EstimatorMixin):
         self.n_features_in_ = n_features
         self.output_, self.loss_name_ = output, loss
         self.seed_ = seed
-        self.backend_ = backend.name
+        self.backend_, self.matmul_ = backend.name, backend.matmul
 
     def _work(
         self, params: Mapping[str, Any], seed: int, capacity: int, fused: bool = False,

@@ -21,6 +21,7 @@ from .data.rows import Rows, as_rows, far_outside
 from .data.scaling import ranges, scaled, scaling_of
 from .data.shifts import shifted
 from .data.tables.frames import library_of
+from .kernels.conventions import AS_FP32
 from .model_file import as_json, load_model, plain_state, restore_state, save_model
 from .net import losses
 from .train.alone import Alone
@@ -50,8 +51,8 @@ class Autoencoder(Built):
     ----------
     history_ : dict of lists, one entry per epoch: "loss", "squared_error", "val_loss",
         "val_squared_error", "learning_rate", "seconds".
-    loss_, n_iter_, n_features_in_, output_, loss_name_, seed_, backend_ : the last loss, epochs
-        trained, features, and what "auto" and None came to.
+    loss_, n_iter_, n_features_in_, output_, loss_name_, seed_, backend_, matmul_ : the last loss,
+        epochs trained, features, and what "auto" and None came to.
     data_range_ : the least and the largest value of the training data, or None.
         Data far outside, beyond this range (extended to 0) by more than its width, cause one
         UserWarning.
@@ -89,7 +90,7 @@ class Autoencoder(Built):
         code_noise: float | tuple[float, float] = 0.0,
         target_blur: float = 0.0, shift: int = 0, image_shape: tuple[int, ...] | None = None,
         validation_fraction: float = 0.0, patience: int | None = None, warm_start: bool = False,
-        backend: str = "auto", matmul: str = "fp32", threads: int | None = None,
+        backend: str = "auto", matmul: str = "auto", threads: int | None = None,
         dtype: str = "float32", random_state: Any = None, verbose: bool = False,
     ) -> None:
         self.hidden, self.code, self.decoder_hidden = hidden, code, decoder_hidden
@@ -264,7 +265,8 @@ class Autoencoder(Built):
         training = Training(work, assemble.settings(params, seed), rows, held_out, seen)
         described = {} if checkpoint is None else as_json(
             {**params, "output": self.output_, "loss": self.loss_name_,
-             "random_state": seed, "verbose": None, "threads": None, "backend": self.backend_}
+             "random_state": seed, "verbose": None, "threads": None, "backend": self.backend_,
+             "matmul": "fp32" if params["matmul"] in AS_FP32 else params["matmul"]}
         )  # fmt: skip
 
         def save() -> None:
@@ -411,7 +413,7 @@ class Autoencoder(Built):
 
     @classmethod
     def load(
-        cls, path: str | os.PathLike[str], *, backend: str = "auto", matmul: str = "fp32"
+        cls, path: str | os.PathLike[str], *, backend: str = "auto", matmul: str = "auto"
     ) -> Autoencoder:
         """The autoencoder that ``save`` wrote, ready to use or, by ``partial_fit``, to train on.
         ``Autoencoder.load`` gives one of the family that the file is of (see ``families``).

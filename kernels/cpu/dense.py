@@ -2,7 +2,7 @@
 
 Each product is cut among the threads, and each thread finishes its part: bias, activation and
 derivative are applied while it is in the cache. ``..._part`` does one thread's share, rows top ..
-bottom - 1 of columns left .. right - 1.
+bottom - 1 of columns left .. right - 1, by one of ``matmul.product_for``.
 """
 
 from __future__ import annotations
@@ -14,61 +14,68 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import activation as activations
-from .matmul import launch_product, link, product, share
+from .matmul import launch_product, product, share
 from .pieces import Kernel, linked
 
 Array = NDArray[Any]
 
 
 def dense_forward(
-    x: Array, w: Array, b: Array, activation: str, y: Array, pre: Array | None
+    x: Array, w: Array, b: Array, activation: str, y: Array, pre: Array | None, tiles: int = 0
 ) -> None:
     """y = act(x @ w + b); where ``pre`` is given it receives x @ w + b."""
     (batch, n_in), n_out = x.shape, w.shape[1]
     z, act = y if pre is None else pre, activations.forward_at(activation, x.dtype)
     link_forward(x.dtype)
-    launch_product(_forward, (x, w, b, z, y), act, batch, n_in, n_out)
+    launch_product(_forward, (x, w, b, z, y), act, (batch, n_in, n_out), 1, tiles)
 
 
-def dense_backward_input(dz: Array, w: Array, activation: str, saved: Array, dx: Array) -> None:
+def dense_backward_input(
+    dz: Array, w: Array, activation: str, saved: Array, dx: Array, tiles: int = 0
+) -> None:
     """dx = (dz @ w.T) * act'(saved): ``activation`` and ``saved`` are the layer below's."""
     (batch, n_out), n_in = dz.shape, w.shape[0]
     act = activations.backward_at(activation, dz.dtype)
     link_backward_input(dz.dtype)
-    launch_product(_backward_input, (dz, w, saved, dx), act, batch, n_in, n_out)
+    launch_product(_backward_input, (dz, w, saved, dx), act, (batch, n_in, n_out), 2, tiles)
 
 
-def dense_backward_weights(x: Array, dz: Array, dw: Array, db: Array, add: bool = False) -> None:
+def dense_backward_weights(
+    x: Array, dz: Array, dw: Array, db: Array, add: bool = False, tiles: int = 0
+) -> None:
     """dw = x.T @ dz and db = dz summed over the batch; with ``add``, dw += and db +=."""
     (batch, n_in), n_out = x.shape, dz.shape[1]
     link_backward_weights(x.dtype)
-    launch_product(_backward_weights, (x, dz, dw, db), add, batch, n_in, n_out)
+    launch_product(_backward_weights, (x, dz, dw, db), add, (batch, n_in, n_out), 0, tiles)
 
 
 @Kernel
 def _forward(at: Any, _: int, t: int, threads: int) -> None:
-    x, w, b, z, y, act, batch, n_in, n_out, room = at[0]
+    x, w, b, z, y, act, batch, n_in, n_out, room, by = at[0]
     top, bottom, left, right = share(batch, n_out, t, threads, x)
     forward_part(
-        x, 0, w, b, act, z, 0, y, 0, n_in, n_out, top, bottom, left, right, room[t]
+        x, 0, w, b, act, z, 0, y, 0, n_in, n_out, top, bottom, left, right, room[t],
+        by,
     )  # fmt: skip
 
 
 @Kernel
 def _backward_input(at: Any, _: int, t: int, threads: int) -> None:
-    dz, w, saved, dx, act, batch, n_in, n_out, room = at[0]
+    dz, w, saved, dx, act, batch, n_in, n_out, room, by = at[0]
     top, bottom, left, right = share(batch, n_in, t, threads, dz)
     backward_input_part(
-        dz, 0, w, act, saved, 0, dx, 0, n_in, n_out, top, bottom, left, right, room[t]
+        dz, 0, w, act, saved, 0, dx, 0, n_in, n_out, top, bottom, left, right, room[t],
+        by,
     )  # fmt: skip
 
 
 @Kernel
 def _backward_weights(at: Any, _: int, t: int, threads: int) -> None:
-    x, dz, dw, db, add, batch, n_in, n_out, room = at[0]
+    x, dz, dw, db, add, batch, n_in, n_out, room, by = at[0]
     top, bottom, left, right = share(n_in, n_out, t, threads, x)
     weights_part(
-        x, 0, dz, 0, dw, 0, n_out, batch, n_in, n_out, top, bottom, left, right, add != 0, room[t]
+        x, 0, dz, 0, dw, 0, n_out, batch, n_in, n_out, top, bottom, left, right, add != 0,
+        room[t], by,
     )  # fmt: skip
     first, last = n_out * t // threads, n_out * (t + 1) // threads
     bias_part(dz, 0, db[first:last], batch, n_out, first, add != 0)
@@ -77,11 +84,11 @@ def _backward_weights(at: Any, _: int, t: int, threads: int) -> None:
 def _forward_part(
     x: Array, x_start: int, w: Array, b: Array, act: int, z: Array, z_start: int, y: Array,
     y_start: int, n_in: int, n_out: int, top: int,
-    bottom: int, left: int, right: int, room: Array,
+    bottom: int, left: int, right: int, room: Array, by: int,
 ) -> None:  # fmt: skip
     """y = act(x @ w + b); z may be y."""
     product(
-        x, x_start + top * n_in, n_in, 1, w, left, n_out, 1,
+        by, x, x_start + top * n_in, n_in, 1, w, left, n_out, 1,
         z, z_start + top * n_out + left, n_out, bottom - top, right - left, n_in, False, room,
     )  # fmt: skip
     bias = b[left:right]
@@ -95,11 +102,11 @@ def _forward_part(
 def _backward_input_part(
     dz: Array, dz_start: int, w: Array, act: int, saved: Array, saved_start: int, dx: Array,
     dx_start: int, n_in: int, n_out: int, top: int,
-    bottom: int, left: int, right: int, room: Array,
+    bottom: int, left: int, right: int, room: Array, by: int,
 ) -> None:  # fmt: skip
     """dx = (dz @ w.T) * act'(saved)."""
     product(
-        dz, dz_start + top * n_out, n_out, 1, w, left * n_out, 1, n_out,
+        by, dz, dz_start + top * n_out, n_out, 1, w, left * n_out, 1, n_out,
         dx, dx_start + top * n_in + left, n_in, bottom - top, right - left, n_out, False, room,
     )  # fmt: skip
     if act == 0:  # the derivative is 1
@@ -115,10 +122,11 @@ def _weights_part(
     x: Array, x_start: int, dz: Array, dz_start: int, dw: Array, dw_start: int, dw_row: int,
     batch: int, n_in: int, n_out: int, top: int,
     bottom: int, left: int, right: int, add: bool, room: Array,
+    by: int,
 ) -> None:  # fmt: skip
     """dw = x.T @ dz (or added); dw's rows lie dw_row apart."""
     product(
-        x, x_start + top, 1, n_in, dz, dz_start + left, n_out, 1,
+        by, x, x_start + top, 1, n_in, dz, dz_start + left, n_out, 1,
         dw, dw_start + top * dw_row + left, dw_row, bottom - top, right - left, batch, add, room,
     )  # fmt: skip
 
@@ -148,21 +156,18 @@ bias_part, _link_bias = linked(_bias_part)
 
 @functools.cache
 def link_forward(dtype: Any) -> None:
-    link(dtype)
     a = np.empty(0, dtype)
-    _link_forward(a, 0, a, a, 0, a, 0, a, 0, 0, 0, 0, 0, 0, 0, a)
+    _link_forward(a, 0, a, a, 0, a, 0, a, 0, 0, 0, 0, 0, 0, 0, a, 0)
 
 
 @functools.cache
 def link_backward_input(dtype: Any) -> None:
-    link(dtype)
     a = np.empty(0, dtype)
-    _link_backward_input(a, 0, a, 0, a, 0, a, 0, 0, 0, 0, 0, 0, 0, a)
+    _link_backward_input(a, 0, a, 0, a, 0, a, 0, 0, 0, 0, 0, 0, 0, a, 0)
 
 
 @functools.cache
 def link_backward_weights(dtype: Any) -> None:
-    link(dtype)
     a = np.empty(0, dtype)
-    _link_weights(a, 0, a, 0, a, 0, 0, 0, 0, 0, 0, 0, 0, 0, False, a)
+    _link_weights(a, 0, a, 0, a, 0, 0, 0, 0, 0, 0, 0, 0, 0, False, a, 0)
     _link_bias(a, 0, a, 0, 0, 0, False)

@@ -108,20 +108,21 @@ def with_threads(a: Array, b: Array, c: Array) -> None:
 
 
 def _shared(a: Array, b: Array, c: Array, threads: int) -> None:
-    link(a.dtype)
     room = borrow((threads, room_size(a.itemsize)), a.dtype)
     (m, depth), n = a.shape, b.shape[1]
-    launch(_blocks, a.reshape(-1), b.reshape(-1), c.reshape(-1), m, n, depth, room, threads=threads)
+    arrays, by = (x.reshape(-1) for x in (a, b, c)), link(a.dtype)
+    launch(_blocks, *arrays, m, n, depth, room, by, threads=threads)
 
 
 @jit(parallel=True)
 def _blocks(
-    a: Array, b: Array, c: Array, m: int, n: int, depth: int, room: Array, threads: int
-) -> None:
+    a: Array, b: Array, c: Array, m: int, n: int, depth: int, room: Array, by: int,
+    threads: int,
+) -> None:  # fmt: skip
     for t in prange(threads):
         top, bottom, left, right = share(m, n, t, threads, a)
         product(
-            a, top * depth, depth, 1, b, left, n, 1, c, top * n + left, n,
+            by, a, top * depth, depth, 1, b, left, n, 1, c, top * n + left, n,
             bottom - top, right - left, depth, False, room[t],
         )  # fmt: skip
 

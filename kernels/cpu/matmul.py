@@ -16,7 +16,8 @@ the threads share c.
 Arrays are flat; a matrix in one is (start, row stride, column stride), so that a transpose or a
 block of rows or columns is a matter of numbers. c has contiguous rows.
 
-The product is compiled once for each dtype (``pieces.linked``).
+The product is compiled once for each dtype and called by its address (``pieces.variants``), in the
+place of which may stand that of another product: see ``product_for``.
 """
 
 from __future__ import annotations
@@ -28,9 +29,10 @@ from typing import Any
 import numpy as np
 
 from ..scratch import borrow
+from . import amx
 from .compiling import inline, jit
-from .packing import pack_columns, pack_rows
-from .pieces import Kernel, linked
+from .packing import even, pack_columns, pack_rows
+from .pieces import Kernel, variants
 from .threads import launch, threads_for
 from .tile import (
     LINE_BYTES,
@@ -54,6 +56,7 @@ FEW_COLUMNS = 256  # of c: up to here a is read where it lies, if the depth is c
 FEW_STRIDED = 32  # and if it is not
 FEW_ROWS = 6 * TILE_ROWS  # of c: up to here b is read where it lies, if its rows are contiguous
 PACKING = 16  # the cost of packing a number, in multiply-adds
+LEAST_DEPTH, LEAST_SIDES = 32, 40  # from which AMX pays: see ``product_for``
 
 
 def block_rows(itemsize: int) -> int:
@@ -61,8 +64,10 @@ def block_rows(itemsize: int) -> int:
     return BLOCK_BYTES // (DEPTH * itemsize) // TILE_ROWS * TILE_ROWS
 
 
-def room_size(itemsize: int) -> int:
-    """Numbers of scratch memory that ``product`` wants: less than 0.6 MiB."""
+def room_size(itemsize: int, tiles: int = 0) -> int:
+    """Numbers of scratch memory that a product wants: less than 0.6 MiB, or 1.3 for AMX's."""
+    if tiles:
+        return amx.ROOM
     columns, line = TILE_VECTORS * lanes_of(itemsize), LINE_BYTES // itemsize
     return line + (DEPTH + TILE_ROWS) * columns + block_rows(itemsize) * DEPTH + line
 
@@ -84,9 +89,9 @@ def _product(
                 c[c_start + i * c_row + j] = 0
     if m == 0 or n == 0 or depth == 0:
         return
-    pieces = _even(depth, DEPTH, UNROLLED)
+    pieces = even(depth, DEPTH, UNROLLED)
     in_place = n <= (FEW_COLUMNS if a_column == 1 else FEW_STRIDED)
-    rows = m if in_place else _even(m, BLOCK_BYTES // (DEPTH * c.itemsize), TILE_ROWS)
+    rows = m if in_place else even(m, BLOCK_BYTES // (DEPTH * c.itemsize), TILE_ROWS)
     for top in range(0, m, rows):
         height = min(rows, m - top)
         unpacked = height - height % TILE_ROWS if in_place else 0
@@ -109,23 +114,30 @@ def _product(
                 )  # fmt: skip
 
 
-product, _link = linked(_product)
+product, _link = variants(lambda _: _product)
 
 
 @functools.cache  # a millisecond, even where there is nothing to do
-def link(dtype: Any) -> None:
-    """To be called before a function that calls ``product`` is."""
+def link(dtype: Any) -> int:
+    """The address of the product, for ``product(address, *arguments)`` in compiled code."""
     array, matrix = np.empty(0, dtype), (0, 0, 0)
-    _link(array, *matrix, array, *matrix, array, 0, 0, 0, 0, 0, False, array)
+    return int(_link(0, array, *matrix, array, *matrix, array, 0, 0, 0, 0, 0, False, array))
 
 
-@inline
-def _even(whole: int, most: int, step: int) -> int:
-    """The size of the fewest parts of at most ``most``, all of (almost) one size."""
-    most = most // step * step
-    parts = (whole + most - 1) // most
-    size = (whole + parts - 1) // parts
-    return (size + step - 1) // step * step
+def product_for(plain: int, tiles: int, m: int, n: int, depth: int) -> int:
+    """Which of two products: ``plain`` or, where it pays, ``tiles``, AMX's (0: there is none).
+
+    m, n and depth are the whole product's, never a thread's share: the bits of a result must not
+    depend on how many threads share it. To pack a number for the tiles costs 28 to 45 of their
+    multiply-adds, so that it pays where 1 / m + 1 / n <= 1 / 40.
+
+    The tiles err less than ``plain`` on ordinary numbers and lose others. Denormal numbers count as
+    zero, of what is split as well: up to 2^-125 of each number is lost, which is some of the last
+    bits below 2^-102, and 8 or more below 2^-110. Infinity becomes NaN, and so does what is larger
+    than 3.396e38.
+    """
+    pays = depth >= LEAST_DEPTH and LEAST_SIDES * (m + n) <= m * n
+    return tiles if tiles != 0 and pays else plain
 
 
 @inline
@@ -193,15 +205,19 @@ def _copy_edge(
 
 
 def launch_product(
-    kernel: Kernel, arrays: tuple[Any, ...], kind: int, m: int, n: int, depth: int
-) -> None:
-    """The kernel with (*arrays, kind, m, n, depth, room), arrays of one dimension, on as many
-    threads as a product of these sizes is worth."""
-    dtype, threads = arrays[0].dtype, threads_for(m * n * depth)
-    link(dtype)
-    room = borrow((threads, room_size(dtype.itemsize)), dtype)
+    kernel: Kernel, arrays: tuple[Any, ...], kind: int, sizes: tuple[int, int, int], deep: int,
+    tiles: int,
+) -> None:  # fmt: skip
+    """The kernel with (*arrays, kind, *sizes, room, product), arrays of one dimension, on as many
+    threads as a product of these sizes is worth. sizes[deep] is the depth; ``tiles``: see
+    ``product_for``."""
+    dtype, threads = arrays[0].dtype, threads_for(math.prod(sizes))
+    m, n = sizes[:deep] + sizes[deep + 1 :]
+    tiles = tiles if dtype == np.float32 else 0
+    chosen = product_for(link(dtype), tiles, m, n, sizes[deep])
+    room = borrow((threads, room_size(dtype.itemsize, tiles)), dtype)
     flat = [array.reshape(-1) for array in arrays]
-    launch(kernel, *flat, kind, m, n, depth, room, threads=threads)
+    launch(kernel, *flat, kind, *sizes, room, chosen, threads=threads)
 
 
 @jit()

@@ -19,6 +19,15 @@ from .tile import TILE_ROWS, TILE_VECTORS, Value, Vectors, call, integer, lanes_
 LANE_BYTES = 16  # numbers change places fastest within so many bytes of a vector
 
 
+@inline
+def even(whole: int, most: int, step: int) -> int:
+    """The size of the fewest parts of at most ``most``, all of (almost) one size."""
+    most = most // step * step
+    parts = (whole + most - 1) // most
+    size = (whole + parts - 1) // parts
+    return (size + step - 1) // step * step
+
+
 def _panel(width_of: Callable[[int], int]) -> Any:
     """The function that packs panels whose width depends on the lanes of a vector."""
 
@@ -85,7 +94,7 @@ def _panel(width_of: Callable[[int], int]) -> Any:
                     for i in range(few):
                         mine = range(first + i, min(first + at.lanes, width), few)
                         rows.append(_joined(at, [at.load(at.at(lines[r], k), few) for r in mine]))
-                    squares.append(_transposed(at, rows))
+                    squares.append(transposed(at, rows))
                 place = at.at(target, integer(width), k)
                 for i in range(few):  # what is stored too much, the next store overwrites
                     for j, rows in enumerate(squares):
@@ -134,7 +143,7 @@ def _joined(at: Vectors, parts: list[Value]) -> Value:
     return whole
 
 
-def _transposed(at: Vectors, rows: list[Value]) -> list[Value]:
+def transposed(at: Vectors, rows: list[Value]) -> list[Value]:
     """Squares of len(rows) lanes, each transposed: halves, quarters, ... change places."""
     rows = list(rows)
     width = len(rows) // 2

@@ -33,7 +33,7 @@ from .dense import (
     weights_part,
 )
 from .loss import CHUNK, loss_at, loss_part
-from .matmul import room_size, share
+from .matmul import link, product_for, room_size, share
 from .pieces import Job, Kernel, run
 from .threads import available, start_on, threads_for
 from .update import moments_of, scale, sum_of_squares, update_at, update_part
@@ -51,9 +51,9 @@ PART_OF_DW = 500_000  # numbers of a gradient made at a time: for each part dz i
 SMALL_NET = 600_000  # parameters up to which every thread may have a gradient of its own
 
 
-def make_step(plan: StepPlan) -> NumbaStep | None:
-    """None where more is done than this step knows."""
-    return NumbaStep(plan) if plan.plain else None
+def make_step(plan: StepPlan, tiles: int = 0) -> NumbaStep | None:
+    """None where more is done than this step knows; ``tiles``: see ``matmul.product_for``."""
+    return NumbaStep(plan, tiles) if plan.plain else None
 
 
 class Work(NamedTuple):
@@ -71,6 +71,8 @@ class Work(NamedTuple):
     n_weights: int
     update: int  # addresses
     loss: int
+    product: int
+    tiles: int
     max_norm: float
     samples: int
     y: Array  # a row for each thread, or one
@@ -85,11 +87,12 @@ class Work(NamedTuple):
 class NumbaStep:
     """The compiled step with the memory that it needs: kernels that run one after the other."""
 
-    def __init__(self, plan: StepPlan) -> None:
+    def __init__(self, plan: StepPlan, tiles: int) -> None:
         values, layers = plan.values, plan.layers
         dtype, most = values.dtype, available()
-        for link in (link_forward, link_backward_input, link_backward_weights):
-            link(dtype)
+        for link_part in (link_forward, link_backward_input, link_backward_weights):
+            link_part(dtype)
+        tiles = tiles if dtype == np.float32 else 0
         # the gradient as a whole is wanted for clipping and by the plan
         by_samples, self._kept = values.size <= SMALL_NET, plan.gradients
         clipped = plan.clip_norm is not None or self._kept is not None
@@ -106,11 +109,12 @@ class NumbaStep:
         self._most = most
         self._arrays = Work(
             nothing, nothing, 0, np.empty(8), np.empty(2), net, values, m, v, plan.n_weights,
-            update_at(plan.optimizer, dtype), loss_at(plan.loss, dtype),
+            update_at(plan.optimizer, dtype), loss_at(plan.loss, dtype), link(dtype), tiles,
             (plan.clip_norm or 0.0) if clipped else math.inf, samples,
             np.empty((copies, numbers), dtype), np.empty((copies, numbers), dtype),
             np.empty(gradients, dtype), np.empty((most, CHUNK), dtype), np.empty((most, 3)),
-            np.empty((most, room_size(values.itemsize)), dtype), np.empty((most, block), dtype),
+            np.empty((most, room_size(values.itemsize, tiles)), dtype),
+            np.empty((most, block), dtype),
         )  # fmt: skip
         self._job = job = Job(self._arrays)
         if by_samples:
@@ -148,6 +152,9 @@ def _table(
     return net, z
 
 
+_product_for = inline(product_for)
+Whole = tuple[int, int, int]  # the batch of all threads, and the addresses of two products
+
 # The kernels. Row 0 of what has a row for each thread is all threads', where a step goes by layers.
 
 
@@ -163,24 +170,25 @@ def _samples(at: Any, _: int, t: int, threads: int) -> None:
         job.dz[t],
         job.gradients[t],
     )
-    totals, room = job.partial[t], job.room[t]
+    totals, room, whole = job.partial[t], job.room[t], (job.batch, job.product, job.tiles)
     first, last = job.batch * t // threads, job.batch * (t + 1) // threads
     totals[0] = totals[1] = 0
     for top in range(first, max(last, first + 1), job.samples):
         n, add = min(job.samples, last - top), top > first
         for i in range(len(net)):
-            _layer_forward(i, x, top, net, values, y, (0, n, 0, net[i, N_OUT]), room)
+            _layer_forward(i, x, top, net, values, y, (0, n, 0, net[i, N_OUT]), room, whole)
         _loss(job.target, top, 0, n, job.batch, net, job.loss, y, dz, job.work[t], totals)
         for i in range(len(net) - 1, -1, -1):
             n_in, n_out, b, dz_at = net[i, N_IN], net[i, N_OUT], net[i, BIAS], net[i, Z]
             below, below_at = _below(i, x, top, net, y)
+            by = _product_for(job.product, job.tiles, n_in, n_out, job.batch)
             weights_part(
                 below, below_at, dz, dz_at, gradient, net[i, WEIGHT], n_out, n, n_in, n_out,
-                0, n_in, 0, n_out, add, room,
+                0, n_in, 0, n_out, add, room, by,
             )  # fmt: skip
             bias_part(dz, dz_at, gradient[b : b + n_out], n, n_out, 0, add)
             if i > 0:
-                _layer_backward(i, net, values, y, dz, (0, n, 0, n_in), room)
+                _layer_backward(i, net, values, y, dz, (0, n, 0, n_in), room, whole)
 
 
 @Kernel
@@ -188,7 +196,8 @@ def _forward(at: Any, i: int, t: int, threads: int) -> None:
     """Part of layer i's y."""
     job = at[0]
     block = share(job.batch, job.net[i, N_OUT], t, threads, job.x)
-    _layer_forward(i, job.x, 0, job.net, job.values, job.y[0], block, job.room[t])
+    whole = job.batch, job.product, job.tiles
+    _layer_forward(i, job.x, 0, job.net, job.values, job.y[0], block, job.room[t], whole)
 
 
 @Kernel
@@ -208,18 +217,18 @@ def _backward(at: Any, i: int, t: int, threads: int) -> None:
     """Part of layer i's update and of the descent from layer i - 1: a layer's weights are updated
     when its dz has gone down."""
     job = at[0]
-    net = job.net
+    net, whole = job.net, (job.batch, job.product, job.tiles)
     if _diverged(job.partial, t, threads, job.totals):
         return
     if i < len(net):
         _layer_update(
-            i, t, threads, job.x, job.batch, net, job.values, job.m, job.v, job.hyper,
+            i, t, threads, job.x, whole, net, job.values, job.m, job.v, job.hyper,
             job.n_weights, job.update, job.max_norm < math.inf, job.y[0], job.dz[0],
             job.gradients[0], job.blocks[t], job.room[t],
         )  # fmt: skip
     if i > 1:
         block = share(job.batch, net[i - 1, N_IN], t, threads, job.x)
-        _layer_backward(i - 1, net, job.values, job.y[0], job.dz[0], block, job.room[t])
+        _layer_backward(i - 1, net, job.values, job.y[0], job.dz[0], block, job.room[t], whole)
 
 
 @Kernel
@@ -278,30 +287,32 @@ def _below(i: int, x: Array, top: int, net: Array, y: Array) -> tuple[Array, int
 @inline
 def _layer_forward(
     i: int, x: Array, first: int, net: Array, values: Array, y: Array,
-    block: tuple[int, int, int, int], room: Array,
+    block: tuple[int, int, int, int], room: Array, whole: Whole,
 ) -> None:  # fmt: skip
     """Rows and columns of layer i's y."""
     n_in, n_out, act, _, w, b, z_at, y_at = net[i]
+    batch, plain, tiles = whole
     top, bottom, left, right = block
     below, below_at = _below(i, x, first, net, y)
     forward_part(
         below, below_at, values[w : w + n_in * n_out], values[b : b + n_out], act,
         y, z_at, y, y_at, n_in, n_out, top, bottom, left, right, room,
+        _product_for(plain, tiles, batch, n_out, n_in),
     )  # fmt: skip
 
 
 @inline
 def _layer_backward(
     i: int, net: Array, values: Array, y: Array, dz: Array, block: tuple[int, int, int, int],
-    room: Array,
+    room: Array, whole: Whole,
 ) -> None:  # fmt: skip
     """Rows and columns of the dz of the layer below, from layer i's."""
     n_in, n_out, _, _, w, _, z_at, _ = net[i]
-    slope, z_below = net[i - 1, SLOPE], net[i - 1, Z]
+    slope, z_below, (batch, plain, tiles) = net[i - 1, SLOPE], net[i - 1, Z], whole
     top, bottom, left, right = block
     backward_input_part(
         dz, z_at, values[w : w + n_in * n_out], slope, y, z_below, dz, z_below, n_in, n_out,
-        top, bottom, left, right, room,
+        top, bottom, left, right, room, _product_for(plain, tiles, batch, n_in, n_out),
     )  # fmt: skip
 
 
@@ -325,12 +336,14 @@ def _loss(
 
 @inline
 def _layer_update(
-    i: int, t: int, threads: int, x: Array, batch: int, net: Array, values: Array, m: Array,
+    i: int, t: int, threads: int, x: Array, whole: Whole, net: Array, values: Array, m: Array,
     v: Array, hyper: Array, n_weights: int, update: int, clipped: bool, y: Array, dz: Array,
     gradient: Array, block: Array, room: Array,
 ) -> None:  # fmt: skip
     """The thread's rows of dw and columns of db, and the update of these parameters."""
     n_in, n_out, _, _, w, b, dz_at, _ = net[i]
+    batch, plain, tiles = whole
+    by = _product_for(plain, tiles, n_in, n_out, batch)
     below, below_at = _below(i, x, 0, net, y)
     last = n_in * (t + 1) // threads
     rows = block.size // n_out
@@ -341,7 +354,7 @@ def _layer_update(
         out, out_at = (gradient, w) if clipped else (block, -first * n_out)
         weights_part(
             below, below_at, dz, dz_at, out, out_at, n_out, batch, n_in, n_out,
-            first, end, 0, n_out, False, room,
+            first, end, 0, n_out, False, room, by,
         )  # fmt: skip
         if not clipped:
             update_part(update, values, block, 0, m, v, hyper, n_weights, place, w + end * n_out)

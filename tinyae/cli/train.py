@@ -20,6 +20,7 @@ from ..data.rows import Array, Rows
 from ..data.scaling import scaled
 from ..data.tables.text import table_kind
 from ..estimator import Autoencoder
+from ..kernels.conventions import AS_FP32
 from ..plot import codes, curves, grids
 from ..train.progress import Waiting
 from . import recipes
@@ -109,6 +110,7 @@ def _train(given: argparse.Namespace) -> None:
         "epochs": ae.n_iter_,
         "seconds": round(seconds, 3),
         "backend": ae.backend_,
+        "matmul": ae.matmul_,
         "code": ae.code,
         "parameters": sum(p.size for p in ae.parameters().values()),
         **errors,
@@ -119,7 +121,8 @@ def _train(given: argparse.Namespace) -> None:
     trained = sum(ae.history_.get("seconds", []))
     print(
         f"\n{ae.n_iter_} epochs in {trained:.1f} s, {seconds:.1f} s with all that was done around "
-        f"them, {summary['parameters']:,} parameters, output {ae.output_}, loss {ae.loss_name_}\n"
+        f"them, {summary['parameters']:,} parameters, output {ae.output_}, loss {ae.loss_name_}"
+        + ("\n" if ae.matmul_ == "fp32" else f", products {ae.matmul_}\n")
     )
     if ae.in_training:
         print(f"Losses and errors of epochs are of training, with {ae.in_training}; these are of "
@@ -199,9 +202,11 @@ def _choose_run(
         print(f"nothing to resume in {run.path}: starting from the beginning", file=sys.stderr)
         return run, fresh
     saved = run.read_config()
-    started = run_config(saved["data"], saved["model"])
     wanted = {name: fresh["model"][name] for name in model}
     other = {"threads": wanted.pop("threads")} if "threads" in wanted else {}
+    if {wanted.get("matmul", ""), saved["model"].get("matmul", "fp32")} <= {*AS_FP32}:
+        other["matmul"] = wanted.pop("matmul")  # the run may go on without AMX
+    started = run_config(saved["data"], {**saved["model"], **other})
     if "backend" in wanted and started["model"]["backend"] == "auto":
         other["backend"] = wanted.pop("backend")  # that of the checkpoint, or ``fit`` refuses it
     planned = started["model"]["epochs"]

@@ -38,18 +38,17 @@ GUARD = 777.0
 
 
 @jit()
-def run(a, a_at, b, b_at, c, c_at, c_row, m, n, depth, add, room):  # type: ignore[no-untyped-def]
+def run(by, a, a_at, b, b_at, c, c_at, c_row, m, n, depth, add, room):  # type: ignore[no-untyped-def]
     product(
-        a, a_at[0], a_at[1], a_at[2], b, b_at[0], b_at[1], b_at[2], c, c_at, c_row, m, n, depth,
-        add, room,
+        by, a, a_at[0], a_at[1], a_at[2], b, b_at[0], b_at[1], b_at[2], c, c_at, c_row, m, n,
+        depth, add, room,
     )  # fmt: skip
 
 
 def multiplied(
-    a: np.ndarray, b: np.ndarray, transposed: tuple[bool, bool], add: bool = False
+    a: np.ndarray, b: np.ndarray, transposed: tuple[bool, bool], add: bool = False, tiles: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
     """(a @ b or ones + a @ b, what lies around it), with a and b stored transposed or not."""
-    link(a.dtype)
     (m, depth), n = a.shape, b.shape[1]
     stored_a = np.ascontiguousarray(a.T if transposed[0] else a)
     stored_b = np.ascontiguousarray(b.T if transposed[1] else b)
@@ -57,11 +56,11 @@ def multiplied(
     b_at = (0, 1, depth) if transposed[1] else (0, n, 1)
     c = np.full((m + 2, n + 3), GUARD, a.dtype)
     c[1 : m + 1, 1 : n + 1] = 1 if add else np.nan
-    behind = np.full(room_size(a.itemsize) + 99, GUARD, a.dtype)
-    room, behind = np.split(behind, [room_size(a.itemsize)])
+    size = room_size(a.itemsize, tiles)
+    room, behind = np.split(np.full(size + 99, GUARD, a.dtype), [size])
     room[:] = np.nan
-    run(stored_a.reshape(-1), a_at, stored_b.reshape(-1), b_at, c.reshape(-1), n + 4, n + 3,
-        m, n, depth, add, room)  # fmt: skip
+    run(tiles or link(a.dtype), stored_a.reshape(-1), a_at, stored_b.reshape(-1), b_at,
+        c.reshape(-1), n + 4, n + 3, m, n, depth, add, room)  # fmt: skip
     assert (behind == GUARD).all(), "written behind the room"
     inside = c[1 : m + 1, 1 : n + 1].copy()
     c[1 : m + 1, 1 : n + 1] = GUARD

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..._version import __version__
-from ...kernels.columns import backend_report
+from ...kernels.columns import BackendUnavailable, backend_report, get_backend
 from ...kernels.cpu import cores
 from ...kernels.cuda import measured_plans
 from ...kernels.cuda_host.host import CompilerMissing, find_compiler
@@ -117,6 +117,7 @@ def examine() -> tuple[dict[str, Any], dict[str, str]]:
         "blas": _blas,
         "threads": _threads,
         "cores": lambda: "{} threads of backend numba, by {}".format(*cores.threads()),
+        "products": _products,
         "mpi": _mpi,
         "driver": nvidia.find_driver,
         "cupy": nvidia.cupy_wheels,
@@ -157,7 +158,7 @@ def report(found: dict[str, Any], failed: dict[str, str]) -> dict[str, list[Row]
         "this machine": [
             plain("tinyae"),
             *rows("python", lambda version: [Row("python", f"{version}, {found['executable']}")]),
-            *(plain(w) for w in ("system", "numpy", "blas", "threads", "cores", "mpi")),
+            *(plain(w) for w in ("system", "numpy", "blas", "threads", "cores", "products", "mpi")),
         ],
         "backends, in the order in which auto tries them": rows(
             "backends",
@@ -315,6 +316,18 @@ def _mpi() -> str:
         return f"{ranks}, {MPI.Get_library_version().splitlines()[0].strip()}"
     launchers = [path for path in map(shutil.which, ("mpirun", "srun")) if path]
     return f"{ranks}; launchers found: {', '.join(launchers) or 'none'}"
+
+
+def _products() -> str:
+    """What matmul="auto" is with backend numba, and why."""
+    try:
+        matmul = get_backend("numba", "auto").matmul
+    except BackendUnavailable:
+        return "fp32: backend numba does not work here"
+    from ...kernels.cpu.processor import lacking
+
+    why = lacking() or "on AMX"
+    return f"matmul='auto' is {matmul} with backend numba: {why}"
 
 
 def _threads() -> str:
