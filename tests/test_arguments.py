@@ -66,7 +66,7 @@ WRONG: list[tuple[str, Any, str]] = [
     ("schedule_options", {"speed": 1}, "a dict with some of end"), ("batch_size", 0, WHOLE),
     ("batch_size", 2.0, WHOLE), ("epochs", -1, "an integer >= 0"),
     ("validation_fraction", 1.0, SHARE), ("patience", 0, WHOLE), ("threads", 0, WHOLE),
-    ("matmul", "bf16", "one of 'fp32'"), ("backend", "tpu", "'auto' or one of"),
+    ("matmul", "bf16", "one of 'auto', 'fp32'"), ("backend", "tpu", "'auto' or one of"),
     ("dtype", "float16", "one of 'float32', 'float64'"), ("random_state", -1, SEED),
     ("random_state", "seed", SEED), ("random_state", np.random.SeedSequence(1), SEED),
     ("backend", ["numpy"], "a name"), ("backend", {"numpy": 1}, "a name"),

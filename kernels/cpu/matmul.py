@@ -131,10 +131,10 @@ def product_for(plain: int, tiles: int, m: int, n: int, depth: int) -> int:
     depend on how many threads share it. To pack a number for the tiles costs 28 to 45 of their
     multiply-adds, so that it pays where 1 / m + 1 / n <= 1 / 40.
 
-    The tiles err less than ``plain`` on ordinary numbers and lose others. Denormal numbers count as
-    zero, of what is split as well: up to 2^-125 of each number is lost, which is some of the last
-    bits below 2^-102, and 8 or more below 2^-110. Infinity becomes NaN, and so does what is larger
-    than 3.396e38.
+    The tiles err less than ``plain`` on most numbers, as much where few terms of a sum decide, and
+    lose others: denormal numbers count as zero, parts of a number as well, so that up to 2^-125 of
+    each is lost. That is some of the last bits below 2^-102, and more of them below 2^-110.
+    Infinity becomes NaN, and so does what is larger than 3.396e38.
     """
     pays = depth >= LEAST_DEPTH and LEAST_SIDES * (m + n) <= m * n
     return tiles if tiles != 0 and pays else plain

@@ -362,7 +362,8 @@ def _autoencoder(model: Mapping[str, Any], dataset: Dataset) -> Autoencoder:
 def _without_auto(run: RunFolder, model: Mapping[str, Any], dataset: Dataset) -> dict[str, Any]:
     """``model`` with what "auto" came to when the run began, or comes to now, which is printed."""
     begun = run.read_config()["model"] if run.started() else {}
-    model = {name: begun.get(name, v) if v == "auto" else v for name, v in model.items()}
+    settled = {n: v for n, v in begun.items() if n != "matmul"}  # a processor's to say, each time
+    model = {name: settled.get(name, v) if v == "auto" else v for name, v in model.items()}
     train, test = (missing_counts(rows).any() for rows in (dataset.train, dataset.test))
     if test and model["missing"] == "error":  # else found when all training is over
         value_range(dataset.test, "(test samples)", hint=HINT)
