@@ -24,9 +24,10 @@ from tinyae.kernels.cpu.pieces import _Link
 
 PREFIX = "emulated_"
 CONFIG = np.zeros(64, np.uint8)  # of the thread: all zero where there is none
-TILES = np.full((8, 16, 16), np.nan, np.float32)
+TILES = np.full(8 * 16 * 16, np.nan, np.float32)
 COUNTS = np.zeros(3, np.int64)  # configured, released, used without configuration
-PLACES = tuple(int(x.ctypes.data) for x in (CONFIG, TILES, COUNTS))
+_ALL = CONFIG, TILES, COUNTS, np.empty(66, np.uint32)
+PLACES, SIZES = tuple(int(x.ctypes.data) for x in _ALL), tuple(x.size for x in _ALL)
 TINY = np.float32(2.0**-126)
 
 
@@ -39,88 +40,89 @@ def _pointer(_: Any, address: Any) -> Any:
 
 
 @njit(inline="always")
-def _state():  # type: ignore[no-untyped-def]
-    return (
-        carray(_pointer(PLACES[0]), 64, np.uint8),
-        carray(_pointer(PLACES[1]), (8, 16, 16), np.float32),
-        carray(_pointer(PLACES[2]), 3, np.int64),
-    )
+def _at(i, kind):  # type: ignore[no-untyped-def]
+    return carray(_pointer(PLACES[i]), SIZES[i], kind)
 
 
 @njit(inline="always")
-def _sides(config, tile, counts):  # type: ignore[no-untyped-def]
+def _sides(tile):  # type: ignore[no-untyped-def]
     """(rows, numbers in a row) of a tile."""
+    config = _at(0, np.uint8)
     if config[0] != 1:
-        counts[2] += 1
+        _at(2, np.int64)[2] += 1
     return np.int64(config[48 + tile]), np.int64(config[16 + 2 * tile]) // 4
 
 
-@njit(inline="always")
+@njit
 def _flushed(x):  # type: ignore[no-untyped-def]
     return x * np.float32(0) if abs(x) < TINY else x
 
 
-@njit(inline="always")
+@njit
 def _multiplied_and_added(x, y, total):  # type: ignore[no-untyped-def]
     exact = np.float64(_flushed(x)) * np.float64(_flushed(y)) + np.float64(total)
     return _flushed(np.float32(exact))
 
 
 def ldtilecfg(place):  # type: ignore[no-untyped-def]
-    config, _, counts = _state()
-    config[:] = carray(place, 64, np.uint8)
-    counts[0] += 1
+    config, new = _at(0, np.uint8), carray(place, 64, np.uint8)
+    for i in range(64):
+        config[i] = new[i]
+    _at(2, np.int64)[0] += 1
 
 
 def tilerelease():  # type: ignore[no-untyped-def]
-    config, tiles, counts = _state()
-    config[:] = 0
-    tiles[:] = np.nan
-    counts[1] += 1
+    config, tiles = _at(0, np.uint8), _at(1, np.float32)
+    for i in range(64):
+        config[i] = 0
+    for i in range(tiles.size):
+        tiles[i] = np.nan
+    _at(2, np.int64)[1] += 1
 
 
 def tilezero(tile):  # type: ignore[no-untyped-def]
-    config, tiles, counts = _state()
-    _sides(config, tile, counts)
-    tiles[tile] = 0
+    tiles, (rows, _) = _at(1, np.float32), _sides(tile)
+    for i in range(16 * rows):
+        tiles[256 * tile + i] = 0
 
 
 def tileloadd64(tile, place, stride):  # type: ignore[no-untyped-def]
-    config, tiles, counts = _state()
-    rows, columns = _sides(config, tile, counts)
-    memory = carray(place, ((rows - 1) * stride + 4 * columns) // 4, np.float32)
-    tiles[tile] = 0
+    tiles, (rows, columns) = _at(1, np.float32), _sides(tile)
+    memory = carray(place, rows * stride // 4, np.float32)
     for i in range(rows):
-        tiles[tile, i, :columns] = memory[i * stride // 4 :][:columns]
+        for j in range(columns):
+            tiles[256 * tile + 16 * i + j] = memory[i * stride // 4 + j]
 
 
 def tilestored64(tile, place, stride):  # type: ignore[no-untyped-def]
-    config, tiles, counts = _state()
-    rows, columns = _sides(config, tile, counts)
-    memory = carray(place, ((rows - 1) * stride + 4 * columns) // 4, np.float32)
+    tiles, (rows, columns) = _at(1, np.float32), _sides(tile)
+    memory = carray(place, rows * stride // 4, np.float32)
     for i in range(rows):
-        memory[i * stride // 4 :][:columns] = tiles[tile, i, :columns]
+        for j in range(columns):
+            memory[i * stride // 4 + j] = tiles[256 * tile + 16 * i + j]
 
 
 def tdpbf16ps(out, left, right):  # type: ignore[no-untyped-def]
-    config, tiles, counts = _state()
-    (rows, columns), depth = _sides(config, out, counts), _sides(config, left, counts)[1]
-    a, b = tiles[left].view(np.uint32), tiles[right].view(np.uint32)
-    upper, sums = np.uint32(0xFFFF0000), np.empty((2, 16), np.float32)
+    tiles, words = _at(1, np.float32), _at(1, np.uint32)
+    numbers, bits = _at(3, np.float32), _at(3, np.uint32)  # even, odd of a line; their sums; of a
+    (rows, columns), (_, depth) = _sides(out), _sides(left)
     for i in range(rows):
-        sums[:] = 0
+        for j in range(32):
+            numbers[32 + j] = 0
         for k in range(depth):
-            low, high = np.uint32(a[i, k] << 16), np.uint32(a[i, k] & upper)
-            x = np.array([low, high], np.uint32).view(np.float32)
-            line = b[k]
-            even = (line << np.uint32(16)).astype(np.uint32).view(np.float32)
-            odd = (line & upper).view(np.float32)
+            word = words[256 * left + 16 * i + k]
+            bits[64], bits[65] = word << 16, word & 0xFFFF0000
+            even, odd = numbers[64], numbers[65]
             for j in range(columns):
-                sums[0, j] = _multiplied_and_added(x[0], even[j], sums[0, j])
-                sums[1, j] = _multiplied_and_added(x[1], odd[j], sums[1, j])
+                word = words[256 * right + 16 * k + j]
+                bits[j], bits[16 + j] = word << 16, word & 0xFFFF0000
+            for j in range(columns):
+                numbers[32 + j] = _multiplied_and_added(even, numbers[j], numbers[32 + j])
+                numbers[48 + j] = _multiplied_and_added(odd, numbers[16 + j], numbers[48 + j])
         for j in range(columns):
-            both = _flushed(sums[0, j] + sums[1, j])
-            tiles[out, i, j] = _flushed(_flushed(tiles[out, i, j]) + both)
+            place = 256 * out + 16 * i + j
+            both = _flushed(numbers[32 + j] + numbers[48 + j])
+            tiles[place] = _flushed(_flushed(tiles[place]) + both)
 
 
 _TILE, _PLACE = types.int8, types.CPointer(types.float32)
