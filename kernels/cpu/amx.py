@@ -14,10 +14,6 @@ sums two times 16 apart before they meet the others.
                 for each DEPTH of the piece:
                     for each SIDE columns: four tiles of sums += a panel @ b panel
 
-A packed panel is SIDE rows of a, or columns of b, by steps of 32 of the depth. A step holds, for
-each part, two tiles of 16 x 16 pairs of bfloat16. A pair is (k, k + 16) of the step, in a as in b:
-the order of the depth is free, and so a pair is a shift and an "or" of whole vectors.
-
 LLVM must compile for a processor that has the instructions, or it ends the process: ``link`` only
 where ``processor.lacking`` says "". Nothing else that is compiled depends on that, as products are
 called by address; and Numba keeps compiled code by the features of the processor it is for.
@@ -34,17 +30,13 @@ from numba import types
 from numba.core import cgutils
 
 from .compiling import inline, intrinsic
-from .packing import even, transposed
+from .packing import HALF, STEP, STEP_WORDS, TILE, Lines, even, pack_parts
 from .pieces import linked
-from .tile import Value, Vectors, call, first_aligned, integer, loop
+from .tile import Value, call, first_aligned, integer, loop
 
-PARTS = 3
 # Parts of a and of b, the largest product last; each differs from the one before in one part.
 ORDER = (0, 2), (0, 1), (1, 1), (1, 0), (2, 0), (0, 0)
-STEP = 32  # of the depth: a row of a tile
-HALF, SIDE = 16, 32  # rows of a tile; rows and columns of c at a time
-TILE = HALF * HALF  # words of four bytes
-STEP_WORDS = 2 * PARTS * TILE
+SIDE = 2 * HALF  # rows and columns of c at a time
 DEPTH = 128  # of this, a panel of a and one of b (24 KiB each) fit into the first-level cache
 PIECE = 384  # of the depth, packed at a time; sums of pieces are added as vectors
 COLUMNS = 512  # of b, packed at a time: 1.2 MB with a piece
@@ -55,7 +47,6 @@ ROOM = HALF + SIDE * COLUMNS + PANEL_WORDS + BLOCK_WORDS + STEP * HALF  # number
 INSTRUCTIONS = "llvm.x86."  # and a name
 
 _byte, _word = ir.IntType(8), ir.IntType(32)
-_words = ir.VectorType(_word, HALF)
 
 
 def _instruction(builder: Any, name: str, *arguments: Value) -> None:
@@ -66,14 +57,6 @@ def _instruction(builder: Any, name: str, *arguments: Value) -> None:
     kind = ir.FunctionType(ir.VoidType(), [a.type for a in arguments])
     there = cgutils.get_or_insert_function(builder.module, kind, INSTRUCTIONS + name)
     builder.call(there, arguments)
-
-
-class _Lines(Vectors):
-    """Vectors of 16 numbers, whatever the processor's have."""
-
-    def __init__(self, builder: Any) -> None:
-        super().__init__(builder, ir.FloatType())
-        self.lanes, self.kind = HALF, ir.VectorType(ir.FloatType(), HALF)
 
 
 @intrinsic
@@ -116,7 +99,7 @@ def tiles(
         builder: Any, a: Value, b: Value, sums: Value, c: Value, c_row: Value, steps: Value,
         add: Value,
     ) -> None:  # fmt: skip
-        at = _Lines(builder)
+        at = Lines(builder)
         corners = [(i, j) for i in range(2) for j in range(2)]  # tile 2 i + j
 
         def every(name: str, base: Value, row: Value) -> None:
@@ -155,72 +138,6 @@ def tiles(
     ), generate
 
 
-def _half_step(is_transposed: bool) -> Any:
-    """The function that packs 16 x 32 numbers: one tile in each part."""
-
-    @intrinsic
-    def pack(
-        _: Any, source: Any, start: Any, line: Any, apart: Any, target: Any, target_start: Any
-    ) -> Any:
-        """target (parts, 2, 16, 16): pairs of 16 lines, ``line`` apart, of 16 numbers and of 16
-        others, ``apart`` from them."""
-
-        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            name = f"amx_pack_{is_transposed}"
-            return call(context, builder, signature, arguments, name, write)
-
-        def write(builder: Any, source: Value, line: Value, apart: Value, target: Value) -> None:
-            at = _Lines(builder)
-            second = at.at(source, apart)
-
-            def lines(i: Value | int) -> list[Value]:
-                return [at.load(at.at(first, line, i)) for first in (source, second)]
-
-            def store(i: Value | int, low: Value, high: Value) -> None:
-                for part, pair in enumerate(_pairs(builder, low, high)):
-                    at.store(pair, at.at(at.at(target, 2 * part * TILE), HALF, i))
-
-            def turn(i: Value, _: list[Value]) -> list[Value]:
-                store(i, *lines(i))
-                return []
-
-            if is_transposed:
-                squares = zip(*map(lines, range(HALF)), strict=True)
-                turned = (transposed(at, list(square)) for square in squares)
-                for i, (low, high) in enumerate(zip(*turned, strict=True)):
-                    store(i, low, high)
-            else:
-                loop(builder, integer(0), integer(HALF), 1, [], turn)
-
-        whole = types.intp
-        return types.void(source, whole, whole, whole, target, whole), generate
-
-    return pack
-
-
-_lines, _columns = _half_step(False), _half_step(True)
-
-
-def _pairs(builder: Any, low: Value, high: Value) -> list[Value]:
-    """For each part words of two bfloat16, one of each vector."""
-
-    def both(number: int) -> Value:
-        return ir.Constant(_words, [number] * HALF)
-
-    pairs, upper = [], both(0xFFFF0000)
-    for part in range(PARTS):
-        words = [builder.bitcast(x, _words) for x in (low, high)]
-        if part < PARTS - 1:  # rounded; what is left for lo fits as it is
-            words = [builder.and_(builder.add(w, both(0x8000)), upper) for w in words]
-            low, high = (
-                builder.fsub(x, builder.bitcast(w, x.type))
-                for x, w in zip((low, high), words, strict=True)
-            )
-        below = builder.lshr(words[0], both(16))
-        pairs.append(builder.or_(below, builder.and_(words[1], upper)))
-    return pairs
-
-
 @intrinsic
 def _add_rows(_: Any, sums: Any, start: Any, c: Any, c_start: Any, c_row: Any, rows: Any) -> Any:
     """c (rows, 32) += sums (rows, 32)."""
@@ -229,7 +146,7 @@ def _add_rows(_: Any, sums: Any, start: Any, c: Any, c_start: Any, c_row: Any, r
         return call(context, builder, signature, arguments, "amx_add_rows", write)
 
     def write(builder: Any, sums: Value, c: Value, c_row: Value, rows: Value) -> None:
-        at = _Lines(builder)
+        at = Lines(builder)
 
         def turn(_: Value, places: list[Value]) -> list[Value]:
             for j in (0, HALF):
@@ -241,37 +158,6 @@ def _add_rows(_: Any, sums: Any, start: Any, c: Any, c_start: Any, c_row: Any, r
 
     whole = types.intp
     return types.void(sums, whole, c, whole, whole, whole), generate
-
-
-@inline
-def _pack(
-    source: Any, start: int, outer: int, inner: int, count: int, depth: int, is_a: bool, room: Any,
-    target: int, stage: int,
-) -> None:  # fmt: skip
-    """target (steps, parts, 2, 16, 16) = up to 32 rows of a, or columns of b, zeros beyond them and
-    beyond the depth. ``outer`` and ``inner`` are the strides of these and of the depth.
-
-    A line of a tile is a row of a, or a step of b's depth.
-    """
-    line, lane = (outer, inner) if is_a else (inner, outer)
-    for k in range(0, depth, STEP):
-        for t in range(2):
-            at = start + t * HALF * outer + k * inner
-            to = target + k // STEP * STEP_WORDS + t * TILE
-            rows, some = min(HALF, count - t * HALF), min(STEP, depth - k)
-            whole = rows == HALF and some == STEP
-            if whole and lane == 1:
-                _lines(source, at, line, HALF * inner, room, to)
-            elif whole and line == 1:
-                _columns(source, at, lane, HALF * inner, room, to)
-            else:
-                for i in range(stage, stage + HALF * STEP):
-                    room[i] = 0
-                row, column = (STEP, 1) if is_a else (1, HALF)
-                for i in range(rows):
-                    for j in range(some):
-                        room[stage + i * row + j * column] = source[at + i * outer + j * inner]
-                _lines(room, stage, STEP if is_a else HALF, HALF * column, room, to)
 
 
 def _product(
@@ -304,14 +190,14 @@ def _product(
             for q in range(0, piece, part):
                 steps = (min(part, piece - q) + STEP - 1) // STEP
                 for j in range(panels):
-                    _pack(
+                    pack_parts(
                         b, b_start + (k + q) * b_row + (left + j * SIDE) * b_column, b_column,
                         b_row, min(SIDE, wide - j * SIDE), min(part, piece - q), False, room,
                         block + (q // STEP * panels + j * steps) * STEP_WORDS, stage,
                     )  # fmt: skip
             for i in range(0, m, SIDE):
                 height = min(SIDE, m - i)
-                _pack(
+                pack_parts(
                     a, a_start + i * a_row + k * a_column, a_row, a_column, height, piece, True,
                     room, panel, stage,
                 )  # fmt: skip

@@ -164,3 +164,118 @@ def _exchanged(at: Vectors, low: Value, high: Value, width: int) -> tuple[Value,
             lanes.extend(range(start, start + width))
             lanes.extend(range(at.lanes + start, at.lanes + start + width))
     return at.shuffled(low, high, first), at.shuffled(low, high, second)
+
+
+# For AMX a panel is 32 rows of a, or columns of b, by steps of 32 of the depth. A step holds, for
+# each of three parts, two tiles of 16 x 16 pairs of bfloat16. A pair is (k, k + 16) of the step, in
+# a as in b: the order of the depth is free, and so a pair is a shift and an "or" of whole vectors.
+
+PARTS, STEP, HALF = 3, 32, 16  # of a number; of the depth: a row of a tile; rows of a tile
+TILE = HALF * HALF  # words of four bytes
+STEP_WORDS = 2 * PARTS * TILE
+_WORDS = ir.VectorType(ir.IntType(32), HALF)
+
+
+class Lines(Vectors):
+    """Vectors of 16 numbers, whatever the processor's have."""
+
+    def __init__(self, builder: Any) -> None:
+        super().__init__(builder, ir.FloatType())
+        self.lanes, self.kind = HALF, ir.VectorType(ir.FloatType(), HALF)
+
+
+def _half_step(is_transposed: bool) -> Any:
+    """The function that packs 16 x 32 numbers: one tile in each part."""
+
+    @intrinsic
+    def pack(
+        _: Any, source: Any, start: Any, line: Any, apart: Any, target: Any, target_start: Any
+    ) -> Any:
+        """target (parts, 2, 16, 16): pairs of 16 lines, ``line`` apart, of 16 numbers and of 16
+        others, ``apart`` from them."""
+
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            name = f"amx_pack_{is_transposed}"
+            return call(context, builder, signature, arguments, name, write)
+
+        def write(builder: Any, source: Value, line: Value, apart: Value, target: Value) -> None:
+            at = Lines(builder)
+            second = at.at(source, apart)
+
+            def lines(i: Value | int) -> list[Value]:
+                return [at.load(at.at(first, line, i)) for first in (source, second)]
+
+            def store(i: Value | int, low: Value, high: Value) -> None:
+                for part, pair in enumerate(_pairs(builder, low, high)):
+                    at.store(pair, at.at(at.at(target, 2 * part * TILE), HALF, i))
+
+            def turn(i: Value, _: list[Value]) -> list[Value]:
+                store(i, *lines(i))
+                return []
+
+            if is_transposed:
+                squares = zip(*map(lines, range(HALF)), strict=True)
+                turned = (transposed(at, list(square)) for square in squares)
+                for i, (low, high) in enumerate(zip(*turned, strict=True)):
+                    store(i, low, high)
+            else:
+                loop(builder, integer(0), integer(HALF), 1, [], turn)
+
+        whole = types.intp
+        return types.void(source, whole, whole, whole, target, whole), generate
+
+    return pack
+
+
+_lines, _columns = _half_step(False), _half_step(True)
+
+
+def _pairs(builder: Any, low: Value, high: Value) -> list[Value]:
+    """For each part words of two bfloat16, one of each vector."""
+
+    def both(number: int) -> Value:
+        return ir.Constant(_WORDS, [number] * HALF)
+
+    pairs, upper = [], both(0xFFFF0000)
+    for part in range(PARTS):
+        words = [builder.bitcast(x, _WORDS) for x in (low, high)]
+        if part < PARTS - 1:  # rounded; what is left for lo fits as it is
+            words = [builder.and_(builder.add(w, both(0x8000)), upper) for w in words]
+            low, high = (
+                builder.fsub(x, builder.bitcast(w, x.type))
+                for x, w in zip((low, high), words, strict=True)
+            )
+        below = builder.lshr(words[0], both(16))
+        pairs.append(builder.or_(below, builder.and_(words[1], upper)))
+    return pairs
+
+
+@inline
+def pack_parts(
+    source: Any, start: int, outer: int, inner: int, count: int, depth: int, is_a: bool, room: Any,
+    target: int, stage: int,
+) -> None:  # fmt: skip
+    """target (steps, parts, 2, 16, 16) = up to 32 rows of a, or columns of b, zeros beyond them and
+    beyond the depth. ``outer`` and ``inner`` are the strides of these and of the depth.
+
+    A line of a tile is a row of a, or a step of b's depth.
+    """
+    line, lane = (outer, inner) if is_a else (inner, outer)
+    for k in range(0, depth, STEP):
+        for t in range(2):
+            at = start + t * HALF * outer + k * inner
+            to = target + k // STEP * STEP_WORDS + t * TILE
+            rows, some = min(HALF, count - t * HALF), min(STEP, depth - k)
+            whole = rows == HALF and some == STEP
+            if whole and lane == 1:
+                _lines(source, at, line, HALF * inner, room, to)
+            elif whole and line == 1:
+                _columns(source, at, lane, HALF * inner, room, to)
+            else:
+                for i in range(stage, stage + HALF * STEP):
+                    room[i] = 0
+                row, column = (STEP, 1) if is_a else (1, HALF)
+                for i in range(rows):
+                    for j in range(some):
+                        room[stage + i * row + j * column] = source[at + i * outer + j * inner]
+                _lines(room, stage, STEP if is_a else HALF, HALF * column, room, to)

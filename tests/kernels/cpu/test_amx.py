@@ -1,7 +1,7 @@
 """Six products of bfloat16 on AMX: edges, bits, errors, and what LLVM makes of the instructions.
 
 The instructions are emulated (``amx_emulation``); where the processor has them, the same tests run
-on them as well, and the bits of both are compared.
+on them as well.
 """
 
 from __future__ import annotations
