@@ -260,7 +260,8 @@ TABLE = (
              "loss, and restore the best weights (default: train to the end)"),
     Argument("warm_start", FLAG, False, "fit goes on from the present weights",
              on_command_line=False),
-    Argument("backend", NAME, "auto", "auto: the fastest that works here; see 'tinyae doctor'"),
+    Argument("backend", NAME, "auto", "auto: the fastest that works here for "
+             "so much work; see 'tinyae doctor'"),
     Argument("matmul", _choice(*MATMULS), "fp32", "how a GPU multiplies float32: fp32; on tensor "
              "cores (compute capability 8.0) 3xtf32, as accurate, or tf32, which keeps 11 of the "
              "24 significant bits of all factors: products err by up to 1/1000"),
