@@ -8,12 +8,15 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
+from ..data.rows import Rows
 from ..kernels.cpu import cores
 from ..train.alone import Alone
 from ..train.objective import Objective
 from ..train.optimizers import Optimizer
+from ..train.sizes import SMALL
 from ..train.training import Training
 from ..train.work import Work
+from .local_rows import LocalRows, local_rows
 from .talk import agreed, tried, value_of, wait
 from .work import SharedWork
 
@@ -58,7 +61,18 @@ class Team(Alone):
     def expect_same(self, facts: Callable[[], Mapping[str, Any]]) -> None:
         own = facts()
         expected = self._talk.bcast(own)
-        self.each(lambda: _expect_equal(own, expected))
+        self.each(lambda: _expect_equal(own, expected, self.rank))
+
+    def joined(self, rows: Rows, local: bool) -> Rows:
+        return local_rows(self._talk, rows) if local else rows
+
+    def of_rows(self, rows: Rows, do: Callable[[Rows], T]) -> T:
+        if not isinstance(rows, LocalRows):
+            return self.once(lambda: do(rows))
+        if rows.shape[0] * rows.shape[1] > SMALL:
+            return self.each(lambda: do(rows))
+        whole = rows.whole()  # cross-validation trains on them, in one process
+        return self.once(lambda: do(whole))
 
     def work(
         self, objective: Objective, optimizer: Optimizer, capacity: int, fused: bool = False
@@ -75,9 +89,9 @@ class Team(Alone):
         return f"rank {self.rank} of {self.size} on {platform.node()}"
 
 
-def _expect_equal(facts: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
+def _expect_equal(facts: Mapping[str, Any], expected: Mapping[str, Any], rank: int) -> None:
     other = [
-        f"{name} {facts.get(name)!r} here, {expected.get(name)!r} on rank 0"
+        f"{name} {facts.get(name)!r} on rank {rank}, {expected.get(name)!r} on rank 0"
         for name in sorted({*facts, *expected})
         if facts.get(name) != expected.get(name)
     ]

@@ -77,15 +77,24 @@ class SharedWork(Work):
         self._signals = AgreedInterrupt()
 
     def run(self, feeder: Feeder, positions: Array, n: int, hyper: Array, totals: Array) -> None:
-        first, last = share(n, self.comm.rank, self.comm.size, self._grain)
-        self._place.first, self._weight = first, (last - first) / n
-        if first < last:
-            super().run(feeder, positions[first:last], last - first, hyper, totals)
+        positions = self._own(feeder, positions, n)
+        self._weight = len(positions) / n
+        if len(positions):
+            super().run(feeder, positions, len(positions), hyper, totals)
             return
         gradients = self.network.parameters.gradients
         gradients[:], totals[:] = 0, 0
         self._reduce(gradients, totals)
         self.optimizer.apply(self._bare, hyper, guard=totals)
+
+    def _own(self, feeder: Feeder, positions: Array, n: int) -> Array:
+        """This rank's of a minibatch's n positions: its share, or those that it alone holds."""
+        place = self._place
+        place.rows, place.n = feeder.rows.held(positions), n
+        if place.rows is not None:
+            return positions[place.rows]
+        place.first, last = share(n, self.comm.rank, self.comm.size, self._grain)
+        return positions[place.first : last]
 
     def _reduce(self, gradients: Array, totals: Array) -> None:
         """Gradients of the means over each rank's rows -> that of the mean over all of them."""
@@ -109,8 +118,14 @@ class SharedWork(Work):
         self._signals = AgreedInterrupt()
         return self._signals
 
-    def judged(self, n: int) -> range:
-        return range(self.comm.rank, n, self.comm.size)
+    def judge(self, feeder: Feeder, number: int, positions: Array, totals: Array) -> None:
+        if feeder.rows.held(positions) is None:  # then a batch each
+            if number % self.comm.size == self.comm.rank:
+                super().judge(feeder, number, positions, totals)
+            return
+        own = self._own(feeder, positions, len(positions))
+        if len(own):
+            self._judge(self._checked, feeder, own, totals)
 
     def summed(self, totals: NDArray[Any]) -> NDArray[Any]:
         every = np.empty((self.comm.size, *totals.shape))

@@ -68,9 +68,15 @@ class Work:
         """How training learns that it is to end."""
         return DeferredInterrupt()
 
-    def judged(self, n: int) -> range:
-        """Which of n batches of validation data this process judges."""
-        return range(n)
+    def judge(self, feeder: Feeder, number: int, positions: Array, totals: Array) -> None:
+        """What this process judges of batch ``number`` of the validation data, which has the
+        samples of ``feeder`` at these positions: adds to totals, of ``step``, which are 0."""
+        self._judge(self.network.backend, feeder, positions, totals)
+
+    def _judge(self, ops: Backend, feeder: Feeder, positions: Array, totals: Array) -> None:
+        x = self.workspace.input[: len(positions)]
+        feeder.fill(positions, x)
+        self.objective.judge(ops, x, self.workspace.records(len(positions)), totals)
 
     def summed(self, totals: NDArray[Any]) -> NDArray[Any]:
         """Of all processes: float64 (n, 2), 0 where another process judged the batch."""
