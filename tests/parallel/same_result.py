@@ -84,7 +84,7 @@ def differences(backend: str, dtype: str, sizes: list[int], how: str) -> list[di
 
 
 def bounds(rank: int, size: int) -> tuple[int, int]:
-    cuts = [0, 2, 90, 100, 160][:size] + [len(X)]
+    cuts = [*[0, 2, 90, 100, 160][:size], len(X)]
     return cuts[rank], cuts[rank + 1]
 
 

@@ -30,7 +30,8 @@ class LocalRows(Rows):
         super().__init__(own.array, None, own.names)
         self.scale, self.dtype, self.direct = own.scale, own.dtype, False
         self._comm, self._own, self._places, self._n = comm, own, places, n
-        self._spread = self._scaled(spread_over(n), np.float64)  # now: a checkpoint, which has it, is one rank's work
+        # now: a checkpoint, which has it, is one rank's work
+        self._spread = self._scaled(spread_over(n), np.float64)
 
     @property
     def shape(self) -> tuple[int, int]:

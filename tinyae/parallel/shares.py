@@ -54,7 +54,7 @@ class Place:
 
         def random_bernoulli(state: Array, probability: float, out: Array) -> None:
             if self.rows is not None:
-                self._picked(lambda _, out: bare.random_bernoulli(state, probability, out), out, out)
+                self._picked(lambda _, y: bare.random_bernoulli(state, probability, y), out, out)
                 return
             bare.random_bernoulli(self._moved(state, out, 4), probability, out)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from types import FrameType
 from typing import Any
 
@@ -11,13 +12,28 @@ from numpy.typing import NDArray
 from ..kernels.backend import Array
 from ..train.batches import Feeder
 from ..train.interrupts import DeferredInterrupt
-from ..train.objective import Objective
+from ..train.objective import Objective, Term
 from ..train.optimizers import Optimizer
 from ..train.work import Work
 from .shares import GRAIN, Place, share
 from .talk import ALL_HERE, wait
 
 HOSTS = ("numpy", "numba")  # backends
+
+
+def expect_shared(backend: str, terms: Iterable[Term]) -> None:
+    """Raises ValueError for a backend, or a term of the loss, that ranks cannot share."""
+    if backend not in HOSTS:
+        raise ValueError(
+            f"backend {backend!r} trains in one process only; several ranks of MPI need "
+            "backend='numba' or 'numpy' (--backend numba)"
+        )
+    for term in terms:
+        if not term.of_samples:
+            raise ValueError(
+                f"{type(term).__name__} is no sum over samples that ranks of MPI could share: "
+                "train in one process" + (f", or use {term.instead}" if term.instead else "")
+            )
 
 
 class AgreedInterrupt(DeferredInterrupt):
@@ -49,17 +65,7 @@ class SharedWork(Work):
         fused: bool = False,
     ) -> None:  # fmt: skip
         backend, parameters = objective.network.backend, objective.network.parameters
-        if backend.name not in HOSTS:
-            raise ValueError(
-                f"backend {backend.name!r} trains in one process only; several ranks of MPI need "
-                "backend='numba' or 'numpy' (--backend numba)"
-            )
-        for term in objective.terms:
-            if not term.of_samples:
-                raise ValueError(
-                    f"{type(term).__name__} is no sum over samples that ranks of MPI could share: "
-                    "train in one process" + (f", or use {term.instead}" if term.instead else "")
-                )
+        expect_shared(backend.name, objective.terms)
         self.comm, self.reduce = comm, self._reduce
         super().__init__(objective, optimizer, capacity, fused)
         noisy = objective.noise is not None or objective.draws
