@@ -37,6 +37,7 @@ class Team(Alone):
         # one for each purpose, so that messages of two never meet
         self._steps, self._talk, self._end = (comm.Dup() for _ in range(3))
         self.threads = _threads(self._talk)
+        self._works: list[SharedWork] = []
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         request = self._end.Ibarrier()
@@ -46,6 +47,8 @@ class Team(Alone):
             if sys.__stderr__ is not None:
                 sys.__stderr__.flush()
             self._steps.Abort(1)
+        for work in self._works:
+            work.close()
         for comm in (self._steps, self._talk, self._end):
             comm.Free()
 
@@ -77,7 +80,9 @@ class Team(Alone):
     def work(
         self, objective: Objective, optimizer: Optimizer, capacity: int, fused: bool = False
     ) -> Work:
-        return SharedWork(self._steps, objective, optimizer, capacity, fused)
+        work = SharedWork(self._steps, objective, optimizer, capacity, fused)
+        self._works.append(work)
+        return work
 
     def begin(self, training: Training) -> None:
         optimizer = training.optimizer

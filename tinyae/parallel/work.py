@@ -16,6 +16,7 @@ from ..train.objective import Objective, Term
 from ..train.optimizers import Optimizer
 from ..train.work import Work
 from .shares import GRAIN, Place, share
+from .sums import sum_for
 from .talk import ALL_HERE, wait
 
 HOSTS = ("numpy", "numba")  # backends
@@ -51,47 +52,34 @@ class AgreedInterrupt(DeferredInterrupt):
 
 
 class SharedWork(Work):
-    """Gradients of the rank's rows, summed over all ranks, then the same update on each.
-
-    The sum is one of a fixed order: rank r gets its part of the flat gradient from every rank, adds
-    them in the order of ranks, and gives the sum to all (a reduction scattered, then gathered: what
-    every rank sends does not grow with their number; Thakur, Rabenseifner, Gropp, "Optimization of
-    collective communication operations in MPICH", 2005). So all ranks have the same bits, and so
-    have two runs of as many ranks, whichever MPI it is.
-    """
+    """Gradients of the rank's rows, summed over all ranks (see ``sums``), then the same update on
+    each."""
 
     def __init__(
         self, comm: Any, objective: Objective, optimizer: Optimizer, capacity: int,
         fused: bool = False,
     ) -> None:  # fmt: skip
-        backend, parameters = objective.network.backend, objective.network.parameters
-        expect_shared(backend.name, objective.terms)
+        expect_shared(objective.network.backend.name, objective.terms)
         self.comm, self.reduce = comm, self._reduce
+        self._sum = sum_for(comm, optimizer)
         super().__init__(objective, optimizer, capacity, fused)
         noisy = objective.noise is not None or objective.draws
         self._grain, self._place = GRAIN if noisy else 1, Place()
         self._checked, self._bare = map(self._place.at_home, (self._checked, self._bare))
-        self._weight = 0.0  # this rank's part of the minibatch
-        ranks = range(comm.size)
-        parts = [share(parameters.size, rank, comm.size) for rank in ranks]
-        self._counts, self._places = [last - first for first, last in parts], [p[0] for p in parts]
-        own = self._counts[comm.rank]
-        self._sent = np.empty(parameters.size, parameters.dtype)
-        self._received = np.empty((comm.size, own), parameters.dtype)
-        self._from = [own] * comm.size, [own * rank for rank in ranks]
-        self._told, self._heard = np.zeros(3), np.zeros((comm.size, 3))
+        # of a step: losses, squared errors, a signal, and the rank's part of the minibatch
+        self._told, self._heard = np.zeros(4), np.zeros((comm.size, 4))
         self._signals = AgreedInterrupt()
 
     def run(self, feeder: Feeder, positions: Array, n: int, hyper: Array, totals: Array) -> None:
         positions = self._own(feeder, positions, n)
-        self._weight = len(positions) / n
+        self._told[3] = len(positions) / n
         if len(positions):
             super().run(feeder, positions, len(positions), hyper, totals)
             return
-        gradients = self.network.parameters.gradients
-        gradients[:], totals[:] = 0, 0
-        self._reduce(gradients, totals)
-        self.optimizer.apply(self._bare, hyper, guard=totals)
+        totals[:] = 0
+        self.network.parameters.gradients[:] = 0
+        self._reduce(self.network.parameters.gradients, totals, flat=True)
+        self._update(self._bare, hyper, totals)
 
     def _own(self, feeder: Feeder, positions: Array, n: int) -> Array:
         """This rank's of a minibatch's n positions: its share, or those that it alone holds."""
@@ -102,23 +90,22 @@ class SharedWork(Work):
         place.first, last = share(n, self.comm.rank, self.comm.size, self._grain)
         return positions[place.first : last]
 
-    def _reduce(self, gradients: Array, totals: Array) -> None:
-        """Gradients of the means over each rank's rows -> that of the mean over all of them."""
-        self._told[:] = *totals, self._signals.asked
-        wait(self.comm.Iallgather(self._told, self._heard))
-        losses, squares, asked = self._heard.sum(axis=0)
+    def _reduce(self, gradients: Array, totals: Array, flat: bool = False) -> None:
+        """The totals of all ranks, after all have left their gradients."""
+        self._sum.leave(flat or self._fused is not None)
+        self._told[:3] = *totals, self._signals.asked
+        wait(self.comm.Iallgather(self._told, self._heard), spin=ALL_HERE)
+        losses, squares, asked, _ = self._heard.sum(axis=0)
         totals[:] = losses, squares
         self._signals.requested |= bool(asked)
-        if not np.isfinite(losses):
-            return  # no update
-        np.multiply(gradients, gradients.dtype.type(self._weight), out=self._sent)
-        parts = self._counts, self._places
-        sending = self.comm.Ialltoallv([self._sent, parts], [self._received, self._from])
-        wait(sending, spin=ALL_HERE)
-        summed, *others = self._received
-        for other in others:
-            summed += other
-        wait(self.comm.Iallgatherv(summed, [gradients, parts]), spin=ALL_HERE)
+
+    def _update(self, ops: Backend, hyper: Array, totals: Array) -> None:
+        if np.isfinite(totals[0]):
+            self._sum.update(ops, hyper, totals, self._heard[:, 3])
+
+    def close(self) -> None:
+        """After the last step, by all ranks."""
+        self._sum.close()
 
     def interrupt(self) -> DeferredInterrupt:
         self._signals = AgreedInterrupt()

@@ -60,7 +60,10 @@ class Work:
         if self.reduce is not None:
             self.reduce(self.network.parameters.gradients, totals)
         if self._fused is None or self.reduce is not None:
-            self.optimizer.apply(ops, hyper, guard=totals)
+            self._update(ops, hyper, totals)
+
+    def _update(self, ops: Backend, hyper: Array, totals: Array) -> None:
+        self.optimizer.apply(ops, hyper, guard=totals)
 
     # What else processes that share the steps do together
 
