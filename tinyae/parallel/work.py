@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..kernels.backend import Array
+from ..kernels.backend import Array, Backend
 from ..train.batches import Feeder
 from ..train.interrupts import DeferredInterrupt
 from ..train.objective import Objective, Term

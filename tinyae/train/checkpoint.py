@@ -16,7 +16,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-
 from ..checks import integer, number
 from ..data.rows import Rows
 from ..storage.files import FileError, expect_replaceable, write_npz
