@@ -1,7 +1,7 @@
 """Time a training step of two ranks of MPI, beside one process of one and of two threads.
 
-Each way has processes of its own and takes its turn twice; the better median counts. ``reduce`` is
-the part of a rank's step that sums gradients, waiting for the other rank included.
+Each way has processes of its own and takes its turn twice; the better median counts. ``summing``
+is the part of a rank's step after its gradient: waiting for the other rank, the sum, the update.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -37,12 +38,12 @@ def main() -> None:
             found[way].append(worker(processes, threads, given.seconds))
     best = {way: [min(turns) for turns in zip(*found[way], strict=True)] for way in WAYS}
     header = " ".join(f"{f'{way}, ms':>10}" for way in WAYS)
-    print(f"{'net':6} {'batch':>5} {header} {'to 1 x 1':>9} {'to 1 x 2':>9} {'reduce':>7}")
+    print(f"{'net':6} {'batch':>5} {header} {'to 1 x 1':>9} {'to 1 x 2':>9} {'summing':>8}")
     for i, (net, batch) in enumerate(CASES):
         one, two, ranks = (best[way][i][0] for way in WAYS)
         times = " ".join(f"{1e3 * seconds:10.2f}" for seconds in (one, two, ranks))
         part = best["2 x 1"][i][1]
-        print(f"{net:6} {batch:5} {times} {one / ranks:9.2f} {two / ranks:9.2f} {part:7.1%}")
+        print(f"{net:6} {batch:5} {times} {one / ranks:9.2f} {two / ranks:9.2f} {part:8.1%}")
 
 
 def worker(processes: int, threads: int, seconds: float) -> list[tuple[float, float]]:
@@ -59,7 +60,7 @@ def worker(processes: int, threads: int, seconds: float) -> list[tuple[float, fl
 
 
 def measure(threads: int, seconds: float) -> None:
-    """Prints [seconds of a step, part of it in ``reduce``] for each case, from rank 0."""
+    """Prints [seconds of a step, part of it after the gradient] for each case, from rank 0."""
     from tinyae.parallel import launch
 
     comm = launch.world()
@@ -85,15 +86,19 @@ def _step(net: str, batch: int, threads: int, seconds: float, comm: Any) -> tupl
     with ALONE if comm is None else Team(comm) as ranks, ae._limited_threads():
         work = ae._work(ae._params(), 0, batch, fused=True, ranks=ranks)
         feeder = Feeder(work.network.backend, Rows(pixels), batch, "float32", resident=True)
-        order, reducing, reduce = feeder.order(0, 0, True), [0.0], work.reduce
+        order, reducing = feeder.order(0, 0, True), [0.0]
 
-        def timed(*arguments: Any) -> None:
-            started = time.perf_counter()
-            reduce(*arguments)  # type: ignore[misc]
-            reducing[0] += time.perf_counter() - started
+        def timed(do: Callable[..., None]) -> Callable[..., None]:
+            def run(*arguments: Any) -> None:
+                started = time.perf_counter()
+                do(*arguments)
+                reducing[0] += time.perf_counter() - started
 
-        if reduce is not None:
-            work.reduce = timed
+            return run
+
+        if work.reduce is not None:
+            work.reduce = timed(work.reduce)
+            work._update = timed(work._update)  # type: ignore[method-assign]
         began, step, repeats = time.perf_counter(), 0, 20 if net == "small" else 1
         while ranks.once(lambda: time.perf_counter() - began < seconds) or len(took) < 4:
             started, reducing[0] = time.perf_counter(), 0.0

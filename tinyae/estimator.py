@@ -21,6 +21,7 @@ from .data.rows import Rows, as_rows, far_outside
 from .data.scaling import ranges, scaled, scaling_of
 from .data.shifts import shifted
 from .data.tables.frames import library_of
+from .kernels.columns import get_backend
 from .model_file import as_json, load_model, plain_state, restore_state, save_model
 from .net import losses
 from .train.alone import Alone
@@ -206,6 +207,7 @@ class Autoencoder(Built):
             params |= {k: begun[k] for k in names if k in JUDGED or params[k] == "auto"}
         warm = self.warm_start and hasattr(self, "_network")
         schema = self.schema_ if warm else None
+        ranks.place(lambda: get_backend(params["backend"], params["matmul"]).name)
         own = ranks.each(lambda: as_rows(X, schema=schema, learn=not warm))
         rows = all_rows = ranks.joined(own, local)
         params["output"] = assemble.output_for(params, rows)

@@ -294,7 +294,7 @@ def run_config(data: Mapping[str, Any], model: Mapping[str, Any]) -> Config:
         if params["threads"] is not None and backend.limit_threads is None:
             raise ValueError(f"--threads {params['threads']} is for --backend numba, and this is "
                              f"{backend.name}: leave it out")  # fmt: skip
-        together.expect_shared(ae, backend.name)
+        together.expect_shared(ae, backend.name, data)
     except (TypeError, ValueError) as error:
         raise UsageError(str(error)) from error
     if params["epochs"] == 0:

@@ -40,7 +40,7 @@ def own_source(source: str) -> str:
     return source.replace(RANK, str(rank))
 
 
-def expect_shared(ae: Autoencoder, backend: str) -> None:
+def expect_shared(ae: Autoencoder, backend: str, data: Mapping[str, Any]) -> None:
     """Raises ValueError for training that several processes, if there are some, cannot share."""
     if launch.started()[0] == 1:
         return
@@ -49,7 +49,8 @@ def expect_shared(ae: Autoencoder, backend: str) -> None:
     small = {"hidden": (), "decoder_hidden": None, "initializer": "random", "threads": None}
     sketch = made({**ae.get_params(), "family": ae.family or PLAIN, **small, "backend": "numpy"})
     sketch.initialize(1)
-    expect_shared(backend, sketch._terms(sketch._params(), sketch._network, 0, 1))
+    terms = sketch._terms(sketch._params(), sketch._network, 0, 1)
+    expect_shared(backend, terms, ae.code_noise not in (0, (0, 0)), is_local(data))
 
 
 def opened_by_all(data: Mapping[str, Any], open_data: Callable[[Any], Any]) -> Any:

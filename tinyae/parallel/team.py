@@ -16,9 +16,10 @@ from ..train.optimizers import Optimizer
 from ..train.sizes import SMALL
 from ..train.training import Training
 from ..train.work import Work
+from .devices import DEVICES, DeviceWork, take_gpu
 from .local_rows import LocalRows, local_rows
 from .talk import agreed, tried, value_of, wait
-from .work import SharedWork
+from .work import SharedWork, expect_shared
 
 T = TypeVar("T")
 
@@ -37,7 +38,8 @@ class Team(Alone):
         # one for each purpose, so that messages of two never meet
         self._steps, self._talk, self._end = (comm.Dup() for _ in range(3))
         self.threads = _threads(self._talk)
-        self._works: list[SharedWork] = []
+        self._works: list[SharedWork | DeviceWork] = []
+        self._local = False
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         request = self._end.Ibarrier()
@@ -67,6 +69,7 @@ class Team(Alone):
         self.each(lambda: _expect_equal(own, expected, self.rank))
 
     def joined(self, rows: Rows, local: bool) -> Rows:
+        self._local = local
         return local_rows(self._talk, rows) if local else rows
 
     def of_rows(self, rows: Rows, do: Callable[[Rows], T]) -> T:
@@ -80,14 +83,33 @@ class Team(Alone):
     def work(
         self, objective: Objective, optimizer: Optimizer, capacity: int, fused: bool = False
     ) -> Work:
-        work = SharedWork(self._steps, objective, optimizer, capacity, fused)
+        backend = objective.network.backend.name
+        expect_shared(backend, objective.terms, objective.noise is not None, self._local)
+        work: SharedWork | DeviceWork
+        if backend in DEVICES:
+            found = self.each(lambda: DEVICES[backend](self._talk))
+            work = DeviceWork(self._steps, objective, optimizer, capacity, found)
+        else:
+            work = SharedWork(self._steps, objective, optimizer, capacity, fused)
         self._works.append(work)
         return work
 
+    def place(self, backend: Callable[[], str]) -> None:
+        if self.each(backend) == "cupy":
+            from mpi4py import MPI
+
+            machine = self._talk.Split_type(MPI.COMM_TYPE_SHARED)
+            take_gpu(self._talk, machine)
+            machine.Free()
+
     def begin(self, training: Training) -> None:
         optimizer = training.optimizer
+        backend = optimizer.parameters.backend
         for array in (optimizer.parameters.values, *optimizer.moments.values(), training.totals):
-            self._steps.Bcast(array)
+            held = array if backend.host else backend.to_host(array)
+            self._steps.Bcast(held)
+            if not backend.host:
+                backend.write(held, array)
         training.state, optimizer.updates = self._talk.bcast((training.state, optimizer.updates))
 
     def _who(self) -> str:

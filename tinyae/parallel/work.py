@@ -15,6 +15,7 @@ from ..train.interrupts import DeferredInterrupt
 from ..train.objective import Objective, Term
 from ..train.optimizers import Optimizer
 from ..train.work import Work
+from .devices import DEVICES
 from .shares import GRAIN, Place, share
 from .sums import sum_for
 from .talk import ALL_HERE, wait
@@ -22,12 +23,19 @@ from .talk import ALL_HERE, wait
 HOSTS = ("numpy", "numba")  # backends
 
 
-def expect_shared(backend: str, terms: Iterable[Term]) -> None:
-    """Raises ValueError for a backend, or a term of the loss, that ranks cannot share."""
-    if backend not in HOSTS:
+def expect_shared(backend: str, terms: Iterable[Term], noise: bool, local: bool = False) -> None:
+    """Raises ValueError for a backend, noise on the code or a term of the loss that ranks cannot
+    share; ``local``: each has rows of its own."""
+    device, terms = backend in DEVICES, list(terms)
+    if backend not in HOSTS and not device:
         raise ValueError(
             f"backend {backend!r} trains in one process only; several ranks of MPI need "
-            "backend='numba' or 'numpy' (--backend numba)"
+            f"backend={' or '.join(map(repr, (*HOSTS, *DEVICES)))} (--backend numba)"
+        )
+    if device and (local or noise or any(term.draws for term in terms)):
+        what = "rows of which each rank has its own" if local else "a step's random numbers"
+        raise ValueError(
+            f"{what} are for ranks of MPI on CPUs: use backend='numba', or train in one process"
         )
     for term in terms:
         if not term.of_samples:
@@ -59,7 +67,6 @@ class SharedWork(Work):
         self, comm: Any, objective: Objective, optimizer: Optimizer, capacity: int,
         fused: bool = False,
     ) -> None:  # fmt: skip
-        expect_shared(objective.network.backend.name, objective.terms)
         self.comm, self.reduce = comm, self._reduce
         self._sum = sum_for(comm, optimizer)
         super().__init__(objective, optimizer, capacity, fused)

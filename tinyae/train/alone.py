@@ -39,6 +39,9 @@ class Alone:
     def expect_same(self, facts: Callable[[], Mapping[str, Any]]) -> None:
         """Raises ValueError where those of another process differ."""
 
+    def place(self, backend: Callable[[], str]) -> None:
+        """Before the first array of the net is made in the memory of this backend."""
+
     def joined(self, rows: Rows, local: bool) -> Rows:
         """The samples of all processes, where each has its own; raises what does not fit."""
         return rows
