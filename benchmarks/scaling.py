@@ -28,14 +28,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=0.5, help="for each case in each turn")
     parser.add_argument("--worker", type=int, metavar="THREADS", help=argparse.SUPPRESS)
+    parser.add_argument("--messages", action="store_true", help="without memory that ranks share")
     given = parser.parse_args()
     if given.worker is not None:
-        measure(given.worker, given.seconds)
+        measure(given.worker, given.seconds, given.messages)
         return
     found: dict[str, list[list[tuple[float, float]]]] = {way: [] for way in WAYS}
     for _ in range(2):
         for way, (processes, threads) in WAYS.items():
-            found[way].append(worker(processes, threads, given.seconds))
+            found[way].append(worker(processes, threads, given.seconds, given.messages))
     best = {way: [min(turns) for turns in zip(*found[way], strict=True)] for way in WAYS}
     header = " ".join(f"{f'{way}, ms':>10}" for way in WAYS)
     print(f"{'net':6} {'batch':>5} {header} {'to 1 x 1':>9} {'to 1 x 2':>9} {'summing':>8}")
@@ -46,8 +47,18 @@ def main() -> None:
         print(f"{net:6} {batch:5} {times} {one / ranks:9.2f} {two / ranks:9.2f} {part:8.1%}")
 
 
-def worker(processes: int, threads: int, seconds: float) -> list[tuple[float, float]]:
-    command = [sys.executable, __file__, "--worker", str(threads), "--seconds", str(seconds)]
+def worker(
+    processes: int, threads: int, seconds: float, messages: bool = False
+) -> list[tuple[float, float]]:
+    """Of each case (seconds of a step, part of it after the gradient)."""
+    command = [__file__, "--worker", str(threads), "--seconds", str(seconds)]
+    done = launched(processes, [*command, *(["--messages"] if messages else [])])
+    return [(seconds, part) for seconds, part in json.loads(done)]
+
+
+def launched(processes: int, command: list[str]) -> str:
+    """What so many processes of Python print."""
+    command = [sys.executable, *command]
     if processes > 1:
         beside = Path(sys.executable).parent / "mpirun"
         mpirun = str(beside) if beside.exists() else "mpirun"
@@ -56,31 +67,44 @@ def worker(processes: int, threads: int, seconds: float) -> list[tuple[float, fl
     done = subprocess.run(
         command, stdout=subprocess.PIPE, text=True, check=True, env=os.environ | allowed
     )
-    return [(seconds, part) for seconds, part in json.loads(done.stdout)]
+    return done.stdout
 
 
-def measure(threads: int, seconds: float) -> None:
+def measure(threads: int, seconds: float, messages: bool) -> None:
     """Prints [seconds of a step, part of it after the gradient] for each case, from rank 0."""
-    from tinyae.parallel import launch
+    from tinyae.parallel import launch, sums
 
+    if messages:
+        sums.shared_memory = lambda *_: None
     comm = launch.world()
-    found = [_step(net, batch, threads, seconds, comm) for net, batch in CASES]
+    found = [step(net, batch, threads, seconds, comm) for net, batch in CASES]
     if comm is None or comm.rank == 0:
         print(json.dumps(found))
 
 
-def _step(net: str, batch: int, threads: int, seconds: float, comm: Any) -> tuple[float, float]:
+def made(net: str, batch: int, threads: int) -> Any:
     from tinyae import Autoencoder
+
+    hidden, code = NETS[net]
+    return Autoencoder(
+        hidden=hidden, code=code, output="sigmoid", loss="bce", backend="numba", threads=threads,
+        batch_size=batch, random_state=0,
+    ).initialize(N_FEATURES)  # fmt: skip
+
+
+def parameters(net: str) -> int:
+    hidden, code = NETS[net]
+    widths = (N_FEATURES, *hidden, code, *hidden[::-1], N_FEATURES)
+    return sum((n_in + 1) * n_out for n_in, n_out in zip(widths, widths[1:], strict=False))
+
+
+def step(net: str, batch: int, threads: int, seconds: float, comm: Any) -> tuple[float, float]:
     from tinyae.building import ALONE
     from tinyae.data.rows import Rows
     from tinyae.parallel.team import Team
     from tinyae.train.batches import Feeder
 
-    hidden, code = NETS[net]
-    ae = Autoencoder(
-        hidden=hidden, code=code, output="sigmoid", loss="bce", backend="numba", threads=threads,
-        batch_size=batch, random_state=0,
-    ).initialize(N_FEATURES)  # fmt: skip
+    ae = made(net, batch, threads)
     pixels = np.random.default_rng(0).integers(0, 256, (SAMPLES, N_FEATURES), np.uint8)
     took: list[tuple[float, float]] = []
     with ALONE if comm is None else Team(comm) as ranks, ae._limited_threads():

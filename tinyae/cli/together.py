@@ -77,8 +77,9 @@ def by_all(do: Callable[[], T]) -> T:
     return do() if comm is None else agreed(comm, do)
 
 
-def divided(rows: Rows, do: Callable[[Rows], Array]) -> Array:
-    """``do(rows)``, an array with a row for each, of which each process makes a part.
+def divided(rows: Rows, do: Callable[[Rows], Array], local: bool) -> Array:
+    """``do(rows)``, an array with a row for each, of which each process makes a part: where its
+    rows are not those of the others (``local``) of its own, in the order of the processes.
 
     All call it; the first one gets the whole, the others their part.
     """
@@ -86,7 +87,7 @@ def divided(rows: Rows, do: Callable[[Rows], Array]) -> Array:
     if comm is None:
         return do(rows)
     # whole batches: the same bits as of one process
-    begin, end = share(len(rows), comm.rank, comm.size, BATCH)
+    begin, end = (0, len(rows)) if local else share(len(rows), comm.rank, comm.size, BATCH)
     own = agreed(comm, lambda: do(rows.select(np.arange(begin, end))) if begin < end else None)
     every = comm.gather(own)
     if every is None:

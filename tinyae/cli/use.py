@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from ..storage.files import FileError, write_atomically
 from ..storage.untrusted import read_npy
 from ..train.progress import Waiting
 from . import together
-from .options import UsageError, command
+from .options import UsageError, command, data_given
 from .output import (
     can_draw,
     print_zero_units,
@@ -104,10 +104,18 @@ def add_commands(commands: Any) -> None:
 def _encode(given: argparse.Namespace) -> None:
     run, ae, dataset = together.by_all(lambda: opened(given))
     with Waiting(f"encoding {dataset.name}"):
-        codes = [together.divided(rows, ae.encode) for rows in _part(dataset, given.part)]
+        codes = _by_all(given, run, _part(dataset, given.part), ae.encode)
     names = run.columns() and ae.get_feature_names_out().tolist()
     if together.first():
-        write_array(given.out, np.concatenate(codes), "codes", names)
+        write_array(given.out, codes, "codes", names)
+
+
+def _by_all(
+    given: argparse.Namespace, run: RunFolder, samples: list[Rows], do: Callable[[Rows], Array]
+) -> Array:
+    """``do`` of all samples, one part after the other, see ``together.divided``."""
+    local = together.is_local(data_given(given) or run.read_config()["data"])
+    return np.concatenate([together.divided(rows, do, local) for rows in samples])
 
 
 def _decode(given: argparse.Namespace) -> None:
@@ -141,21 +149,21 @@ def _reconstruct(given: argparse.Namespace) -> None:
         print(f"{given.out}: {len(shown)} originals over their reconstructions")
     else:
         with Waiting(f"reconstructing {dataset.name}"):
-            reconstructions = [together.divided(rows, ae.reconstruct) for rows in samples]
+            reconstructions = _by_all(given, run, samples, ae.reconstruct)
         if together.first():
-            write_samples(given.out, ae, np.concatenate(reconstructions), run.columns())
+            write_samples(given.out, ae, reconstructions, run.columns())
 
 
 def _impute(given: argparse.Namespace) -> None:
     run, ae, dataset = together.by_all(lambda: opened(given))
     samples = _part(dataset, given.part)
-    n = sum(int(missing_counts(rows).sum()) for rows in samples)
+    counts = _by_all(given, run, samples, lambda rows: missing_counts(rows)[None])
     with Waiting(f"filling in {dataset.name}"):
-        filled = np.concatenate([together.divided(rows, ae.impute) for rows in samples])
+        filled = _by_all(given, run, samples, ae.impute)
     if not together.first():
         return
     write_samples(given.out, ae, filled, run.columns())
-    print(f"{n:,} of {filled.size:,} values were missing")
+    print(f"{counts.sum():,} of {filled.size:,} values were missing")
     schema = ae.schema_
     if schema and schema.left:
         print(f"{given.out} is without {shortened(schema.left)}, which training left out; impute "
