@@ -11,8 +11,10 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -28,14 +30,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=0.5, help="for each case in each turn")
     parser.add_argument("--worker", type=int, metavar="THREADS", help=argparse.SUPPRESS)
+    parser.add_argument("--torch", metavar="PYTHON", help="an interpreter that has PyTorch: the "
+                        "same by its DistributedDataParallel (gloo)")  # fmt: skip
     parser.add_argument("--messages", action="store_true", help="without memory that ranks share")
     given = parser.parse_args()
     if given.worker is not None:
         measure(given.worker, given.seconds, given.messages)
         return
     found: dict[str, list[list[tuple[float, float]]]] = {way: [] for way in WAYS}
+    rivals: dict[str, list[list[float]]] = {way: [] for way in WAYS}
     for _ in range(2):
         for way, (processes, threads) in WAYS.items():
+            if given.torch:
+                rivals[way].append(by_torch(given.torch, processes, threads, given.seconds))
             found[way].append(worker(processes, threads, given.seconds, given.messages))
     best = {way: [min(turns) for turns in zip(*found[way], strict=True)] for way in WAYS}
     header = " ".join(f"{f'{way}, ms':>10}" for way in WAYS)
@@ -45,6 +52,24 @@ def main() -> None:
         times = " ".join(f"{1e3 * seconds:10.2f}" for seconds in (one, two, ranks))
         part = best["2 x 1"][i][1]
         print(f"{net:6} {batch:5} {times} {one / ranks:9.2f} {two / ranks:9.2f} {part:8.1%}")
+        if given.torch:
+            one, two, ranks = (min(turn[i] for turn in rivals[way]) for way in WAYS)
+            times = " ".join(f"{1e3 * seconds:10.2f}" for seconds in (one, two, ranks))
+            print(f"{'  DDP':12} {times} {one / ranks:9.2f} {two / ranks:9.2f}")
+
+
+def by_torch(python: str, processes: int, threads: int, seconds: float) -> list[float]:
+    """Seconds of a step of each case."""
+    script = Path(__file__).with_name("scaling_torch.py")
+    with tempfile.TemporaryDirectory() as folder:
+        rest = [str(processes), str(threads), str(seconds), f"{folder}/meet"]
+        started = [
+            subprocess.Popen([python, str(script), str(rank), *rest], stdout=subprocess.PIPE)
+            for rank in range(processes)
+        ]
+        out = [process.communicate()[0] for process in started]
+    found: list[float] = json.loads(out[0])
+    return found
 
 
 def worker(
@@ -95,7 +120,7 @@ def made(net: str, batch: int, threads: int) -> Any:
 def parameters(net: str) -> int:
     hidden, code = NETS[net]
     widths = (N_FEATURES, *hidden, code, *hidden[::-1], N_FEATURES)
-    return sum((n_in + 1) * n_out for n_in, n_out in zip(widths, widths[1:], strict=False))
+    return sum((n_in + 1) * n_out for n_in, n_out in pairwise(widths))
 
 
 def step(net: str, batch: int, threads: int, seconds: float, comm: Any) -> tuple[float, float]:
