@@ -95,7 +95,11 @@ class Team(Alone):
         return work
 
     def place(self, backend: Callable[[], str]) -> None:
-        if self.each(backend) == "cupy":
+        found = self._talk.allgather(self.each(backend))
+        if len({*found}) > 1:
+            names = ", ".join(f"{name} on rank {rank}" for rank, name in enumerate(found))
+            raise ValueError(f"all ranks must have one backend: {names}: name it (--backend)")
+        if found[0] == "cupy":
             from mpi4py import MPI
 
             machine = self._talk.Split_type(MPI.COMM_TYPE_SHARED)
