@@ -290,6 +290,8 @@ class Recorder:
     join: Callable[[], None]
     begin_step: BeginStep
     end_step: EndStep
+    # does what is not one of the column's launches; while recording, it becomes part of the record
+    call: Callable[[Callable[[], None]], None]
 
 
 class LimitThreads(Protocol):
