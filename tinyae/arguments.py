@@ -21,9 +21,10 @@ from . import checks
 from .data.missing import HOW as MISSING
 from .data.scaling import HOW, scaling_from
 from .data.shifts import MOST_SHIFTED
-from .kernels.conventions import ACTIVATIONS, LOSSES, MATMULS, OPTIMIZERS
+from .kernels.conventions import ACTIVATIONS, LOSSES, MATMULS
 from .net.initializers import INITIALIZERS
 from .net.losses import resolve
+from .train.optimizers import MOMENTS
 from .train.schedules import SCHEDULES
 from .train.target_blur import MOST_BLURRED
 
@@ -222,7 +223,7 @@ TABLE = (
              "and sigmoid), and with patience it ends no worse on the validation data; random: he "
              "before rectifiers, else glorot; these and others by name: " + ", ".join(INITIALIZERS)
              + "; auto: pca where the hidden layers and the code can hold it exactly, else random"),
-    Argument("optimizer", _choice(*OPTIMIZERS), "adam", ", ".join(OPTIMIZERS)),
+    Argument("optimizer", _choice(*MOMENTS), "adam", ", ".join(MOMENTS)),
     Argument("learning_rate", FLOAT_ABOVE_0, 1e-3, "the highest one of the schedule"),
     Argument("momentum", _number(least=0, below=1), 0.9, "of momentum and nesterov"),
     Argument("betas", BETAS, (0.9, 0.999), "decay of the two moments of adam and adamw"),
