@@ -45,7 +45,7 @@ class Muon(Optimizer):
         # of each shape and iteration; the last one scales
         self._sums = {
             shape: [
-                self._polynomials(0.2 * math.sqrt(max(shape)) if i == ITERATIONS - 1 else 1.0)
+                self._polynomials(RMS * math.sqrt(max(shape)) if i == ITERATIONS - 1 else 1.0)
                 for i in range(ITERATIONS)
             ]
             for shape in set(shapes)
@@ -58,7 +58,8 @@ class Muon(Optimizer):
 
     def _sum(self, factor: float, keep: float = 1.0, momentum: float = 0.0) -> Array:
         """``HYPER`` with which sgd makes w = keep w + factor grad of weights that decay."""
-        numbers = Hyper(-factor, (keep - 1) / factor, momentum, 0.0, 0.0, 1.0, 1.0, 1.0)
+        decay = 0.0 if keep == 1 else (keep - 1) / factor
+        numbers = Hyper(-factor, decay, momentum, 0.0, 0.0, 1.0, 1.0, 1.0)
         return self.parameters.backend.to_device(np.array(numbers))
 
     def _step(self, ops: Backend, hyper: Array, guard: Array) -> None:
