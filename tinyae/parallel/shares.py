@@ -44,9 +44,12 @@ class Place:
         def random_bernoulli(state: Array, probability: float, out: Array) -> None:
             bare.random_bernoulli(self._moved(state, out, 4), probability, out)
 
+        def random_uniform(state: Array, low: float, high: float, out: Array) -> None:
+            bare.random_uniform(self._moved(state, out, 16 // out.itemsize), low, high, out)
+
         return replace(
             ops, add_normal=add_normal, sample_normal=sample_normal,
-            random_bernoulli=random_bernoulli,
+            random_bernoulli=random_bernoulli, random_uniform=random_uniform,
         )  # fmt: skip
 
     def _moved(self, state: Array, out: Array, per_block: int) -> Array:

@@ -117,3 +117,9 @@ class SharedWork(Work):
         wait(self.comm.Iallgather(totals, every))
         sums: NDArray[Any] = every.sum(axis=0)
         return sums
+
+    def gather(self) -> None:
+        """All terms are sums over samples, and so are their states."""
+        for term in self.objective.terms:
+            for state in term.state().values():
+                state[...] = self.summed(state.astype(np.float64))
