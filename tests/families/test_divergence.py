@@ -41,10 +41,10 @@ def test_free_bits(backend: Backend, options: dict[str, Any], free: float) -> No
 
 def test_free_bits_hold_units_up() -> None:
     """A beta that takes all divergence away leaves what is free."""
-    common = {"beta": 50.0, "epochs": 150, "learning_rate": 0.02}
-    free, none = (make(**common, free_bits=bits).fit(X) for bits in (0.3, 0.0))
+    common = {"beta": 50.0, "epochs": 150, "learning_rate": 0.02, "backend": "numpy"}
+    free, none = (make(**common, free_bits=bits).fit(X) for bits in (1.0, 0.0))
     assert none.divergence(X).mean() < 0.05
-    assert free.divergence(X).mean() > 0.4
+    assert free.divergence(X).mean() > 1.5  # of 2 on average over the minibatches
     assert free.active_units(X) == 2 and none.active_units(X) == 0
     term = free._terms(free._built_params, free._network, 0, 8)[0]
     assert not term.of_samples and term.instead == "free_bits=0"

@@ -303,11 +303,14 @@ def test_a_divergence_names_beta() -> None:
         ({"code_activation": "tanh"}, ValueError, "code_activation must be 'identity' for .*tanh"),
         ({"loss": "l1"}, ValueError, "loss of a variational autoencoder must be .*got 'l1'"),
         ({"free_bits": -1}, ValueError, "free_bits must be a number >= 0, got -1"),
-        ({"samples": 0}, ValueError, "samples must be an integer >= 1 and <= 10000, got 0"),
-        ({"samples": 2.5}, TypeError, "samples must be an integer >= 1 and <= 10000, got 2.5"),
+        ({"samples": 0}, ValueError, "samples must be an integer >= 1, got 0"),
+        ({"samples": 2.5}, TypeError, "samples must be an integer >= 1, got 2.5"),
         ({"samples": 2, "free_bits": 1}, ValueError, "free_bits must be 0 with samples=2.*got 1"),
-        ({"samples": 2, "target_blur": 1, "image_shape": (2, 3)}, ValueError,
-         "target_blur must be 0 with samples=2"),
+        (
+            {"samples": 2, "target_blur": 1, "image_shape": (2, 3)},
+            ValueError,
+            "target_blur must be 0 with samples=2",
+        ),
         ({"binarize": True, "loss": "mse"}, ValueError, "binarize=True is for loss='bce', got"),
     ],
 )

@@ -10,6 +10,7 @@ import numpy as np
 from ..kernels.backend import Array, Backend
 from ..net.layers import Record
 from ..net.network import Network
+from ..net.sampling import SampleRecord
 from .latent import Latent
 
 
@@ -90,9 +91,10 @@ class Importance(Latent):
 
     def _add(self, ops: Backend, records: Sequence[Record], totals: Array) -> None:
         record, last, k, n = self._record, records[-1], self._k, len(self._below.y)
+        assert isinstance(record, SampleRecord)
         rows, both = k * n, totals.reshape((1, 2))
         _, _, uniform = self._of_size(n)
-        self._log_ratios(ops, last)
+        self._log_ratios(ops, record, last)
         ops.inner_product(both, self._kept, 0.0, both, self._nothing)
         logs = self._logs[:rows]
         by_sample, slopes = (a[:rows].reshape((n, k)) for a in (self._by_sample, self._slopes))
@@ -130,9 +132,9 @@ class Importance(Latent):
         ops.dense_forward(flat[0], self._prior, self._none, "identity", flat[1], None)
         ops.sample_normal_backward(record.pairs, record.y, other, record.slopes)
 
-    def _log_ratios(self, ops: Backend, last: Record) -> None:
+    def _log_ratios(self, ops: Backend, record: SampleRecord, last: Record) -> None:
         """_logs = L - log k, from the output and its gradient of the mean loss over all rows."""
-        record, rows = self._record, len(last.y)
+        rows = len(last.y)
         work, drawn = self._work[:rows], self._drawn[:rows]
         columns = [self._parts[i * rows : (i + 1) * rows].reshape((rows, 1)) for i in range(5)]
 

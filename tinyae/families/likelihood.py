@@ -4,27 +4,42 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from ..data.rows import Rows
+from ..data.rows import Rows, value_range
 from ..kernels.backend import Array
 from ..kernels.reference.random import random_normal, random_uniform
-from ..net import streams
+from ..net import losses, streams
 from ..net.layers import Record
 from ..net.network import Network, forward
 from ..passes import run
 
+if TYPE_CHECKING:
+    from .variational import VariationalAutoencoder
+
+Samples = ArrayLike | Rows
+Pair = tuple[NDArray[Any], NDArray[Any]]
+
+FEW, DRAWS = 500, 100  # samples, and draws for each, that ``tinyae evaluate`` takes
 AT_ONCE = 4096  # codes that are decoded at once
 
 
-def means_and_log_variances(network: Network, rows: Rows) -> tuple[NDArray[Any], NDArray[Any]]:
-    """m and v of q(z|x) = N(m, exp(v)) for each of the rows, (n, code) each."""
-    code = network.architecture.dense[network.architecture.code - 2].n_out // 2
-    m, v = np.split(run(network, _pairs, rows, 2 * code), 2, axis=1)
-    return m, v
+def means_and_log_variances(model: VariationalAutoencoder, X: Samples) -> Pair:
+    """m and v of q(z|x) = N(m, exp(v)) for each sample X (n, n_features), (n, code) each."""
+    network, rows = model._fitted(), model._checked(X)
+    with model._limited_threads():
+        return _pair(network, rows)
+
+
+def divergences(m: NDArray[Any], v: NDArray[Any]) -> NDArray[np.float64]:
+    """KL(N(m, exp(v)) || N(0, 1)) of each row, in float64."""
+    m, v = (a.astype(np.float64) for a in (m, v))
+    with np.errstate(over="ignore"):  # of v, since s may be 0 or infinite in the net's dtype
+        found: NDArray[np.float64] = (m**2 + np.exp(v) - 1 - v).sum(axis=1) / 2
+    return found
 
 
 def binarized(rows: Rows, dtype: str, seed: int) -> Rows:
@@ -41,7 +56,7 @@ def log_likelihoods(network: Network, rows: Rows, samples: int, seed: int) -> ND
     """log of the mean of p(x|z) p(z) / q(z|x) over so many draws z for each row, float64 (n,)."""
     out, drawn = np.empty(len(rows)), 0
     for part, chunk in rows.chunks(network.dtype):
-        means, log_variances = means_and_log_variances(network, Rows(chunk))
+        means, log_variances = _pair(network, Rows(chunk))
         per = max(1, AT_ONCE // samples)
         for i in range(0, len(chunk), per):
             few = slice(i, i + per)
@@ -86,6 +101,12 @@ def _parts(samples: int) -> Iterator[int]:
         yield min(AT_ONCE, samples - start)
 
 
+def _pair(network: Network, rows: Rows) -> Pair:
+    code = network.architecture.dense[network.architecture.code - 2].n_out // 2
+    m, v = np.split(run(network, _pairs, rows, 2 * code), 2, axis=1)
+    return m, v
+
+
 def _pairs(network: Network, x: Array, records: Sequence[Record]) -> Array:
     """x (batch, n_features) -> means and log-variances (batch, 2 code)"""
     below = records[: network.architecture.code - 1]
@@ -95,3 +116,33 @@ def _pairs(network: Network, x: Array, records: Sequence[Record]) -> Array:
 def _outputs(network: Network, z: Array, records: Sequence[Record]) -> Array:
     """z (batch, code) -> the last layer's output (batch, n_features), of bce logits"""
     return forward(network.backend, z, records[network.architecture.code :])
+
+
+def expect_density(model: VariationalAutoencoder, rows: Rows) -> None:
+    """Raises ValueError where p(x|z) is no density of rows as the net reads them."""
+    if model._network.architecture.groups:
+        raise ValueError("log_likelihood is for numbers, and the data have categories")
+    span = value_range(rows, "X", missing=model.fill_ is not None)
+    losses.expect_probabilities(model.loss_name_, *span, "X")
+
+
+def measures(model: VariationalAutoencoder, X: Rows) -> dict[str, tuple[str, float]]:
+    """What ``tinyae evaluate`` says of X, by name; likelihoods where there are any."""
+    found = {
+        "divergence": ("divergence of the codes from the standard normal, nats per sample",
+                       float(model.divergence(X).mean())),
+        "active_units": ("active units, whose means vary", float(model.active_units(X))),
+    }  # fmt: skip
+    try:
+        expect_density(model, model._checked(X))
+    except ValueError:  # categories, or numbers outside [0, 1] with bce
+        return found
+    few = X.select(np.arange(min(len(X), FEW)))
+    for name, what, part, draws in (
+        ("bound", "bound of the log-likelihood, one draw each", X, 1),
+        ("log_likelihood", f"log-likelihood of the first {len(few)}, {DRAWS} draws each",
+         few, DRAWS),
+    ):  # fmt: skip
+        nats = float(model.log_likelihood(part, samples=draws).mean())
+        found[name] = (f"{what}, nats per sample", nats)
+    return found

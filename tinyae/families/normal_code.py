@@ -33,9 +33,12 @@ def architecture(
 
 
 def start(
-    params: Mapping[str, Any], network: Network, plain: Architecture, seed: int, rows: Rows | None
-) -> dict[str, NDArray[Any]]:
-    """That of the ``plain`` net for the means, with variances that are small and all the same."""
+    params: Mapping[str, Any], network: Network, output: str, loss: str, seed: int,
+    rows: Rows | None,
+) -> dict[str, NDArray[Any]]:  # fmt: skip
+    """That of a plain net for the means, with variances that are small and all the same."""
+    groups = network.architecture.groups
+    plain = assemble.architecture(params, network.n_features, output, loss, groups)
     values, spread = assemble.start(plain, network.dtype, params["initializer"], seed, rows)
     encoder, decoder = (plain.dense[plain.code + i].name for i in (-1, 0))
     weight, bias, onward = (values[name] for name in (

@@ -8,21 +8,18 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .. import assemble, checks
+from .. import checks
 from ..arguments import ARGUMENTS, seed_from
-from ..data.rows import Rows, value_range
+from ..data.rows import Rows
 from ..estimator import Autoencoder
 from ..kernels.reference.random import random_normal
-from ..net import losses, streams
+from ..net import streams
 from ..net.network import Network
 from ..storage.untrusted import available_memory
 from ..train.objective import Term
-from . import all_named, bound, normal_code
+from . import all_named, bound, likelihood, normal_code
 from .bound import OWN
 from .latent import ACTIVE
-from .likelihood import binarized, log_likelihoods, means_and_log_variances
-
-FEW, DRAWS = 500, 100  # samples, and draws for each, that ``tinyae evaluate`` takes
 
 
 @all_named
@@ -70,14 +67,9 @@ class VariationalAutoencoder(Autoencoder):
 
         Raises what ``encode`` does.
         """
-        m, v = self._means_and_log_variances(X)
+        m, v = likelihood.means_and_log_variances(self, X)
         with np.errstate(over="ignore"):
             return m.copy(), np.exp(v / 2)
-
-    def _means_and_log_variances(self, X: ArrayLike | Rows) -> tuple[NDArray[Any], NDArray[Any]]:
-        network, rows = self._fitted(), self._checked(X)
-        with self._limited_threads():
-            return means_and_log_variances(network, rows)
 
     def sample(self, n: int, random_state: Any = None) -> Any:
         """n new samples: draws of N(0, 1), decoded; (n, n_features), as ``decode`` gives them.
@@ -104,7 +96,7 @@ class VariationalAutoencoder(Autoencoder):
         dtype; another draw for another ``seed``. Raises what ``encode`` does."""
         checks.integer("seed", seed, 0, 2**64 - 1)
         dtype = self._fitted().dtype
-        return np.asarray(binarized(self._checked(X), dtype, seed))
+        return np.asarray(likelihood.binarized(self._checked(X), dtype, seed))
 
     def active_units(self, X: ArrayLike | Rows) -> int:
         """How many units' means vary over X (n, n_features), by more than 0.01 (Burda et al.)."""
@@ -112,10 +104,7 @@ class VariationalAutoencoder(Autoencoder):
 
     def divergence(self, X: ArrayLike | Rows) -> NDArray[np.float64]:
         """KL(q(z|x) || N(0, 1)) of each sample X (n, n_features) in nats, float64 (n,)."""
-        m, v = (a.astype(np.float64) for a in self._means_and_log_variances(X))
-        with np.errstate(over="ignore"):  # of v, since s may be 0 or infinite in the net's dtype
-            divergences: NDArray[np.float64] = (m**2 + np.exp(v) - 1 - v).sum(axis=1) / 2
-        return divergences
+        return likelihood.divergences(*likelihood.means_and_log_variances(self, X))
 
     def log_likelihood(
         self, X: ArrayLike | Rows, *, samples: int = 5000, random_state: Any = 0
@@ -132,43 +121,18 @@ class VariationalAutoencoder(Autoencoder):
         categories, ValueError or TypeError for ``samples`` that are no integer >= 1.
         """
         checks.integer("samples", samples, 1)
-        network, rows, seed = self._fitted(), self._expect_density(X), seed_from(random_state)
+        network, rows, seed = self._fitted(), self._checked(X), seed_from(random_state)
+        likelihood.expect_density(self, rows)
         if self._built_params["binarize"]:
-            rows = binarized(rows, network.dtype, seed)
+            rows = likelihood.binarized(rows, network.dtype, seed)
         with self._limited_threads(), np.errstate(over="ignore"):
-            return log_likelihoods(network, rows, samples, seed)
-
-    def _expect_density(self, X: ArrayLike | Rows) -> Rows:
-        """X as the net reads it; raises ValueError where p(x|z) is no density of such data."""
-        rows = self._checked(X)
-        if self._network.architecture.groups:
-            raise ValueError("log_likelihood is for numbers, and the data have categories")
-        span = value_range(rows, "X", missing=self.fill_ is not None)
-        losses.expect_probabilities(self.loss_name_, *span, "X")
-        return rows
+            return likelihood.log_likelihoods(network, rows, samples, seed)
 
     def _rows_shown(self, X: NDArray[Any]) -> dict[str, Any]:
         return {**super()._rows_shown(X), "sample": self.sample(len(X), self.seed_)}
 
     def _measures(self, X: Rows) -> dict[str, tuple[str, float]]:
-        few = X.select(np.arange(min(len(X), FEW)))
-        found = {
-            "divergence": ("divergence of the codes from the standard normal, nats per sample",
-                           float(self.divergence(X).mean())),
-            "active_units": ("active units, whose means vary", float(self.active_units(X))),
-        }  # fmt: skip
-        try:
-            self._expect_density(X)
-        except ValueError:  # categories, or numbers outside [0, 1] with bce
-            return found
-        for name, what, part, draws in (
-            ("bound", "bound of the log-likelihood, one draw each", X, 1),
-            ("log_likelihood", f"log-likelihood of the first {len(few)}, {DRAWS} draws each",
-             few, DRAWS),
-        ):  # fmt: skip
-            nats = float(self.log_likelihood(part, samples=draws).mean())
-            found[name] = (f"{what}, nats per sample", nats)
-        return found
+        return likelihood.measures(self, X)
 
     def _check(self, params: Mapping[str, Any]) -> None:
         super()._check(params)
@@ -177,9 +141,7 @@ class VariationalAutoencoder(Autoencoder):
     def _initial(
         self, params: Mapping[str, Any], seed: int, rows: Rows | None
     ) -> dict[str, NDArray[Any]]:
-        groups, features = self._network.architecture.groups, self.n_features_in_
-        plain = assemble.architecture(params, features, self.output_, self.loss_name_, groups)
-        return normal_code.start(params, self._network, plain, seed, rows)
+        return normal_code.start(params, self._network, self.output_, self.loss_name_, seed, rows)
 
     def _terms(
         self, params: Mapping[str, Any], network: Network, seed: int, capacity: int

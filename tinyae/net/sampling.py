@@ -88,6 +88,7 @@ class Sample:
         if not isinstance(record, SampleRecord):
             ops.sample_normal_backward(x, record.y, record.dz, below.dz)
             return
+        assert below.dz is not None
         ops.sample_normal_backward(record.pairs, record.y, record.dz, record.slopes)
         slopes = record.slopes.reshape((record.draws, x.size))
         ops.dense_backward_weights(  # the sum over rows is the gradient of biases
