@@ -44,7 +44,7 @@ def test_noise_of_shares_is_that_of_the_whole(
     ops.add_normal(state, std, code, whole["normal"])
     ops.sample_normal(state, x, whole["sample"])
     ops.random_bernoulli(state, 0.4, whole["bernoulli"])
-    ops.random_uniform(state, 0.0, -1.0, whole["uniform"])
+    ops.random_uniform(state, 0.0, 1.0, whole["uniform"])
     place = Place()
     here = place.at_home(ops)
     for rank in range(size):
@@ -54,7 +54,7 @@ def test_noise_of_shares_is_that_of_the_whole(
         here.add_normal(state, std, code[rows], part["normal"])
         here.sample_normal(state, x[rows], part["sample"])
         here.random_bernoulli(state, 0.4, part["bernoulli"])
-        here.random_uniform(state, 0.0, -1.0, part["uniform"])
+        here.random_uniform(state, 0.0, 1.0, part["uniform"])
         for name, found in part.items():
             np.testing.assert_array_equal(found, whole[name][rows], err_msg=f"{name}, rank {rank}")
     assert state.shape == (4,)

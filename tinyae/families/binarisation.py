@@ -12,10 +12,9 @@ from ..train.objective import Term
 class Binarisation(Term):
     """x in [0, 1] becomes 1 with probability x, else 0, in place, and is its own target.
 
-    Another draw at every update (Salakhutdinov and Murray, "On the quantitative analysis of deep
-    belief networks", ICML 2008; Burda et al. 2016). With words u of the stream, uniform in [0, 1),
-    that is x > u, by operations that every backend has: relu(x - u) is a dense layer of the number
-    1 with the weights x and the biases -u, and the backward pass of relu makes it 0 or 1.
+    Another draw at every update (Burda et al. 2016). With numbers u of the stream, uniform in
+    [0, 1), that is x > u, by operations that every backend has: the gradient of the squared error
+    of x and u has the sign of x - u, and the backward pass of relu makes it 0 or 1.
     """
 
     of_samples = True
@@ -25,17 +24,15 @@ class Binarisation(Term):
     def __init__(self, backend: Backend, shape: tuple[int, int], dtype: str, draws: Draws) -> None:
         """``shape``: (largest batch, n_features)."""
         self.draws, self._state = draws, draws.state
-        self._words, self._above = backend.empty(shape, dtype), backend.empty(shape, dtype)
-        self._one = backend.to_device(np.ones((1, 1), dtype))
-        self._ones = backend.to_device(np.ones(shape, dtype))
+        self._uniform, self._above = (backend.empty(shape, dtype) for _ in range(2))
+        self._ones, self._totals = (
+            backend.to_device(a) for a in (np.ones(shape, dtype), np.zeros(2))
+        )
 
     def target(self, ops: Backend, x: Array, target: Array) -> Array:
-        n, size = len(x), x.size
-        words, above = self._words[:n], self._above[:n]
-        ops.random_uniform(self._state, 0.0, -1.0, words)
-        ops.dense_forward(
-            self._one, x.reshape((1, size)), words.reshape((size,)), "relu",
-            above.reshape((1, size)), None,
-        )  # fmt: skip
+        n = len(x)
+        uniform, above = self._uniform[:n], self._above[:n]
+        ops.random_uniform(self._state, 0.0, 1.0, uniform)
+        ops.loss("mse", x, uniform, above, self._totals)
         ops.activation_backward(self._ones[:n], "relu", above, x)
         return x
