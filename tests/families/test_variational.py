@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from tinyae.kernels.reference.random import random_normal
 from tinyae.learn.tracing import trace
 from tinyae.net import streams
 from tinyae.sklearn_api import NotFittedError
+from tinyae.storage.files import META
 
 RNG = np.random.default_rng(0)
 X = (RNG.random((60, 6)) < 0.2 + 0.6 * RNG.random((60, 1))).astype(
@@ -178,6 +180,24 @@ def test_files_and_copies(tmp_path: Path) -> None:
     Autoencoder(hidden=(4,), code=2, epochs=0).fit(X).save(file)
     with pytest.raises(FileError, match="of no family"):
         VariationalAutoencoder.load(file)
+
+
+def test_an_older_file(tmp_path: Path) -> None:
+    """Of before there were these arguments: without them, that is."""
+    file = tmp_path / "model.npz"
+    model = make().fit(X)
+    model.save(file)
+    with np.load(file) as archive:
+        arrays = dict(archive)
+    raw = arrays[META].dtype == np.uint8
+    meta = json.loads(arrays[META].tobytes() if raw else str(arrays[META]))
+    for name in ("free_bits", "samples", "binarize"):
+        del meta["params"][name]
+    text = json.dumps(meta)
+    arrays[META] = np.frombuffer(text.encode(), np.uint8) if raw else np.array(text)
+    np.savez(file, **arrays)
+    older = VariationalAutoencoder.load(file)
+    assert older.get_params() | {"backend": "auto"} == model.get_params() | {"backend": "auto"}
 
 
 # ---- what it knows

@@ -27,12 +27,12 @@ OWN = {argument.name: argument for argument in (
              "none of it, 1: all"),
     Argument("free_bits", Kind(lambda name, value: checks.number(name, value, least=0), float, "X"),
              0.0, "nats of each unit's mean divergence over a minibatch that cost nothing more: it "
-             "counts as at least so much"),
+             "counts as at least so much", absent=0.0),
     Argument("samples", Kind(lambda name, value: checks.integer(name, value, 1, MOST), int, "N"), 1,
              "draws of the code for each sample and update; with more than 1 training is on the "
-             "importance weighted bound, which is nearer to the likelihood"),
+             "importance weighted bound, which is nearer to the likelihood", absent=1),
     Argument("binarize", FLAG, False, "of data in [0, 1]: what is trained on is 1 with the "
-             "probability of a value, else 0, another draw at every update"),
+             "probability of a value, else 0, another draw at every update", absent=False),
 )}  # fmt: skip
 
 

@@ -17,7 +17,7 @@ class Divergence(Latent):
 
     With ``free_bits`` f > 0 it is weight times the sum of max(f, K_j), K_j being the mean of unit
     j's divergence over the minibatch (Kingma, Salimans et al., "Improved variational inference with
-    inverse autoregressive flow", NeurIPS 2016, equation 15, each unit a group): as long as K_j is
+    inverse autoregressive flow", NeurIPS 2016, each unit a group): as long as K_j is
     below f, it has no gradient.
     """
 

@@ -22,7 +22,7 @@ class Importance(Latent):
 
     (Burda, Grosse, Salakhutdinov, "Importance weighted autoencoders", ICLR 2016, equation 8; scale
     is 1 with bce, 2 with mse). With w the softmax of L over the draws of a sample its gradient is
-    -sum of w_j dL_j (equation 14), g being held fixed. Of L that is
+    -sum of w_j dL_j, g being held fixed. Of L that is
 
         dL/dz = dlog p(x|z)/dz - beta z,   dL/dv = beta / 2 beside what reaches v through z
 

@@ -119,7 +119,8 @@ class SharedWork(Work):
         return sums
 
     def gather(self) -> None:
-        """All terms are sums over samples, and so are their states."""
+        """All terms are sums over samples, and so are their states. Where a run was interrupted
+        within the epoch, those of before are the first rank's: the checkpoint has no others."""
         for term in self.objective.terms:
             for state in term.state().values():
                 state[...] = self.summed(state.astype(np.float64))
