@@ -281,9 +281,12 @@ ARGUMENTS = {argument.name: argument for argument in TABLE}
 ABSENT = {a.name: a.absent for a in TABLE if a.absent is not ...}
 
 
-def of_file(params: Mapping[str, Any]) -> dict[str, Any]:
-    """``params`` of a file, with those that its version did not have yet."""
-    return ABSENT | dict(params)
+def of_file(
+    params: Mapping[str, Any], own: Mapping[str, Argument] | None = None
+) -> dict[str, Any]:  # fmt: skip
+    """``params`` of a file, with those that its version did not have yet; ``own``: a family's."""
+    absent = {a.name: a.absent for a in (own or {}).values() if a.absent is not ...}
+    return ABSENT | absent | dict(params)
 
 
 def described(arguments: Mapping[str, Argument]) -> str:

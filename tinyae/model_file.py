@@ -77,7 +77,7 @@ def load_model(
     with open_npz(path, FORMAT, VERSION) as (meta, read):
         with errors_of(path, "describes no autoencoder"):
             kind = _kind_of(meta.get("family", ""), kind, any_family)
-            params, fitted = arguments.of_file(meta["params"]), dict(meta["fitted"])
+            params, fitted = arguments.of_file(meta["params"], kind.own), dict(meta["fitted"])
             own = kind._defaults()
             if odd := sorted(set(params) ^ {*kind._arguments, *own}):
                 raise ValueError(

@@ -132,3 +132,10 @@ class SharedWork(Work):
         wait(self.comm.Iallgather(totals, every))
         sums: NDArray[Any] = every.sum(axis=0)
         return sums
+
+    def gather(self) -> None:
+        """All terms are sums over samples, and so are their states. Where a run was interrupted
+        within the epoch, those of before are the first rank's: the checkpoint has no others."""
+        for term in self.objective.terms:
+            for state in term.state().values():
+                state[...] = self.summed(state.astype(np.float64))

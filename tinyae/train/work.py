@@ -85,6 +85,9 @@ class Work:
         """Of all processes: float64 (n, 2), 0 where another process judged the batch."""
         return totals
 
+    def gather(self) -> None:
+        """After an epoch: the terms' states become those of all processes."""
+
     def _plan(self, n: int) -> Backend:
         """The operations for a step of n samples.
 
