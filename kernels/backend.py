@@ -97,6 +97,13 @@ class ActivationBackward(Protocol):
     def __call__(self, dy: Array, activation: str, saved: Array, dx: Array) -> None: ...
 
 
+class Add(Protocol):
+    """out = x + y, elementwise; y has x's shape (batch, n), or is one row (n,) for all. out may be
+    x, and y where it has x's shape."""
+
+    def __call__(self, x: Array, y: Array, out: Array) -> None: ...
+
+
 class TopK(Protocol):
     """y = x where it is among the k greatest of its row, else 0; dropped = 0 there, else 1.
 
@@ -327,6 +334,7 @@ class Backend:
     activation_forward: ActivationForward
     activation_backward: ActivationBackward
     activation_curvature: ActivationCurvature
+    add: Add
     top_k: TopK
     loss: Loss
     softmax_loss: SoftmaxLoss

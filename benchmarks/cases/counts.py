@@ -60,6 +60,7 @@ ELEMENTWISE = {
     "softmax_loss": (8, 3),  # of its groups' columns: largest, exp, two sums, value, gradient
     "activation_curvature": (10, 3),  # of silu; the product with dy is one of them
     "inner_product": (2, 3),
+    "add": (1, 3),
     "normal_divergence": (7, 2),  # of means and log-variances together: half of them have an exp
     # comparisons with a pivot, some three times, and with the least; x, y, dropped
     "top_k": (5, 3),

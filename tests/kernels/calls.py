@@ -51,6 +51,9 @@ def arguments(op: str, dtype: str, batch: int = 4, n_in: int = 3, n_out: int = 5
             "dy": real(batch, n_in), "activation": "gelu", "saved": real(batch, n_in),
             "dx": real(batch, n_in),
         },
+        "add": lambda: {
+            "x": real(batch, n_in), "y": real(batch, n_in), "out": real(batch, n_in),
+        },
         "top_k": lambda: {
             "x": np.round(4 * real(batch, n_in)).astype(dtype), "k": (n_in + 1) // 2,
             "y": real(batch, n_in), "dropped": real(batch, n_in),

@@ -37,7 +37,7 @@ TESTED_IN = {
     "gather": "gather", "fill": "fill",
     "dense_forward": "dense", "dense_backward_input": "dense", "dense_backward_weights": "dense",
     "activation_forward": "activation", "activation_backward": "activation",
-    "top_k": "sparsity", "activity_penalty": "sparsity",
+    "add": "activation", "top_k": "sparsity", "activity_penalty": "sparsity",
     "activation_curvature": "activation", "inner_product": "loss",
     "loss": "loss", "softmax_loss": "softmax_loss",
     "update": "update", "clip_by_norm": "update",

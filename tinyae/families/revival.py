@@ -12,7 +12,6 @@ from ..net.network import Network
 from ..net.parameters import Parameters
 from ..net.top_k import TopK
 from ..train.objective import Term
-from .sparsity import Sum
 
 LOW = -1e30  # less than any unit
 CURVATURES = {"mse": 2.0, "bce": 0.25}  # the largest second derivative of a loss
@@ -52,7 +51,7 @@ class Revival(Term):
         self._found, self._wanted, self._slope = arrays(3, n_out)
         self._zero, self._rows = arrays(1, 1)[0], backend.to_device(np.arange(capacity))
         self._zeros, self._db = (backend.to_device(np.zeros(n_out, dtype)) for _ in range(2))
-        self._totals, self._sum = backend.to_device(np.zeros(2)), Sum(backend, capacity, n, dtype)
+        self._totals = backend.to_device(np.zeros(2))
         # how often each unit was dropped in the epoch; 1 for each that is dead
         self._drops, self._dead, self._unused = (
             backend.to_device(np.zeros(shape, dtype)) for shape in (n, n, (1, n))
@@ -96,7 +95,7 @@ class Revival(Term):
                       self._wanted, self._slope)  # fmt: skip
             alive, z, chosen, gone, back, found, wanted, slope = (a[:n] for a in arrays)
             ops.activation_backward(code.y, "tanh", alive, z)  # 0 where alive
-            self._sum.add(ops, self._low[:n], z)
+            ops.add(z, self._low, z)
             ops.top_k(z, self.k, chosen, gone)
             ops.dense_forward(chosen, self._w, self._zeros, "identity", found, None)
             ops.gather(dz, self._rows[:n], self._error * n, wanted)
@@ -105,7 +104,7 @@ class Revival(Term):
             ops.dense_backward_input(wanted, self._w, code.activation, code.saved, back)
             ops.activation_backward(back, "tanh", gone, back)
         elif self.k and layer.name == self._encoder:
-            self._sum.add(ops, self._dz[:n], dz)
+            ops.add(dz, self._dz[:n], dz)
 
     def gradient(self, ops: Backend, parameters: Parameters) -> None:
         if self.k:

@@ -74,21 +74,6 @@ def tie(
     values["decoder.0.bias"][:] = mean if last == "identity" else np.log(inside / (1 - inside))
 
 
-class Sum:
-    """to += x, arrays (batch, n) of up to ``capacity`` samples: a product with a 1 by 1 matrix, as
-    every backend has it."""
-
-    def __init__(self, backend: Backend, capacity: int, n: int, dtype: str) -> None:
-        self._one = backend.to_device(np.ones((1, 1), dtype))
-        self._unused = backend.to_device(np.zeros(capacity * n, dtype))
-
-    def add(self, ops: Backend, x: Array, to: Array) -> None:
-        flat = x.reshape((1, x.size)), to.reshape((1, x.size)), self._unused[: x.size]
-        ops.dense_backward_weights(self._one, *flat, add=True)
-        if ops.recorder is not None:
-            ops.recorder.join()
-
-
 class Penalty(Term):
     """``activity_penalty`` of the code, z (batch, n):
 
@@ -107,7 +92,6 @@ class Penalty(Term):
         self.remedy = f"a smaller weight (it is {weight:g})"
         self._layer, shape = code.name, (capacity, code.n_out)
         self._slopes = network.backend.empty(shape, network.dtype)
-        self._sum = Sum(network.backend, *shape, network.dtype)
 
     def value(self, ops: Backend, records: Sequence[Record], totals: Array) -> None:
         code = next(record for record in records if record.layer.name == self._layer)
@@ -117,7 +101,7 @@ class Penalty(Term):
 
     def visit(self, layer: Layer, x: Array, dz: Array) -> None:
         if layer.name == self._layer:
-            self._sum.add(self._ops, self._slope, dz)
+            self._ops.add(dz, self._slope, dz)
 
     def kinks(self, records: Sequence[Record]) -> list[Array]:
         return [r.y for r in records if r.layer.name == self._layer and self.name == "l1"]
