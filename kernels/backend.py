@@ -189,6 +189,13 @@ class ClipByNorm(Protocol):
     def __call__(self, grad: Array, max_norm: float, norm: Array) -> None: ...
 
 
+class UnitRows(Protocol):
+    """Divides each row of w (n, columns) by its Euclidean norm; one whose norm is 0 or not finite
+    stays."""
+
+    def __call__(self, w: Array) -> None: ...
+
+
 class RandomBits(Protocol):
     def __call__(self, state: Array, out: Array) -> None: ...
 
@@ -343,6 +350,7 @@ class Backend:
     activity_penalty: ActivityPenalty
     update: Update
     clip_by_norm: ClipByNorm
+    unit_rows: UnitRows
     # random numbers
     random_bits: RandomBits
     random_uniform: RandomUniform

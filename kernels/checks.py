@@ -236,6 +236,10 @@ def clip_by_norm(kind: type, grad: Array, max_norm: float, norm: Array) -> None:
         raise ValueError(f"max_norm must be > 0, got {max_norm}")
 
 
+def unit_rows(kind: type, w: Array) -> None:
+    _alike(kind, 2, w=w)
+
+
 def random_bits(kind: type, state: Array, out: Array) -> None:
     array(kind, "state", state, (4,), "uint32")
     array(kind, "out", out, None, "uint32")

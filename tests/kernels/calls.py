@@ -94,6 +94,7 @@ def arguments(op: str, dtype: str, batch: int = 4, n_in: int = 3, n_out: int = 5
             "name": "adam", "w": real(n), "grad": real(n), "moments": (real(n), real(n)), **step,
         },
         "clip_by_norm": lambda: {"grad": real(n), "max_norm": 0.1, "norm": np.zeros(1)},
+        "unit_rows": lambda: {"w": real(batch, n_in)},
         "random_bits": lambda: {"state": state, "out": np.zeros(n, np.uint32)},
         "random_uniform": lambda: {"state": state, "low": 0.0, "high": 1.0, "out": real(n)},
         "random_normal": lambda: {"state": state, "mean": 0.0, "std": 1.0, "out": real(n)},

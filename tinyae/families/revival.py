@@ -47,14 +47,14 @@ class Revival(Term):
         def arrays(count: int, width: int) -> list[Array]:
             return [backend.to_device(np.zeros((capacity, width), dtype)) for _ in range(count)]
 
-        self._alive, self._low, self._z, self._chosen, self._gone, self._dz = arrays(6, n)
+        self._alive, self._z, self._chosen, self._gone, self._dz = arrays(5, n)
         self._found, self._wanted, self._slope = arrays(3, n_out)
         self._zero, self._rows = arrays(1, 1)[0], backend.to_device(np.arange(capacity))
         self._zeros, self._db = (backend.to_device(np.zeros(n_out, dtype)) for _ in range(2))
         self._totals = backend.to_device(np.zeros(2))
         # how often each unit was dropped in the epoch; 1 for each that is dead
-        self._drops, self._dead, self._unused = (
-            backend.to_device(np.zeros(shape, dtype)) for shape in (n, n, (1, n))
+        self._drops, self._dead, self._low, self._unused = (
+            backend.to_device(np.zeros(shape, dtype)) for shape in (n, n, n, (1, n))
         )
 
     def state(self) -> Mapping[str, Array]:
@@ -63,9 +63,8 @@ class Revival(Term):
     def prepare(self, progress: float) -> None:
         dead = self._backend.to_host(self._dead)
         self.k = min(int(dead.sum()), self._most) if self.weight else 0
-        alive = np.tile(1 - dead, (len(self._zero), 1))
-        self._backend.write(alive, self._alive)
-        self._backend.write(LOW * alive, self._low)
+        self._backend.write(np.tile(1 - dead, (len(self._zero), 1)), self._alive)
+        self._backend.write(LOW * (1 - dead), self._low)
 
     def mode(self) -> int:
         return self.k

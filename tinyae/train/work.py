@@ -61,6 +61,8 @@ class Work:
             self.reduce(self.network.parameters.gradients, totals)
         if self._fused is None or self.reduce is not None:
             self.optimizer.apply(ops, hyper, guard=totals)
+        for term in self.objective.terms:
+            term.after(ops)
 
     # What else processes that share the steps do together
 

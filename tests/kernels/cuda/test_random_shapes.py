@@ -106,6 +106,7 @@ PASSES = {
     "activation_forward": (ActivationKernels, "y"),
     "activation_backward": (ActivationKernels, "dx"),
     "add": (ActivationKernels, "out"),
+    "unit_rows": (UpdateKernels, "w"),
     "top_k": (ActivationKernels, "y", "dropped"),
     "activity_penalty": (LossKernels, "gradient"),
     "fill": (FillKernels, "out"),
