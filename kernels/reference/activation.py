@@ -175,6 +175,11 @@ def activation_curvature(dy: Array, activation: str, saved: Array, dx: Array) ->
     np.multiply(dy, bend, out=dx)
 
 
+def add(x: Array, y: Array, out: Array) -> None:
+    """out = x + y, elementwise, y of x's shape or one row for all; out may be x or y itself."""
+    np.add(x, y, out=out)
+
+
 def top_k(x: Array, k: int, y: Array, dropped: Array) -> None:
     """y = x where it is among the k greatest of its row, else 0; dropped = 0 there, else 1.
 

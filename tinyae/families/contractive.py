@@ -143,6 +143,14 @@ class ContractiveAutoencoder(Autoencoder):
         what = f"norm of the code's derivative, of the first {len(few)} (root of the mean square)"
         return {"jacobian_norm": (what, norm)}
 
+    def _check(self, params: Mapping[str, Any]) -> None:
+        super()._check(params)
+        if params["estimate"] > params["code"]:
+            raise ValueError(
+                f"estimate must be at most code={params['code']}, of which 0 takes all rows, got "
+                f"{params['estimate']}"
+            )
+
     def _terms(
         self, params: Mapping[str, Any], network: Network, seed: int, capacity: int
     ) -> Sequence[Term]:

@@ -61,6 +61,8 @@ class Work:
             self.reduce(self.network.parameters.gradients, totals)
         if self._fused is None or self.reduce is not None:
             self._update(ops, hyper, totals)
+        for term in self.objective.terms:
+            term.after(ops)
 
     def _update(self, ops: Backend, hyper: Array, totals: Array) -> None:
         self.optimizer.apply(ops, hyper, guard=totals)
