@@ -15,7 +15,7 @@ from tinyae.data.pca import fit_pca
 from tinyae.data.scaling import fit_scaling
 from tinyae.parallel.local_rows import local_rows
 from tinyae.train.checkpoint import fingerprint
-cuts = [0, 50, 51, 90]
+cuts = [0, 50, 60, 90]
 own = X[cuts[comm.rank] : cuts[comm.rank + 1]]
 """
 

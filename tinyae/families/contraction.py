@@ -24,6 +24,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from .. import checks
+from ..arguments import Argument, Kind
 from ..kernels.backend import Array, Backend
 from ..kernels.conventions import ACTIVATION_FACTS
 from ..net import streams
@@ -32,6 +34,15 @@ from ..net.network import Network
 from ..net.parameters import Parameters
 from ..train.draws import Draws
 from ..train.objective import Term
+
+OWN = {argument.name: argument for argument in (
+    Argument("contraction", Kind(lambda name, value: checks.number(name, value, least=0), float,
+             "X"), 0.1, "weight of the squared Frobenius norm of the code's derivative by the "
+             "sample"),
+    Argument("estimate", Kind(lambda name, value: checks.integer(name, value, 0), int, "N"), 0,
+             "estimate that norm by so many random directions of the code in place of all of them: "
+             "faster for wide codes of deep encoders if much fewer than its units; 0: exactly"),
+)}  # fmt: skip
 
 ROWS = 4096  # of all samples together, that are taken through the encoder at a time
 MOST = 8  # sizes of batches whose places are kept

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from ..net.network import Network
 from ..net.parameters import Parameters
 from ..net.top_k import TopK
 from ..train.objective import Term
+from .sparsity import WEIGHTS, Penalty, UnitNorm
 
 LOW = -1e30  # less than any unit
 CURVATURES = {"mse": 2.0, "bce": 0.25}  # the largest second derivative of a loss
@@ -114,3 +116,12 @@ class Revival(Term):
 
     def kinks(self, records: Sequence[Record]) -> list[Array]:
         return [record.dropped for record in records if isinstance(record.layer, TopK)]
+
+
+def terms(params: Mapping[str, Any], network: Network, capacity: int) -> list[Term]:
+    """Those of a ``SparseAutoencoder`` with these arguments."""
+    unit: list[Term] = [UnitNorm(network)] if params["unit_norm"] else []
+    if (name := params["sparsity"]) == "top-k":
+        return [Revival(network, capacity, params["revive"]), *unit]
+    weight = WEIGHTS[name] if params["weight"] is None else params["weight"]
+    return [Penalty(network, capacity, name, weight, params["rho"]), *unit]

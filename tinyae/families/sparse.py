@@ -19,8 +19,8 @@ from ..net.network import Architecture, Network
 from ..net.top_k import TopKSpec
 from ..train.objective import Term
 from . import all_named
-from .revival import Revival
-from .sparsity import OWN, WEIGHTS, Penalty, UnitNorm, check, kept, tie
+from .revival import terms
+from .sparsity import OWN, check, kept, resolved, tie
 
 AT_ONCE = 4096  # samples that are encoded at once
 
@@ -113,12 +113,7 @@ class SparseAutoencoder(Autoencoder):
         return kept(self._built_params) or self._code
 
     def _params(self) -> dict[str, Any]:
-        params = super()._params()
-        if params["hidden"] == "auto":
-            params["hidden"] = ()
-        if params["sparsity"] == "top-k" and params["output"] == "auto" and params["loss"] != "bce":
-            params["output"] = "identity"
-        return params
+        return resolved(super()._params())
 
     def _check(self, params: Mapping[str, Any]) -> None:
         super()._check(params)
@@ -152,8 +147,4 @@ class SparseAutoencoder(Autoencoder):
     def _terms(
         self, params: Mapping[str, Any], network: Network, seed: int, capacity: int
     ) -> Sequence[Term]:
-        unit: list[Term] = [UnitNorm(network)] if params["unit_norm"] else []
-        if (name := params["sparsity"]) == "top-k":
-            return [Revival(network, capacity, params["revive"]), *unit]
-        weight = WEIGHTS[name] if params["weight"] is None else params["weight"]
-        return [Penalty(network, capacity, name, weight, params["rho"]), *unit]
+        return terms(params, network, capacity)

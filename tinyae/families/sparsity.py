@@ -51,6 +51,16 @@ def kept(params: Mapping[str, Any]) -> int | None:
     return int(params["k"] or -(-params["code"] // 10)) if params["sparsity"] == "top-k" else None
 
 
+def resolved(params: Mapping[str, Any]) -> dict[str, Any]:
+    """With "auto" replaced where the family means something else by it than the plain net."""
+    found = dict(params)
+    if found["hidden"] == "auto":
+        found["hidden"] = ()
+    if found["sparsity"] == "top-k" and found["output"] == "auto" and found["loss"] != "bce":
+        found["output"] = "identity"
+    return found
+
+
 def check(params: Mapping[str, Any]) -> None:
     """Raises ValueError for arguments that do not fit each other."""
     name, act = params["sparsity"], params["code_activation"]

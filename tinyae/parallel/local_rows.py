@@ -125,14 +125,14 @@ def local_rows(comm: Any, own: Rows) -> LocalRows:
 
 def _expect_alike(every: list[tuple[Any, ...]], rank: int) -> None:
     own, expected = every[rank], every[0]
+    if any(found[5] for found in every):
+        raise ValueError(
+            "columns of categories, whose levels are learnt from all rows, cannot be learnt from "
+            "rows of which each rank has some (rows='local', {rank}): encode them as numbers first"
+        )
     for i, what in ((1, "features"), (2, "type of numbers"), (4, "columns")):
         if own[i] != expected[i]:
             raise ValueError(
                 "the rows of all ranks must have the same columns: "
                 f"{what} {own[i]!r} on rank {rank}, {expected[i]!r} on rank 0"
             )
-    if own[5]:
-        raise ValueError(
-            "columns of categories, whose levels are learnt from all rows, cannot be learnt from "
-            "rows of which each rank has some (rows='local', {rank}): encode them as numbers first"
-        )
