@@ -208,14 +208,14 @@ def top_k(x: Array, k: int, y: Array, dropped: Array) -> None:
 
 
 def sigmoid(x: Array, y: Array) -> None:
-    """y = 1 / (1 + exp(-x)) as exp(min(x, 0)) / (1 + exp(-|x|)), which never overflows."""
-    denominator = np.abs(x, out=borrow(x.shape, x.dtype))
-    np.negative(denominator, out=denominator)
-    np.exp(denominator, out=denominator)
-    denominator += 1
-    np.minimum(x, 0, out=y)
-    np.exp(y, out=y)
-    y /= denominator
+    """y = 1 / (1 + exp(-x)), where x < 0 as e / (1 + e), e = exp(-|x|), which never overflows."""
+    e = np.abs(x, out=borrow(x.shape, x.dtype))
+    np.negative(e, out=e)
+    np.exp(e, out=e)
+    np.greater_equal(x, 0, out=y)  # 1 or 0, and e <= 1
+    np.maximum(y, e, out=y)
+    e += 1
+    y /= e
 
 
 def _gelu_tanh(x: Array) -> Array:
