@@ -45,7 +45,7 @@ CASES: list[tuple[type[Autoencoder], dict[str, Any], Any]] = [
     (DenoisingAutoencoder, {"corruption": "salt-pepper", "batch_size": 39}, X),
     (VariationalAutoencoder, {"kl_warmup": 0.5, "validation_fraction": 0.3, "binarize": True}, X),
     (ContractiveAutoencoder, {"activation": "tanh", "optimizer": "momentum"}, X),
-    (SparseAutoencoder, {"sparsity": "l1", "hidden": (), "code": 20}, X),
+    (SparseAutoencoder, {"sparsity": "l1", "hidden": (), "code": 20, "unit_norm": True}, X),
     (TiedAutoencoder, {"optimizer": "momentum"}, X),
 ]
 

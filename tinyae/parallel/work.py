@@ -87,6 +87,7 @@ class SharedWork(Work):
         self.network.parameters.gradients[:] = 0
         self._reduce(self.network.parameters.gradients, totals, flat=True)
         self._update(self._bare, hyper, totals)
+        self._end(self._bare)
 
     def _own(self, feeder: Feeder, positions: Array, n: int) -> Array:
         """This rank's of a minibatch's n positions: its share, or those that it alone holds."""

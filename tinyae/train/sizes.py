@@ -92,7 +92,7 @@ def is_quick(params: Mapping[str, Any], shape: tuple[int, int], trainings: int) 
     numbers = sum(a * b for a, b in pairwise((n_features, *hidden, params["code"],
                                               *back, n_features)))  # fmt: skip
     steps = epochs * -(-n // params["batch_size"])
-    return steps * NUMPYS_STEP + 6 * n * epochs * numbers / NUMPYS_FLOPS < LOADING
+    return bool(steps * NUMPYS_STEP + 6 * n * epochs * numbers / NUMPYS_FLOPS < LOADING)
 
 
 def cross_validates(params: Mapping[str, Any], shape: tuple[int, int]) -> bool:

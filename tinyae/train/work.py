@@ -61,11 +61,14 @@ class Work:
             self.reduce(self.network.parameters.gradients, totals)
         if self._fused is None or self.reduce is not None:
             self._update(ops, hyper, totals)
-        for term in self.objective.terms:
-            term.after(ops)
+        self._end(ops)
 
     def _update(self, ops: Backend, hyper: Array, totals: Array) -> None:
         self.optimizer.apply(ops, hyper, guard=totals)
+
+    def _end(self, ops: Backend) -> None:
+        for term in self.objective.terms:
+            term.after(ops)
 
     # What else processes that share the steps do together
 
