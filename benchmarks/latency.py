@@ -3,10 +3,10 @@
     python benchmarks/latency.py [NAME ...]
 
 "by hand" is the chain as one would write it with NumPy; "export" the module and the C header that
-``tinyae export`` writes. ONNX Runtime and PyTorch take all processors, C one. Each contestant has a process of its own, its result is compared with
-``by hand`` before it is timed, and all of them take turns: the figures are medians of the turns,
-each the least of many calls. ONNX Runtime, PyTorch and a C compiler are left out where they are
-missing. Writes results/latency.json.
+``tinyae export`` writes. ONNX Runtime and PyTorch take all processors, C one. Each contestant has a
+process of its own, its result is compared with ``by hand`` before it is timed, and all of them take
+turns: the figures are medians of the turns, each the least of many calls. ONNX Runtime, PyTorch and
+a C compiler are left out where they are missing. Writes results/latency.json.
 """
 
 from __future__ import annotations

@@ -56,7 +56,8 @@ def test_a_table(tmp_path: Path) -> None:
     pandas = pytest.importorskip("pandas", reason="needs pandas")
     rng, file = np.random.default_rng(0), tmp_path / "net.safetensors"
     numbers = pandas.DataFrame({"a": rng.normal(3, 2, 40), "b": rng.normal(size=40)})
-    how: dict[str, Any] = {"code": 1, "epochs": 2, "random_state": 0, "dtype": "float64"}
+    how: dict[str, Any] = {"code": 1, "epochs": 2, "random_state": 0, "dtype": "float64",
+                           "missing": "error"}  # fmt: skip
     ae = Autoencoder(**how).fit(numbers)
     ae.export(file)
     expected = ae.reconstruct(numbers)
