@@ -178,7 +178,7 @@ GOOD = ("Gemm", "x w b", "a")
         ([("MatMul", "x w", "a"), ("Add", "a tall", "c"), ("Gemm", "c v", "y")],
          "node 'c' (Add) adds what is no bias"),
         ([("Gemm", "x int", "a"), ("Gemm", "a v", "y")],
-         "node 'a' (Gemm) must have a matrix of float16, float32 or float64, got shape (3, 2), int"),
+         "'a' (Gemm) must have a matrix of float16, float32 or float64, got shape (3, 2), int64"),
         ([("Gemm", "x none", "a"), ("Gemm", "a none", "y")], "got shape (3, 0)"),
         ([("Gemm", "x nan", "a"), ("Gemm", "a v", "y")], "its weights must be finite"),
         ([("Identity", "x", "y")], "no layer"),
