@@ -21,10 +21,9 @@ from . import checks
 from .data.missing import HOW as MISSING
 from .data.scaling import HOW, scaling_from
 from .data.shifts import MOST_SHIFTED
-from .kernels.conventions import ACTIVATIONS, LOSSES, MATMULS
+from .kernels.conventions import ACTIVATIONS, LOSSES, MATMULS, OPTIMIZERS
 from .net.initializers import INITIALIZERS
 from .net.losses import resolve
-from .train.optimizers import MOMENTS
 from .train.schedules import SCHEDULES
 from .train.target_blur import MOST_BLURRED
 
@@ -223,15 +222,11 @@ TABLE = (
              "and sigmoid), and with patience it ends no worse on the validation data; random: he "
              "before rectifiers, else glorot; these and others by name: " + ", ".join(INITIALIZERS)
              + "; auto: pca where the hidden layers and the code can hold it exactly, else random"),
-    Argument("optimizer", _choice(*MOMENTS), "adam", ", ".join(MOMENTS) + "; muon: "
-             "weights go by the orthogonal matrix nearest to their momentum, biases by adam; "
-             "an update takes products of matrices as large as the weights"),
+    Argument("optimizer", _choice(*OPTIMIZERS), "adam", ", ".join(OPTIMIZERS)),
     Argument("learning_rate", FLOAT_ABOVE_0, 1e-3, "the highest one of the schedule"),
-    Argument("momentum", _number(least=0, below=1), 0.9, "of momentum, nesterov and muon"),
-    Argument("betas", BETAS, (0.9, 0.999), "decay of the two moments of adam, adamw and "
-             "muon's biases"),
-    Argument("eps", _number(above=0), 1e-8, "of adam, adamw and muon's biases, added to the "
-             "root"),
+    Argument("momentum", _number(least=0, below=1), 0.9, "of momentum and nesterov"),
+    Argument("betas", BETAS, (0.9, 0.999), "decay of the two moments of adam and adamw"),
+    Argument("eps", _number(above=0), 1e-8, "of adam and adamw, added to the root"),
     Argument("weight_decay", _number(least=0), 0.0, "on weights, never on biases"),
     Argument("clip_norm", _number(above=0), None, "largest Euclidean norm of the whole gradient "
              "(default: any)"),

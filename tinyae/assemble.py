@@ -24,7 +24,6 @@ from .net.pca_start import holds_pca, start_as_pca
 from .train.categories import Categories
 from .train.code_noise import CodeNoise
 from .train.missing import Missing
-from .train.muon import Muon
 from .train.objective import Objective, Term
 from .train.optimizers import Optimizer
 from .train.sizes import (
@@ -49,9 +48,6 @@ Fold = Callable[
 
 # By the argument that asks for it where it is not 0; made of (params, network, capacity).
 TERMS: dict[str, Callable[[Mapping[str, Any], Network, int], Term]] = {"target_blur": TargetBlur}
-
-# The optimisers that are more than one update of the backend's.
-OPTIMIZERS: dict[str, type[Optimizer]] = {"muon": Muon}
 
 
 def architecture(
@@ -191,8 +187,7 @@ def resolve_auto(
 def optimizer(params: Mapping[str, Any], network: Network) -> Optimizer:
     names = ("momentum", "betas", "eps", "weight_decay", "clip_norm")
     given = {name: params[name] for name in names}
-    make = OPTIMIZERS.get(params["optimizer"], Optimizer)
-    return make(network.parameters, params["optimizer"], **given)
+    return Optimizer(network.parameters, params["optimizer"], **given)
 
 
 def settings(params: Mapping[str, Any], seed: int) -> Settings:

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..backend import StepPlan
-from ..conventions import NEEDS_INPUT, OPTIMIZERS
+from ..conventions import NEEDS_INPUT
 from . import activation as activations
 from .compiling import inline
 from .dense import (
@@ -53,7 +53,7 @@ SMALL_NET = 600_000  # parameters up to which every thread may have a gradient o
 
 def make_step(plan: StepPlan) -> NumbaStep | None:
     """None where more is done than this step knows."""
-    return NumbaStep(plan) if plan.plain and plan.optimizer in OPTIMIZERS else None
+    return NumbaStep(plan) if plan.plain else None
 
 
 class Work(NamedTuple):

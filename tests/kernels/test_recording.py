@@ -18,7 +18,7 @@ from tests.train.stopping import Stop, assert_same_weights, stop_at
 from tinyae import Autoencoder, DivergenceError
 from tinyae.kernels import columns
 from tinyae.kernels.backend import Backend, Recorder
-from tinyae.train.optimizers import MOMENTS
+from tinyae.kernels.conventions import OPTIMIZERS
 
 X = np.random.default_rng(0).random((50, 12))
 
@@ -53,7 +53,7 @@ def assert_same(a: Autoencoder, b: Autoencoder) -> None:
 @pytest.mark.parametrize(
     "options",
     [
-        *({"optimizer": name, "weight_decay": 0.1} for name in MOMENTS),
+        *({"optimizer": name, "weight_decay": 0.1} for name in OPTIMIZERS),
         {"clip_norm": 0.5, "dtype": "float64"},
         {"shuffle": False, "schedule": "one-cycle"},
         {"code_noise": (0.3, 0.1), "code_activation": "tanh"},

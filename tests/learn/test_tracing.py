@@ -9,7 +9,7 @@ import pytest
 
 from tinyae import Autoencoder
 from tinyae.data.rows import as_rows
-from tinyae.kernels.conventions import ACTIVATIONS, LOSSES
+from tinyae.kernels.conventions import ACTIVATIONS, LOSSES, OPTIMIZERS
 from tinyae.learn import trace
 from tinyae.learn.differences import WHOLE
 from tinyae.learn.formulas import ACTIVATIONS as FORMULAS
@@ -17,7 +17,7 @@ from tinyae.learn.formulas import LOSSES as LOSS_FORMULAS
 from tinyae.learn.formulas import UPDATES, compute
 from tinyae.learn.record import TOLERANCE
 from tinyae.net.layers import Dense
-from tinyae.train.optimizers import MOMENTS, Optimizer
+from tinyae.train.optimizers import Optimizer
 
 X = np.random.default_rng(0).uniform(0.05, 0.95, (3, 4))
 
@@ -40,7 +40,7 @@ def test_every_finite_difference_of_every_activation_and_loss(activation: str, l
     assert not any(np.isnan(compared[name]).any() for name in names)  # each element
 
 
-@pytest.mark.parametrize("optimizer", MOMENTS)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_the_step_is_the_one_that_trains(optimizer: str) -> None:
     """Two updates by partial_fit end with the weights that the trace of step 2 calls new."""
     model = net(optimizer=optimizer, weight_decay=0.1, clip_norm=0.3, learning_rate=0.05,

@@ -11,14 +11,12 @@ import pytest
 from tests.train.stopping import Stop, assert_same_weights, stop_at
 from tinyae import Autoencoder
 from tinyae.kernels.backend import Backend
-from tinyae.kernels.conventions import ACTIVATIONS, LOSSES
-from tinyae.train.optimizers import MOMENTS
+from tinyae.kernels.conventions import ACTIVATIONS, LOSSES, OPTIMIZERS
 
 X = np.random.default_rng(0).random((96, 20))
 BATCH = 24
 HIDDEN = (33, 17)
-RATES = {"sgd": 0.02, "momentum": 0.005, "nesterov": 0.005, "adam": 0.01, "adamw": 0.01,
-         "muon": 0.005}  # fmt: skip
+RATES = {"sgd": 0.02, "momentum": 0.005, "nesterov": 0.005, "adam": 0.01, "adamw": 0.01}
 
 # A layer's sums have at most 33 terms, so one pass through the four layers errs by at most
 # 4 * (33 + 2) eps of the terms' magnitudes (Higham, "Accuracy and stability", section 3.1); a
@@ -41,7 +39,7 @@ def curve(model: Autoencoder, steps: int) -> np.ndarray:
     return np.array(losses)
 
 
-@pytest.mark.parametrize("optimizer", MOMENTS)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("loss", LOSSES)
 def test_loss_curve(backend: Backend, loss: str, optimizer: str, dtype: str) -> None:
     options = {"loss": loss, "output": "sigmoid", "optimizer": optimizer, "dtype": dtype,

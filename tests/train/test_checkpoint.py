@@ -53,7 +53,7 @@ def assert_same(a: Autoencoder, b: Autoencoder) -> None:
 PICTURES = {"code_noise": (0.1, 0.02), "target_blur": 3.0, "image_shape": (2, 3)}
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "momentum", "nesterov", "adam", "adamw", "muon"])
+@pytest.mark.parametrize("optimizer", ["sgd", "momentum", "nesterov", "adam", "adamw"])
 @pytest.mark.parametrize("options", [{"schedule": "one-cycle"}, {"schedule": "step"}, PICTURES])
 def test_resume_after_every_epoch(tmp_path: Path, optimizer: str, options: dict[str, Any]) -> None:
     options = {"optimizer": optimizer, "weight_decay": 0.01, "clip_norm": 1.0, **options}

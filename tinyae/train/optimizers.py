@@ -9,12 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..kernels.backend import Array, Backend
-from ..kernels.conventions import HYPER
-from ..kernels.conventions import MOMENTS as KERNELS
+from ..kernels.conventions import HYPER, MOMENTS
 from ..net.parameters import Parameters
-
-# The moments of each; those of muon's weights are ``m`` alone.
-MOMENTS = {**KERNELS, "muon": ("m", "v")}
 
 
 class Optimizer:
@@ -40,12 +36,10 @@ class Optimizer:
 
     def apply(self, ops: Backend, hyper: Array, guard: Array) -> None:
         """One step downhill with these numbers, unless guard[0] (the loss) is not finite."""
+        p = self.parameters
         if self.clip_norm is not None:
-            ops.clip_by_norm(self.parameters.gradients, self.clip_norm, self._norm)
-        self._step(ops, hyper, guard)
-
-    def _step(self, ops: Backend, hyper: Array, guard: Array) -> None:
-        p, moments = self.parameters, tuple(self.moments.values())
+            ops.clip_by_norm(p.gradients, self.clip_norm, self._norm)
+        moments = tuple(self.moments.values())
         ops.update(self.name, p.values, p.gradients, moments, hyper, p.n_weights, guard)
 
     def next_numbers(self, learning_rate: float) -> Array:
