@@ -143,7 +143,6 @@ def rival(family: str, options: dict[str, Any], X: Any, compiled: bool) -> Calla
 
     from benchmarks.contestants.torch_families import trainer
 
-    torch.set_num_threads(1)
     widths = (X.shape[1], *options["hidden"], options["code"])
     update = trainer(family, widths, options.get("code_activation", ""), options.get("k", 0),
                      compiled)  # fmt: skip
@@ -151,6 +150,7 @@ def rival(family: str, options: dict[str, Any], X: Any, compiled: bool) -> Calla
     update(X[order[0]])
 
     def epoch() -> float:
+        torch.set_num_threads(1)  # each time: Numba's threads come from the same library
         update(X[order[0]])
         started = time.process_time()
         for places in order[1:]:
