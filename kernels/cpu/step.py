@@ -123,7 +123,7 @@ class NumbaStep:
             last = len(layers)
             phases = [*((_forward, i) for i in range(last)), (_output, 0)]
             phases += [(_backward, i) for i in range(last, -1, -1)]
-        if in_place:
+        if kept is not None:
             phases += [(_no_update, 0)]
         elif clipped:
             phases += [(_norm, 0), (_update_clipped if self._kept is None else _no_update, 0)]
