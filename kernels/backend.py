@@ -294,6 +294,13 @@ class EndStep(Protocol):
     def __call__(self, cursor: Array, totals: Array, history: Array) -> None: ...
 
 
+class Call(Protocol):
+    """Does what is not one of the column's launches; while recording, it becomes part of the
+    record."""
+
+    def __call__(self, do: Callable[[], None]) -> None: ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Recorder:
     """How a device replays a training step: recorded once, and its place in the epoch is kept in
@@ -304,8 +311,7 @@ class Recorder:
     join: Callable[[], None]
     begin_step: BeginStep
     end_step: EndStep
-    # does what is not one of the column's launches; while recording, it becomes part of the record
-    call: Callable[[Callable[[], None]], None]
+    call: Call
 
 
 class LimitThreads(Protocol):

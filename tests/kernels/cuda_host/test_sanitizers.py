@@ -43,6 +43,7 @@ MEETS_BARRIERS = {
     "matmul_ladder.cu": "matmul",
     "random.cu": "random_permutation",
     "reduce.cuh": "loss",
+    "update.cu": "unit_rows",
 }
 BARRIER = "__syncthreads();"
 
