@@ -100,7 +100,7 @@ def test_resumed_with_the_rows_on_other_ranks() -> None:
 import tempfile
 folder = comm.bcast(tempfile.mkdtemp())
 path = folder + "/checkpoint.npz"
-options = dict(hidden="auto", epochs="auto", batch_size="auto", scale="auto")
+options = dict(hidden="auto", epochs="auto", batch_size="auto", scale="auto", optimizer="momentum")
 if comm.rank == 0:
     alone = made(**options).fit(30 * X)
 comm.Barrier()
