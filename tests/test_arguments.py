@@ -154,10 +154,13 @@ def spelled(value: Any) -> Iterator[Any]:
             yield from (np.float64, np.dtype("float64"), np.dtype(">f8"))
 
 
-CASES = [(a.name, other) for a in TABLE for other in spelled(OTHERS[a.name])]
+CASES = [
+    pytest.param(a.name, other, id=f"{a.name}-{other!r}", marks=pytest.mark.slow if i else ())
+    for a in TABLE for i, other in enumerate(spelled(OTHERS[a.name]))
+]  # fmt: skip
 
 
-@pytest.mark.parametrize(("name", "value"), CASES, ids=[f"{n}-{v!r}" for n, v in CASES])
+@pytest.mark.parametrize(("name", "value"), CASES)
 def test_numpys_scalars_are_plain_numbers(name: str, value: Any, tmp_path: Path) -> None:
     X = np.random.default_rng(0).random((300, 6), np.float32)
     base: dict[str, Any] = {

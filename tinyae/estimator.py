@@ -135,7 +135,8 @@ class Autoencoder(Built):
         ``scale`` is None for uint8 and for data in [0, 1], else "standard". The number of
         ``epochs``: up to 262,144 values are cross-validated, which trains on four fifths of them
         five times and calls ``report(done, 5)``; up to 2,097,152 hold out a tenth, unless there is
-        ``validation``, and stop by ``patience``; beyond that it is 20.
+        ``validation``, and stop by ``patience``; beyond that it is 20. ``backend`` is the fastest
+        that works here, but NumPy where it is done before Numba would have begun.
 
         ``comm`` and ``rows`` are those of ``fit``. Raises what it raises for wrong arguments or
         data.
@@ -430,7 +431,8 @@ class Autoencoder(Built):
         """The autoencoder that ``save`` wrote, ready to use or, by ``partial_fit``, to train on.
         ``Autoencoder.load`` gives one of the family that the file is of (see ``families``).
 
-        Where and how it computes is not the file's to say, but ``backend`` and ``matmul``.
+        Where and how it computes is not the file's to say, but ``backend`` and ``matmul``; "auto"
+        is NumPy for what NumPy trained, which gives the same bits.
         Raises FileNotFoundError, or FileError for a file that is broken, truncated, foreign, or
         whose arrays have wrong names, shapes or dtypes or are not finite.
         """

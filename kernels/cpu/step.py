@@ -102,10 +102,10 @@ class NumbaStep:
         else:
             gradients, copies = (1, values.size if clipped else 0), 1
             block = max(PART_OF_DW, *(n_out for _, n_out, _ in layers))
-        in_place = self._kept is not None and gradients[0] == 1
-        flat = self._kept.reshape(1, -1) if in_place else np.empty(gradients, dtype)
-        if in_place:
+        kept = self._kept if gradients[0] == 1 else None
+        if kept is not None:
             self._kept = None
+        flat = np.empty(gradients, dtype) if kept is None else kept.reshape(1, -1)
         nothing, (m, v) = values[:0], moments_of(values, plan.moments)
         self._most = most
         self._arrays = Work(
@@ -123,7 +123,7 @@ class NumbaStep:
             last = len(layers)
             phases = [*((_forward, i) for i in range(last)), (_output, 0)]
             phases += [(_backward, i) for i in range(last, -1, -1)]
-        if in_place:
+        if kept is not None:
             phases += [(_no_update, 0)]
         elif clipped:
             phases += [(_norm, 0), (_update_clipped if self._kept is None else _no_update, 0)]

@@ -357,7 +357,9 @@ def test_another_number_of_threads_is_said_in_one_line(run: Path, capsys: Output
     )
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+)
 def test_interrupt_and_resume_end_with_the_same_weights(data: Path, number: int) -> None:
     train = [sys.executable, "-m", "tinyae", "train", "--data", "data.npy", "--hidden", "16"]
     train += ["--code", "2", "--epochs", "40", "--batch-size", "4"]

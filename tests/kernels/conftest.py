@@ -1,7 +1,7 @@
 """The columns, cuda-ptx with them; a folder of CUDA sources of a test's own; and processes.
 
 cuda-ptx runs at four compute capabilities, behind the marker ``slow``; the first case of each test
-at 9.0 is a sample without it.
+at 9.0 is a sample without it. So does cuda-host in float64: the source is the same for both dtypes.
 """
 
 from __future__ import annotations
@@ -82,7 +82,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         capability = {params.get("backend"), params.get("cuda")} & {*ON_PTX}
         (dropped if capability and not_on_ptx(item) else left).append(item)
         test = item.nodeid.partition("[")[0]
-        if capability and (capability != {ON_PTX[0]} or test in sampled):
+        host = "cuda-host" in (params.get("backend"), params.get("cuda"))
+        if (host and params.get("dtype") == "float64") or (
+            capability and (capability != {ON_PTX[0]} or test in sampled)
+        ):
             item.add_marker(pytest.mark.slow)
         elif capability:
             sampled.add(test)

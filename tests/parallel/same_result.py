@@ -43,9 +43,9 @@ CASES: list[tuple[type[Autoencoder], dict[str, Any], Any]] = [
     (Autoencoder, {"shift": 1, "image_shape": (3, 4), "target_blur": 1.0}, PIXELS),
     (DenoisingAutoencoder, {"corruption": "gaussian", "validation_fraction": 0.3}, X),
     (DenoisingAutoencoder, {"corruption": "salt-pepper", "batch_size": 39}, X),
-    (VariationalAutoencoder, {"kl_warmup": 0.5, "validation_fraction": 0.3}, X),
+    (VariationalAutoencoder, {"kl_warmup": 0.5, "validation_fraction": 0.3, "binarize": True}, X),
     (ContractiveAutoencoder, {"activation": "tanh", "optimizer": "momentum"}, X),
-    (SparseAutoencoder, {"sparsity": "l1", "hidden": (), "code": 20}, X),
+    (SparseAutoencoder, {"sparsity": "l1", "hidden": (), "code": 20, "unit_norm": True}, X),
     (TiedAutoencoder, {"optimizer": "momentum"}, X),
 ]
 

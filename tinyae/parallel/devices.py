@@ -7,6 +7,7 @@ the backend ``cuda-host``, whose ranks add up by MPI.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from types import FrameType
 from typing import Any, Protocol
 
@@ -98,12 +99,12 @@ class LateInterrupt(DeferredInterrupt):
             self._agreed = bool(heard.any())
         return self._agreed
 
-    def _handle(self, number: int, frame: FrameType | None) -> None:
-        self._asked = True
-
     @requested.setter
     def requested(self, value: bool) -> None:
         self._asked = value
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        self._asked = True
 
 
 class DeviceWork(Work):
@@ -137,7 +138,7 @@ class DeviceWork(Work):
         ):  # fmt: skip
             ops.gather(array.reshape(scaled.shape), self._zero, weight, scaled)
             flat = scaled.reshape(array.shape)
-            self._call(lambda flat=flat, array=array: comm.all_reduce(flat, array))
+            self._call(partial(comm.all_reduce, flat, array))
 
     def interrupt(self) -> DeferredInterrupt:
         return LateInterrupt(self.comm)

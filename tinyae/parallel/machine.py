@@ -34,7 +34,7 @@ class SharedMemory:
         for name, size in sizes.items():
             places[name], end = end, end + -(-size * item // LINE) * LINE
         self._window = MPI.Win.Allocate_shared(end if comm.rank == 0 else 0, 1, comm=comm)
-        memory, _ = self._window.Shared_query(0)
+        memory: Any = self._window.Shared_query(0)[0]
         self.arrays: dict[str, Array] = {
             name: np.frombuffer(memory, dtype, size, places[name]) for name, size in sizes.items()
         }

@@ -58,9 +58,15 @@ class Place:
                 return
             bare.random_bernoulli(self._moved(state, out, 4), probability, out)
 
+        def random_uniform(state: Array, low: float, high: float, out: Array) -> None:
+            if self.rows is not None:
+                self._picked(lambda _, y: bare.random_uniform(state, low, high, y), out, out)
+                return
+            bare.random_uniform(self._moved(state, out, 16 // out.itemsize), low, high, out)
+
         return replace(
             ops, add_normal=add_normal, sample_normal=sample_normal,
-            random_bernoulli=random_bernoulli,
+            random_bernoulli=random_bernoulli, random_uniform=random_uniform,
         )  # fmt: skip
 
     def _picked(self, op: Callable[[Array, Array], Any], x: Array, out: Array) -> None:

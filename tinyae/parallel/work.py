@@ -87,6 +87,7 @@ class SharedWork(Work):
         self.network.parameters.gradients[:] = 0
         self._reduce(self.network.parameters.gradients, totals, flat=True)
         self._update(self._bare, hyper, totals)
+        self._end(self._bare)
 
     def _own(self, feeder: Feeder, positions: Array, n: int) -> Array:
         """This rank's of a minibatch's n positions: its share, or those that it alone holds."""
@@ -132,3 +133,10 @@ class SharedWork(Work):
         wait(self.comm.Iallgather(totals, every))
         sums: NDArray[Any] = every.sum(axis=0)
         return sums
+
+    def gather(self) -> None:
+        """All terms are sums over samples, and so are their states. Where a run was interrupted
+        within the epoch, those of before are the first rank's: the checkpoint has no others."""
+        for term in self.objective.terms:
+            for state in term.state().values():
+                state[...] = self.summed(state.astype(np.float64))

@@ -149,6 +149,7 @@ class Training:
         )  # fmt: skip
         totals = backend.to_host(self.totals).sum(axis=0) / self.n
         metrics = {"loss": float(totals[0]), "squared_error": float(totals[1])}
+        self.work.gather()
         for term in self.work.objective.terms:
             metrics |= term.metrics()
         if self._validation is not None:

@@ -61,9 +61,14 @@ class Work:
             self.reduce(self.network.parameters.gradients, totals)
         if self._fused is None or self.reduce is not None:
             self._update(ops, hyper, totals)
+        self._end(ops)
 
     def _update(self, ops: Backend, hyper: Array, totals: Array) -> None:
         self.optimizer.apply(ops, hyper, guard=totals)
+
+    def _end(self, ops: Backend) -> None:
+        for term in self.objective.terms:
+            term.after(ops)
 
     # What else processes that share the steps do together
 
@@ -84,6 +89,9 @@ class Work:
     def summed(self, totals: NDArray[Any]) -> NDArray[Any]:
         """Of all processes: float64 (n, 2), 0 where another process judged the batch."""
         return totals
+
+    def gather(self) -> None:
+        """After an epoch: the terms' states become those of all processes."""
 
     def _plan(self, n: int) -> Backend:
         """The operations for a step of n samples.

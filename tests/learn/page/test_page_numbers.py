@@ -41,7 +41,9 @@ def expect_equal(browser: Any, folder: Path, ae: Autoencoder, X: Any, **how: Any
         assert gap <= 1e-5 * max(np.abs(ours).max(initial=0), 1e-3), name
 
 
-@pytest.mark.parametrize("i", range(18))
+@pytest.mark.parametrize(
+    "i", [pytest.param(i, marks=pytest.mark.slow if i % 3 else ()) for i in range(18)]
+)
 def test_every_activation_loss_and_scale(browser: Any, tmp_path: Path, i: int) -> None:
     *_, (ae, X) = nets(i + 1, ("float64",))
     expect_equal(browser, tmp_path, ae, X)
