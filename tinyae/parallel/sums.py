@@ -76,22 +76,21 @@ class MachineSum(Sum):
         self.memory, arrays = memory, memory.arrays
         self._rows = [arrays[_row(rank)] for rank in range(comm.size)]
         self._sum, self._values = arrays["sum"], arrays["values"]
-        # a step that writes the flat gradient writes it here; layers have views of their own array
-        p = self.parameters
-        self._gradients, p.gradients = p.gradients, self._rows[comm.rank]
         # a rule that goes number by number needs its own part of the moments alone
-        self._divided = divides(optimizer)
-        if self._divided:
-            part = slice(self.first, self.last)
-            for name, moment in optimizer.moments.items():
-                arrays[name][part] = moment[part]
-                optimizer.moments[name] = arrays[name]
+        p, self._divided = self.parameters, divides(optimizer)
         self._network, self._own = network, p.values
         self._one_copy = self._divided and plain
         if self._one_copy:
             self._values[self.first : self.last] = p.values[self.first : self.last]
             comm.Barrier()
             network.rebase(self._values)
+        # a step that writes the flat gradient writes it here; layers have views of their own array
+        self._gradients, p.gradients = p.gradients, self._rows[comm.rank]
+        if self._divided:
+            part = slice(self.first, self.last)
+            for name, moment in optimizer.moments.items():
+                arrays[name][part] = moment[part]
+                optimizer.moments[name] = arrays[name]
         self._block = np.empty((2, min(BLOCK, self.last - self.first)), p.dtype)
 
     def leave(self, flat: bool) -> None:
