@@ -60,7 +60,7 @@ def main() -> None:
 
 def by_torch(python: str, processes: int, threads: int, seconds: float) -> list[float]:
     """Seconds of a step of each case."""
-    script = Path(__file__).with_name("scaling_torch.py")
+    script = Path(__file__).parent / "contestants" / "scaling_torch.py"
     with tempfile.TemporaryDirectory() as folder:
         rest = [str(processes), str(threads), str(seconds), f"{folder}/meet"]
         started = [

@@ -24,17 +24,20 @@ class Spied(sums.MachineSum):
         super().__init__(*arguments)
         made_of.append(self._divided)
 sums.MachineSum = Spied
-cases = {}, {"clip_norm": 0.1}, {"optimizer": "nesterov", "weight_decay": 0.01}, {"shuffle": False}
+cases = {}, {"clip_norm": 0.1}, {"code_noise": 0.1}, {"optimizer": "nesterov"}, {"eps": 1e-6}
 found = []
 for way in (sums.shared_memory, lambda *_: None):
     sums.shared_memory = way
     for options in (*cases, {"hidden": (800, 800), "epochs": 1}):
         ae = made(backend=backend, **options).fit(X, comm=comm)
         arrays = [*ae.parameters().values(), *ae._optimizer.moments.values()]
-        assert all(a.base is None or a.flags.owndata for a in ae._optimizer.moments.values())
+        own = ae._network.parameters.values, *ae._optimizer.moments.values()
+        assert all(a.flags.owndata for a in own)
+        assert np.shares_memory(ae._network.layers[0].w, own[0])
+        ae.partial_fit(X[:7])
         found.append(np.concatenate([array.ravel() for array in arrays]))
-assert made_of == [True, False, True, True, True], made_of
-pairs = list(zip(found[:5], found[5:]))
+assert made_of == [True, False, True, True, True, True], made_of
+pairs = list(zip(found[:6], found[6:]))
 assert all(a.tobytes() == b.tobytes() for a, b in pairs) or backend == "numba"
 say(max(abs(a - b).max() for a, b in pairs))
 """
@@ -49,9 +52,10 @@ def test_a_machine_without_room_sends_messages() -> None:
     text = """
 from tinyae.parallel import machine, sums
 machine._room = lambda: 1000.0 if comm.rank else float("inf")  # one rank of two knows
-assert type(sums.sum_for(comm, made().initialize(6)._optimizer)) is sums.Sum
+ae = made().initialize(6)
+assert type(sums.sum_for(comm, ae._optimizer, ae._network, True)) is sums.Sum
 machine._room = lambda: float("inf")
-found = sums.sum_for(comm, made().initialize(6)._optimizer)
+found = sums.sum_for(comm, ae._optimizer, ae._network, True)
 say(type(found).__name__)
 found.close()
 """

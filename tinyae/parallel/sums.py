@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ..kernels.backend import Array, Backend
 from ..kernels.conventions import MOMENTS
+from ..net.network import Network
 from ..train.optimizers import Optimizer
 from .machine import SharedMemory, shared_memory
 from .shares import share
@@ -62,18 +63,29 @@ class Sum:
 
 
 class MachineSum(Sum):
-    """On one machine, in ``memory`` that the ranks share."""
+    """On one machine, in ``memory`` that the ranks share.
 
-    def __init__(self, comm: Any, optimizer: Optimizer, memory: SharedMemory) -> None:
+    Where nothing but layers has views of the values (``plain``), and the update is divided, the
+    ranks have one copy of them in that memory; else each has its own.
+    """
+
+    def __init__(
+        self, comm: Any, optimizer: Optimizer, memory: SharedMemory, network: Network, plain: bool
+    ) -> None:
         super().__init__(comm, optimizer)
         self.memory, arrays = memory, memory.arrays
         self._rows = [arrays[_row(rank)] for rank in range(comm.size)]
         self._sum, self._values = arrays["sum"], arrays["values"]
-        # a step that writes the flat gradient writes it here; layers have views of their own array
-        p = self.parameters
-        self._gradients, p.gradients = p.gradients, self._rows[comm.rank]
         # a rule that goes number by number needs its own part of the moments alone
-        self._divided = divides(optimizer)
+        p, self._divided = self.parameters, divides(optimizer)
+        self._network, self._own = network, p.values
+        self._one_copy = self._divided and plain
+        if self._one_copy:
+            self._values[self.first : self.last] = p.values[self.first : self.last]
+            comm.Barrier()
+            network.rebase(self._values)
+        # a step that writes the flat gradient writes it here; layers have views of their own array
+        self._gradients, p.gradients = p.gradients, self._rows[comm.rank]
         if self._divided:
             part = slice(self.first, self.last)
             for name, moment in optimizer.moments.items():
@@ -96,6 +108,8 @@ class MachineSum(Sum):
             else:
                 self._sum[part] = summed
         wait(self.comm.Ibarrier(), spin=ALL_HERE)
+        if self._one_copy:
+            return
         if self._divided:
             values = self.parameters.values
             for others in (slice(0, self.first), slice(self.last, len(values))):
@@ -122,13 +136,18 @@ class MachineSum(Sum):
         w, moments = p.values[part], tuple(m[part] for m in optimizer.moments.values())
         n_decayed = min(max(p.n_weights - part.start, 0), len(w))
         ops.update(optimizer.name, w, summed, moments, hyper, n_decayed, totals)
-        self._values[part] = w
+        if not self._one_copy:
+            self._values[part] = w
 
     def close(self) -> None:
         self.parameters.gradients = self._gradients
         wait(self.comm.Ibarrier())
         moments = self.optimizer.moments
         moments.update({name: moment.copy() for name, moment in moments.items()})
+        if self._one_copy:
+            self._own[:] = self._values
+            self._network.rebase(self._own)
+            wait(self.comm.Ibarrier())
         self._rows, self._sum, self._values = [], self._block[0], self._block[0]
         self.memory.free()
 
@@ -138,8 +157,8 @@ def divides(optimizer: Optimizer) -> bool:
     return type(optimizer) is Optimizer and optimizer.name in MOMENTS and not optimizer.clip_norm
 
 
-def sum_for(comm: Any, optimizer: Optimizer) -> Sum:
-    """The fastest one that there is for these ranks."""
+def sum_for(comm: Any, optimizer: Optimizer, network: Network, plain: bool) -> Sum:
+    """The fastest one that there is for these ranks; ``plain``: see ``MachineSum``."""
     if comm.size == 1:
         return Sum(comm, optimizer)
     size = optimizer.parameters.size
@@ -147,7 +166,7 @@ def sum_for(comm: Any, optimizer: Optimizer) -> Sum:
     memory = shared_memory(comm, dict.fromkeys(names, size), optimizer.parameters.dtype)
     if memory is None:
         return Sum(comm, optimizer)
-    return MachineSum(comm, optimizer, memory)
+    return MachineSum(comm, optimizer, memory, network, plain)
 
 
 def _row(rank: int) -> str:

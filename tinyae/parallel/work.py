@@ -68,7 +68,7 @@ class SharedWork(Work):
         fused: bool = False,
     ) -> None:  # fmt: skip
         self.comm, self.reduce = comm, self._reduce
-        self._sum = sum_for(comm, optimizer)
+        self._sum = sum_for(comm, optimizer, objective.network, objective.plain)
         super().__init__(objective, optimizer, capacity, fused)
         noisy = objective.noise is not None or objective.draws
         self._grain, self._place = GRAIN if noisy else 1, Place()

@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from torch import distributed, nn
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 
 def main() -> None:
