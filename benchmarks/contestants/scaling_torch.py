@@ -1,32 +1,39 @@
 """A training step of PyTorch's DistributedDataParallel (gloo) on the nets of ``scaling``.
 
-Run by ``scaling.py --torch PYTHON``, a process for each rank: RANK SIZE THREADS SECONDS FILE, FILE
-being that by which they meet. Rank 0 prints the median seconds of each case.
+Run by ``scaling.py --torch PYTHON``, a process for each rank. Rank 0 prints the median seconds of
+each case.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 import time
 from itertools import pairwise
 from pathlib import Path
 
-import torch
-from torch import distributed, nn
-
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    for name in ("rank", "size", "threads"):
+        parser.add_argument(name, type=int)
+    parser.add_argument("seconds", type=float, help="for each case")
+    parser.add_argument("file", help="by which the ranks meet")
+    given = parser.parse_args()
+    rank, size = given.rank, given.size
+    import torch
+    from torch import distributed
+
     from benchmarks.scaling import CASES
 
-    rank, size, threads = map(int, sys.argv[1:4])
-    torch.set_num_threads(threads)
+    torch.set_num_threads(given.threads)
     if size > 1:
-        meet = f"file://{sys.argv[5]}"
+        meet = f"file://{given.file}"
         distributed.init_process_group("gloo", init_method=meet, rank=rank, world_size=size)
-    found = [step(net, batch // size, size, float(sys.argv[4])) for net, batch in CASES]
+    found = [step(net, batch // size, size, given.seconds) for net, batch in CASES]
     if rank == 0:
         print(json.dumps(found))
     if size > 1:
@@ -34,6 +41,9 @@ def main() -> None:
 
 
 def step(net: str, rows: int, size: int, seconds: float) -> float:
+    import torch
+    from torch import distributed, nn
+
     from benchmarks.scaling import N_FEATURES, NETS
 
     hidden, code = NETS[net]
