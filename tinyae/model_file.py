@@ -122,8 +122,10 @@ def load_model(
         arrays = read(assemble.expected_arrays(plan, params["dtype"]))
     model.backend, model.matmul, model.threads = backend, matmul, None
     model._check(model._params())
-    by_numpy = {"backend": "numpy"} if (backend, params["backend"]) == ("auto", "numpy") else {}
-    model._build(n_features, output, loss, fitted["seed"], {**model._params(), **by_numpy}, schema)
+    built = model._params()
+    if (backend, matmul, params["backend"]) == ("auto", "fp32", "numpy"):
+        built["backend"] = "numpy"
+    model._build(n_features, output, loss, fitted["seed"], built, schema)
     model.frame_ = frame
     model._name_features(names)
     model.history_, model.n_iter_ = history, fitted["n_iter"]

@@ -73,10 +73,8 @@ class Divergence(Latent):
         self._sum_rows(ops, work, moments[2 * width :])
         if ops.recorder is not None:
             ops.recorder.join()
-        if (
-            batch not in self._coefficients
-        ):  # K = sum of (m^2 - v) / 2 batch + (exp(v) - 1) / 2 batch
-            half = 0.5 / batch
+        if batch not in self._coefficients:
+            half = 0.5 / batch  # K = half times the sum of m^2 - v, and of exp(v) - 1
             row = np.array([[0, -half, 0, 1, half, 0]], x.dtype)
             self._coefficients[batch] = self._backend.to_device(row)
         for start in (0, n):
