@@ -233,9 +233,12 @@ class Built(Inference, EstimatorMixin):
         if limit is not None:
             return limit(share if self.threads is None else arguments.plain(self.threads))
         if self.threads is not None:
+            chosen = (
+                ", which 'auto' took: use backend='numba' or" if self.backend == "auto" else ": use"
+            )
             raise ValueError(
-                f"threads={self.threads} is for backend='numba', and this is {self.backend_!r}: "
-                "use threads=None"
+                f"threads={self.threads} is for backend='numba', and this is {self.backend_!r}"
+                f"{chosen} threads=None"
             )
         return nullcontext(blas_threads() if self.backend_ == "numpy" else None)
 

@@ -446,8 +446,8 @@ class Autoencoder(Built):
         Add, and activations that tinyae has, as many outputs as inputs.
 
         ``code``: the width of the layer that is the code; None: the one that the file calls
-        "code", or the narrowest. Raises FileError
-        for any other file, with the name of the node that does not fit, ImportError without the
+        "code", or the narrowest. Raises FileError for any other file, with the name of the node
+        that does not fit, ValueError for a family with layers of its own, ImportError without the
         package onnx.
         """
         from .export.onnx_reader import read

@@ -10,7 +10,7 @@ import pytest
 
 from tests.export.nets import nets
 from tests.export.test_numpy_file import module
-from tinyae import Autoencoder, FileError
+from tinyae import Autoencoder, FileError, TiedAutoencoder, VariationalAutoencoder
 from tinyae.data.rows import as_rows
 from tinyae.export.chain import rounded
 
@@ -227,3 +227,9 @@ def test_what_is_no_onnx(tmp_path: Path) -> None:
     (file,) = ae.export(tmp_path / "net.onnx")
     with pytest.raises(FileError, match="no layer has 3 units: 4-2-4"):
         Autoencoder.from_onnx(file, code=3)
+
+
+def test_a_family_with_layers_of_its_own_has_no_such_file(tmp_path: Path) -> None:
+    for family in (TiedAutoencoder, VariationalAutoencoder):
+        with pytest.raises(ValueError, match=f"{family.__name__}.*use Autoencoder.from_onnx"):
+            family.from_onnx(tmp_path / "net.onnx")

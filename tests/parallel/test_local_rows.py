@@ -156,3 +156,15 @@ def test_a_file_for_each_rank(tmp_path: Path) -> None:
     done = run(1, *given, "--out", tmp_path / "other")
     assert done.returncode == 2
     assert "names a file for each process" in done.stderr
+
+
+@needs_mpi
+def test_tables_with_other_columns_are_refused(tmp_path: Path) -> None:
+    for rank, head in enumerate(("a,b", "b,a")):
+        rows = "".join(f"{i / 10},{i % 7}\n" for i in range(1, 60))
+        (tmp_path / f"t-{rank}.csv").write_text(f"{head}\n{rows}")
+    given = "--data", tmp_path / "t-{rank}.csv", "--code", "1", "--out", tmp_path / "run"
+    done = run(2, "-m", "tinyae", "train", *given)
+    assert done.returncode == 2
+    assert done.stderr.count("('b', 'a') on rank 1, ('a', 'b') on rank 0") == 1
+    assert not (tmp_path / "run").exists()

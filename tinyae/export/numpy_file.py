@@ -173,7 +173,9 @@ def _arrays(chain: Chain, part: str, weights: tuple[str, bytes] | None) -> list[
     where an export or a copy was cut off: other weights than those of the file are refused."""
     if weights is not None:
         name, content = weights
-        said = "{FILE} holds other weights than those of {__file__}: export both again"
+        said = (
+            "{FILE} holds other weights than those of {__file__}: remove it, and export both again"
+        )
         lines = [
             f"FILE = Path(__file__).with_name({name!a})", "CONTENT = FILE.read_bytes()",
             "if hashlib.sha256(CONTENT).hexdigest() != (",

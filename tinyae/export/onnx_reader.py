@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from ..assemble import architecture
 from ..checks import integer
 from ..storage.untrusted import errors_of
 from .chain import Layer
@@ -33,6 +34,10 @@ FLOATS = (1, 10, 11)  # of TensorProto: FLOAT, FLOAT16, DOUBLE
 def read(kind: type[Model], path: str | os.PathLike[str], code: int | None, backend: str) -> Model:
     """See ``Autoencoder.from_onnx``."""
     onnx = library()
+    if kind._architecture is not architecture:
+        raise ValueError(
+            f"{kind.__name__} has other layers than such a file: use Autoencoder.from_onnx"
+        )
     if code is not None:
         integer("code", code, 1)
     with errors_of(path, "is no autoencoder of dense layers"), np.errstate(over="ignore"):
