@@ -38,6 +38,7 @@ class Built(Inference, EstimatorMixin):
     fit: Callable[..., Any]
     history_: dict[str, list[float]]
     warm_start: bool
+    backend: str
     threads: int | None
 
     family: ClassVar[str] = ""  # the name in ``families.FAMILIES``
