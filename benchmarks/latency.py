@@ -3,10 +3,10 @@
     python benchmarks/latency.py [NAME ...]
 
 "by hand" is the chain as one would write it with NumPy; "export" the module and the C header that
-``tinyae export`` writes. Each contestant has a process of its own, its result is compared with
-``by hand`` before it is timed, and all of them take turns: the figures are medians of the turns,
-each the least of many calls. ONNX Runtime, PyTorch and a C compiler are left out where they are
-missing. Writes results/latency.json.
+``tinyae export`` writes. ONNX Runtime and PyTorch take all processors, C one. Each contestant has a
+process of its own, its result is compared with ``by hand`` before it is timed, and all of them take
+turns: the figures are medians of the turns, each the least of many calls. ONNX Runtime, PyTorch and
+a C compiler are left out where they are missing. Writes results/latency.json.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks.machine import machine, versions
 from tinyae import Autoencoder
 from tinyae.cli.output import write_text
+from tinyae.export.chain import rounded
 
 Array = np.ndarray[Any, Any]
 Call = Callable[[Array], Array]
@@ -106,10 +108,13 @@ def numpy_export(folder: Path) -> Call:
     return call
 
 
-def onnxruntime(folder: Path) -> Call:
+def onnxruntime(folder: Path, threads: int = 0) -> Call:
+    """0 threads: as many as it takes."""
     import onnxruntime as ort
 
-    session = ort.InferenceSession(folder / "net.onnx", providers=["CPUExecutionProvider"])
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    session = ort.InferenceSession(folder / "net.onnx", options, ["CPUExecutionProvider"])
     return lambda x: session.run(["reconstruction"], {"x": x})[0]
 
 
@@ -135,10 +140,12 @@ def torch(folder: Path) -> Call:
 
 CONTESTANTS: dict[str, Callable[[Path], Call]] = {
     "by hand": by_hand, "tinyae, numpy": own("numpy"), "tinyae, numba": own("numba"),
-    "export, NumPy": numpy_export, "onnxruntime": onnxruntime, "torch": torch,
+    "export, NumPy": numpy_export, "onnxruntime": onnxruntime,
+    "onnxruntime, 1 thread": partial(onnxruntime, threads=1), "torch": torch,
 }  # fmt: skip
-IN_C = "export, C"
-NEEDS = {"onnxruntime": "onnxruntime", "torch": "torch", "tinyae, numba": "numba"}
+IN_C = {"export, C": None, "export, C int8": "int8"}  # how the weights are quantized
+NEEDS = {"onnxruntime": "onnxruntime", "onnxruntime, 1 thread": "onnxruntime", "torch": "torch",
+         "tinyae, numba": "numba"}  # fmt: skip
 
 
 def make(net: str, folder: Path) -> None:
@@ -155,10 +162,12 @@ def make(net: str, folder: Path) -> None:
     np.savez(folder / "weights.npz", **arrays)  # type: ignore[arg-type]
     for name in ("net.py", "net.h", *(["net.onnx"] if _there("onnx") else [])):
         ae.export(folder / name)
-    if compiler := shutil.which("cc"):
-        (folder / "main.c").write_text(C_PROGRAM)
-        command = [compiler, *FLAGS, "-o", "main", "main.c", "-lm"]
+    (folder / "main.c").write_text(C_PROGRAM)
+    for quantize in IN_C.values() if (compiler := shutil.which("cc")) else ():
+        ae.export(folder / "net.h", quantize=quantize)
+        command = [compiler, *FLAGS, "-o", _program(quantize), "main.c", "-lm"]
         subprocess.run(command, cwd=folder, check=True)
+    ae.set_parameters(rounded(ae, "int8").parameters()).save(folder / "int8.npz")
 
 
 def time_here(name: str, folder: Path) -> list[float]:
@@ -175,13 +184,19 @@ def time_here(name: str, folder: Path) -> list[float]:
     return found
 
 
-def time_in_c(folder: Path) -> list[float]:
-    found = []
+def _program(quantize: str | None) -> str:
+    return f"main-{quantize}"
+
+
+def time_in_c(name: str, folder: Path) -> list[float]:
+    found, model = [], "model.npz" if IN_C[name] is None else "int8.npz"
+    reference = Autoencoder.load(folder / model, backend="numpy")
     for n in ROWS:
-        command = ["./main", str(n), str(SECONDS), "x.raw", "y.raw"]
+        program = f"./{_program(IN_C[name])}"
+        command = [program, str(n), str(SECONDS), "x.raw", "y.raw"]
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
         result = np.fromfile(folder / "y.raw", np.float32).reshape(n, -1)
-        _expect_near(IN_C, result, by_hand(folder)(np.load(folder / "x.npy")[:n]))
+        _expect_near(name, result, reference.reconstruct(np.load(folder / "x.npy")[:n]))
         found.append(float(done.stdout))
     return found
 
@@ -208,7 +223,7 @@ def main() -> int:
         print(json.dumps(time_here(given.here[0], Path(given.here[1]))))
         return 0
     names = [name for name in CONTESTANTS if _there(NEEDS.get(name, "numpy"))]
-    names += [IN_C] if shutil.which("cc") else []
+    names += IN_C if shutil.which("cc") else ()
     rows = []
     for net in given.names or NETS:
         with tempfile.TemporaryDirectory() as place:
@@ -228,8 +243,8 @@ def main() -> int:
 
 
 def _apart(name: str, folder: Path) -> list[float]:
-    if name == IN_C:
-        return time_in_c(folder)
+    if name in IN_C:
+        return time_in_c(name, folder)
     command = [sys.executable, __file__, "--here", name, str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:

@@ -97,6 +97,13 @@ class ActivationBackward(Protocol):
     def __call__(self, dy: Array, activation: str, saved: Array, dx: Array) -> None: ...
 
 
+class Add(Protocol):
+    """out = x + y, elementwise; y has x's shape (batch, n), or is one row (n,) for all. out may be
+    x, and y where it has x's shape."""
+
+    def __call__(self, x: Array, y: Array, out: Array) -> None: ...
+
+
 class TopK(Protocol):
     """y = x where it is among the k greatest of its row, else 0; dropped = 0 there, else 1.
 
@@ -180,6 +187,13 @@ class ClipByNorm(Protocol):
     """grad scaled to a Euclidean norm of at most max_norm; norm[0] = what it was"""
 
     def __call__(self, grad: Array, max_norm: float, norm: Array) -> None: ...
+
+
+class UnitRows(Protocol):
+    """Divides each row of w (n, columns) by its Euclidean norm; one whose norm is 0 or not finite
+    stays."""
+
+    def __call__(self, w: Array) -> None: ...
 
 
 class RandomBits(Protocol):
@@ -280,6 +294,13 @@ class EndStep(Protocol):
     def __call__(self, cursor: Array, totals: Array, history: Array) -> None: ...
 
 
+class Call(Protocol):
+    """Does what is not one of the column's launches; while recording, it becomes part of the
+    record."""
+
+    def __call__(self, do: Callable[[], None]) -> None: ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Recorder:
     """How a device replays a training step: recorded once, and its place in the epoch is kept in
@@ -290,6 +311,7 @@ class Recorder:
     join: Callable[[], None]
     begin_step: BeginStep
     end_step: EndStep
+    call: Call
 
 
 class LimitThreads(Protocol):
@@ -327,6 +349,7 @@ class Backend:
     activation_forward: ActivationForward
     activation_backward: ActivationBackward
     activation_curvature: ActivationCurvature
+    add: Add
     top_k: TopK
     loss: Loss
     softmax_loss: SoftmaxLoss
@@ -335,6 +358,7 @@ class Backend:
     activity_penalty: ActivityPenalty
     update: Update
     clip_by_norm: ClipByNorm
+    unit_rows: UnitRows
     # random numbers
     random_bits: RandomBits
     random_uniform: RandomUniform

@@ -150,6 +150,11 @@ def activation_backward(kind: type, dy: Array, activation: str, saved: Array, dx
     _name("activation", activation, ACTIVATIONS)
 
 
+def add(kind: type, x: Array, y: Array, out: Array) -> None:
+    dtype = _alike(kind, 2, x=x, out=out)
+    array(kind, "y", y, x.shape[1:] if getattr(y, "ndim", 2) == 1 else x.shape, dtype)
+
+
 def top_k(kind: type, x: Array, k: int, y: Array, dropped: Array) -> None:
     _alike(kind, 2, x=x, y=y, dropped=dropped)
     if not (isinstance(k, (int, np.integer)) and k >= 0):
@@ -229,6 +234,10 @@ def clip_by_norm(kind: type, grad: Array, max_norm: float, norm: Array) -> None:
     array(kind, "norm", norm, (1,), "float64")
     if not max_norm > 0:
         raise ValueError(f"max_norm must be > 0, got {max_norm}")
+
+
+def unit_rows(kind: type, w: Array) -> None:
+    _alike(kind, 2, w=w)
 
 
 def random_bits(kind: type, state: Array, out: Array) -> None:

@@ -157,7 +157,7 @@ def cuda_c(
     )
     place = cursor.CursorKernels(runner)
     recorder = Recorder(record=runner.record, join=runner.join, begin_step=place.begin_step,
-                        end_step=place.end_step)  # fmt: skip
+                        end_step=place.end_step, call=runner.call)  # fmt: skip
     on_host = memory is None
     return assembled(runner.name, on_host, *launchers, memory or host_memory, recorder=recorder)
 

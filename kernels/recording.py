@@ -36,6 +36,14 @@ class Recording:
         else:
             recorded.append((file, kernel, dtype, grid, block, args))
 
+    def call(self, do: Callable[[], None]) -> None:
+        """``do()``, or a note of it."""
+        recorded: list[Any] | None = getattr(self._local, "recorded", None)
+        if recorded is None:
+            do()
+        else:
+            recorded.append(do)
+
     def tickets(self, n: int) -> Array:
         """At least n uint32, zero before each launch: kernels leave them as they were."""
         held: Array = self._local.__dict__.get("tickets")
@@ -45,7 +53,7 @@ class Recording:
 
     def record(self, work: Callable[[], None]) -> Callable[[], None]:
         """Notes the launches that ``work`` makes without running them; the result runs them."""
-        launches: list[tuple[Any, ...]] = []
+        launches: list[tuple[Any, ...] | Callable[[], None]] = []
         self._local.recorded, self._local.aside = launches, []
         try:
             work()
@@ -55,7 +63,10 @@ class Recording:
 
         def replay() -> None:
             for launch in launches:
-                self.launch(*launch)
+                if callable(launch):
+                    self.call(launch)
+                else:
+                    self.launch(*launch)
 
         return replay
 

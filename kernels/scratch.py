@@ -14,14 +14,29 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-_local = threading.local()
+VIEWS = 64  # kept by a thread: as many as its kernels ask for again and again
+
+
+class _Local(threading.local):
+    def __init__(self) -> None:
+        self.buffers: dict[int, NDArray[np.uint8]] = {}
+        self.views: dict[tuple[tuple[int, ...], DTypeLike, int], NDArray[Any]] = {}
+
+
+_local = _Local()
 
 
 def borrow(shape: tuple[int, ...], dtype: DTypeLike, slot: int = 0) -> NDArray[Any]:
     """An uninitialised C-contiguous array; valid until the same slot is borrowed again."""
-    buffers: dict[int, NDArray[np.uint8]] = _local.__dict__.setdefault("buffers", {})
+    views, key = _local.views, (shape, dtype, slot)
+    if (view := views.get(key)) is not None:
+        return view
     n_bytes = math.prod(shape) * np.dtype(dtype).itemsize
-    buffer = buffers.get(slot)
+    buffer = _local.buffers.get(slot)
     if buffer is None or buffer.size < n_bytes:
-        buffer = buffers[slot] = np.empty(n_bytes, np.uint8)
-    return buffer[:n_bytes].view(dtype).reshape(shape)
+        buffer = _local.buffers[slot] = np.empty(n_bytes, np.uint8)
+        views.clear()  # they would keep smaller buffers
+    elif len(views) >= VIEWS:
+        views.clear()
+    view = views[key] = buffer[:n_bytes].view(dtype).reshape(shape)
+    return view

@@ -260,7 +260,8 @@ TABLE = (
              "loss, and restore the best weights (default: train to the end)"),
     Argument("warm_start", FLAG, False, "fit goes on from the present weights",
              on_command_line=False),
-    Argument("backend", NAME, "auto", "auto: the fastest that works here; see 'tinyae doctor'"),
+    Argument("backend", NAME, "auto", "auto: the fastest that works here for "
+             "so much work; see 'tinyae doctor'"),
     Argument("matmul", _choice(*MATMUL_CHOICES), "auto", "how float32 is multiplied: fp32; on a "
              "processor with AMX (backend numba) 6xbf16, as accurate, but that infinity becomes "
              "NaN; on a GPU's tensor cores (compute capability 8.0) 3xtf32, as accurate, or tf32, "
@@ -277,9 +278,12 @@ ARGUMENTS = {argument.name: argument for argument in TABLE}
 ABSENT = {a.name: a.absent for a in TABLE if a.absent is not ...}
 
 
-def of_file(params: Mapping[str, Any]) -> dict[str, Any]:
-    """``params`` of a file, with those that its version did not have yet."""
-    return ABSENT | dict(params)
+def of_file(
+    params: Mapping[str, Any], own: Mapping[str, Argument] | None = None
+) -> dict[str, Any]:  # fmt: skip
+    """``params`` of a file, with those that its version did not have yet; ``own``: a family's."""
+    absent = {a.name: a.absent for a in (own or {}).values() if a.absent is not ...}
+    return ABSENT | absent | dict(params)
 
 
 def described(arguments: Mapping[str, Argument]) -> str:

@@ -15,6 +15,8 @@ from .data.pca import fit_pca
 from .data.reading import Progress as Report
 from .data.rows import Rows, value_range
 from .data.scaling import choose_scale
+from .kernels.backend import Backend
+from .kernels.columns import get_backend
 from .net.initializers import initial_weights
 from .net.layers import DenseSpec, NoiseSpec, Spec
 from .net.losses import head, resolve
@@ -25,7 +27,16 @@ from .train.code_noise import CodeNoise
 from .train.missing import Missing
 from .train.objective import Objective, Term
 from .train.optimizers import Optimizer
-from .train.sizes import EPOCHS, Found, Plan, choose_sizes, cross_validate, cross_validates
+from .train.sizes import (
+    EPOCHS,
+    FOLDS,
+    Found,
+    Plan,
+    choose_sizes,
+    cross_validate,
+    cross_validates,
+    is_quick,
+)
 from .train.target_blur import TargetBlur
 from .train.training import Settings
 
@@ -102,6 +113,12 @@ def start(
     return values, deviations
 
 
+def backend_for(params: Mapping[str, Any]) -> Backend:
+    """The backend of these arguments, where "auto" is the fastest; raises what it does."""
+    matmul = params["matmul"] if params["dtype"] == "float32" else "fp32"
+    return get_backend(params["backend"], matmul)
+
+
 def output_for(params: Mapping[str, Any], rows: Rows) -> Any:
     """The argument ``output``, where a loss that needs no sigmoid goes beside logits of levels."""
     if rows.schema and params["output"] == "auto" and params["loss"] not in ("auto", "bce"):
@@ -131,7 +148,18 @@ def resolve_auto(
     judged = judged or params["validation_fraction"] > 0
     sizes = choose_sizes({**params, **chosen}, rows.shape, judged)
     chosen, reasons = {**chosen, **sizes.params}, [*reasons, *sizes.reasons]
-    if judged or settled is not None or not cross_validates(params, rows.shape):
+    validates = not judged and settled is None and cross_validates(params, rows.shape)
+    backend = params["backend"]
+    if backend == "auto" and settled is None:
+        backend = backend_for(params).name
+        trainings = FOLDS + 1 if validates else 1
+        if (
+            backend == "numba" and params["threads"] is None and params["matmul"] != "6xbf16"
+            and is_quick({**params, **chosen}, rows.shape, trainings)
+        ):  # fmt: skip
+            chosen["backend"] = backend = "numpy"
+            reasons.append("backend numpy: it is done before Numba would have begun")
+    if not validates:
         return Plan(chosen, tuple(reasons))
 
     low, high = (
@@ -149,7 +177,7 @@ def resolve_auto(
 
     for output, loss in heads:
         trial = {**chosen, "output": output, "loss": loss, "random_state": seed,
-                 "patience": max(chosen["epochs"] // 4, 1)}  # fmt: skip
+                 "backend": backend, "patience": max(chosen["epochs"] // 4, 1)}  # fmt: skip
         found.append(cross_validate(len(rows), chosen["epochs"], seed, partial(fold, trial), told))
     best = int(np.argmin([trial.squared_error for trial in found]))
     if len(heads) > 1:

@@ -17,7 +17,6 @@ from .data.rows import Rows
 from .data.scaling import Scaling, Span, scaled
 from .data.tables.schema import Schema
 from .inference import Inference
-from .kernels.columns import get_backend
 from .kernels.cpu.cores import blas_threads
 from .net import losses
 from .net.network import Network
@@ -38,6 +37,7 @@ class Built(Inference, EstimatorMixin):
     fit: Callable[..., Any]
     history_: dict[str, list[float]]
     warm_start: bool
+    backend: str
     threads: int | None
 
     family: ClassVar[str] = ""  # the name in ``families.FAMILIES``
@@ -106,8 +106,7 @@ class Built(Inference, EstimatorMixin):
         schema: Schema | None,
     ) -> None:  # fmt: skip
         """A network whose weights are not set yet, and a fresh optimiser."""
-        matmul = params["matmul"] if params["dtype"] == "float32" else "fp32"
-        backend = get_backend(params["backend"], matmul)
+        backend = assemble.backend_for(params)
         groups = schema.groups if schema else ()
         plan = self._architecture(params, n_features, output, loss, groups)
         self._network = Network(backend, plan, params["dtype"])
@@ -234,9 +233,12 @@ class Built(Inference, EstimatorMixin):
         if limit is not None:
             return limit(share if self.threads is None else arguments.plain(self.threads))
         if self.threads is not None:
+            chosen = (
+                ", which 'auto' took: use backend='numba' or" if self.backend == "auto" else ": use"
+            )
             raise ValueError(
-                f"threads={self.threads} is for backend='numba', and this is {self.backend_!r}: "
-                "use threads=None"
+                f"threads={self.threads} is for backend='numba', and this is {self.backend_!r}"
+                f"{chosen} threads=None"
             )
         return nullcontext(blas_threads() if self.backend_ == "numpy" else None)
 

@@ -126,22 +126,30 @@ class Autoencoder(Built):
         return self
 
     def plan(
-        self, X: ArrayLike | Rows, *, validation: object = None, report: Report = silent
-    ) -> Plan:
+        self, X: ArrayLike | Rows, *, validation: object = None, report: Report = silent,
+        comm: Any = None, rows: str = "global",
+    ) -> Plan:  # fmt: skip
         """What ``fit`` makes of "auto" for X, with a line for each choice that says why.
 
         ``hidden`` follows from the number of features, ``batch_size`` from that of all values;
         ``scale`` is None for uint8 and for data in [0, 1], else "standard". The number of
         ``epochs``: up to 262,144 values are cross-validated, which trains on four fifths of them
         five times and calls ``report(done, 5)``; up to 2,097,152 hold out a tenth, unless there is
-        ``validation``, and stop by ``patience``; beyond that it is 20.
+        ``validation``, and stop by ``patience``; beyond that it is 20. ``backend`` is the fastest
+        that works here, but NumPy where it is done before Numba would have begun.
 
-        Raises what ``fit`` raises for wrong arguments or data.
+        ``comm`` and ``rows`` are those of ``fit``. Raises what it raises for wrong arguments or
+        data.
         """
-        params, rows = self._params(), as_rows(X, learn=True)
+        params, local = self._params(), _local(rows)
         self._check(params)
-        seed = arguments.seed_from(self.random_state)
-        return self._plan(params, rows, seed, validation is not None, report)
+        with ALONE if comm is None else _team(comm) as ranks:
+            own = ranks.each(lambda: as_rows(X, learn=True))
+            seed = ranks.once(lambda: arguments.seed_from(self.random_state))
+            return ranks.of_rows(
+                ranks.joined(own, local),
+                lambda rows: self._plan(params, rows, seed, validation is not None, report),
+            )
 
     def fit(
         self,
@@ -153,6 +161,7 @@ class Autoencoder(Built):
         resume: bool = False,
         callback: Callback | None = None,
         comm: Any = None,
+        rows: str = "global",
     ) -> Autoencoder:
         """Trains on X (samples, features): any real array, a memory map, uint8 pixels, or a
         DataFrame of pandas or polars, whose column names later data must have. Columns of text and
@@ -165,6 +174,8 @@ class Autoencoder(Built):
         ``resume`` training goes on from it, if it is there, to the same bytes as a run on as many
         threads that was never interrupted. ``comm``, a communicator of mpi4py, trains one net with
         all its ranks, each of which calls ``fit`` with the same arguments (see ``parallel``).
+        ``rows``: "global" where X, and ``validation``, are all samples on each rank, "local" where
+        each rank gives its own; the net is then that of one array of them, rank after rank.
         ``epochs`` may be more than the checkpoint's where
         nothing depends on their number: schedule="constant", warmup=0, the same code_noise
         throughout, no target_blur. ``callback(progress)`` is called after every step.
@@ -175,13 +186,14 @@ class Autoencoder(Built):
         where ``checkpoint`` is no checkpoint, BlockingIOError where another training writes it.
         Warns of data that the output cannot reach, and of validation data far outside X.
         """
+        local = _local(rows)
         with ALONE if comm is None else _team(comm) as ranks:
-            return self._fit(X, validation, checkpoint, resume, callback, ranks)
+            return self._fit(X, validation, checkpoint, resume, callback, ranks, local)
 
     def _fit(
         self, X: ArrayLike | Rows, validation: ArrayLike | Rows | None,
         checkpoint: str | os.PathLike[str] | None, resume: bool, callback: Callback | None,
-        ranks: Alone,
+        ranks: Alone, local: bool,
     ) -> Autoencoder:  # fmt: skip
         params = self._params()
         self._check(params)
@@ -196,11 +208,12 @@ class Autoencoder(Built):
             params |= {k: begun[k] for k in names if k in JUDGED or params[k] == "auto"}
         warm = self.warm_start and hasattr(self, "_network")
         schema = self.schema_ if warm else None
-        all_rows = ranks.each(lambda: as_rows(X, schema=schema, learn=not warm))
-        rows = all_rows
+        ranks.place(lambda: assemble.backend_for(params))
+        own = ranks.each(lambda: as_rows(X, schema=schema, learn=not warm))
+        rows = all_rows = ranks.joined(own, local)
         params["output"] = assemble.output_for(params, rows)
-        plan = ranks.once(
-            lambda: self._plan(params, all_rows, seed, validation is not None, silent)
+        plan = ranks.of_rows(
+            rows, lambda rows: self._plan(params, rows, seed, validation is not None, silent)
         )
         params |= plan.params
         for reason in plan.reasons if self.verbose and ranks.first else ():
@@ -209,7 +222,8 @@ class Autoencoder(Built):
         held_out = None
         if validation is not None:
             given = validation
-            held_out = ranks.each(lambda: as_rows(given, "validation", schema=all_rows.schema))
+            own = ranks.each(lambda: as_rows(given, "validation", schema=all_rows.schema))
+            held_out = ranks.joined(own, local)
         ranks.expect_same(
             lambda: {
                 "class": type(self).__name__,
@@ -418,7 +432,8 @@ class Autoencoder(Built):
         """The autoencoder that ``save`` wrote, ready to use or, by ``partial_fit``, to train on.
         ``Autoencoder.load`` gives one of the family that the file is of (see ``families``).
 
-        Where and how it computes is not the file's to say, but ``backend`` and ``matmul``.
+        Where and how it computes is not the file's to say, but ``backend`` and ``matmul``; "auto"
+        is NumPy for what NumPy trained, which gives the same bits.
         Raises FileNotFoundError, or FileError for a file that is broken, truncated, foreign, or
         whose arrays have wrong names, shapes or dtypes or are not finite.
         """
@@ -432,8 +447,8 @@ class Autoencoder(Built):
         Add, and activations that tinyae has, as many outputs as inputs.
 
         ``code``: the width of the layer that is the code; None: the one that the file calls
-        "code", or the narrowest. Raises FileError
-        for any other file, with the name of the node that does not fit, ImportError without the
+        "code", or the narrowest. Raises FileError for any other file, with the name of the node
+        that does not fit, ValueError for a family with layers of its own, ImportError without the
         package onnx.
         """
         from .export.onnx_reader import read
@@ -452,7 +467,21 @@ def _team(comm: Any) -> Alone:
 
     if not hasattr(comm, "Iallgather"):
         raise TypeError(f"comm must be a communicator of mpi4py, got {comm!r}")
+    if not comm or comm.Is_inter():
+        what = "an intercommunicator" if comm else "MPI.COMM_NULL"
+        raise ValueError(
+            f"comm must be an intracommunicator that this process is a rank of, got {what}: only "
+            "the ranks of a communicator may call fit with it"
+        )
     return Team(comm)
+
+
+def _local(rows: str) -> bool:
+    if rows not in ("global", "local"):
+        raise ValueError(
+            f"rows must be 'global', X is all samples, or 'local', those of this rank, got {rows!r}"
+        )
+    return rows == "local"
 
 
 def _ignore(progress: object) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .arguments import DTYPES
 from .checks import integer
 from .data.missing import HINT, missing_counts
 from .data.rows import Rows, as_rows, far_outside, value_range
@@ -17,6 +18,8 @@ from .data.tables.frames import as_frame, filled_in, library_of
 from .data.tables.schema import Schema
 from .net.network import Network
 from .passes import BY_NUMPY, FEW, at_once, errors, run, squared_errors, sums_of_squares, zero_units
+
+LARGEST = {np.dtype(dtype).char: float(np.finfo(dtype).max) for dtype in DTYPES}
 
 
 class Inference:
@@ -106,8 +109,10 @@ class Inference:
         Errors are on the scale of ``scaling_``, as the loss is; missing values count as none. What
         is beyond the dtype becomes its least finite number.
         """
-        scores = -self._squared_errors(X)
-        return np.maximum(scores, np.finfo(self._fitted().dtype).min).astype(self._fitted().dtype)
+        scores = self._squared_errors(X)
+        dtype = self._network.parameters.values.dtype
+        np.negative(scores, out=scores)
+        return np.maximum(scores, -LARGEST[dtype.char], out=scores).astype(dtype, copy=False)
 
     def score(self, X: ArrayLike | Rows, y: object = None) -> float:
         """Minus the squared error per sample, as of ``score_samples``: higher is better."""
@@ -162,13 +167,12 @@ class Inference:
         low, high = X.item(X.argmin()), X.item(X.argmax())  # faster than min and max; finds NaN
         if pixels:
             low, high = low / 255, high / 255
-        largest = float(np.finfo(dtype).max)
+        largest = LARGEST[dtype.char]
         if not (-largest <= low and high <= largest):  # NaN too
             return None
         if codes:
             return X.astype(dtype, copy=False)
-        named = hasattr(self, "feature_names_in_")
-        if named or far_outside(low, high, self.data_range_, pixels):
+        if hasattr(self, "feature_names_in_") or far_outside(low, high, self.data_range_, pixels):
             return None
         if self.scaling_ is not None:
             with np.errstate(all="ignore"):

@@ -77,7 +77,7 @@ def load_model(
     with open_npz(path, FORMAT, VERSION) as (meta, read):
         with errors_of(path, "describes no autoencoder"):
             kind = _kind_of(meta.get("family", ""), kind, any_family)
-            params, fitted = arguments.of_file(meta["params"]), dict(meta["fitted"])
+            params, fitted = arguments.of_file(meta["params"], kind.own), dict(meta["fitted"])
             own = kind._defaults()
             if odd := sorted(set(params) ^ {*kind._arguments, *own}):
                 raise ValueError(
@@ -122,7 +122,10 @@ def load_model(
         arrays = read(assemble.expected_arrays(plan, params["dtype"]))
     model.backend, model.matmul, model.threads = backend, matmul, None
     model._check(model._params())
-    model._build(n_features, output, loss, fitted["seed"], model._params(), schema)
+    built = model._params()
+    if (backend, params["backend"]) == ("auto", "numpy") and matmul in ("auto", "fp32"):
+        built["backend"] = "numpy"
+    model._build(n_features, output, loss, fitted["seed"], built, schema)
     model.frame_ = frame
     model._name_features(names)
     model.history_, model.n_iter_ = history, fitted["n_iter"]

@@ -60,12 +60,14 @@ ELEMENTWISE = {
     "softmax_loss": (8, 3),  # of its groups' columns: largest, exp, two sums, value, gradient
     "activation_curvature": (10, 3),  # of silu; the product with dy is one of them
     "inner_product": (2, 3),
+    "add": (1, 3),
     "normal_divergence": (7, 2),  # of means and log-variances together: half of them have an exp
     # comparisons with a pivot, some three times, and with the least; x, y, dropped
     "top_k": (5, 3),
     "activity_penalty": (2, 2),  # a sum, or absolute values and signs
     # w twice, the gradient once, each moment twice
     "sgd": (2, 3), "momentum": (4, 5), "nesterov": (6, 5), "adam": (13, 7), "adamw": (15, 7),
+    "unit_rows": (3, 3),  # w twice read, once written
     "clip_by_norm": (2, 1),  # where the norm is within bounds: one pass that reads
     # beyond the generator's integers (Box and Muller: 5 and a scale and a shift)
     "random_bits": (0, 1), "random_uniform": (2, 1), "random_normal": (7, 1),

@@ -198,6 +198,29 @@ def backward_at(activation: str, dtype: Any) -> int:
     return int(_link_backward(ACTIVATIONS.index(activation), numbers, numbers, numbers))
 
 
+def add(x: Array, y: Array, out: Array) -> None:
+    """out = x + y, elementwise, y of x's shape or one row for all; out may be x or y itself."""
+    flat = x.reshape(-1), y.reshape(-1), out.reshape(-1)
+    launch(_add, *flat, threads=threads_for(x.size))
+
+
+@Kernel
+def _add(at: Any, _: int, t: int, threads: int) -> None:
+    x, y, out = at[0]
+    i, stop = x.size * t // threads, x.size * (t + 1) // threads
+    while i < stop:  # to the end of y, then from its beginning
+        j = i % y.size
+        n = min(y.size - j, stop - i)
+        _sum(x[i : i + n], y[j : j + n], out[i : i + n])
+        i += n
+
+
+@jit()
+def _sum(x: Array, y: Array, out: Array) -> None:
+    for i in range(x.size):
+        out[i] = x[i] + y[i]
+
+
 def top_k(x: Array, k: int, y: Array, dropped: Array) -> None:
     """y = x where it is among the k greatest of its row, else 0; dropped = 0 there, else 1."""
     k, threads = min(k, x.shape[1]), threads_for(COST * x.size)

@@ -105,6 +105,10 @@ class NumbaStep:
         else:
             gradients, copies = (1, values.size if clipped else 0), 1
             block = max(PART_OF_DW, *(n_out for _, n_out, _ in layers))
+        kept = self._kept if gradients[0] == 1 else None
+        if kept is not None:
+            self._kept = None
+        flat = np.empty(gradients, dtype) if kept is None else kept.reshape(1, -1)
         nothing, (m, v) = values[:0], moments_of(values, plan.moments)
         self._most = most
         self._arrays = Work(
@@ -112,7 +116,7 @@ class NumbaStep:
             update_at(plan.optimizer, dtype), loss_at(plan.loss, dtype), link(dtype), tiles,
             (plan.clip_norm or 0.0) if clipped else math.inf, samples,
             np.empty((copies, numbers), dtype), np.empty((copies, numbers), dtype),
-            np.empty(gradients, dtype), np.empty((most, CHUNK), dtype), np.empty((most, 3)),
+            flat, np.empty((most, CHUNK), dtype), np.empty((most, 3)),
             np.empty((most, room_size(values.itemsize, tiles)), dtype),
             np.empty((most, block), dtype),
         )  # fmt: skip
@@ -123,7 +127,9 @@ class NumbaStep:
             last = len(layers)
             phases = [*((_forward, i) for i in range(last)), (_output, 0)]
             phases += [(_backward, i) for i in range(last, -1, -1)]
-        if clipped:
+        if kept is not None:
+            phases += [(_no_update, 0)]
+        elif clipped:
             phases += [(_norm, 0), (_update_clipped if self._kept is None else _no_update, 0)]
         elif by_samples:
             phases += [(_update, 0)]

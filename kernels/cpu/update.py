@@ -125,6 +125,20 @@ def clip_by_norm(grad: Array, max_norm: float, norm: Array) -> None:
         launch(_scaled, grad, float(max_norm / norm[0]), threads=threads)
 
 
+def unit_rows(w: Array) -> None:
+    """Divides each row by its Euclidean norm; one whose norm is 0 or not finite stays."""
+    launch(_unit_rows, w, threads=threads_for(COST * w.size))
+
+
+@Kernel
+def _unit_rows(at: Any, _: int, t: int, threads: int) -> None:
+    (w,) = at[0]
+    for i in range(len(w) * t // threads, len(w) * (t + 1) // threads):
+        square = sum_of_squares(w[i])
+        if 0 < square < math.inf:
+            scale(w[i], 1 / math.sqrt(square))
+
+
 @Kernel
 def _squares(at: Any, _: int, t: int, threads: int) -> None:
     grad, squares = at[0]

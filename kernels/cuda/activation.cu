@@ -1,4 +1,5 @@
-// Activations by themselves; inside a net they are the epilogues of dense.cu. The k greatest of a row.
+// Activations by themselves; inside a net they are the epilogues of dense.cu. Sums. The k greatest of
+// a row.
 
 #include "activation.cuh"
 #include "elementwise.cuh"
@@ -28,6 +29,17 @@ extern "C" __global__ void activation_curvature(const REAL *dy, int activation, 
     for_each(n, read, [&](long long i, Slope s) {
         dx[i] = s.dy * activation_bend(activation, s.saved);
     });
+}
+
+struct Summands {
+    REAL x, y;
+};
+
+// out may be x, or y of x's size; where y is a row for all, ``period`` is its length
+extern "C" __global__ void add(const REAL *x, const REAL *y, REAL *out, long long period,
+                               long long n) {
+    auto read = [&](long long i) { return Summands{x[i], y[period < n ? i % period : i]}; };
+    for_each(n, read, [&](long long i, Summands s) { out[i] = s.x + s.y; });
 }
 
 // ---- the k greatest of a row

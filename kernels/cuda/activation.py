@@ -10,7 +10,7 @@ from .runner import Runner
 
 
 class ActivationKernels:
-    """Activations, their derivatives, and top_k, on a runner, by ``most`` blocks at most."""
+    """Activations, their derivatives, sums, and top_k, on a runner, by ``most`` blocks at most."""
 
     def __init__(self, runner: Runner, most: int = MAX_BLOCKS) -> None:
         self.runner, self.most = runner, most
@@ -25,6 +25,9 @@ class ActivationKernels:
     def activation_curvature(self, dy: Array, activation: str, saved: Array, dx: Array) -> None:
         args = (dy, activation_code(activation), saved, dx, np.int64(dy.size))
         self._launch("activation_curvature", dy, args)
+
+    def add(self, x: Array, y: Array, out: Array) -> None:
+        self._launch("add", x, (x, y, out, np.int64(y.size), np.int64(x.size)))
 
     def top_k(self, x: Array, k: int, y: Array, dropped: Array) -> None:
         rows, columns = x.shape

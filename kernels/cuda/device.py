@@ -150,6 +150,10 @@ class DeviceRunner:
                 graph = stream.end_capture()
         return Replay(graph, list(self._local.__dict__.get("buffers", {}).values()))
 
+    def call(self, do: Callable[[], None]) -> None:
+        """``do()``: what it sends to the current stream is captured with all else."""
+        do()
+
     @contextmanager
     def aside(self) -> Iterator[None]:
         """While recording, launches in this ``with`` block are a branch of the graph, which may run

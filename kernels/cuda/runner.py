@@ -31,6 +31,9 @@ class Runner(Protocol):
         """While recording, launches in this ``with`` block may run beside what follows it, up to
         ``join``. They must have scratch memory of their own. Elsewhere it does nothing."""
 
+    def call(self, do: Callable[[], None]) -> None:
+        """``do()``, again whenever what is being recorded is replayed."""
+
     def join(self) -> None:
         """What was launched aside comes before what follows."""
 

@@ -134,3 +134,21 @@ extern "C" __global__ void clip_to_norm(REAL *grad, double max_norm, const doubl
     auto read = [&](long long i) { return grad[i]; };
     for_each(n, read, [&](long long i, REAL g) { grad[i] = g * scale; });
 }
+
+// Divides each row of w by its norm, unless that is 0 or not finite: a block takes a row at a time.
+extern "C" __global__ void __launch_bounds__(REDUCE_THREADS) unit_rows(REAL *w, int columns,
+                                                                       int rows) {
+    __shared__ double shared[REDUCE_THREADS];
+    for (int row = (int)blockIdx.x; row < rows; row += (int)gridDim.x) {
+        REAL *w_row = w + (long long)row * columns;
+        double sum = 0;
+        for (int j = (int)threadIdx.x; j < columns; j += REDUCE_THREADS)
+            sum += (double)w_row[j] * (double)w_row[j];
+        block_sum(sum, shared);
+        const double square = shared[0];
+        __syncthreads();  // before the next row writes there
+        if (!(square > 0 && isfinite(square))) continue;
+        const REAL scale = (REAL)(1 / sqrt(square));
+        for (int j = (int)threadIdx.x; j < columns; j += REDUCE_THREADS) w_row[j] *= scale;
+    }
+}

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..grids import MAX_BLOCKS, MAX_PARTS, THREADS, Array, Dim, grid_for
+from ..grids import MAX_BLOCKS, MAX_PARTS, THREADS, Array, Dim, grid_for, ints
 from .runner import Runner
 
 
 class UpdateKernels:
-    """update and clip_by_norm on a runner, by ``most`` blocks at most.
+    """update, clip_by_norm and unit_rows on a runner, by ``most`` blocks at most.
 
     An optimiser's kernel has its name.
     """
@@ -32,6 +32,11 @@ class UpdateKernels:
         self._launch("norm_total", grad, (1, 1, 1), parts, np.int32(grid[0]), norm)
         grid = grid_for(grad.size, self.most)
         self._launch("clip_to_norm", grad, grid, grad, np.float64(max_norm), norm, n)
+
+    def unit_rows(self, w: Array) -> None:
+        rows, columns = w.shape
+        if w.size:
+            self._launch("unit_rows", w, (min(rows, self.most), 1, 1), w, *ints(columns, rows))
 
     def _launch(self, kernel: str, like: Array, grid: Dim, *args: object) -> None:
         self.runner.launch("update.cu", kernel, like.dtype.name, grid, THREADS, args)

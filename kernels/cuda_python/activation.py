@@ -44,6 +44,13 @@ def activation_curvature(dy: Array, activation: str, saved: Array, dx: Array) ->
         launch(curvature_kernel, grid_of_rows(len(dy)), WARPS, code, dy, saved, dx)
 
 
+def add(x: Array, y: Array, out: Array) -> None:
+    """out = x + y; y of x's shape or one row for all; out may be x, and y of its shape"""
+    if x.size:
+        rows = adopted(y).reshape((y.size // x.shape[1], x.shape[1]))
+        launch(add_kernel, grid_of_rows(len(x)), WARPS, x, rows, out)
+
+
 @device
 def sigmoid_of(x: Any, real: Any) -> Any:
     e = math.exp(-abs(x))  # never overflows
@@ -153,6 +160,15 @@ def curvature_kernel(activation: int, dy: Array, saved: Array, dx: Array) -> Non
     for i in range(first, rows, cuda.gridDim.x * cuda.blockDim.y):
         for j in range(cuda.threadIdx.x, columns, cuda.blockDim.x):
             dx[i, j] = dy[i, j] * activation_bend(activation, saved[i, j], dy.dtype.type)
+
+
+@kernel
+def add_kernel(x: Array, y: Array, out: Array) -> None:
+    rows, columns = x.shape
+    first = cuda.blockIdx.x * cuda.blockDim.y + cuda.threadIdx.y
+    for i in range(first, rows, cuda.gridDim.x * cuda.blockDim.y):
+        for j in range(cuda.threadIdx.x, columns, cuda.blockDim.x):
+            out[i, j] = x[i, j] + y[i if len(y) > 1 else 0, j]
 
 
 # ---- the k greatest of a row

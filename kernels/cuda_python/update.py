@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..conventions import HYPER
-from ..grids import MAX_PARTS, THREADS, Array, grid_for
+from ..grids import MAX_BLOCKS, MAX_PARTS, THREADS, Array, grid_for
 from .memory import scratch
 from .reduce import REDUCE_THREADS, block_sum, sum_parts
 from .target import cuda, device, kernel, launch
@@ -38,6 +38,12 @@ def clip_by_norm(grad: Array, max_norm: float, norm: Array) -> None:
     launch(norm_parts, grid, THREADS, grad, parts)
     launch(norm_total, (1, 1, 1), THREADS, parts, norm)
     launch(clip_to_norm, grid_for(grad.size), THREADS, grad, float(max_norm), norm)
+
+
+def unit_rows(w: Array) -> None:
+    """Divides each row by its Euclidean norm; one whose norm is 0 or not finite stays"""
+    if w.size:
+        launch(unit_rows_kernel, (min(len(w), MAX_BLOCKS), 1, 1), THREADS, w)
 
 
 @device
@@ -177,3 +183,22 @@ def clip_to_norm(grad: Array, max_norm: float, norm: Array) -> None:
     scale = grad.dtype.type(max_norm / norm[0])
     for i in range(cuda.grid(1), grad.size, cuda.gridsize(1)):
         grad[i] *= scale
+
+
+@kernel
+def unit_rows_kernel(w: Array) -> None:
+    """Divides each row by its norm, unless that is 0 or not finite: a block for a row at a time"""
+    shared = cuda.shared.array(REDUCE_THREADS, "float64")
+    rows, columns = w.shape
+    for row in range(cuda.blockIdx.x, rows, cuda.gridDim.x):
+        total = 0.0
+        for j in range(cuda.threadIdx.x, columns, REDUCE_THREADS):
+            x = float64(w[row, j])
+            total += x * x
+        block_sum(total, cuda.threadIdx.x, shared)
+        square = shared[0]
+        cuda.syncthreads()  # before the next row writes there
+        if square > 0.0 and math.isfinite(square):
+            scale = w.dtype.type(1.0 / math.sqrt(square))
+            for j in range(cuda.threadIdx.x, columns, REDUCE_THREADS):
+                w[row, j] *= scale

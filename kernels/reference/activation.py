@@ -175,6 +175,11 @@ def activation_curvature(dy: Array, activation: str, saved: Array, dx: Array) ->
     np.multiply(dy, bend, out=dx)
 
 
+def add(x: Array, y: Array, out: Array) -> None:
+    """out = x + y, elementwise, y of x's shape or one row for all; out may be x or y itself."""
+    np.add(x, y, out=out)
+
+
 def top_k(x: Array, k: int, y: Array, dropped: Array) -> None:
     """y = x where it is among the k greatest of its row, else 0; dropped = 0 there, else 1.
 
@@ -203,14 +208,14 @@ def top_k(x: Array, k: int, y: Array, dropped: Array) -> None:
 
 
 def sigmoid(x: Array, y: Array) -> None:
-    """y = 1 / (1 + exp(-x)) as exp(min(x, 0)) / (1 + exp(-|x|)), which never overflows."""
-    denominator = np.abs(x, out=borrow(x.shape, x.dtype))
-    np.negative(denominator, out=denominator)
-    np.exp(denominator, out=denominator)
-    denominator += 1
-    np.minimum(x, 0, out=y)
-    np.exp(y, out=y)
-    y /= denominator
+    """y = 1 / (1 + exp(-x)), where x < 0 as e / (1 + e), e = exp(-|x|), which never overflows."""
+    e = np.abs(x, out=borrow(x.shape, x.dtype))
+    np.negative(e, out=e)
+    np.exp(e, out=e)
+    np.greater_equal(x, 0, out=y)  # 1 or 0, and e <= 1
+    np.maximum(y, e, out=y)
+    e += 1
+    y /= e
 
 
 def _gelu_tanh(x: Array) -> Array:

@@ -25,7 +25,7 @@ def dense_forward(
 ) -> None:
     """y = act(x @ w + b); where ``pre`` is given it receives x @ w + b."""
     z = y if pre is None else pre
-    np.matmul(x, w, out=z)
+    x.dot(w, z)  # as np.matmul has it, in less time where there are few samples
     z += b
     activation_forward(z, activation, y)
 

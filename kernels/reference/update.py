@@ -116,6 +116,16 @@ def clip_by_norm(grad: Array, max_norm: float, norm: Array) -> None:
         grad *= max_norm / float(norm[0])
 
 
+def unit_rows(w: Array) -> None:
+    """Divides each row by its Euclidean norm; one whose norm is 0 or not finite stays."""
+    work = borrow(w.shape, np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):
+        np.multiply(w, w, out=work, dtype=np.float64)
+        lengths = np.sqrt(work.sum(axis=1))
+    lengths[~((lengths > 0) & (lengths < np.inf))] = 1
+    w *= (1 / lengths).astype(w.dtype)[:, None]
+
+
 def _parts(n: int, n_decayed: int, decay: float) -> list[tuple[slice, float]]:
     """Slices of at most BLOCK elements that cover [0, n), each with its weight decay."""
     return [

@@ -21,7 +21,15 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize(
-    "name", ["by hand", "tinyae, numpy", "tinyae, numba", "export, NumPy", "onnxruntime"]
+    "name",
+    [
+        "by hand",
+        "tinyae, numpy",
+        "tinyae, numba",
+        "export, NumPy",
+        "onnxruntime",
+        "onnxruntime, 1 thread",
+    ],
 )
 def test_seconds_of_a_call(folder: Path, name: str) -> None:
     pytest.importorskip(latency.NEEDS.get(name, "numpy"), reason=f"{name} is a contestant")
@@ -30,8 +38,9 @@ def test_seconds_of_a_call(folder: Path, name: str) -> None:
 
 
 @pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
-def test_the_program_in_c(folder: Path) -> None:
-    found = latency.time_in_c(folder)
+@pytest.mark.parametrize("name", latency.IN_C)
+def test_the_program_in_c(folder: Path, name: str) -> None:
+    found = latency.time_in_c(name, folder)
     assert len(found) == 2 and all(0 < seconds < 1 for seconds in found)
 
 

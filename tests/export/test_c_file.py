@@ -206,6 +206,20 @@ def test_a_prefix_is_a_name(tmp_path: Path) -> None:
 
 
 @GCC
+def test_prefixes_that_differ_in_case_alone(tmp_path: Path) -> None:
+    """Names in C differ then, but not all macros: neither header hides the other unseen."""
+    for prefix, code in (("net", 2), ("Net", 3)):
+        ae = Autoencoder(hidden=(), code=code, epochs=0, backend="numpy").fit(np.eye(4))
+        ae.export(tmp_path / f"{prefix}{code}.h", prefix=prefix)
+    (tmp_path / "main.c").write_text('#include "net2.h"\n#include "Net3.h"\n')
+    done = subprocess.run(["gcc", "-std=c99", "-c", "main.c"], cwd=tmp_path, capture_output=True,
+                          text=True, check=False)  # fmt: skip
+    assert done.returncode != 0 and "another header has defined NET_FEATURES" in done.stderr
+    (tmp_path / "main.c").write_text('#include "Net3.h"\n#include "Net3.h"\n')
+    subprocess.run(["gcc", "-std=c99", *STRICT, "-c", "main.c"], cwd=tmp_path, check=True)
+
+
+@GCC
 def test_the_program_of_the_readme(tmp_path: Path) -> None:
     """It compiles as it stands there, and prints a score for each line of a CSV file."""
     readme = (Path(export_room.__file__).parent / "README.md").read_text(encoding="utf-8")

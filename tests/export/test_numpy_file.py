@@ -90,6 +90,20 @@ def test_large_nets_have_their_weights_beside_them(tmp_path: Path) -> None:
     expect_same_bits(module(file), ae, X)
 
 
+def test_weights_of_another_export_are_refused(tmp_path: Path) -> None:
+    """As when an export ends between its two files."""
+    X, file, archive = np.eye(5), tmp_path / "net.py", tmp_path / "net.npz"
+    ae = Autoencoder(hidden=(), code=2, epochs=0, random_state=0, backend="numpy").fit(X)
+    ae.export(file, weights=archive)
+    older = file.read_text(encoding="utf-8")
+    ae.set_parameters({name: 2 * value + 1 for name, value in ae.parameters().items()})
+    ae.export(file, weights=archive)
+    expect_same_bits(module(file), ae, X)
+    file.write_text(older, encoding="utf-8")
+    with pytest.raises(ValueError, match=r"net.npz holds other weights than those of .*net.py"):
+        module(file)
+
+
 def test_a_table_with_categories(tmp_path: Path) -> None:
     """In and out are the columns that the net reads: one for each level, by softmax."""
     pandas = pytest.importorskip("pandas")

@@ -10,7 +10,7 @@ import pytest
 
 from tests.export.nets import nets
 from tests.export.test_numpy_file import module
-from tinyae import Autoencoder, FileError
+from tinyae import Autoencoder, FileError, TiedAutoencoder, VariationalAutoencoder
 from tinyae.data.rows import as_rows
 from tinyae.export.chain import rounded
 
@@ -128,6 +128,37 @@ def test_layers_of_other_libraries(tmp_path: Path) -> None:
     expect_near(ae.reconstruct(X), run(file, x=X)["y"])
 
 
+@pytest.mark.parametrize("quantize", ("float16", "int8"))
+def test_weights_in_fewer_bits_are_read(tmp_path: Path, quantize: str) -> None:
+    """Of own files: Cast, and Mul by the scale."""
+    ae = Autoencoder(hidden=(4,), code=2, epochs=0, random_state=0, backend="numpy").fit(np.eye(5))
+    (file,) = ae.export(tmp_path / "net.onnx", quantize=quantize)
+    again, near = Autoencoder.from_onnx(file, backend="numpy"), rounded(ae, quantize)
+    for name, value in near.parameters().items():
+        np.testing.assert_array_equal(again.parameters()[name], value)
+
+
+def test_a_net_of_float16_is_read_as_float32(tmp_path: Path) -> None:
+    """Its weights as they are; between layers nothing is rounded to float16."""
+    kinds = onnx.TensorProto
+    nodes = [node("Cast", "x", "h", to=kinds.FLOAT16), node("Transpose", "v", "t", perm=[1, 0]),
+             node("Gemm", "h t b", "a"), node("Relu", "a", "c"), node("MatMul", "c v", "d"),
+             node("Cast", "d", "y", to=kinds.FLOAT)]  # fmt: skip
+    v = np.ascontiguousarray(W.T).astype(np.float16)
+    file = made(tmp_path / "half.onnx", nodes, v=v, b=B.astype(np.float16))
+    X = np.random.default_rng(0).random((5, 3), np.float32)
+    ae = Autoencoder.from_onnx(file)
+    assert ae.dtype == "float32"
+    np.testing.assert_array_equal(ae.parameters()["decoder.0.weight"], v)
+    # five roundings to 11 bits, of numbers below 2
+    assert np.abs(ae.reconstruct(X) - run(file, x=X)["y"]).max() <= 5 * 2 * 2.0**-11
+    nodes[-1] = node("Cast", "d", "y", to=kinds.INT64)
+    with pytest.raises(
+        FileError, match=r"node 'y' \(Cast\) makes numbers of it that are no floats"
+    ):
+        Autoencoder.from_onnx(made(tmp_path / "int.onnx", nodes, v=v, b=B.astype(np.float16)))
+
+
 GOOD = ("Gemm", "x w b", "a")
 
 
@@ -146,8 +177,8 @@ GOOD = ("Gemm", "x w b", "a")
         ([("Gemm", "x w tall", "a"), ("Gemm", "a v", "y")], "bias of 2 numbers, got shape (2, 1)"),
         ([("MatMul", "x w", "a"), ("Add", "a tall", "c"), ("Gemm", "c v", "y")],
          "node 'c' (Add) adds what is no bias"),
-        ([("Gemm", "x f16", "a"), ("Gemm", "a v", "y")],
-         "a matrix of float32 or float64, got shape (3, 2), float16"),
+        ([("Gemm", "x int", "a"), ("Gemm", "a v", "y")],
+         "'a' (Gemm) must have a matrix of float16, float32 or float64, got shape (3, 2), int64"),
         ([("Gemm", "x none", "a"), ("Gemm", "a none", "y")], "got shape (3, 0)"),
         ([("Gemm", "x nan", "a"), ("Gemm", "a v", "y")], "its weights must be finite"),
         ([("Identity", "x", "y")], "no layer"),
@@ -159,7 +190,7 @@ def test_what_is_no_chain(tmp_path: Path, nodes: list[tuple[str, ...]], said: st
     file = made(
         tmp_path / "other.onnx", [node(*each) for each in nodes], w=W, b=B, v=W.T, q=q,
         half=np.array(0.5, np.float32), yes=np.array(True), tall=B[:, None], none=W[:, :0],
-        f16=W.astype(np.float16), nan=W * np.float32(np.nan),
+        int=W.astype(np.int64), nan=W * np.float32(np.nan),
     )  # fmt: skip
     with pytest.raises(FileError) as caught:
         Autoencoder.from_onnx(file)
@@ -196,3 +227,9 @@ def test_what_is_no_onnx(tmp_path: Path) -> None:
     (file,) = ae.export(tmp_path / "net.onnx")
     with pytest.raises(FileError, match="no layer has 3 units: 4-2-4"):
         Autoencoder.from_onnx(file, code=3)
+
+
+def test_a_family_with_layers_of_its_own_has_no_such_file(tmp_path: Path) -> None:
+    for family in (TiedAutoencoder, VariationalAutoencoder):
+        with pytest.raises(ValueError, match=f"{family.__name__}.*use Autoencoder.from_onnx"):
+            family.from_onnx(tmp_path / "net.onnx")

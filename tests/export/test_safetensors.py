@@ -51,6 +51,24 @@ def test_many_nets(tmp_path: Path) -> None:
     assert written >= 20
 
 
+def test_a_table(tmp_path: Path) -> None:
+    """The scale of its numbers is within the layers; what has no place is said, and what to do."""
+    pandas = pytest.importorskip("pandas", reason="needs pandas")
+    rng, file = np.random.default_rng(0), tmp_path / "net.safetensors"
+    numbers = pandas.DataFrame({"a": rng.normal(3, 2, 40), "b": rng.normal(size=40)})
+    how: dict[str, Any] = {"code": 1, "epochs": 2, "random_state": 0, "dtype": "float64",
+                           "missing": "error"}  # fmt: skip
+    ae = Autoencoder(**how).fit(numbers)
+    ae.export(file)
+    expected = ae.reconstruct(numbers)
+    np.testing.assert_allclose(sequential(file, numbers.to_numpy()), expected, rtol=1e-9)
+    kinds = Autoencoder(**how).fit(numbers.assign(kind=rng.choice(list("xy"), 40)))
+    for part in ("all", "decoder"):
+        with pytest.raises(ValueError, match="no place for the softmax of categories: use 'numpy'"):
+            kinds.export(file, part=part)
+    kinds.export(file, part="encoder")
+
+
 def test_half_the_bytes(tmp_path: Path) -> None:
     ae = Autoencoder(hidden=(40,), code=9, epochs=0, random_state=0).fit(np.eye(50))
     sizes = [

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.families.updates import assert_ten_updates, assert_trained_alike
 from tests.train.stopping import Stop, assert_same_weights, stop_at
 from tinyae import Autoencoder, ContractiveAutoencoder, gradcheck
 from tinyae.data.rows import as_rows
@@ -27,7 +28,7 @@ HOLED = np.where(RNG.random(X.shape) < 0.2, np.nan, X)
 # (hidden, code_activation, estimate): one row of the closed forms; rows by the Gram matrix, all at
 # once; random rows, fewer than the first layer has units and more
 PATHS = (((), "sigmoid", 0), ((5,), "identity", 0), ((5,), "tanh", 0), ((7, 5), "identity", 0),
-         ((7, 5), "tanh", 1), ((5,), "sigmoid", 20))  # fmt: skip
+         ((7, 5), "tanh", 1), ((5,), "sigmoid", 3))  # fmt: skip
 
 
 def make(**options: Any) -> ContractiveAutoencoder:
@@ -159,27 +160,16 @@ def test_ten_updates_by_hand(backend: Backend, how: str) -> None:
     ).fit(X)  # fmt: skip
     weights = model.parameters()
     losses = ten_updates_by_hand(weights, 0.05, 2.0)
-    if how == "fit":
-        found = model.set_params(epochs=10).fit(X).history_["loss"]
-    else:
-        found = [model.partial_fit(X).loss_ for _ in range(10)]
-    np.testing.assert_allclose(found, losses, rtol=1e-10)
-    for name, value in model.parameters().items():
-        np.testing.assert_allclose(value, weights[name], rtol=0, atol=1e-10, err_msg=name)
+    assert_ten_updates(model, how, X, losses, weights)
 
 
 @pytest.mark.parametrize("dtype", ("float64", "float32"))
 @pytest.mark.parametrize("path", PATHS)
 def test_all_backends_train_alike(backend: Backend, path: tuple[Any, str, int], dtype: str) -> None:
-    """12 updates, replayed where a backend replays steps. An update moves a weight by at most 0.01,
-    of which rounding changes 1e4 eps, as in test_missing.py."""
+    """12 updates, replayed where a backend replays steps."""
     options = {"dtype": dtype, "learning_rate": 0.01, "validation_fraction": 0.2}
     ours, right = (of(path, **options, backend=name).fit(X) for name in (backend.name, "numpy"))
-    slack = 1e4 * float(np.finfo(dtype).eps)
-    for name, array in ours.parameters().items():
-        np.testing.assert_allclose(array, right.parameters()[name], rtol=0, atol=12 * slack * 0.01)
-    for name in ("loss", "val_loss"):
-        np.testing.assert_allclose(ours.history_[name], right.history_[name], rtol=slack)
+    assert_trained_alike(ours, right, dtype)
 
 
 def test_without_a_penalty_it_is_the_plain_net() -> None:
@@ -254,6 +244,7 @@ def test_pictures_and_measures() -> None:
     ({"contraction": -1}, "contraction must be a number >= 0, got -1"),
     ({"contraction": float("nan")}, "contraction must be a number >= 0, got nan"),
     ({"estimate": -1}, "estimate must be an integer >= 0, got -1"),
+    ({"estimate": 4}, "estimate must be at most code=3, of which 0 takes all rows, got 4"),
 ])  # fmt: skip
 def test_arguments_that_cannot_be_meant(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):

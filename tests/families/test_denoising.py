@@ -179,7 +179,8 @@ def test_steps_that_are_replayed_draw_what_others_draw(
     def record(work: Callable[[], None]) -> Callable[[], None]:
         return work
 
-    recorder = Recorder(record=record, join=lambda: None, begin_step=on_device(begin_step),
+    recorder = Recorder(record=record, join=lambda: None, call=lambda do: do(),
+                        begin_step=on_device(begin_step),
                         end_step=on_device(end_step))  # fmt: skip
     column = dataclasses.replace(fake_column(), name="replays", recorder=recorder)
     monkeypatch.setitem(columns._LOADERS, "replays", lambda: column)

@@ -31,8 +31,10 @@ NUMBERS = {"loss": "mse", "output": "identity", "scale": None}
 
 
 def make(**options: Any) -> SparseAutoencoder:
-    settings: dict[str, Any] = {"code": 9, "k": 3, "epochs": 3, "batch_size": 16,
-                                "random_state": 1, "dtype": "float64"}  # fmt: skip
+    settings: dict[str, Any] = {"code": 9, "epochs": 3, "batch_size": 16, "random_state": 1,
+                                "dtype": "float64"}  # fmt: skip
+    if "sparsity" not in options:
+        settings["k"] = 3
     return SparseAutoencoder(**{**settings, **options})
 
 
@@ -196,7 +198,8 @@ def test_a_resumed_run_ends_with_the_same_bytes(
     """Also from within an epoch, where dead units are counted and others learn."""
 
     def model() -> SparseAutoencoder:
-        return make(code=40, revive=1.0, validation_fraction=0.2, patience=3, **options)
+        revival = {} if "sparsity" in options else {"revive": 1.0}
+        return make(code=40, validation_fraction=0.2, patience=3, **revival, **options)
 
     file = tmp_path / "checkpoint.npz"
     whole = model().fit(X)
@@ -258,6 +261,45 @@ def test_the_start() -> None:
     plain = Autoencoder(hidden=(), code=4, initializer="pca", epochs=0, dtype="float64",
                         **NUMBERS).fit(X)  # fmt: skip
     np.testing.assert_allclose(pca.reconstruct(X), plain.reconstruct(X), atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "options",
+    ({}, {"loss": "bce"}, {"hidden": (5,)}, L1, KL),
+    ids=("top-k", "bce", "deep", "l1", "kl"),
+)
+def test_unit_norm(backend: Backend, options: dict[str, Any]) -> None:
+    """From the start, and after each update; by hand: a plain update, and then the lengths."""
+    start = make(**options, unit_norm=True, epochs=0, backend=backend.name).fit(X)
+    rows = start.parameters()["decoder.0.weight"]
+    np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1, rtol=1e-12)
+    settings = {**options, "optimizer": "sgd", "learning_rate": 0.1, "backend": backend.name}
+    unit, plain = (make(**settings, unit_norm=on).initialize(6) for on in (True, False))
+    unit.partial_fit(X[:20])
+    for i in range(4):
+        plain.set_params(output=unit.output_).partial_fit(X[:20])
+        plain.set_parameters(unit.parameters())
+        batch = X[10 * i : 10 * i + 20]
+        unit.partial_fit(batch)
+        plain.partial_fit(batch)
+        expected = plain.parameters()
+        rows = expected["decoder.0.weight"]
+        assert np.abs(np.linalg.norm(rows, axis=1) - 1).max() > 1e-6  # something was to be done
+        rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+        for name, array in unit.parameters().items():
+            np.testing.assert_allclose(array, expected[name], rtol=1e-12, atol=1e-14, err_msg=name)
+    fitted = make(**options, unit_norm=True, backend=backend.name).fit(X)
+    rows = fitted.parameters()["decoder.0.weight"]
+    np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1, rtol=1e-12)
+
+
+def test_the_output_that_auto_is() -> None:
+    """Of data in [0, 1]: a sigmoid leaves most units of a wide code dead."""
+    outputs = [make(**options).fit(X) for options in ({}, {"loss": "bce"}, L1)]
+    assert [(m.output_, m.loss_name_) for m in outputs] == [
+        ("identity", "mse"), ("sigmoid", "bce"), ("sigmoid", "bce"),
+    ]  # fmt: skip
+    assert outputs[0].get_params()["output"] == "auto"
 
 
 def test_penalties_do_what_they_are_for() -> None:
@@ -331,10 +373,22 @@ def test_what_has_no_room_for_a_selection() -> None:
         ({"k": 0}, ValueError, "k must be an integer >= 1.*got 0"),
         ({"k": 2.5}, (TypeError, ValueError), "k must be an integer.*got 2.5"),
         ({"sparsity": "l2"}, ValueError, "sparsity must be one of 'top-k', 'l1', 'kl', got 'l2'"),
-        ({"rho": 1.0}, ValueError, "rho must be a number > 0 and < 1, got 1.0"),
-        ({"weight": -1}, ValueError, "weight must be a number >= 0, got -1"),
+        ({**KL, "rho": 1.0}, ValueError, "rho must be a number > 0 and < 1, got 1.0"),
+        ({**L1, "weight": -1}, ValueError, "weight must be a number >= 0, got -1"),
         ({"revive": "much"}, TypeError, "revive must be a number >= 0, got 'much'"),
         ({"sparsity": "kl"}, ValueError, "use code_activation='sigmoid', got 'identity'"),
+        (
+            {**L1, "k": 3},
+            ValueError,
+            "^k is for sparsity='top-k', and with 'l1' must be left out.*3",
+        ),
+        ({**L1, "rho": 0.1}, ValueError, "^rho is for sparsity='kl', and with 'l1' must be"),
+        ({**KL, "revive": 0}, ValueError, "^revive is for sparsity='top-k', and with 'kl' must be"),
+        (
+            {"weight": 0.1},
+            ValueError,
+            "^weight is for sparsity='l1' or 'kl', and with 'top-k' must",
+        ),
     ],
 )
 def test_wrong_arguments(wrong: dict[str, Any], error: Any, match: str) -> None:

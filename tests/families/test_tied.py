@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from tests.export.test_numpy_file import module
+from tests.families.updates import assert_ten_updates, assert_trained_alike
 from tests.train.stopping import Stop, assert_same_weights, stop_at
 from tinyae import Autoencoder, FileError, TiedAutoencoder, gradcheck
 from tinyae.data.rows import as_rows
@@ -78,13 +79,7 @@ def test_ten_updates_by_hand(backend: Backend, how: str) -> None:
     ).fit(X)  # fmt: skip
     weights = model.parameters()
     losses = ten_updates_by_hand(weights, 0.05)
-    if how == "fit":
-        found = model.set_params(epochs=10).fit(X).history_["loss"]
-    else:
-        found = [model.partial_fit(X).loss_ for _ in range(10)]
-    np.testing.assert_allclose(found, losses, rtol=1e-10)
-    for name, value in model.parameters().items():
-        np.testing.assert_allclose(value, weights[name], rtol=0, atol=1e-10, err_msg=name)
+    assert_ten_updates(model, how, X, losses, weights)
 
 
 @pytest.mark.parametrize("dtype", ("float64", "float32"))
@@ -92,16 +87,11 @@ def test_ten_updates_by_hand(backend: Backend, how: str) -> None:
     "options", ({}, {"code_noise": 0.1, "optimizer": "adamw", "clip_norm": 0.1})
 )
 def test_all_backends_train_alike(backend: Backend, dtype: str, options: dict[str, Any]) -> None:
-    """12 updates, replayed where a backend replays steps. An update moves a weight by at most 0.01,
-    of which rounding changes 1e4 eps, as in test_missing.py."""
+    """12 updates, replayed where a backend replays steps."""
     options = {**options, "dtype": dtype, "learning_rate": 0.01, "scale": "standard",
                "validation_fraction": 0.2}  # fmt: skip
     ours, right = (make(**options, backend=name).fit(HOLED) for name in (backend.name, "numpy"))
-    slack = 1e4 * float(np.finfo(dtype).eps)
-    for name, array in ours.parameters().items():
-        np.testing.assert_allclose(array, right.parameters()[name], rtol=0, atol=12 * slack * 0.01)
-    for name in ("loss", "val_loss"):
-        np.testing.assert_allclose(ours.history_[name], right.history_[name], rtol=slack)
+    assert_trained_alike(ours, right, dtype)
 
 
 @pytest.mark.parametrize("initializer", ("pca", "glorot"))

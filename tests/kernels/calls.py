@@ -51,6 +51,9 @@ def arguments(op: str, dtype: str, batch: int = 4, n_in: int = 3, n_out: int = 5
             "dy": real(batch, n_in), "activation": "gelu", "saved": real(batch, n_in),
             "dx": real(batch, n_in),
         },
+        "add": lambda: {
+            "x": real(batch, n_in), "y": real(batch, n_in), "out": real(batch, n_in),
+        },
         "top_k": lambda: {
             "x": np.round(4 * real(batch, n_in)).astype(dtype), "k": (n_in + 1) // 2,
             "y": real(batch, n_in), "dropped": real(batch, n_in),
@@ -91,6 +94,7 @@ def arguments(op: str, dtype: str, batch: int = 4, n_in: int = 3, n_out: int = 5
             "name": "adam", "w": real(n), "grad": real(n), "moments": (real(n), real(n)), **step,
         },
         "clip_by_norm": lambda: {"grad": real(n), "max_norm": 0.1, "norm": np.zeros(1)},
+        "unit_rows": lambda: {"w": real(batch, n_in)},
         "random_bits": lambda: {"state": state, "out": np.zeros(n, np.uint32)},
         "random_uniform": lambda: {"state": state, "low": 0.0, "high": 1.0, "out": real(n)},
         "random_normal": lambda: {"state": state, "mean": 0.0, "std": 1.0, "out": real(n)},

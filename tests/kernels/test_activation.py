@@ -155,3 +155,31 @@ def test_curvature_is_the_slope_of_backward(backend: Backend, name: str) -> None
     )
     found = bent(backend, name, dy, ref.saved_for_backward(name, x, "float64"))
     assert_within(found, (above - below) / (2 * h), 2e-9 * dy, name)
+
+
+@pytest.mark.parametrize("rows", ("all", "one"))
+def test_add(backend: Backend, dtype: str, rows: str) -> None:
+    """Each sum is rounded once."""
+    rng = np.random.default_rng(5)
+    for shape in awkward_shapes(2, backend):
+        x = normals(rng, shape, dtype)
+        y = normals(rng, shape if rows == "all" else shape[1:], dtype)
+        (out,) = call(backend, "add", ("out",), x=x, y=y, out=poisoned(shape, dtype))
+        np.testing.assert_array_equal(out, x + y, str(shape))
+
+
+def test_add_in_place(backend: Backend, dtype: str) -> None:
+    rng = np.random.default_rng(6)
+    x, y, row = (normals(rng, shape, dtype) for shape in ((65, 129), (65, 129), (129,)))
+    left, right = backend.to_device(x), backend.to_device(y)
+    backend.add(left, backend.to_device(row), left)
+    backend.add(left, right, right)
+    np.testing.assert_array_equal(backend.to_host(right), (x + row) + y)
+    backend.add(right, right, right)
+    np.testing.assert_array_equal(backend.to_host(right), 2 * ((x + row) + y))
+
+
+def test_add_of_another_row_is_refused(backend: Backend, dtype: str) -> None:
+    x, row = (backend.to_device(np.zeros(shape, dtype)) for shape in ((2, 3), (2,)))
+    with pytest.raises(ValueError, match=r"^y must have shape \(3,\), got \(2,\)"):
+        backend.add(x, row, x)

@@ -37,10 +37,10 @@ TESTED_IN = {
     "gather": "gather", "fill": "fill",
     "dense_forward": "dense", "dense_backward_input": "dense", "dense_backward_weights": "dense",
     "activation_forward": "activation", "activation_backward": "activation",
-    "top_k": "sparsity", "activity_penalty": "sparsity",
+    "add": "activation", "top_k": "sparsity", "activity_penalty": "sparsity",
     "activation_curvature": "activation", "inner_product": "loss",
     "loss": "loss", "softmax_loss": "softmax_loss",
-    "update": "update", "clip_by_norm": "update",
+    "update": "update", "clip_by_norm": "update", "unit_rows": "update",
     "random_bits": "random", "random_uniform": "random", "random_normal": "random",
     "add_normal": "random", "sample_normal": "normals", "sample_normal_backward": "normals",
     "normal_divergence": "normals",
@@ -168,6 +168,7 @@ def test_a_wrong_length_is_refused(backend: Backend, op: str, name: str, dtype: 
         ("gather", "data"),
         ("softmax_loss", "bounds"),
         ("clip_by_norm", "grad"),
+        ("unit_rows", "w"),
     ):
         return  # any length will do
     host = arguments(op, dtype)

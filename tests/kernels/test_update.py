@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from tests.reference import assert_within, call, eps
+from tests.reference import assert_within, awkward_shapes, call, eps, normals
 from tinyae.kernels.backend import Backend
 from tinyae.kernels.conventions import HYPER, MOMENTS
 from tinyae.kernels.reference.update import BLOCK
@@ -239,3 +239,23 @@ def test_clip_sums_in_float64(backend: Backend) -> None:
     clipped, norm = clip(backend, np.array([3e30, 4e30], "float32"), 1.0)
     assert norm == pytest.approx(5e30, rel=eps("float32"))
     assert_within(clipped, [0.6, 0.8], 2 * eps("float32"))
+
+
+def test_unit_rows(backend: Backend, dtype: str) -> None:
+    """The norm: a rounding in float64 for each number of the row. The factor and the product: two
+    in dtype."""
+    rng = np.random.default_rng(7)
+    for shape in awkward_shapes(2, backend):
+        w = normals(rng, shape, dtype)
+        (unit,) = call(backend, "unit_rows", ("w",), w=w)
+        exact = w / np.sqrt(np.square(w.astype(np.float64)).sum(axis=1, keepdims=True))
+        slack = 2 * eps(dtype) + (shape[1] + 2) * eps("float64")
+        assert_within(unit, exact, slack * np.abs(exact), shape)
+
+
+def test_rows_without_a_length_stay(backend: Backend, dtype: str) -> None:
+    """Squares are float64: 1e30 squared is beyond float32."""
+    w = np.array([[0, 0], [np.nan, 1], [-np.inf, 1], [3e30, 4e30], [-5, 0]], dtype)
+    (unit,) = call(backend, "unit_rows", ("w",), w=w)
+    assert unit[:3].tobytes() == w[:3].tobytes()
+    assert_within(unit[3:], [[0.6, 0.8], [-1, 0]], 2 * eps(dtype))

@@ -86,7 +86,7 @@ def test_train_writes_one_run_folder(tmp_path: Path) -> None:
 
 @needs_mpi
 def test_a_command_of_one_process_is_refused(tmp_path: Path) -> None:
-    done = run(2, "-m", "tinyae", "encode", tmp_path, "--out", tmp_path / "codes.npy")
+    done = run(2, "-m", "tinyae", "evaluate", tmp_path)
     assert done.returncode == 2
     assert done.stderr.count("the work of one: start it without") == 1
 

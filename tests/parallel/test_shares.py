@@ -38,10 +38,13 @@ def test_noise_of_shares_is_that_of_the_whole(
     state, std = streams.state(2**40 + 7, streams.NOISE, 3), np.array([0.5])
     x = np.random.default_rng(0).random((n, 2 * width)).astype(dtype)
     code = np.ascontiguousarray(x[:, :width])
-    whole = {name: poisoned((n, width), dtype) for name in ("normal", "sample", "bernoulli")}
+    whole = {
+        name: poisoned((n, width), dtype) for name in ("normal", "sample", "bernoulli", "uniform")
+    }
     ops.add_normal(state, std, code, whole["normal"])
     ops.sample_normal(state, x, whole["sample"])
     ops.random_bernoulli(state, 0.4, whole["bernoulli"])
+    ops.random_uniform(state, 0.0, 1.0, whole["uniform"])
     place = Place()
     here = place.at_home(ops)
     for rank in range(size):
@@ -51,6 +54,7 @@ def test_noise_of_shares_is_that_of_the_whole(
         here.add_normal(state, std, code[rows], part["normal"])
         here.sample_normal(state, x[rows], part["sample"])
         here.random_bernoulli(state, 0.4, part["bernoulli"])
+        here.random_uniform(state, 0.0, 1.0, part["uniform"])
         for name, found in part.items():
             np.testing.assert_array_equal(found, whole[name][rows], err_msg=f"{name}, rank {rank}")
     assert state.shape == (4,)

@@ -12,8 +12,9 @@ from tinyae import Autoencoder
 from tinyae.data.pca import fit_pca
 from tinyae.data.rows import as_rows
 from tinyae.data.scaling import fit_scaling, scaled
+from tinyae.kernels import columns
 from tinyae.train import sizes
-from tinyae.train.sizes import FOLDS, choose_sizes, cross_validate
+from tinyae.train.sizes import FOLDS, choose_sizes, cross_validate, is_quick
 
 AUTO = {**Autoencoder(code=5).get_params()}
 GIVEN = {"hidden": (3,), "batch_size": 10, "epochs": 4, "validation_fraction": 0.0}
@@ -48,6 +49,41 @@ def test_verbose_says_what_was_chosen(capsys: pytest.CaptureFixture[str]) -> Non
     ae = Autoencoder(code=2, random_state=0, epochs=1, verbose=True).fit(np.eye(4) * 5)
     said = capsys.readouterr().out.splitlines()
     assert said[:-1] == list(ae.plan_.reasons) and said[-1].startswith("epoch 1/1")
+
+
+def test_little_work_is_done_before_numba_has_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("numba", reason="without Numba there is no choice")
+    monkeypatch.delitem(columns._LOADERS, "cupy")  # the fastest where there is a GPU
+    X = np.random.default_rng(0).random((40, 6), np.float32)
+    few = {"hidden": (4,), "code": 2, "epochs": 2, "random_state": 0}
+    ae = Autoencoder(**few).fit(X)
+    assert ae.backend_ == "numpy" and ae.backend == "auto"
+    assert any("backend numpy" in reason for reason in ae.plan_.reasons)
+    ae.save(tmp_path / "m.npz")
+    same = Autoencoder.load(tmp_path / "m.npz")
+    np.testing.assert_array_equal(same.reconstruct(X), ae.reconstruct(X))
+    assert same.backend_ == "numpy" and same.get_params()["backend"] == "auto"
+    assert Autoencoder.load(tmp_path / "m.npz", backend="numba").backend_ == "numba"
+    with pytest.raises(ValueError, match="this is 'numba'"):
+        Autoencoder.load(tmp_path / "m.npz", matmul="3xtf32")
+    for asked in ({"backend": "numba"}, {"threads": 1}):
+        assert Autoencoder(**few, **asked).fit(X).backend_ == "numba"
+
+
+@pytest.mark.parametrize(
+    ("changed", "n", "trainings", "quick"),
+    [({}, 1000, 1, True),  # 0.6 s of steps
+     ({}, 1000, 6, False),
+     ({"batch_size": 8}, 1000, 1, True),  # 0.75 s of steps
+     ({"batch_size": 1}, 1000, 1, False),
+     ({"hidden": (200, 100)}, 1000, 1, True),  # and 0.5 s of products
+     ({"hidden": (200, 100)}, 10_000, 1, False)],
+)  # fmt: skip
+def test_what_little_work_is(changed: dict[str, Any], n: int, trainings: int, quick: bool) -> None:
+    params = {**AUTO, "hidden": (20,), "batch_size": 10, "epochs": 20, **changed}
+    assert is_quick(params, (n, 200), trainings) == quick
 
 
 def test_widths_hold_the_code_twice() -> None:

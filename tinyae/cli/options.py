@@ -16,7 +16,8 @@ from ..kernels.columns import get_backend
 DATA_HELP = (
     "ball (made on the spot), digits, mnist, fashion-mnist, or a path: .npy, .npz, a table (.csv, "
     ".tsv, .txt, .data; .gz or not; .parquet, .feather, .arrow) or IDX file (.gz or not), "
-    "a folder with the MNIST files, a folder of images"
+    "a folder with the MNIST files, a folder of images; under mpirun {rank} in it is the number of "
+    "the process that reads it, each its own rows"
 )
 _FLAG = argparse.BooleanOptionalAction
 # How load_dataset reads the source: its arguments of these names.

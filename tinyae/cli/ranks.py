@@ -1,18 +1,25 @@
 """Commands under mpirun or srun: the first process runs them, the others train with it.
 
-All that is read, printed and written is the first one's business. Where it trains into a run
-folder it tells the others, which open the same data and call ``fit`` as it does.
+All that is printed and written is the first one's business. Where it trains into a run folder it
+tells the others to open their data and to call ``fit`` as it does. Commands of which each process
+does a part (``alike``) are run by all of them.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
+from typing import Any
 
+from ..data.datasets import Dataset
+from ..kernels.cpu import cores
 from ..parallel import launch
+from . import together
 from .options import UsageError
-from .run_folder import follow_training
+from .run_folder import autoencoder, open_data
 
 
 def quiet() -> bool:
@@ -26,14 +33,22 @@ def run(command: Callable[[argparse.Namespace], None], given: argparse.Namespace
     Raises UsageError for one that is the work of one process, and RuntimeError where processes
     cannot talk to each other.
     """
-    size, rank, _ = launch.started()
+    size, rank, local = launch.started()
     if size == 1:
+        command(given)
+        return
+    if getattr(given, "alike", False):
+        launch.world()
+        number, origin = cores.threads()
+        if not origin.endswith("_NUM_THREADS"):
+            os.environ[cores.VARIABLE] = str(max(1, number // local))
         command(given)
         return
     if not getattr(given, "together", False):
         raise UsageError(
             f"{size} processes were started by mpirun or srun, and this command is the work of "
-            "one: start it without (train, sweep and doctor can be started by mpirun)"
+            "one: start it without (train, sweep, encode, reconstruct, impute and doctor can be "
+            "started by mpirun)"
         )
     launch.world()
     if rank == 0:
@@ -42,6 +57,42 @@ def run(command: Callable[[argparse.Namespace], None], given: argparse.Namespace
         finally:
             launch.tell(None)
         return
+    others = Follower()
     while (job := launch.heard()) is not None:
+        name, *arguments = job
         with suppress(Exception, KeyboardInterrupt):  # the first one has it too, and says so
-            follow_training(*job)
+            getattr(others, name)(*arguments)
+
+
+class Follower:
+    """What the others do while the first process trains into a folder, by the name of the job."""
+
+    data: Mapping[str, Any]
+    dataset: Dataset
+
+    def open(self, data: Mapping[str, Any], columns: Sequence[str] | None) -> None:
+        self.data, self.dataset = data, launch.ready(lambda: _opened(data, columns))
+
+    def plan(self, model: Mapping[str, Any]) -> None:
+        ae = launch.ready(lambda: autoencoder(model, self.dataset))
+        ae.plan(self.dataset.train, **self._how())
+
+    def train(self, model: Mapping[str, Any], checkpoint: Path, resume: bool) -> None:
+        ae = launch.ready(lambda: autoencoder(model, self.dataset))
+        ae.fit(self.dataset.train, checkpoint=checkpoint, resume=resume, **self._how())
+
+    def _how(self) -> dict[str, Any]:
+        local = together.is_local(self.data)
+        return {"comm": launch.world(), "rows": "local" if local else "global"}
+
+
+def _opened(data: Mapping[str, Any], columns: Sequence[str] | None) -> Dataset:
+    """Its data set; raises UsageError where its columns are not those of the first process."""
+    dataset = open_data(data)
+    if dataset.columns != columns:
+        rank = launch.started()[1]
+        raise UsageError(
+            f"the rows of all ranks must have the same columns: {dataset.columns} on rank {rank}, "
+            f"{columns} on rank 0"
+        )
+    return dataset

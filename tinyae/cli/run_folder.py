@@ -17,6 +17,7 @@ from typing import Any
 
 from .. import arguments, checks
 from .._version import __version__
+from ..assemble import backend_for
 from ..data.datasets import NAMES, Dataset, is_table, load_dataset
 from ..data.missing import HINT, missing_counts
 from ..data.reading import Reading
@@ -25,14 +26,13 @@ from ..data.tables.schema import Schema
 from ..data.tables.text import table_kind
 from ..estimator import Autoencoder
 from ..families import PLAIN, made
-from ..kernels.columns import get_backend
 from ..model_file import FORMAT, as_json
-from ..parallel import launch
 from ..storage.files import expect_replaceable
 from ..storage.kinds import Kind, tinyae_kind
 from ..storage.locks import held
 from ..storage.untrusted import errors_of, read_json
 from ..train.progress import Bar, Lines, Waiting
+from . import together
 from .options import DEFAULTS, READING, UsageError, data_given
 from .output import expect_own, has_bars, is_own, shortened, write_csv, write_json
 
@@ -207,13 +207,14 @@ def open_data(data: Mapping[str, Any], schema: Schema | None = None) -> Dataset:
     Raises UsageError where there is no such data.
     """
     options = {k: v for k, v in data.items() if k != "source" and v is not None}
-    if schema is not None and is_table(Path(data["source"])):
+    source = together.own_source(data["source"])
+    if schema is not None and is_table(Path(source)):
         options["schema"] = schema
     if "size" in options:
         options["size"] = tuple(options["size"])
     try:
-        with Waiting(f"reading {Path(data['source']).name}") as report:
-            return load_dataset(data["source"], progress=report, **options)
+        with Waiting(f"reading {Path(source).name}") as report:
+            return load_dataset(source, progress=report, **options)
     except FileNotFoundError as error:
         raise UsageError(str(error)) from error
 
@@ -283,16 +284,17 @@ def run_config(data: Mapping[str, Any], model: Mapping[str, Any]) -> Config:
     backend that cannot run here.
     """
     data = {**DATA_DEFAULTS, **data}
-    if Path(data["source"]).exists():
+    if Path(data["source"]).exists() or together.is_local(data):
         data["source"] = str(Path(data["source"]).resolve())
     try:
         ae = made({**DEFAULTS, **model})
         params = ae.get_params()
         ae._check(params)
-        backend = get_backend(params["backend"], params["matmul"])
+        backend = backend_for(params)
         if params["threads"] is not None and backend.limit_threads is None:
             raise ValueError(f"--threads {params['threads']} is for --backend numba, and this is "
                              f"{backend.name}: leave it out")  # fmt: skip
+        together.expect_shared(ae, backend.name, data)
     except (TypeError, ValueError) as error:
         raise UsageError(str(error)) from error
     if params["epochs"] == 0:
@@ -352,25 +354,27 @@ def train_run(
         return _train(run, config, dataset, resume, remedy)
 
 
-def _autoencoder(model: Mapping[str, Any], dataset: Dataset) -> Autoencoder:
+def autoencoder(model: Mapping[str, Any], dataset: Dataset) -> Autoencoder:
     ae = made(model)
     if ae.image_shape is None and dataset.image_shape is not None:
         ae.image_shape = dataset.image_shape
     return ae
 
 
-def _without_auto(run: RunFolder, model: Mapping[str, Any], dataset: Dataset) -> dict[str, Any]:
-    """``model`` with what "auto" came to when the run began, or comes to now, which is printed."""
+def _without_auto(run: RunFolder, config: Config, dataset: Dataset) -> dict[str, Any]:
+    """Its model with what "auto" came to when the run began, or comes to now, which is printed."""
     begun = run.read_config()["model"] if run.started() else {}
     settled = {n: v for n, v in begun.items() if n != "matmul"}  # a processor's to say, each time
-    model = {name: settled.get(name, v) if v == "auto" else v for name, v in model.items()}
+    model = {k: settled.get(k, v) if v == "auto" else v for k, v in config["model"].items()}
     train, test = (missing_counts(rows).any() for rows in (dataset.train, dataset.test))
     if test and model["missing"] == "error":  # else found when all training is over
         value_range(dataset.test, "(test samples)", hint=HINT)
     if test and not train and model["missing"] == "auto":
         model["missing"] = "allow"
     with Waiting("choosing the number of epochs by cross-validation") as report:
-        plan = _autoencoder(model, dataset).plan(dataset.train, report=report)
+        local = together.is_local(config["data"])  # else this process plans for all
+        others = together.joined(config["data"], "plan", model) if local else {}
+        plan = autoencoder(model, dataset).plan(dataset.train, report=report, **others)
     for reason in plan.reasons:
         print(reason, file=sys.stderr)
     return {**model, **as_json(plan.params)}
@@ -381,23 +385,23 @@ def _train(
 ) -> Autoencoder:
     if run.started():
         run.expect_columns(dataset)
-    model = _without_auto(run, config["model"], dataset)
+    model = _without_auto(run, config, dataset)
     kept: dict[str, Any] = {
         **config, "model": model, "columns": dataset.columns and [*dataset.columns]
     }  # fmt: skip
     if not run.exists() or run.read_config() != kept:  # resumed with more epochs, other threads
         run.write_config(kept)
-    ae = _autoencoder(model, dataset)
+    ae = autoencoder(model, dataset)
     log = sys.stderr
     bar = Bar(log) if has_bars(log) else None
-    comm = launch.tell((config["data"], model, run.checkpoint_file, resume))
+    others = together.joined(config["data"], "train", model, run.checkpoint_file, resume)
     try:
         ae.fit(
             dataset.train,
             checkpoint=run.checkpoint_file,
             resume=resume,
             callback=bar or Lines(log, epochs=-(-model["epochs"] // LINES)),
-            comm=comm,
+            **others,
         )
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"interrupted; {remedy}") from None
@@ -410,12 +414,3 @@ def _train(
     run.write_history(ae.history_)
     ae.save(run.model_file)  # last: it says that training has ended
     return ae
-
-
-def follow_training(
-    data: Mapping[str, Any], model: Mapping[str, Any], checkpoint: Path, resume: bool
-) -> None:
-    """What the other ranks of MPI do while the first one trains into a folder."""
-    dataset = launch.ready(lambda: open_data(data))
-    ae = _autoencoder(model, dataset)
-    ae.fit(dataset.train, checkpoint=checkpoint, resume=resume, comm=launch.world())

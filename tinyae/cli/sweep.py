@@ -20,6 +20,7 @@ from ..families import PLAIN
 from ..plot.curves import plot_sweep
 from ..storage.untrusted import errors_of, read_json
 from ..train.progress import Waiting
+from . import together
 from .options import UsageError, command, data_given, integers, model_given
 from .output import can_draw, expect_own, table, write_csv, write_json
 from .run_folder import DATA_DEFAULTS, RunFolder, expect_same, open_data, run_config, trained_run
@@ -70,8 +71,11 @@ def _sweep(given: argparse.Namespace) -> None:
     runs = {code: RunFolder(folder / f"code-{code}") for code in given.codes}
     for code, run in runs.items():  # before hours are spent on the sizes ahead of it
         expect_same(run, configs[code])
+    if together.is_local(described["data"]):
+        raise UsageError(f"--data {described['data']['source']}: a sweep compares nets by all "
+                         "rows, name one file that all processes can read")  # fmt: skip
     earlier = _earlier(folder, described, given)
-    dataset = open_data(described["data"])
+    dataset = together.opened_by_all(described["data"], open_data)
     rows, pca = earlier, None
     for number, (code, run) in enumerate(runs.items(), start=1):
         print(f"\ncode {code} ({number} of {len(runs)}), run folder {run.path}", file=sys.stderr)

@@ -23,7 +23,7 @@ from ..estimator import Autoencoder
 from ..kernels.conventions import AS_FP32
 from ..plot import codes, curves, grids
 from ..train.progress import Waiting
-from . import recipes
+from . import recipes, together
 from .options import UsageError, command, data_given, model_given
 from .output import can_draw, expect_own, print_zero_units, table, to_draw
 from .report import write_report
@@ -77,13 +77,16 @@ def _train(given: argparse.Namespace) -> None:
         recipe = recipes.read(given.recipe)
         data, model = {**recipe.data, **data}, {**recipe.model, **model}
     chosen, config = _choose_run(given, data, model)
-    dataset = open_data(config["data"])
-    name = Path(config["data"]["source"]).name.split(".")[0] or "run"
+    local = together.is_local(config["data"])
+    dataset = together.opened_by_all(config["data"], open_data)
+    name = Path(config["data"]["source"].replace(together.RANK, "")).name.split(".")[0]
+    name = name.strip("-_") or "run"
     run = chosen or RunFolder.unused(Path("runs"), name)
     n, n_features = dataset.train.shape
     print(
         f"{dataset.name}: {n:,} training and {len(dataset.test):,} test samples of {n_features} "
-        f"features; run folder {run.path}",
+        f"features; run folder {run.path}"
+        + ("; of rank 0 alone, as are all errors and pictures below" if local else ""),
         file=sys.stderr,
     )
     fresh = (chosen is None or not chosen.exists()) and "code" not in model

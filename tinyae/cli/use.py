@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,8 @@ from ..plot.grids import plot_grid, plot_reconstructions
 from ..storage.files import FileError, write_atomically
 from ..storage.untrusted import read_npy
 from ..train.progress import Waiting
-from .options import UsageError, command
+from . import together
+from .options import UsageError, command, data_given
 from .output import (
     can_draw,
     print_zero_units,
@@ -44,6 +45,7 @@ SHOWN_CLASSES, SHOWN_PAIRS = 10, 6  # in that of new samples
 
 def add_commands(commands: Any) -> None:
     parser = command(commands, "encode", _encode, "write the codes of samples")
+    parser.set_defaults(alike=True)
     parser.run_options(part="all")
     parser.file_option(
         "--out",
@@ -64,6 +66,7 @@ def add_commands(commands: Any) -> None:
     parser = command(
         commands, "reconstruct", _reconstruct, "write samples after encoding and decoding"
     )
+    parser.set_defaults(alike=True)
     parser.run_options(part="test")
     parser.file_option("--out", ".npy or .csv of all samples, or .png with the first ten under "
                        "their originals", ".npy", ".csv", ".png", required=True)  # fmt: skip
@@ -75,6 +78,7 @@ def add_commands(commands: Any) -> None:
         "write samples with their missing values filled in: the "
         "columns that were learnt from, and what is filled into whole numbers may be a fraction",
     )
+    parser.set_defaults(alike=True)
     parser.run_options(part="all")
     parser.file_option("--out", ".npy or .csv", ".npy", ".csv", required=True)
 
@@ -98,11 +102,20 @@ def add_commands(commands: Any) -> None:
 
 
 def _encode(given: argparse.Namespace) -> None:
-    run, ae, dataset = opened(given)
+    run, ae, dataset = together.by_all(lambda: opened(given))
     with Waiting(f"encoding {dataset.name}"):
-        codes = [ae.encode(rows) for rows in _part(dataset, given.part)]
+        codes = _by_all(given, run, _part(dataset, given.part), ae.encode)
     names = run.columns() and ae.get_feature_names_out().tolist()
-    write_array(given.out, np.concatenate(codes), "codes", names)
+    if together.first():
+        write_array(given.out, codes, "codes", names)
+
+
+def _by_all(
+    given: argparse.Namespace, run: RunFolder, samples: list[Rows], do: Callable[[Rows], Array]
+) -> Array:
+    """``do`` of all samples, one part after the other, see ``together.divided``."""
+    local = together.is_local(data_given(given) or run.read_config()["data"])
+    return np.concatenate([together.divided(rows, do, local) for rows in samples])
 
 
 def _decode(given: argparse.Namespace) -> None:
@@ -123,9 +136,11 @@ def _decode(given: argparse.Namespace) -> None:
 
 
 def _reconstruct(given: argparse.Namespace) -> None:
-    run, ae, dataset = opened(given)
+    run, ae, dataset = together.by_all(lambda: opened(given))
     samples = _part(dataset, given.part)
     if given.out.suffix == ".png":
+        if not together.first():
+            return
         with Waiting(f"drawing {given.out}"):
             shown = np.asarray(samples[0].select(np.arange(min(SHOWN, len(samples[0])))))
             shape = dataset.image_shape
@@ -134,18 +149,21 @@ def _reconstruct(given: argparse.Namespace) -> None:
         print(f"{given.out}: {len(shown)} originals over their reconstructions")
     else:
         with Waiting(f"reconstructing {dataset.name}"):
-            reconstructions = [ae.reconstruct(rows) for rows in samples]
-        write_samples(given.out, ae, np.concatenate(reconstructions), run.columns())
+            reconstructions = _by_all(given, run, samples, ae.reconstruct)
+        if together.first():
+            write_samples(given.out, ae, reconstructions, run.columns())
 
 
 def _impute(given: argparse.Namespace) -> None:
-    run, ae, dataset = opened(given)
+    run, ae, dataset = together.by_all(lambda: opened(given))
     samples = _part(dataset, given.part)
-    n = sum(int(missing_counts(rows).sum()) for rows in samples)
+    counts = _by_all(given, run, samples, lambda rows: missing_counts(rows)[None])
     with Waiting(f"filling in {dataset.name}"):
-        filled = np.concatenate([ae.impute(rows) for rows in samples])
+        filled = _by_all(given, run, samples, ae.impute)
+    if not together.first():
+        return
     write_samples(given.out, ae, filled, run.columns())
-    print(f"{n:,} of {filled.size:,} values were missing")
+    print(f"{counts.sum():,} of {filled.size:,} values were missing")
     schema = ae.schema_
     if schema and schema.left:
         print(f"{given.out} is without {shortened(schema.left)}, which training left out; impute "

@@ -57,6 +57,21 @@ class Rows:
     def begin_epoch(self, seed: int, epoch: int) -> None:
         """Training on these samples begins its next epoch."""
 
+    def held(self, positions: NDArray[np.int64]) -> NDArray[np.int64] | None:
+        """Which of ``positions``, by their index, this process can ``take``; None: all."""
+        return None
+
+    def mapped(self, apply: Callable[[Array], Array]) -> Rows:
+        """With ``apply``, of arrays (n, n_features), as they are read."""
+        return MappedRows(self, apply)
+
+    def spread(self) -> Array:
+        """64 samples spread over the data, or all, float64."""
+        positions = spread_over(len(self))
+        out = np.empty((len(positions), self.shape[1]))
+        self.take(positions, out)
+        return out
+
     @property
     def shape(self) -> tuple[int, int]:
         return len(self), math.prod(self.array.shape[1:])
@@ -96,7 +111,11 @@ class Rows:
     def _read(self, where: NDArray[np.int64] | slice) -> Array:
         """Stored samples, in order and in ``dtype``."""
         part = self.array[where]
-        return np.require(part.reshape(len(part), -1), self.dtype, ["C", "A"])
+        return np.require(part.reshape(len(part), self.shape[1]), self.dtype, ["C", "A"])
+
+    def stored(self, positions: NDArray[np.int64]) -> Array:
+        """The samples at these positions, unscaled, in ``dtype``."""
+        return self._read(positions if self.indices is None else self.indices[positions])
 
     def pieces(self) -> Iterator[tuple[slice, Array]]:
         """All samples in order, unscaled, in ``dtype``, a few megabytes at a time."""
@@ -127,6 +146,11 @@ class Rows:
         return out
 
 
+def spread_over(n: int) -> NDArray[np.int64]:
+    """64 of the positions 0 .. n - 1, the first and the last among them, or all."""
+    return np.unique(np.linspace(0, n - 1, 64).astype(np.int64))
+
+
 class MappedRows(Rows):
     """``raw`` with ``apply``, of arrays (n, n_features), as they are read; small data at once."""
 
@@ -150,6 +174,11 @@ class MappedRows(Rows):
         self.raw.take(positions, values)
         with np.errstate(over="ignore", invalid="ignore"):
             out[...] = self.apply(values)
+
+    def stored(self, positions: NDArray[np.int64]) -> Array:
+        out = np.empty((len(positions), self.shape[1]), self.dtype)
+        self.take(positions, out)
+        return out
 
     def pieces(self) -> Iterator[tuple[slice, Array]]:
         if self.direct:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..kernels.conventions import ACTIVATION_FACTS
 from .missing import HINT, missing_counts
-from .rows import Array, MappedRows, Rows, value_range
+from .rows import Array, Rows, value_range
 
 Floats = NDArray[np.float64]
 Span = tuple[float, float]  # least and largest value
@@ -144,7 +144,7 @@ def scaling_of(rows: Rows, params: Mapping[str, Any]) -> Scaling | None:
 
 def scaled(rows: Rows, scaling: Scaling | None) -> Rows:
     """``rows`` as a net with this scaling reads them."""
-    return rows if scaling is None else MappedRows(rows, scaling.apply)
+    return rows if scaling is None else rows.mapped(scaling.apply)
 
 
 def scaling_from(found: Any, n_features: int) -> Scaling:

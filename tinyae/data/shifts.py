@@ -34,6 +34,12 @@ class ShiftedRows(Rows):
         self.down, self.across = (np.clip(np.arange(n) + moves, 0, n - 1) for n in image_shape[:2])
         self.moves = np.zeros(len(raw), np.uint32)
 
+    def __len__(self) -> int:
+        return len(self.raw)
+
+    def held(self, positions: NDArray[np.int64]) -> NDArray[np.int64] | None:
+        return self.raw.held(positions)
+
     def begin_epoch(self, seed: int, epoch: int) -> None:
         random_bits(streams.state(seed, streams.SHIFT, epoch), self.moves)
         self.moves %= np.uint32(len(self.down) * len(self.across))

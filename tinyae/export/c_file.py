@@ -11,16 +11,18 @@ from ..storage.kinds import MARK
 from .chain import Array, Chain, Layer, narrowed
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+LANES = 32  # columns of a block: its sums fit into the registers of AVX2 and of AVX-512
 
-# y[i] for each activation. NaN stays NaN, and no exp overflows.
-SIGMOID = "expf(y[i] < 0 ? y[i] : 0.0f) / (1.0f + expf(-fabsf(y[i])))"
+# y[i] for each activation, where t is exp(-|y[i]|). NaN stays NaN, and no exp overflows.
+T = "expf(-fabsf(y[i]))"
+SIGMOID = "(y[i] < 0 ? t : 1.0f) / (1.0f + t)"
 ACTIVATIONS = {
     "relu": "y[i] < 0 ? 0.0f : y[i]",
     "leaky_relu": "y[i] > 0 ? y[i] : 0.01f * y[i]",
     "elu": "y[i] > 0 ? y[i] : expm1f(y[i])",
     "sigmoid": SIGMOID,
     "tanh": "tanhf(y[i])",
-    "softplus": "(y[i] > 0 ? y[i] : 0.0f) + log1pf(expf(-fabsf(y[i])))",
+    "softplus": "(y[i] > 0 ? y[i] : 0.0f) + log1pf(t)",
     "silu": f"y[i] * ({SIGMOID})",
     "gelu": "0.5f * y[i] * (1.0f + tanhf(0.7978845608f * y[i] * (1.0f + 0.044715f * y[i] * y[i])))",
 }
@@ -69,7 +71,10 @@ def _head(chain: Chain, part: str) -> list[str]:
         f"   An autoencoder, {chain.widths}. It needs C99 and math.h alone.", "",
         *(f"     {line}" for name in wanted for line in about[name]), "",
         f"   scratch is memory of NET_SCRATCH bytes.{missing} */",
-        "#ifndef NET_H", "#define NET_H", "", "#include <math.h>", "",
+        "#ifndef net_included", "#define net_included", "", "#include <math.h>", "",
+        "#ifdef NET_FEATURES  /* of prefixes that differ in nothing but case */",
+        '#error "another header has defined NET_FEATURES: export one of them with another prefix"',
+        "#endif", "",
         "#ifdef __cplusplus", "#define NET_RESTRICT __restrict", "#else",
         "#define NET_RESTRICT restrict", "#endif", "",
         f"#define NET_FEATURES {chain.n_features}", f"#define NET_CODE {chain.code}",
@@ -86,6 +91,7 @@ def _constants(chain: Chain, part: str) -> list[str]:
     lines = []
     for name, array in chain.arrays(part).items():
         kind = "signed char" if array.dtype == np.int8 else "float"
+        array = _blocks(array) if array.ndim == 2 else array
         lines += [f"static const {kind} net_{_flat(name)}[{array.size}] = {{",
                   *_numbers(name, array), "};"]  # fmt: skip
     return lines
@@ -109,28 +115,58 @@ def _literal(value: np.float32) -> str:
     return f"{text}f"
 
 
+def _blocks(weight: Array) -> Array:
+    """(n_in, n_out) in the order in which ``net_dense`` reads it."""
+    starts = range(0, weight.shape[1], LANES)
+    return np.concatenate([weight[:, start : start + LANES].ravel() for start in starts])
+
+
 def _dense(layers: tuple[Layer, ...]) -> list[str]:
-    """The inner loop runs over units, whose sums lie side by side: compilers make vectors of it."""
+    """A block's sums lie side by side, of which compilers make vectors that stay in registers, and
+    weights are read from front to back: of a large net they come as fast as memory gives them."""
     quantized = layers[0].scale is not None
     kind, scale = ("signed char", "const float *s, ") if quantized else ("float", "")
-    number = "xi * (float)w[j]" if quantized else "xi * w[j]"
-    first = "y[j] = 0.0f;" if quantized else "y[j] = b[j];"
+    first = "0.0f" if quantized else "b[j + k]"
     after = ["    for (j = 0; j < n_out; j++) y[j] = y[j] * s[j] + b[j];"] if quantized else []
     return [
-        "", "/* y = x w + b, w (n_in, n_out) row by row */",
+        "", f"/* y = x w + b; w (n_in, n_out) in blocks of {LANES} columns, each row by row */",
         "static inline void net_dense(const float *NET_RESTRICT x, float *NET_RESTRICT y,",
         f"                             const {kind} *NET_RESTRICT w, {scale}const float *b,",
-        "                             int n_in, int n_out) {", "    int i, j;",
-        f"    for (j = 0; j < n_out; j++) {first}", "    for (i = 0; i < n_in; i++, w += n_out) {",
-        "        const float xi = x[i];", f"        for (j = 0; j < n_out; j++) y[j] += {number};",
-        "    }", *after, "}",
+        "                             int n_in, int n_out) {",
+        f"    const int whole = n_out - n_out % {LANES}, rest = n_out - whole;", "    int i, j, k;",
+        f"    for (j = 0; j < whole; j += {LANES}) {{", f"        float sum[{LANES}];",
+        f"        for (k = 0; k < {LANES}; k++) sum[k] = {first};",
+        *_rows("sum[k]", str(LANES), quantized),
+        f"        for (k = 0; k < {LANES}; k++) y[j + k] = sum[k];", "    }",
+        "    if (rest > 0) {", f"        for (k = 0; k < rest; k++) y[j + k] = {first};",
+        *_rows("y[j + k]", "rest", quantized), "    }", *after, "}",
     ]  # fmt: skip
 
 
+def _rows(sums: str, width: str, quantized: bool) -> list[str]:
+    """sums += x w over rows of this width, four at once: so each sum is seldom loaded and stored
+    where a compiler leaves it in memory."""
+
+    def product(row: int) -> str:
+        weight = f"w[{f'{row} * {width} + ' * (row > 0)}k]"
+        return f"x[i{f' + {row}' * (row > 0)}] * " + (f"(float){weight}" if quantized else weight)
+
+    return [
+        f"        for (i = 0; i + 4 <= n_in; i += 4, w += 4 * {width})",
+        f"            for (k = 0; k < {width}; k++)",
+        f"                {sums} += ({product(0)} + {product(1)})",
+        f"                    + ({product(2)} + {product(3)});",
+        f"        for (; i < n_in; i++, w += {width})",
+        f"            for (k = 0; k < {width}; k++) {sums} += {product(0)};",
+    ]
+
+
 def _elementwise(name: str) -> list[str]:
+    text = ACTIVATIONS[name]
+    declared = [f"        const float t = {T};"] if re.search(r"\bt\b", text) else []
     return [
         "", f"static inline void net_{name}(float *y, int n) {{", "    int i;",
-        "    for (i = 0; i < n; i++)", f"        y[i] = {ACTIVATIONS[name]};", "}",
+        "    for (i = 0; i < n; i++) {", *declared, f"        y[i] = {text};", "    }", "}",
     ]  # fmt: skip
 
 

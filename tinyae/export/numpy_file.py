@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
 import textwrap
 import zipfile
@@ -38,9 +39,12 @@ TOP_K = [
 ]
 
 
-def source(chain: Chain, part: str, weights: str | None) -> str:
-    """The file's text. Its arrays lie in the archive of this name beside it; None: in the text."""
-    imports = ["from pathlib import Path"] if weights else ["import base64", "import io"]
+def source(chain: Chain, part: str, weights: tuple[str, bytes] | None) -> str:
+    """The file's text. Its arrays lie in the archive of this name and content beside it; None: in
+    the text."""
+    imports = ["import base64", "import io"]
+    if weights:
+        imports = ["import hashlib", "import io", "from pathlib import Path"]
     lines = [*_head(chain, part), *imports, "", "import numpy as np", "",
              f"N_FEATURES, CODE = {chain.n_features}, {chain.code}", *_names(chain)]  # fmt: skip
     if part != "decoder":
@@ -160,13 +164,25 @@ def _score(chain: Chain) -> list[str]:
     decode = "decode" if chain.scaling is None else "decode_scaled"
     missing = [] if chain.fill is None else ["error[np.isnan(target)] = 0"]
     return ["target = scaled(x)", f"error = {decode}(encode(x)) - target", *missing,
-            'return np.einsum("...j,...j->...", error, error, dtype=np.float64)']  # fmt: skip
+            "error = error.astype(np.float64)",
+            "return (error[..., None, :] @ error[..., :, None])[..., 0, 0]"]  # fmt: skip
 
 
-def _arrays(chain: Chain, part: str, weights: str | None) -> list[str]:
-    """The dictionary W, of arrays of the net's dtype."""
+def _arrays(chain: Chain, part: str, weights: tuple[str, bytes] | None) -> list[str]:
+    """The dictionary W, of arrays of the net's dtype. Of two files one may be older than the other,
+    where an export or a copy was cut off: other weights than those of the file are refused."""
     if weights is not None:
-        lines = [f"W = dict(np.load(Path(__file__).with_name({weights!a})))"]
+        name, content = weights
+        said = (
+            "{FILE} holds other weights than those of {__file__}: remove it, and export both again"
+        )
+        lines = [
+            f"FILE = Path(__file__).with_name({name!a})", "CONTENT = FILE.read_bytes()",
+            "if hashlib.sha256(CONTENT).hexdigest() != (",
+            f'    "{hashlib.sha256(content).hexdigest()}"', "):",
+            f'    raise ValueError(f"{said}")',
+            "W = dict(np.load(io.BytesIO(CONTENT)))", "del CONTENT",
+        ]  # fmt: skip
     else:
         text = base64.b85encode(packed(chain, part)).decode()
         lines = ['TEXT = """', *textwrap.wrap(text, 100, break_on_hyphens=False), '"""',

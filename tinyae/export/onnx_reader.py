@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from ..assemble import architecture
 from ..checks import integer
 from ..storage.untrusted import errors_of
 from .chain import Layer
@@ -25,12 +26,18 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "LeakyRelu": {"alpha": 0.01},
     "Gelu": {"approximate": "none"},
 }
-PASSED_OVER = ("Identity", "Dropout", "Flatten")  # they do nothing to (n, features) in inference
+# they do nothing to (n, features) in inference, or round it as a Cast does
+PASSED_OVER = ("Identity", "Dropout", "Flatten", "Cast")
+FLOATS = (1, 10, 11)  # of TensorProto: FLOAT, FLOAT16, DOUBLE
 
 
 def read(kind: type[Model], path: str | os.PathLike[str], code: int | None, backend: str) -> Model:
     """See ``Autoencoder.from_onnx``."""
     onnx = library()
+    if kind._architecture is not architecture:
+        raise ValueError(
+            f"{kind.__name__} has other layers than such a file: use Autoencoder.from_onnx"
+        )
     if code is not None:
         integer("code", code, 1)
     with errors_of(path, "is no autoencoder of dense layers"), np.errstate(over="ignore"):
@@ -78,11 +85,7 @@ def read(kind: type[Model], path: str | os.PathLike[str], code: int | None, back
 
 def _chain(onnx: Any, graph: Any) -> list[Layer]:
     """The layers from the only input to the last node: Gemm, or MatMul and Add, and activations."""
-    arrays = {each.name: onnx.numpy_helper.to_array(each) for each in graph.initializer}
-    for node in graph.node:
-        for attribute in node.attribute if node.op_type == "Constant" else ():
-            if attribute.name == "value":
-                arrays[node.output[0]] = onnx.numpy_helper.to_array(attribute.t)
+    arrays = _constants(onnx, graph)
     inputs = [each.name for each in graph.input if each.name not in arrays]
     if len(inputs) != 1:
         raise ValueError(f"it must have one input, got {', '.join(inputs) or 'none'}")
@@ -136,10 +139,35 @@ def _chain(onnx: Any, graph: Any) -> list[Layer]:
     return found
 
 
+def _constants(onnx: Any, graph: Any) -> dict[str, Any]:
+    """By name: the file's arrays, float16 as float32, and what Cast, Mul and Transpose make of them
+    alone, as of weights that are stored in fewer bits."""
+    arrays = {each.name: onnx.numpy_helper.to_array(each) for each in graph.initializer}
+    types = {onnx.TensorProto.FLOAT16: np.float32, onnx.TensorProto.FLOAT: np.float32,
+             onnx.TensorProto.DOUBLE: np.float64}  # fmt: skip
+    for node in graph.node:
+        attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
+        given = [arrays[name] for name in node.input if name in arrays]
+        if node.op_type == "Constant" and "value" in attributes:
+            arrays[node.output[0]] = onnx.numpy_helper.to_array(attributes["value"])
+        elif not given or len(given) < len(node.input):
+            continue
+        elif node.op_type == "Cast" and attributes.get("to") in types:
+            arrays[node.output[0]] = given[0].astype(types[attributes["to"]])
+        elif node.op_type == "Mul":
+            arrays[node.output[0]] = given[0] * given[1]
+        elif node.op_type == "Transpose":
+            arrays[node.output[0]] = given[0].transpose(attributes.get("perm"))
+    return {
+        name: array.astype(np.float32) if array.dtype == np.float16 else array
+        for name, array in arrays.items()
+    }
+
+
 def _matrix(array: Any, said: str) -> Any:
     if array.ndim != 2 or not array.size or array.dtype not in (np.float32, np.float64):
         raise ValueError(
-            f"{said} must have a matrix of float32 or float64, got shape {array.shape}, "
+            f"{said} must have a matrix of float16, float32 or float64, got shape {array.shape}, "
             f"{array.dtype}"
         )
     return array
@@ -147,6 +175,8 @@ def _matrix(array: Any, said: str) -> Any:
 
 def _expect_nothing(node: Any, others: list[Any], attributes: dict[str, Any], said: str) -> None:
     """Raises ValueError where an operator that is passed over would change (n, features)."""
+    if node.op_type == "Cast" and attributes["to"] not in FLOATS:
+        raise ValueError(f"{said} makes numbers of it that are no floats")
     if node.op_type == "Flatten" and attributes.get("axis", 1) not in (1, -1):
         raise ValueError(f"{said} has axis {attributes['axis']}, expected 1")
     if (

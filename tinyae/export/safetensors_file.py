@@ -30,9 +30,15 @@ def content(chain: Chain, part: str) -> bytes:
             "'c' or 'onnx', or part='decoder'"
         )
     if chain.fill is not None and part != "decoder":
-        raise ValueError("to='safetensors' has no place for what is read for missing values")
+        raise ValueError(
+            "to='safetensors' has no place for what is read for missing values: use 'numpy', "
+            "'c' or 'onnx', or part='decoder'"
+        )
     if part != "encoder" and chain.groups:
-        raise ValueError("to='safetensors' has no place for the softmax of categories")
+        raise ValueError(
+            "to='safetensors' has no place for the softmax of categories: use 'numpy', "
+            "'c' or 'onnx', or part='encoder'"
+        )
     if chain.scaling is not None and part != "decoder":
         center, spread = chain.scaling
         weight = layers[0].weight / spread[:, None]

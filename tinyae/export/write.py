@@ -50,7 +50,7 @@ def export(
     archive = Path(weights)
     if archive.suffix != ".npz" or archive.parent.resolve() != path.parent.resolve():
         raise ValueError(f"weights must be a .npz in the folder of {path}, got {archive}")
-    text = numpy_file.source(chain, part, archive.name).encode()
+    text = numpy_file.source(chain, part, (archive.name, packed)).encode()
     expect_replaceable(path, EXPORT)
     return [_write(archive, packed), _write(path, text)]
 

@@ -24,6 +24,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from .. import checks
+from ..arguments import Argument, Kind
 from ..kernels.backend import Array, Backend
 from ..kernels.conventions import ACTIVATION_FACTS
 from ..net import streams
@@ -32,6 +34,15 @@ from ..net.network import Network
 from ..net.parameters import Parameters
 from ..train.draws import Draws
 from ..train.objective import Term
+
+OWN = {argument.name: argument for argument in (
+    Argument("contraction", Kind(lambda name, value: checks.number(name, value, least=0), float,
+             "X"), 0.1, "weight of the squared Frobenius norm of the code's derivative by the "
+             "sample"),
+    Argument("estimate", Kind(lambda name, value: checks.integer(name, value, 0), int, "N"), 0,
+             "estimate that norm by so many random directions of the code in place of all of them: "
+             "faster for wide codes of deep encoders if much fewer than its units; 0: exactly"),
+)}  # fmt: skip
 
 ROWS = 4096  # of all samples together, that are taken through the encoder at a time
 MOST = 8  # sizes of batches whose places are kept
@@ -174,16 +185,20 @@ class Contraction(Term):
         """Of layer i dP/dz, the sum over m rows of each sample."""
         ops.inner_product(self._up[i][: m * n], u, 0.0, u, self._spare)
         ops.activation_curvature(u, activation, saved, u)
-        self._sum(ops, u.reshape((m, u.size // m)), self._dz[i][:n], add)
+        rows, dz = u.reshape((m, u.size // m)), self._dz[i][:n].reshape((u.size // m,))
+        none = self._none
+        ops.dense_backward_weights(none.reshape((m, 0)), rows, none.reshape((0, dz.size)), dz, add)
+        if ops.recorder is not None:
+            ops.recorder.join()
 
     def visit(self, layer: Layer, x: Array, dz: Array) -> None:
         for i, own in enumerate(self.layers):
             if own is layer and self._bent[i]:
-                self._sum(self._ops, self._dz[i][: len(dz)].reshape((1, dz.size)), dz, True)
+                self._ops.add(dz, self._dz[i][: len(dz)], dz)
 
     def gradient(self, ops: Backend, parameters: Parameters) -> None:
         for layer, dw in zip(self.layers, self._dw, strict=True):
-            self._sum(ops, dw.reshape((1, dw.size)), layer.dw, True)
+            ops.add(layer.dw, dw, layer.dw)
 
     def _placed(self, ops: Backend, n: int) -> tuple[Array, ...]:
         """For n samples: of each of all rows its place in ``_table``, and its sample; for random
@@ -202,14 +217,6 @@ class Contraction(Term):
     def _product(self, ops: Backend, x: Array, y: Array, out: Array, add: bool = False) -> None:
         """out = x.T @ y, or with ``add`` +="""
         ops.dense_backward_weights(x, y, out, self._unread[: y.shape[1]], add)
-        if ops.recorder is not None:
-            ops.recorder.join()
-
-    def _sum(self, ops: Backend, rows: Array, out: Array, add: bool) -> None:
-        """out = the sum of the rows, or with ``add`` +="""
-        m, size = rows.shape
-        none, flat = self._none, out.reshape((size,))
-        ops.dense_backward_weights(none.reshape((m, 0)), rows, none.reshape((0, size)), flat, add)
         if ops.recorder is not None:
             ops.recorder.join()
 

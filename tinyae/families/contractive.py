@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import checks
-from ..arguments import ARGUMENTS, Argument, Kind
+from ..arguments import ARGUMENTS
 from ..data.rows import Rows
 from ..estimator import Autoencoder
 from ..kernels.columns import get_backend
@@ -18,20 +18,11 @@ from ..net.layers import DenseSpec
 from ..net.network import Network
 from ..train.objective import Term
 from . import all_named
-from .contraction import Contraction
+from .contraction import OWN, Contraction
 
 FEW = 500  # samples that ``tinyae evaluate`` takes
 AT_ONCE = 64  # samples whose Jacobians are in memory together
 SHOWN = 3  # directions in a picture
-
-OWN = {argument.name: argument for argument in (
-    Argument("contraction", Kind(lambda name, value: checks.number(name, value, least=0), float,
-             "X"), 0.1, "weight of the squared Frobenius norm of the code's derivative by the "
-             "sample"),
-    Argument("estimate", Kind(lambda name, value: checks.integer(name, value, 0), int, "N"), 0,
-             "estimate that norm by so many random directions of the code in place of all of them: "
-             "faster for wide codes of deep encoders if much fewer than its units; 0: exactly"),
-)}  # fmt: skip
 
 
 @all_named
@@ -142,6 +133,14 @@ class ContractiveAutoencoder(Autoencoder):
         norm = float(np.sqrt(np.square(self.jacobian_norms(few)).mean()))
         what = f"norm of the code's derivative, of the first {len(few)} (root of the mean square)"
         return {"jacobian_norm": (what, norm)}
+
+    def _check(self, params: Mapping[str, Any]) -> None:
+        super()._check(params)
+        if params["estimate"] > params["code"]:
+            raise ValueError(
+                f"estimate must be at most code={params['code']}, of which 0 takes all rows, got "
+                f"{params['estimate']}"
+            )
 
     def _terms(
         self, params: Mapping[str, Any], network: Network, seed: int, capacity: int

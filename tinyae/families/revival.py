@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from ..net.network import Network
 from ..net.parameters import Parameters
 from ..net.top_k import TopK
 from ..train.objective import Term
-from .sparsity import Sum
+from .sparsity import WEIGHTS, Penalty, UnitNorm
 
 LOW = -1e30  # less than any unit
 CURVATURES = {"mse": 2.0, "bce": 0.25}  # the largest second derivative of a loss
@@ -48,14 +49,14 @@ class Revival(Term):
         def arrays(count: int, width: int) -> list[Array]:
             return [backend.to_device(np.zeros((capacity, width), dtype)) for _ in range(count)]
 
-        self._alive, self._low, self._z, self._chosen, self._gone, self._dz = arrays(6, n)
+        self._alive, self._z, self._chosen, self._gone, self._dz = arrays(5, n)
         self._found, self._wanted, self._slope = arrays(3, n_out)
         self._zero, self._rows = arrays(1, 1)[0], backend.to_device(np.arange(capacity))
         self._zeros, self._db = (backend.to_device(np.zeros(n_out, dtype)) for _ in range(2))
-        self._totals, self._sum = backend.to_device(np.zeros(2)), Sum(backend, capacity, n, dtype)
+        self._totals = backend.to_device(np.zeros(2))
         # how often each unit was dropped in the epoch; 1 for each that is dead
-        self._drops, self._dead, self._unused = (
-            backend.to_device(np.zeros(shape, dtype)) for shape in (n, n, (1, n))
+        self._drops, self._dead, self._low, self._unused = (
+            backend.to_device(np.zeros(shape, dtype)) for shape in (n, n, n, (1, n))
         )
 
     def state(self) -> Mapping[str, Array]:
@@ -64,9 +65,8 @@ class Revival(Term):
     def prepare(self, progress: float) -> None:
         dead = self._backend.to_host(self._dead)
         self.k = min(int(dead.sum()), self._most) if self.weight else 0
-        alive = np.tile(1 - dead, (len(self._zero), 1))
-        self._backend.write(alive, self._alive)
-        self._backend.write(LOW * alive, self._low)
+        self._backend.write(np.tile(1 - dead, (len(self._zero), 1)), self._alive)
+        self._backend.write(LOW * (1 - dead), self._low)
 
     def mode(self) -> int:
         return self.k
@@ -96,7 +96,7 @@ class Revival(Term):
                       self._wanted, self._slope)  # fmt: skip
             alive, z, chosen, gone, back, found, wanted, slope = (a[:n] for a in arrays)
             ops.activation_backward(code.y, "tanh", alive, z)  # 0 where alive
-            self._sum.add(ops, self._low[:n], z)
+            ops.add(z, self._low, z)
             ops.top_k(z, self.k, chosen, gone)
             ops.dense_forward(chosen, self._w, self._zeros, "identity", found, None)
             ops.gather(dz, self._rows[:n], self._error * n, wanted)
@@ -105,7 +105,7 @@ class Revival(Term):
             ops.dense_backward_input(wanted, self._w, code.activation, code.saved, back)
             ops.activation_backward(back, "tanh", gone, back)
         elif self.k and layer.name == self._encoder:
-            self._sum.add(ops, self._dz[:n], dz)
+            ops.add(dz, self._dz[:n], dz)
 
     def gradient(self, ops: Backend, parameters: Parameters) -> None:
         if self.k:
@@ -116,3 +116,12 @@ class Revival(Term):
 
     def kinks(self, records: Sequence[Record]) -> list[Array]:
         return [record.dropped for record in records if isinstance(record.layer, TopK)]
+
+
+def terms(params: Mapping[str, Any], network: Network, capacity: int) -> list[Term]:
+    """Those of a ``SparseAutoencoder`` with these arguments."""
+    unit: list[Term] = [UnitNorm(network)] if params["unit_norm"] else []
+    if (name := params["sparsity"]) == "top-k":
+        return [Revival(network, capacity, params["revive"]), *unit]
+    weight = WEIGHTS[name] if params["weight"] is None else params["weight"]
+    return [Penalty(network, capacity, name, weight, params["rho"]), *unit]

@@ -14,12 +14,13 @@ from ..arguments import ARGUMENTS
 from ..data.missing import column_means
 from ..data.rows import Rows, as_rows
 from ..estimator import Autoencoder
+from ..kernels.reference.update import unit_rows
 from ..net.network import Architecture, Network
 from ..net.top_k import TopKSpec
 from ..train.objective import Term
 from . import all_named
-from .revival import Revival
-from .sparsity import OWN, WEIGHTS, Penalty, check, kept, tie
+from .revival import terms
+from .sparsity import OWN, check, kept, resolved, tie
 
 AT_ONCE = 4096  # samples that are encoded at once
 
@@ -39,8 +40,11 @@ class SparseAutoencoder(Autoencoder):
     being ``rho`` and m the mean of a unit over the minibatch (Ng, "Sparse autoencoder", CS294A
     lecture notes, 2011).
 
-    hidden="auto" is no hidden layer. initializer="auto" is a random start, without hidden layers
-    with units of length 1, and the decoder's weights are the encoder's transposed (Gao et al.).
+    unit_norm=True divides each row of the decoder's first weights by its length after each update.
+    hidden="auto" is no hidden layer. output="auto" of top-k is "identity" unless loss="bce": with a
+    sigmoid most units of a wide code die. initializer="auto" is a random start, without hidden
+    layers with units of length 1, and the decoder's weights are the encoder's transposed (all as
+    Gao et al.).
 
     Attributes
     ----------
@@ -55,11 +59,11 @@ class SparseAutoencoder(Autoencoder):
 
     def __init__(
         self, *, sparsity: str = "top-k", k: int | None = None, weight: float | None = None,
-        rho: float = 0.05, revive: float = 1 / 32, **rest: Any,
+        rho: float = 0.05, revive: float = 1 / 32, unit_norm: bool = False, **rest: Any,
     ) -> None:  # fmt: skip
         super().__init__(**rest)
         self.sparsity, self.k, self.weight, self.rho = sparsity, k, weight, rho
-        self.revive = revive
+        self.revive, self.unit_norm = revive, unit_norm
 
     def dictionary(self) -> NDArray[Any]:
         """What each unit adds to a reconstruction, before the sigmoid if the output has one: the
@@ -109,8 +113,7 @@ class SparseAutoencoder(Autoencoder):
         return kept(self._built_params) or self._code
 
     def _params(self) -> dict[str, Any]:
-        params = super()._params()
-        return {**params, "hidden": ()} if params["hidden"] == "auto" else params
+        return resolved(super()._params())
 
     def _check(self, params: Mapping[str, Any]) -> None:
         super()._check(params)
@@ -137,12 +140,11 @@ class SparseAutoencoder(Autoencoder):
         values, _ = assemble.start(plain, self._network.dtype, random, seed, rows)
         if how == "auto" and len(plain.dense) == 2:
             tie(values, plan, None if rows is None else column_means(rows))
+        if params["unit_norm"]:
+            unit_rows(values["decoder.0.weight"])
         return values
 
     def _terms(
         self, params: Mapping[str, Any], network: Network, seed: int, capacity: int
     ) -> Sequence[Term]:
-        if (name := params["sparsity"]) == "top-k":
-            return [Revival(network, capacity, params["revive"])]
-        weight = WEIGHTS[name] if params["weight"] is None else params["weight"]
-        return [Penalty(network, capacity, name, weight, params["rho"])]
+        return terms(params, network, capacity)

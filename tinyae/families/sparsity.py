@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import checks
-from ..arguments import Argument, Kind
+from ..arguments import FLAG, Argument, Kind
 from ..kernels.backend import Array, Backend
-from ..net.layers import Layer, Record
+from ..net.layers import DenseSpec, Layer, Record
 from ..net.network import Architecture, Network
 from ..train.objective import Term
 
@@ -38,7 +38,12 @@ OWN = {argument.name: argument for argument in (
     Argument("rho", Kind(_check_rate, float, "X"), 0.05, "of kl: the mean of a unit, in (0, 1)"),
     Argument("revive", WEIGHT, 1 / 32, "of top-k: weight of a second loss, by which units that no "
              "sample of an epoch used learn what the others leave over; 0 is none"),
+    Argument("unit_norm", FLAG, False, "keep each row of the decoder's first weights, what a unit "
+             "adds, at length 1"),
 )}  # fmt: skip
+
+
+OF = {"k": "top-k", "revive": "top-k", "rho": "kl"}  # what only one of KINDS reads
 
 
 def kept(params: Mapping[str, Any]) -> int | None:
@@ -46,9 +51,27 @@ def kept(params: Mapping[str, Any]) -> int | None:
     return int(params["k"] or -(-params["code"] // 10)) if params["sparsity"] == "top-k" else None
 
 
+def resolved(params: Mapping[str, Any]) -> dict[str, Any]:
+    """With "auto" replaced where the family means something else by it than the plain net."""
+    found = dict(params)
+    if found["hidden"] == "auto":
+        found["hidden"] = ()
+    if found["sparsity"] == "top-k" and found["output"] == "auto" and found["loss"] != "bce":
+        found["output"] = "identity"
+    return found
+
+
 def check(params: Mapping[str, Any]) -> None:
     """Raises ValueError for arguments that do not fit each other."""
     name, act = params["sparsity"], params["code_activation"]
+    of = {**OF, "weight": "l1" if name == "top-k" else name}  # of both penalties
+    for other, kind in of.items():
+        if kind != name and params[other] != OWN[other].default:
+            kinds = "'l1' or 'kl'" if other == "weight" else repr(kind)
+            raise ValueError(
+                f"{other} is for sparsity={kinds}, and with {name!r} must be left out, got "
+                f"{params[other]!r}"
+            )
     if name == "top-k" and params["k"] is not None and params["k"] > params["code"]:
         raise ValueError(f"k must be at most code={params['code']}, got {params['k']}")
     if name == "kl" and act != "sigmoid":
@@ -74,19 +97,18 @@ def tie(
     values["decoder.0.bias"][:] = mean if last == "identity" else np.log(inside / (1 - inside))
 
 
-class Sum:
-    """to += x, arrays (batch, n) of up to ``capacity`` samples: a product with a 1 by 1 matrix, as
-    every backend has it."""
+class UnitNorm(Term):
+    """Divides the decoder's rows by their lengths after each update."""
 
-    def __init__(self, backend: Backend, capacity: int, n: int, dtype: str) -> None:
-        self._one = backend.to_device(np.ones((1, 1), dtype))
-        self._unused = backend.to_device(np.zeros(capacity * n, dtype))
+    of_samples = True
 
-    def add(self, ops: Backend, x: Array, to: Array) -> None:
-        flat = x.reshape((1, x.size)), to.reshape((1, x.size)), self._unused[: x.size]
-        ops.dense_backward_weights(self._one, *flat, add=True)
-        if ops.recorder is not None:
-            ops.recorder.join()
+    def __init__(self, network: Network) -> None:
+        plan = network.architecture
+        decoder = next(s for s in plan.layers[plan.code :] if isinstance(s, DenseSpec))
+        self._w = network.parameters.value(f"{decoder.name}.weight")
+
+    def after(self, ops: Backend) -> None:
+        ops.unit_rows(self._w)
 
 
 class Penalty(Term):
@@ -107,7 +129,6 @@ class Penalty(Term):
         self.remedy = f"a smaller weight (it is {weight:g})"
         self._layer, shape = code.name, (capacity, code.n_out)
         self._slopes = network.backend.empty(shape, network.dtype)
-        self._sum = Sum(network.backend, *shape, network.dtype)
 
     def value(self, ops: Backend, records: Sequence[Record], totals: Array) -> None:
         code = next(record for record in records if record.layer.name == self._layer)
@@ -117,7 +138,7 @@ class Penalty(Term):
 
     def visit(self, layer: Layer, x: Array, dz: Array) -> None:
         if layer.name == self._layer:
-            self._sum.add(self._ops, self._slope, dz)
+            self._ops.add(dz, self._slope, dz)
 
     def kinks(self, records: Sequence[Record]) -> list[Array]:
         return [r.y for r in records if r.layer.name == self._layer and self.name == "l1"]

@@ -41,9 +41,11 @@ class Record:
     saved: Array  # what ``activation_backward`` wants: y, or for silu and gelu the input z
     dz: Array | None  # (batch, n_out), d(loss)/dz; None where nothing is trained
     dropped: Array | None = None  # (batch, n_out), 1 where a selection made a unit 0, else 0
+    draws: int = 1  # how many rows of it belong to a sample: batch is so many times as large
 
     def first(self, n: int) -> Record:
         """The record of the first n samples, in the same memory."""
+        n *= self.draws
         dz = None if self.dz is None else self.dz[:n]
         dropped = None if self.dropped is None else self.dropped[:n]
         return replace(self, y=self.y[:n], saved=self.saved[:n], dz=dz, dropped=dropped)
@@ -111,11 +113,12 @@ class Dense:
         self._needs_input = ACTIVATION_FACTS[spec.activation].needs_input
 
     def record(self, ops: Backend, capacity: int, training: bool, below: Record | None) -> Record:
-        shape, dtype = (capacity, self.b.size), self.w.dtype.name
+        draws = 1 if below is None else below.draws
+        shape, dtype = (draws * capacity, self.b.size), self.w.dtype.name
         y = ops.empty(shape, dtype)
         saved = ops.empty(shape, dtype) if self._needs_input else y
         dz = ops.empty(shape, dtype) if training else None
-        return Record(self, self.activation, y, saved, dz)
+        return Record(self, self.activation, y, saved, dz, draws=draws)
 
     def forward(self, ops: Backend, x: Array, record: Record) -> Array:
         pre = record.saved if self._needs_input else None

@@ -94,6 +94,12 @@ class Network:
         self.parameters = Parameters(backend, shapes, dtype)
         self.layers = [spec.layer(self.parameters) for spec in architecture.layers]
 
+    def rebase(self, values: Array) -> None:
+        """From now on the parameters lie in ``values``, which has them already; of the layers there
+        were before nobody may keep a view."""
+        self.parameters.values = values
+        self.layers = [spec.layer(self.parameters) for spec in self.architecture.layers]
+
     def filled(self, x: Array) -> Array:
         """x (batch, n_features) as the net reads it: a new array with ``fill`` in the place of NaN,
         or x itself where there is no such number."""

@@ -27,6 +27,8 @@ LATENT = 16  # of a variational autoencoder's codes; step = update
 PRIOR = 17  # codes of which it makes new samples; step = 0
 LIKELIHOOD = 18  # its codes, to estimate a likelihood; step = number of the draw
 PROBES = 19  # random rows of which a contractive autoencoder estimates its penalty; step = update
+BINARY = 20  # black and white of grey levels; step = update
+BINARIZE = 21  # the same of samples that are not trained on; step = chunk of them
 SKETCH = 0x9CA  # the random basis of an approximate PCA
 DRAW = 0xDE1  # codes drawn from a density; step = 0 for places, 1 for noise
 START = 0xDE2  # first centres of a mixture

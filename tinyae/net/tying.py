@@ -8,13 +8,13 @@ For the lower layer's weights w (n_out, n_in) and biases b (n_out,) of its own t
     dx = dz @ w
 
 The backward pass comes to the upper layer first. So that one writes dw, and the lower one, made of
-``SharedSpec``, adds. All of it by the operations of a dense layer.
+``SharedSpec``, adds. All products are those of a dense layer.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -61,19 +61,6 @@ class TiedSpec(DenseSpec):
         return Tied(self, parameters)
 
 
-@dataclass(frozen=True, kw_only=True)
-class TiedRecord(Record):
-    product: Array  # (batch, n_out), x @ w.T
-    biases: Array  # (capacity n_out,), those of the layer once for each sample
-    nothing: Array  # (batch, 0)
-
-    def first(self, n: int) -> Record:
-        dz = None if self.dz is None else self.dz[:n]
-        y, saved, product, nothing = (a[:n] for a in (
-            self.y, self.saved, self.product, self.nothing))  # fmt: skip
-        return replace(self, y=y, saved=saved, dz=dz, product=product, nothing=nothing)
-
-
 class Tied:
     """y = act(x @ w.T + b), with w (n_out, n_in) a view that a ``Shared`` layer has too."""
 
@@ -88,43 +75,28 @@ class Tied:
         self._needs_input = ACTIVATION_FACTS[spec.activation].needs_input
 
     def record(self, ops: Backend, capacity: int, training: bool, below: Record | None) -> Record:
-        shape, dtype = (capacity, self.b.size), self.w.dtype.name
-        n_in = self.w.shape[1]
-        # made here and not with the layer: NumPy takes a few samples for other columns
-        self._one = ops.to_device(np.ones((1, 1), dtype))
-        self._zeros = ops.to_device(np.zeros(n_in, dtype))
-        self._none = ops.empty((0, self.b.size), dtype)
-        self._unread = ops.empty((n_in,), dtype)
-        y, product = ops.empty(shape, dtype), ops.empty(shape, dtype)
-        saved = ops.empty(shape, dtype) if self._needs_input else y
-        dz = ops.empty(shape, dtype) if training else None
-        biases, nothing = ops.empty((y.size,), dtype), ops.empty((capacity, 0), dtype)
-        return TiedRecord(
-            self, self.activation, y, saved, dz, product=product, biases=biases, nothing=nothing
-        )
+        n_out, n_in = self.w.shape
+        dtype = self.w.dtype.name
+        if training:
+            self._zeros = ops.to_device(np.zeros(n_in, dtype))
+            self._nothing, self._unread = ops.empty((0, n_out), dtype), ops.empty((n_in,), dtype)
+        y = ops.empty((capacity, n_out), dtype)
+        saved = ops.empty(y.shape, dtype) if self._needs_input else y
+        dz = ops.empty(y.shape, dtype) if training else None
+        return Record(self, self.activation, y, saved, dz)
 
     def forward(self, ops: Backend, x: Array, record: Record) -> Array:
-        """The sum of product and biases is a dense layer too, of one sample, (1,): its weights are
-        the product, and its biases those of the layer, once for each row."""
-        assert isinstance(record, TiedRecord)
-        y, size = record.y, record.y.size
-        biases, pre = record.biases[:size], None
-        if self._needs_input:
-            pre = record.saved.reshape((1, size))
-        ops.dense_backward_input(x, self.w, "identity", y, record.product)
-        ops.dense_forward(
-            record.nothing, self._none, self.b, "identity", biases.reshape(y.shape), None
-        )
-        ops.dense_forward(
-            self._one, record.product.reshape((1, size)), biases, self.activation,
-            y.reshape((1, size)), pre,
-        )  # fmt: skip
-        return y
+        z = record.saved
+        ops.dense_backward_input(x, self.w, "identity", z, z)
+        ops.add(z, self.b, z)
+        if self.activation != "identity":
+            ops.activation_forward(z, self.activation, record.y)
+        return record.y
 
     def backward(self, ops: Backend, x: Array, record: Record, below: Record | None) -> None:
-        assert isinstance(record, TiedRecord)
+        nothing = self._nothing
         ops.dense_backward_weights(record.dz, x, self.dw, self._unread)
-        ops.dense_backward_weights(record.nothing, record.dz, self._none, self.db)
+        ops.dense_backward_weights(nothing.reshape((len(x), 0)), record.dz, nothing, self.db)
         if below is not None:
             ops.dense_forward(record.dz, self.w, self._zeros, "identity", below.dz, None)
             if below.activation != "identity":

@@ -8,14 +8,19 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
+from ..data.rows import Rows
+from ..kernels.backend import Backend
 from ..kernels.cpu import cores
 from ..train.alone import Alone
 from ..train.objective import Objective
 from ..train.optimizers import Optimizer
+from ..train.sizes import SMALL
 from ..train.training import Training
 from ..train.work import Work
+from .devices import DEVICES, DeviceWork, take_gpu
+from .local_rows import LocalRows, local_rows
 from .talk import agreed, tried, value_of, wait
-from .work import SharedWork
+from .work import SharedWork, expect_shared
 
 T = TypeVar("T")
 
@@ -34,6 +39,8 @@ class Team(Alone):
         # one for each purpose, so that messages of two never meet
         self._steps, self._talk, self._end = (comm.Dup() for _ in range(3))
         self.threads = _threads(self._talk)
+        self._works: list[SharedWork | DeviceWork] = []
+        self._local = False
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         request = self._end.Ibarrier()
@@ -43,6 +50,8 @@ class Team(Alone):
             if sys.__stderr__ is not None:
                 sys.__stderr__.flush()
             self._steps.Abort(1)
+        for work in self._works:
+            work.close()
         for comm in (self._steps, self._talk, self._end):
             comm.Free()
 
@@ -58,26 +67,67 @@ class Team(Alone):
     def expect_same(self, facts: Callable[[], Mapping[str, Any]]) -> None:
         own = facts()
         expected = self._talk.bcast(own)
-        self.each(lambda: _expect_equal(own, expected))
+        self.each(lambda: _expect_equal(own, expected, self.rank))
+
+    def joined(self, rows: Rows, local: bool) -> Rows:
+        self._local = local
+        return local_rows(self._talk, rows) if local else rows
+
+    def of_rows(self, rows: Rows, do: Callable[[Rows], T]) -> T:
+        if not isinstance(rows, LocalRows):
+            return self.once(lambda: do(rows))
+        if rows.shape[0] * rows.shape[1] > SMALL:
+            return self.each(lambda: do(rows))
+        whole = rows.whole()  # cross-validation trains on them, in one process
+        return self.once(lambda: do(whole))
 
     def work(
         self, objective: Objective, optimizer: Optimizer, capacity: int, fused: bool = False
     ) -> Work:
-        return SharedWork(self._steps, objective, optimizer, capacity, fused)
+        backend = objective.network.backend.name
+        expect_shared(backend, objective.terms, objective.noise is not None, self._local)
+        work: SharedWork | DeviceWork
+        if backend in DEVICES:
+            found = self.each(lambda: DEVICES[backend](self._talk))
+            work = DeviceWork(self._steps, objective, optimizer, capacity, found)
+        else:
+            work = SharedWork(self._steps, objective, optimizer, capacity, fused)
+        self._works.append(work)
+        return work
+
+    def place(self, backend: Callable[[], Backend]) -> None:
+        own = self.each(backend)
+        found = self._talk.allgather((own.name, own.matmul))
+        if len({*found}) > 1:
+            each = ", ".join(f"{' '.join(names)} on rank {i}" for i, names in enumerate(found))
+            raise ValueError(
+                f"all ranks must have one backend and one matmul: {each}: name them (--backend, "
+                "--matmul)"
+            )
+        if own.name == "cupy":
+            from mpi4py import MPI
+
+            machine = self._talk.Split_type(MPI.COMM_TYPE_SHARED)
+            take_gpu(self._talk, machine)
+            machine.Free()
 
     def begin(self, training: Training) -> None:
         optimizer = training.optimizer
+        backend = optimizer.parameters.backend
         for array in (optimizer.parameters.values, *optimizer.moments.values(), training.totals):
-            self._steps.Bcast(array)
+            held = array if backend.host else backend.to_host(array)
+            self._steps.Bcast(held)
+            if not backend.host:
+                backend.write(held, array)
         training.state, optimizer.updates = self._talk.bcast((training.state, optimizer.updates))
 
     def _who(self) -> str:
         return f"rank {self.rank} of {self.size} on {platform.node()}"
 
 
-def _expect_equal(facts: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
+def _expect_equal(facts: Mapping[str, Any], expected: Mapping[str, Any], rank: int) -> None:
     other = [
-        f"{name} {facts.get(name)!r} here, {expected.get(name)!r} on rank 0"
+        f"{name} {facts.get(name)!r} on rank {rank}, {expected.get(name)!r} on rank 0"
         for name in sorted({*facts, *expected})
         if facts.get(name) != expected.get(name)
     ]

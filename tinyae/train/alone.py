@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ..data.rows import Rows
+from ..kernels.backend import Backend
 from .objective import Objective
 from .optimizers import Optimizer
 from .work import Work
@@ -37,6 +39,17 @@ class Alone:
 
     def expect_same(self, facts: Callable[[], Mapping[str, Any]]) -> None:
         """Raises ValueError where those of another process differ."""
+
+    def place(self, backend: Callable[[], Backend]) -> None:
+        """Before the first array of the net is made in the memory of this backend."""
+
+    def joined(self, rows: Rows, local: bool) -> Rows:
+        """The samples of all processes, where each has its own; raises what does not fit."""
+        return rows
+
+    def of_rows(self, rows: Rows, do: Callable[[Rows], T]) -> T:
+        """What ``do`` finds out of ``rows``, in all."""
+        return do(rows)
 
     def work(
         self, objective: Objective, optimizer: Optimizer, capacity: int, fused: bool = False

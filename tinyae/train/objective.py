@@ -18,12 +18,12 @@ from .draws import Draws
 class Term:
     """A change to the target, or something that is added to the loss and to its gradient.
 
-    A step calls ``target``, ``value``, ``visit`` and ``gradient``, in this order; a term overrides
-    those that it needs. ``ops`` are the operations of the backend.
+    A step calls ``target``, ``value``, ``visit``, ``gradient`` and ``after``, in this order; a term
+    overrides those that it needs. ``ops`` are the operations of the backend.
     """
 
     draws: Draws | None = None  # its random numbers, which are others at every update
-    target_only = False  # True where it overrides none of the three after ``target``
+    target_only = False  # True where it overrides ``target`` alone
     # True where value and gradient are sums over samples: processes may share a minibatch
     of_samples = False
     instead = ""  # what is a sum over samples where this is none: "sparsity='l1'"
@@ -61,6 +61,9 @@ class Term:
 
     def gradient(self, ops: Backend, parameters: Parameters) -> None:
         """Adds to the gradients of the parameters."""
+
+    def after(self, ops: Backend) -> None:
+        """After an update: may change parameters."""
 
     def kinks(self, records: Sequence[Record]) -> Sequence[Array]:
         """Numbers at whose sign the value has a kink: no finite difference may straddle it."""

@@ -1,4 +1,4 @@
-"""What "auto" comes to: widths, batch size, number of epochs and scale that fit the data.
+"""What "auto" comes to: widths, batch size, number of epochs and backend that fit the data.
 
 The number of epochs matters most. A net that starts as PCA of the data is as good as PCA with none;
 with too many it learns a small table by heart. Small tables are cross-validated, larger ones watch
@@ -8,6 +8,7 @@ a held-out part, and the largest can hardly be learnt by heart.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,6 +25,10 @@ UPDATES = 6000  # enough for what a table has to show
 EPOCHS, MOST_EPOCHS = 20, 300
 FOLDS = 5
 HELD_OUT = 0.1
+# What Numba takes in a process before its first step: 1 s if this processor's code is on disk,
+# else 6 s or more. NumPy's speed is about that of two cores; only its order of magnitude counts.
+LOADING = 2.0
+NUMPYS_STEP, NUMPYS_FLOPS = 3e-4, 3e10  # seconds, per second
 
 # Trains on the samples at the first positions; (loss, squared error) of the others before the
 # first epoch and after each.
@@ -77,6 +82,17 @@ def choose_sizes(params: Mapping[str, Any], shape: tuple[int, int], judged: bool
                 reasons.append(f"epochs {enough} at most: ends after {chosen['patience']} without "
                                "a lower validation loss, and keeps the best weights")  # fmt: skip
     return Plan(chosen, tuple(reasons))
+
+
+def is_quick(params: Mapping[str, Any], shape: tuple[int, int], trainings: int) -> bool:
+    """Whether NumPy would have trained before Numba has begun; sizes are known."""
+    (n, n_features), epochs = shape, params["epochs"] * trainings
+    hidden, back = params["hidden"], params["decoder_hidden"]
+    back = hidden[::-1] if back is None else back
+    numbers = sum(a * b for a, b in pairwise((n_features, *hidden, params["code"],
+                                              *back, n_features)))  # fmt: skip
+    steps = epochs * -(-n // params["batch_size"])
+    return bool(steps * NUMPYS_STEP + 6 * n * epochs * numbers / NUMPYS_FLOPS < LOADING)
 
 
 def cross_validates(params: Mapping[str, Any], shape: tuple[int, int]) -> bool:

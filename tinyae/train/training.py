@@ -149,6 +149,7 @@ class Training:
         )  # fmt: skip
         totals = backend.to_host(self.totals).sum(axis=0) / self.n
         metrics = {"loss": float(totals[0]), "squared_error": float(totals[1])}
+        self.work.gather()
         for term in self.work.objective.terms:
             metrics |= term.metrics()
         if self._validation is not None:
@@ -207,8 +208,11 @@ class Training:
         """What to raise for this batch of the feeder's, found at ``step`` of the epoch."""
         start = batch * self.batch_size
         n = min(self.batch_size, len(feeder.rows) - start)
+        positions = order.positions(start, start + n)
+        if (held := feeder.rows.held(positions)) is not None:
+            positions, n = positions[held], len(held)
         x = self.work.workspace.input[:n]
-        feeder.fill(order.positions(start, start + n), x)
+        feeder.fill(positions, x)
         where = diagnose(self.network, x, self.work.workspace.records(n))
         return DivergenceError(
             float(loss), self.state.epoch + 1, step, where, self.settings.learning_rate, name,
@@ -217,15 +221,12 @@ class Training:
 
     def _validate(self, feeder: Feeder) -> tuple[float, float]:
         """(loss, squared error) per sample of the validation data; may raise DivergenceError."""
-        backend, workspace = self.network.backend, self.work.workspace
-        n = len(feeder.rows)
+        backend, n = self.network.backend, len(feeder.rows)
         order = feeder.order(self.settings.seed, 0, shuffle=False)
         totals = backend.to_device(np.zeros((-(-n // self.batch_size), 2)))
-        for i in self.work.judged(len(totals)):
+        for i in range(len(totals)):
             start, stop = i * self.batch_size, min((i + 1) * self.batch_size, n)
-            x, records = workspace.input[: stop - start], workspace.records(stop - start)
-            feeder.fill(order.positions(start, stop), x)
-            self.work.objective.judge(backend, x, records, totals[i])
+            self.work.judge(feeder, i, order.positions(start, stop), totals[i])
         sums = self.work.summed(backend.to_host(totals))
         finite = np.isfinite(sums[:, 0])
         if not finite.all():

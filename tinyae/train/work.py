@@ -60,7 +60,15 @@ class Work:
         if self.reduce is not None:
             self.reduce(self.network.parameters.gradients, totals)
         if self._fused is None or self.reduce is not None:
-            self.optimizer.apply(ops, hyper, guard=totals)
+            self._update(ops, hyper, totals)
+        self._end(ops)
+
+    def _update(self, ops: Backend, hyper: Array, totals: Array) -> None:
+        self.optimizer.apply(ops, hyper, guard=totals)
+
+    def _end(self, ops: Backend) -> None:
+        for term in self.objective.terms:
+            term.after(ops)
 
     # What else processes that share the steps do together
 
@@ -68,13 +76,22 @@ class Work:
         """How training learns that it is to end."""
         return DeferredInterrupt()
 
-    def judged(self, n: int) -> range:
-        """Which of n batches of validation data this process judges."""
-        return range(n)
+    def judge(self, feeder: Feeder, number: int, positions: Array, totals: Array) -> None:
+        """What this process judges of batch ``number`` of the validation data, which has the
+        samples of ``feeder`` at these positions: adds to totals, of ``step``, which are 0."""
+        self._judge(self.network.backend, feeder, positions, totals)
+
+    def _judge(self, ops: Backend, feeder: Feeder, positions: Array, totals: Array) -> None:
+        x = self.workspace.input[: len(positions)]
+        feeder.fill(positions, x)
+        self.objective.judge(ops, x, self.workspace.records(len(positions)), totals)
 
     def summed(self, totals: NDArray[Any]) -> NDArray[Any]:
         """Of all processes: float64 (n, 2), 0 where another process judged the batch."""
         return totals
+
+    def gather(self) -> None:
+        """After an epoch: the terms' states become those of all processes."""
 
     def _plan(self, n: int) -> Backend:
         """The operations for a step of n samples.

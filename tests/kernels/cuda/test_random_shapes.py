@@ -105,6 +105,8 @@ def test_update(cuda_column: Backend, name: str) -> None:
 PASSES = {
     "activation_forward": (ActivationKernels, "y"),
     "activation_backward": (ActivationKernels, "dx"),
+    "add": (ActivationKernels, "out"),
+    "unit_rows": (UpdateKernels, "w"),
     "top_k": (ActivationKernels, "y", "dropped"),
     "activity_penalty": (LossKernels, "gradient"),
     "fill": (FillKernels, "out"),

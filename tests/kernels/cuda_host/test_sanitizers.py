@@ -43,6 +43,7 @@ MEETS_BARRIERS = {
     "matmul_ladder.cu": "matmul",
     "random.cu": "random_permutation",
     "reduce.cuh": "loss",
+    "update.cu": "unit_rows",
 }
 BARRIER = "__syncthreads();"
 
@@ -50,8 +51,11 @@ BARRIER = "__syncthreads();"
 BETWEEN_BLOCKS = ("last_block.cuh", 0)
 
 # File with barriers -> where the race is found, if that may be another file: a tile that is copied
-# behind a thread's back is written there.
-READS_TILES = {"dense_product.cuh": r"(dense(_product\.cuh|\.cu)|cuda_host_copy\.h)"}
+# behind a thread's back is written there, a sum is read where ``block_sum`` returns it.
+FOUND_IN = {
+    "dense_product.cuh": r"(dense(_product\.cuh|\.cu)|cuda_host_copy\.h)",
+    "update.cu": r"(update\.cu|reduce\.cuh)",
+}
 
 
 class Case(NamedTuple):
@@ -107,7 +111,7 @@ INTACT = {sanitizer: Case(sanitizer) for sanitizer in SANITIZERS}
 WITHOUT_BARRIER = {
     f"{path.name}, barrier {nth + 1}": Case(
         "thread", MEETS_BARRIERS[path.name], path.name, BARRIER, "",
-        RACE + READS_TILES.get(path.name, re.escape(path.name)) + r":\d+", nth,
+        RACE + FOUND_IN.get(path.name, re.escape(path.name)) + r":\d+", nth,
     )
     for path in SOURCES
     for nth in range(path.read_text().count(BARRIER))
@@ -148,7 +152,7 @@ CHANGED = {
     "a copy begins while others still read": Case(
         "thread", "dense_forward", "dense_product.cuh",
         "empty = full;", "empty = full > 0 ? full - SIZE : SHARED - SIZE;",
-        RACE + READS_TILES["dense_product.cuh"] + r":\d+",
+        RACE + FOUND_IN["dense_product.cuh"] + r":\d+",
     ),
     "lanes trade places without a barrier": Case(
         "thread", "dense_backward_input", "dense_product.cuh",

@@ -59,6 +59,7 @@ IN_FLOAT64 = {
     "penalties": READ | SUM | {"div", "mul"},  # weight / batch, a column's mean; times the sum
     "norm_parts": READ | SUM | {"fma"},
     "norm_total": READ | SUM | {"sqrt"},
+    "unit_rows_kernel": READ | TEST | SUM | {"fma", "rcp", "sqrt"},
     "clip_to_norm": READ | TEST | {"div"},  # max_norm / norm
 }
 
@@ -74,7 +75,7 @@ WITH_BARRIERS = {
     *(f"dense_{what}_{rows}x{columns}" for rows, columns in TILES
       for what in ("forward", "backward_input", "backward_weights")),
     "loss_elements", "loss_totals", "softmax_groups", "normal_divergences", "inner_products",
-    "added_total", "norm_parts", "norm_total", "top_k_kernel", "penalties",
+    "added_total", "norm_parts", "norm_total", "unit_rows_kernel", "top_k_kernel", "penalties",
     "permutation_kernel",
     "matmul_3_shared", "matmul_4_registers_1d", "matmul_5_registers_2d", "matmul_7_double_buffer",
 }  # fmt: skip

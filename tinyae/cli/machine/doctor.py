@@ -122,6 +122,7 @@ def examine() -> tuple[dict[str, Any], dict[str, str]]:
         "driver": nvidia.find_driver,
         "cupy": nvidia.cupy_wheels,
         "nvrtc": _nvrtc,
+        "nccl": _nccl,
         "numba-cuda": nvidia.numba_cuda_version,
         "compiler": _compiler,
         "backends": backend_report,
@@ -170,6 +171,7 @@ def report(found: dict[str, Any], failed: dict[str, str]) -> dict[str, list[Row]
             *rows("driver", _driver_rows),
             *rows("cupy", lambda wheels: [_cupy_row(wheels, driver)]),
             *rows("nvrtc", lambda nvrtc: [_nvrtc_row(nvrtc, found["cupy"] or {})]),
+            plain("nccl"),
             *rows("numba-cuda", lambda version: [_numba_cuda_row(version, driver)]),
         ],
         "what cuda-host needs": rows("compiler", lambda compiler: [_compiler_row(compiler)]),
@@ -328,6 +330,15 @@ def _products() -> str:
 
     why = lacking() or "on AMX"
     return f"matmul='auto' is {matmul} with backend numba: {why}"
+
+
+def _nccl() -> str:
+    """What ranks with a GPU each add up by."""
+    if importlib.util.find_spec("cupy") is None:
+        return "not looked for: it is for several ranks of MPI on the backend cupy"
+    from cupy.cuda import nccl
+
+    return str(nccl.get_version()) if nccl.available else "CuPy finds none (nvidia-nccl-cu13)"
 
 
 def _threads() -> str:

@@ -1,0 +1,74 @@
+"""Plain tables by the families: the error on new rows beside the plain autoencoder's.
+
+    python benchmarks/tables/families.py [FOLDER] [--most-rows N] [--seeds N]
+
+The tables, their rows and the size of the code are those of tables/plain.py, and nothing else is
+set; but the sparse net has four times as many units as columns, of which as many are not 0 as the
+others have. An error is of samples as they are, on the scale that the nets learn on. A line for
+each table, then one for each family. Writes benchmarks/results/tables-families.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+sys.path.append(str(Path(__file__).parents[2]))
+
+from benchmarks.machine import machine, versions
+from benchmarks.tables.plain import tables
+from tinyae.cli.output import write_json
+from tinyae.families import FAMILIES, PLAIN, made
+
+RESULT = Path(__file__).parents[1] / "results" / "tables-families.json"
+
+
+def errors(X: Any, seed: int) -> dict[str, float]:
+    """By family, of the plain one first."""
+    order = np.random.default_rng(seed).permutation(len(X))
+    train, new = np.split(X[order], [2 * len(X) // 3])
+    found = {}
+    for family in (PLAIN, *FAMILIES):
+        code = max(2, X.shape[1] // 4)
+        wide = {"code": 4 * X.shape[1], "k": code} if family == "sparse" else {"code": code}
+        ae = made({"family": family, "random_state": seed, **wide}).fit(train)
+        found[family] = -ae.score(new)
+    return found
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", nargs="?", type=Path, help="with .npz files of X and y")
+    parser.add_argument("--most-rows", type=int, default=10**9, help="leave larger tables out")
+    parser.add_argument("--seeds", type=int, default=3, help="seeds 0 to N - 1 (default 3)")
+    given = parser.parse_args()
+    ratios: dict[str, dict[str, float]] = {}
+    for name, X in tables(given.folder):
+        if len(X) > given.most_rows:
+            continue
+        runs = [errors(X, seed) for seed in range(given.seeds)]
+        ratios[name] = {
+            family: float(np.exp(np.mean([np.log(run[family] / run[PLAIN]) for run in runs])))
+            for family in FAMILIES
+        }
+        best = min(ratios[name], key=ratios[name].__getitem__)
+        shown = "  ".join(f"{family} {ratio:.3f}" for family, ratio in ratios[name].items())
+        beaten = f"{best} is better" if ratios[name][best] < 1 else "none is better"
+        print(f"{name:14} {len(X):6} x {X.shape[1]:3}  {shown}  {beaten}", flush=True)
+    for family in FAMILIES:
+        own = [row[family] for row in ratios.values()]
+        better, mean = sum(ratio < 1 for ratio in own), np.exp(np.mean(np.log(own)))
+        print(f"{family:14} better on {better} of {len(own)}, geometric mean {mean:.3f}")
+    write_json(RESULT, {
+        "error_over_plain": ratios, "seeds": given.seeds, "machine": machine(),
+        "versions": versions(),
+    })  # fmt: skip
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,95 @@
+"""Commands under mpirun or srun: what the first process has the others do, and what they share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from ..data.rows import Array, Rows
+from ..estimator import Autoencoder
+from ..families import PLAIN, made
+from ..parallel import launch
+from ..parallel.shares import share
+from ..parallel.talk import agreed
+from ..passes import BATCH
+from .options import UsageError
+
+T = TypeVar("T")
+
+RANK = "{rank}"  # in --data: the number of the process that reads it
+
+
+def is_local(data: Mapping[str, Any]) -> bool:
+    """Whether each process reads a source of its own."""
+    return RANK in data["source"] and not Path(data["source"]).exists()
+
+
+def own_source(source: str) -> str:
+    """What this process reads."""
+    size, rank, _ = launch.started()
+    if not is_local({"source": source}):
+        return source
+    if size == 1:
+        raise UsageError(
+            f"--data {source} names a file for each process of mpirun or srun, and this one was "
+            "started alone: name one file"
+        )
+    return source.replace(RANK, str(rank))
+
+
+def expect_shared(ae: Autoencoder, backend: str, data: Mapping[str, Any]) -> None:
+    """Raises ValueError for training that several processes, if there are some, cannot share."""
+    if launch.started()[0] == 1:
+        return
+    from ..parallel.work import expect_shared  # who trains alone needs none of it
+
+    small = {"hidden": (), "decoder_hidden": None, "initializer": "random", "threads": None}
+    sketch = made({**ae.get_params(), "family": ae.family or PLAIN, **small, "backend": "numpy"})
+    sketch.initialize(1)
+    terms = sketch._terms(sketch._params(), sketch._network, 0, 1)
+    expect_shared(backend, terms, ae.code_noise not in (0, (0, 0)), is_local(data))
+
+
+def opened_by_all(data: Mapping[str, Any], open_data: Callable[[Any], Any]) -> Any:
+    """The data set, of which all processes now have theirs; a download is the first one's."""
+    dataset = open_data(data)
+    launch.tell(("open", data, dataset.columns))
+    return dataset
+
+
+def joined(data: Mapping[str, Any], job: str, *arguments: Any) -> dict[str, Any]:
+    """Has the others call ``fit`` or ``plan`` ("train", "plan"); with which arguments of theirs
+    this process is to do so as well."""
+    return {"comm": launch.tell((job, *arguments)), "rows": "local" if is_local(data) else "global"}
+
+
+def first() -> bool:
+    """Whether this process is the one that writes and prints."""
+    return launch.started()[1] == 0
+
+
+def by_all(do: Callable[[], T]) -> T:
+    """``do()`` in every process; raises in all what it raises in one."""
+    comm = launch.world()
+    return do() if comm is None else agreed(comm, do)
+
+
+def divided(rows: Rows, do: Callable[[Rows], Array], local: bool) -> Array:
+    """``do(rows)``, an array with a row for each, of which each process makes a part: where its
+    rows are not those of the others (``local``) of its own, in the order of the processes.
+
+    All call it; the first one gets the whole, the others their part.
+    """
+    comm = launch.world()
+    if comm is None:
+        return do(rows)
+    # whole batches: the same bits as of one process
+    begin, end = (0, len(rows)) if local else share(len(rows), comm.rank, comm.size, BATCH)
+    own = agreed(comm, lambda: do(rows.select(np.arange(begin, end))) if begin < end else None)
+    every = comm.gather(own)
+    if every is None:
+        return np.empty(0) if own is None else own
+    return np.concatenate([part for part in every if part is not None])

@@ -1,0 +1,148 @@
+"""How likely samples are to a variational autoencoder: an estimate by draws of the codes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..data.rows import Rows, value_range
+from ..kernels.backend import Array
+from ..kernels.reference.random import random_normal, random_uniform
+from ..net import losses, streams
+from ..net.layers import Record
+from ..net.network import Network, forward
+from ..passes import run
+
+if TYPE_CHECKING:
+    from .variational import VariationalAutoencoder
+
+Samples = ArrayLike | Rows
+Pair = tuple[NDArray[Any], NDArray[Any]]
+
+FEW, DRAWS = 500, 100  # samples, and draws for each, that ``tinyae evaluate`` takes
+AT_ONCE = 4096  # codes that are decoded at once
+
+
+def means_and_log_variances(model: VariationalAutoencoder, X: Samples) -> Pair:
+    """m and v of q(z|x) = N(m, exp(v)) for each sample X (n, n_features), (n, code) each."""
+    network, rows = model._fitted(), model._checked(X)
+    with model._limited_threads():
+        return _pair(network, rows)
+
+
+def divergences(m: NDArray[Any], v: NDArray[Any]) -> NDArray[np.float64]:
+    """KL(N(m, exp(v)) || N(0, 1)) of each row, in float64."""
+    m, v = (a.astype(np.float64) for a in (m, v))
+    with np.errstate(over="ignore"):  # of v, since s may be 0 or infinite in the net's dtype
+        found: NDArray[np.float64] = (m**2 + np.exp(v) - 1 - v).sum(axis=1) / 2
+    return found
+
+
+def binarized(rows: Rows, dtype: str, seed: int) -> Rows:
+    """The rows, grey levels in [0, 1], as training draws them: 1 with that probability, else 0."""
+    out = np.empty(rows.shape, dtype)
+    for number, (part, x) in enumerate(rows.chunks(dtype)):
+        words = np.empty_like(x)
+        random_uniform(streams.state(seed, streams.BINARIZE, number), 0.0, 1.0, words)
+        out[part] = words < x
+    return Rows(out)
+
+
+def log_likelihoods(network: Network, rows: Rows, samples: int, seed: int) -> NDArray[np.float64]:
+    """log of the mean of p(x|z) p(z) / q(z|x) over so many draws z for each row, float64 (n,)."""
+    out, drawn = np.empty(len(rows)), 0
+    for part, chunk in rows.chunks(network.dtype):
+        means, log_variances = _pair(network, Rows(chunk))
+        per = max(1, AT_ONCE // samples)
+        for i in range(0, len(chunk), per):
+            few = slice(i, i + per)
+            x = chunk[few]
+            total = np.full(len(x), -np.inf)
+            for draws in _parts(samples):
+                state = streams.state(seed, streams.LIKELIHOOD, drawn)
+                pair = means[few, None].astype(np.float64), log_variances[few, None]
+                weights = _log_weights(network, x, *pair, draws, state)
+                total = np.logaddexp(total, np.logaddexp.reduce(weights, axis=1))
+                drawn += 1
+            out[part.start + i : part.start + i + len(x)] = total - math.log(samples)
+    return out
+
+
+def _log_weights(
+    network: Network, x: NDArray[Any], m: NDArray[Any], v: NDArray[Any], draws: int,
+    state: NDArray[np.uint32],
+) -> NDArray[np.float64]:  # fmt: skip
+    """log p(x|z) p(z) / q(z|x) for so many draws of each x, float64 (len(x), draws)."""
+    (n, d), code = x.shape, m.shape[2]
+    g = np.empty((n, draws, code))
+    random_normal(state, 0.0, 1.0, g)
+    v = v.astype(np.float64)
+    z = m + np.exp(v / 2) * g
+    weights: NDArray[np.float64] = (g**2 + v - z**2).sum(axis=2) / 2  # 2 pi cancels
+    flat = Rows(z.reshape(n * draws, code).astype(network.dtype))
+    output = run(network, _outputs, flat, d).reshape(n, draws, d)
+    known = ~np.isnan(x)[:, None]
+    target = np.where(known, x[:, None], 0)
+    if network.architecture.loss == "bce":
+        logs = output * target - np.logaddexp(0, output)
+    else:
+        logs = -((output - target) ** 2 + math.log(2 * math.pi)) / 2
+    weights += np.where(known, logs, 0).sum(axis=2, dtype=np.float64)
+    return weights
+
+
+def _parts(samples: int) -> Iterator[int]:
+    """As many draws, so many at once."""
+    for start in range(0, samples, AT_ONCE):
+        yield min(AT_ONCE, samples - start)
+
+
+def _pair(network: Network, rows: Rows) -> Pair:
+    code = network.architecture.dense[network.architecture.code - 2].n_out // 2
+    m, v = np.split(run(network, _pairs, rows, 2 * code), 2, axis=1)
+    return m, v
+
+
+def _pairs(network: Network, x: Array, records: Sequence[Record]) -> Array:
+    """x (batch, n_features) -> means and log-variances (batch, 2 code)"""
+    below = records[: network.architecture.code - 1]
+    return forward(network.backend, network.filled(x), below)
+
+
+def _outputs(network: Network, z: Array, records: Sequence[Record]) -> Array:
+    """z (batch, code) -> the last layer's output (batch, n_features), of bce logits"""
+    return forward(network.backend, z, records[network.architecture.code :])
+
+
+def expect_density(model: VariationalAutoencoder, rows: Rows) -> None:
+    """Raises ValueError where p(x|z) is no density of rows as the net reads them."""
+    if model._network.architecture.groups:
+        raise ValueError("log_likelihood is for numbers, and the data have categories")
+    span = value_range(rows, "X", missing=model.fill_ is not None)
+    losses.expect_probabilities(model.loss_name_, *span, "X")
+
+
+def measures(model: VariationalAutoencoder, X: Rows) -> dict[str, tuple[str, float]]:
+    """What ``tinyae evaluate`` says of X, by name; likelihoods where there are any."""
+    found = {
+        "divergence": ("divergence of the codes from the standard normal, nats per sample",
+                       float(model.divergence(X).mean())),
+        "active_units": ("active units, whose means vary", float(model.active_units(X))),
+    }  # fmt: skip
+    try:
+        expect_density(model, model._checked(X))
+    except ValueError:  # categories, or numbers outside [0, 1] with bce
+        return found
+    few = X.select(np.arange(min(len(X), FEW)))
+    for name, what, part, draws in (
+        ("bound", "bound of the log-likelihood, one draw each", X, 1),
+        ("log_likelihood", f"log-likelihood of the first {len(few)}, {DRAWS} draws each",
+         few, DRAWS),
+    ):  # fmt: skip
+        nats = float(model.log_likelihood(part, samples=draws).mean())
+        found[name] = (f"{what}, nats per sample", nats)
+    return found
