@@ -368,9 +368,10 @@ class Backend:
     sample_normal_backward: SampleNormalBackward
     random_bernoulli: RandomBernoulli
     random_permutation: RandomPermutation
+    # how large products are made: one of conventions.MATMUL_CHOICES, but "auto"
+    matmul: str = "fp32"
     # what a column may have beyond its operations: a whole training step as one piece that is
     # faster than they are, or a way of replaying one; and threads that can be counted
-    matmul: str = "fp32"  # of conventions.MATMUL_CHOICES, but "auto": how large products are made
     make_step: MakeStep | None = None
     recorder: Recorder | None = None
     limit_threads: LimitThreads | None = None

@@ -13,8 +13,6 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
-from typing import Any
 
 import numpy as np
 
@@ -79,20 +77,25 @@ def _numba(matmul: str = "fp32") -> Backend:
             "called from two Python threads: install libgomp (Debian: apt install libgomp1), or "
             "pip install tbb; NUMBA_THREADING_LAYER must not be workqueue",
         )
-    modules = (activation, dense, fill, gather, loss, memory, random, update)
-    beyond = {"make_step": step.make_step, "limit_threads": threads.limited}
-    return checked(assembled("numba", True, *modules, **beyond), np.ndarray)
+    places = (activation, dense.DenseKernels(), fill, gather, loss, memory, random, update)
+    beyond = {"make_step": step.maker(0), "limit_threads": threads.limited}
+    return checked(assembled("numba", True, *places, **beyond), np.ndarray)
 
 
 def _on_amx(column: Backend) -> Backend:
     """The Numba column whose large products of float32 are made on AMX."""
     from .cpu import amx, dense, step
 
-    tiles = amx.link()
-    products = ("dense_forward", "dense_backward_input", "dense_backward_weights")
-    own: dict[str, Any] = {name: partial(getattr(dense, name), tiles=tiles) for name in products}
-    own["make_step"] = partial(step.make_step, tiles=tiles)
-    return checked(replace(column.unchecked, matmul="6xbf16", **own), np.ndarray)
+    own = dense.DenseKernels(amx.link())
+    changed = replace(
+        column.unchecked,
+        dense_forward=own.dense_forward,
+        dense_backward_input=own.dense_backward_input,
+        dense_backward_weights=own.dense_backward_weights,
+        matmul=own.matmul,
+        make_step=step.maker(own.tiles),
+    )
+    return checked(changed, np.ndarray)
 
 
 def _cupy(matmul: str = "fp32") -> Backend:

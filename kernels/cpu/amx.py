@@ -3,8 +3,8 @@
 A number is the sum of three of bfloat16, x = hi + mid + lo, exactly: three times 8 bits and a sign.
 Of the nine products of the parts of a and b the six largest are summed in float32; what is left out
 is below 2.01 2^-24 |a| |b|. (Henry, Tang and Heinecke, "Leveraging the bfloat16 artificial
-intelligence datatype for higher-precision computations", 2019.) Of a step's 32 products tdpbf16ps
-sums two times 16 apart before they meet the others.
+intelligence datatype for higher-precision computations", 2019.) Of the 32 products of a step
+tdpbf16ps sums each half by itself, then adds both sums to the tile.
 
     for each COLUMNS columns of c:
         for each PIECE of the depth:

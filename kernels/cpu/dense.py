@@ -20,33 +20,40 @@ from .pieces import Kernel, linked
 Array = NDArray[Any]
 
 
-def dense_forward(
-    x: Array, w: Array, b: Array, activation: str, y: Array, pre: Array | None, tiles: int = 0
-) -> None:
-    """y = act(x @ w + b); where ``pre`` is given it receives x @ w + b."""
-    (batch, n_in), n_out = x.shape, w.shape[1]
-    z, act = y if pre is None else pre, activations.forward_at(activation, x.dtype)
-    link_forward(x.dtype)
-    launch_product(_forward, (x, w, b, z, y), act, (batch, n_in, n_out), 1, tiles)
+class DenseKernels:
+    """The three operations; ``tiles`` is the product that the large ones of float32 are made by,
+    see ``matmul.product_for``."""
 
+    def __init__(self, tiles: int = 0) -> None:
+        self.tiles = tiles
+        self.matmul = "6xbf16" if tiles else "fp32"
 
-def dense_backward_input(
-    dz: Array, w: Array, activation: str, saved: Array, dx: Array, tiles: int = 0
-) -> None:
-    """dx = (dz @ w.T) * act'(saved): ``activation`` and ``saved`` are the layer below's."""
-    (batch, n_out), n_in = dz.shape, w.shape[0]
-    act = activations.backward_at(activation, dz.dtype)
-    link_backward_input(dz.dtype)
-    launch_product(_backward_input, (dz, w, saved, dx), act, (batch, n_in, n_out), 2, tiles)
+    def dense_forward(
+        self, x: Array, w: Array, b: Array, activation: str, y: Array, pre: Array | None
+    ) -> None:
+        """y = act(x @ w + b); where ``pre`` is given it receives x @ w + b."""
+        (batch, n_in), n_out = x.shape, w.shape[1]
+        z, act = y if pre is None else pre, activations.forward_at(activation, x.dtype)
+        link_forward(x.dtype)
+        launch_product(_forward, (x, w, b, z, y), act, (batch, n_in, n_out), 1, self.tiles)
 
+    def dense_backward_input(
+        self, dz: Array, w: Array, activation: str, saved: Array, dx: Array
+    ) -> None:
+        """dx = (dz @ w.T) * act'(saved): ``activation`` and ``saved`` are the layer below's."""
+        (batch, n_out), n_in = dz.shape, w.shape[0]
+        act, sizes = activations.backward_at(activation, dz.dtype), (batch, n_in, n_out)
+        link_backward_input(dz.dtype)
+        launch_product(_backward_input, (dz, w, saved, dx), act, sizes, 2, self.tiles)
 
-def dense_backward_weights(
-    x: Array, dz: Array, dw: Array, db: Array, add: bool = False, tiles: int = 0
-) -> None:
-    """dw = x.T @ dz and db = dz summed over the batch; with ``add``, dw += and db +=."""
-    (batch, n_in), n_out = x.shape, dz.shape[1]
-    link_backward_weights(x.dtype)
-    launch_product(_backward_weights, (x, dz, dw, db), add, (batch, n_in, n_out), 0, tiles)
+    def dense_backward_weights(
+        self, x: Array, dz: Array, dw: Array, db: Array, add: bool = False
+    ) -> None:
+        """dw = x.T @ dz and db = dz summed over the batch; with ``add``, dw += and db +=."""
+        (batch, n_in), n_out = x.shape, dz.shape[1]
+        link_backward_weights(x.dtype)
+        sizes = batch, n_in, n_out
+        launch_product(_backward_weights, (x, dz, dw, db), add, sizes, 0, self.tiles)
 
 
 @Kernel

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..backend import StepPlan
+from ..backend import MakeStep, StepPlan
 from ..conventions import NEEDS_INPUT
 from . import activation as activations
 from .compiling import inline
@@ -51,9 +51,14 @@ PART_OF_DW = 500_000  # numbers of a gradient made at a time: for each part dz i
 SMALL_NET = 600_000  # parameters up to which every thread may have a gradient of its own
 
 
-def make_step(plan: StepPlan, tiles: int = 0) -> NumbaStep | None:
-    """None where more is done than this step knows; ``tiles``: see ``matmul.product_for``."""
-    return NumbaStep(plan, tiles) if plan.plain else None
+def maker(tiles: int) -> MakeStep:
+    """What makes a step, or None where more is done than it knows; ``tiles``: see
+    ``matmul.product_for``."""
+
+    def make_step(plan: StepPlan) -> NumbaStep | None:
+        return NumbaStep(plan, tiles) if plan.plain else None
+
+    return make_step
 
 
 class Work(NamedTuple):

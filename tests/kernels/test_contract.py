@@ -45,7 +45,7 @@ TESTED_IN = {
     "add_normal": "random", "sample_normal": "normals", "sample_normal_backward": "normals",
     "normal_divergence": "normals",
     "random_bernoulli": "random", "random_permutation": "random",
-    "make_step": "step", "recorder": "recording", "limit_threads": "step",
+    "matmul": "contract", "make_step": "step", "recorder": "recording", "limit_threads": "step",
 }  # fmt: skip
 
 
@@ -256,7 +256,7 @@ def test_signatures_are_the_protocols(backend: Backend) -> None:
         hints |= get_type_hints(Recorder)
         owner |= dict.fromkeys(vars(backend.recorder), backend.recorder)
     for name in owner:
-        if name in ("name", "host", "recorder") or getattr(owner[name], name) is None:
+        if name in ("name", "host", "matmul", "recorder") or getattr(owner[name], name) is None:
             continue
         actual = inspect.signature(getattr(owner[name], name)).parameters.values()
         if name in ("synchronize", "join"):
@@ -290,6 +290,7 @@ def test_a_backend_is_complete_and_frozen(backend: Backend) -> None:
 
 def test_backends_by_name(backend: Backend) -> None:
     assert isinstance(backend.host, bool)
+    assert backend.matmul == "fp32"
     assert backend is get_backend(backend.name)
     assert backend.name in available_backends()
     assert backend_report()[backend.name] == ""

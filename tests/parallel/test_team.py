@@ -108,6 +108,27 @@ except ValueError as error:
 
 
 @needs_mpi
+def test_ranks_of_unlike_processors_are_told_to_name_the_products() -> None:
+    pytest.importorskip("numba")
+    text = """
+from dataclasses import replace
+from tinyae.kernels import columns
+if comm.rank == 1:  # as if on a processor with AMX
+    columns._loaded["numba auto"] = replace(columns.get_backend("numba"), matmul="6xbf16")
+for given in ({"matmul": "auto"}, {"matmul": "fp32"}, {"dtype": "float64"}):
+    try:
+        say(made(**{"backend": "numba", "dtype": "float32"} | given).fit(X, comm=comm).matmul_)
+    except ValueError as error:
+        say(error)
+"""
+    done = program(2, text)
+    assert done.returncode == 0, done.stderr
+    refused, *trained = done.stdout.splitlines()[::2]
+    assert "numba fp32 on rank 0, numba 6xbf16 on rank 1: name them" in refused
+    assert done.stdout.count(refused) == 2 and trained == ["fp32", "fp32"]
+
+
+@needs_mpi
 def test_a_checkpoint_that_cannot_be_written_ends_all(tmp_path: Path) -> None:
     """The disk of rank 0 is full after the second epoch; others have the same error."""
     text = """

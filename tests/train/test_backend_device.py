@@ -79,10 +79,11 @@ def to_host(array: DeviceArray) -> np.ndarray:
 def fake_column() -> contract.Backend:
     host = columns.get_backend("numpy")
     memory = {"empty", "to_device", "to_host", "write", "synchronize"}
+    others = {"name", "host", "matmul", "make_step", "recorder", "limit_threads"}
     operations = {
         field.name: on_device(getattr(host, field.name))
         for field in dataclasses.fields(host)
-        if field.name not in memory | {"name", "host", "make_step", "recorder", "limit_threads"}
+        if field.name not in memory | others
     }
     return contract.Backend(
         name="fake-device",

@@ -68,7 +68,9 @@ def test_little_work_is_done_before_numba_has_begun(
     assert Autoencoder.load(tmp_path / "m.npz", backend="numba").backend_ == "numba"
     with pytest.raises(ValueError, match="this is 'numba'"):
         Autoencoder.load(tmp_path / "m.npz", matmul="3xtf32")
-    for asked in ({"backend": "numba"}, {"threads": 1}):
+    assert Autoencoder.load(tmp_path / "m.npz", matmul="fp32").backend_ == "numpy"
+    monkeypatch.setitem(columns._loaded, "numba 6xbf16", columns.get_backend("numba"))
+    for asked in ({"backend": "numba"}, {"threads": 1}, {"matmul": "6xbf16"}):
         assert Autoencoder(**few, **asked).fit(X).backend_ == "numba"
 
 

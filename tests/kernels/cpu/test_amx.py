@@ -17,6 +17,7 @@ pytest.importorskip("numba")
 
 import numba
 
+from tests.kernels import test_contract
 from tests.kernels.conftest import python
 from tests.kernels.cpu.amx_emulation import COUNTS, emulated_product
 from tests.kernels.cpu.test_matmul import GUARD, multiplied
@@ -153,6 +154,11 @@ def column(monkeypatch: pytest.MonkeyPatch) -> Iterator[Backend]:
         monkeypatch.setattr(module, "start_on", lambda _, parallel, *given: parallel(*given))
     yield columns._on_amx(columns.get_backend("numba"))
     numba.set_num_threads(before)
+
+
+def test_it_is_a_column_like_others(column: Backend) -> None:
+    test_contract.test_signatures_are_the_protocols(column)
+    test_contract.test_checks_have_the_ops_signatures(column)
 
 
 def test_the_dense_layer_for_any_number_of_threads(
