@@ -8,6 +8,7 @@
     packed         a block of rows of a is packed too (``matmul``): it stays in the second-level
                    cache while all of b's columns pass
     with_threads   c is cut into a part for each thread: what ``dense`` does
+    six_bfloat16   and multiplied on AMX (``amx``), where the processor has it; float64 is not
 
 ``tinyae bench --only ladder`` times the rungs beside BLAS.
 """
@@ -16,13 +17,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
 from ..scratch import borrow
+from . import amx
 from .compiling import jit
 from .matmul import DEPTH, link, product, room_size, share
 from .packing import pack_columns
+from .processor import lacking
 from .threads import launch, threads_for
 from .tile import TILE_ROWS, tall_tile, tile_columns
 
@@ -107,10 +111,15 @@ def with_threads(a: Array, b: Array, c: Array) -> None:
     _shared(a, b, c, threads_for(a.size * b.shape[1]))
 
 
-def _shared(a: Array, b: Array, c: Array, threads: int) -> None:
-    room = borrow((threads, room_size(a.itemsize)), a.dtype)
+def six_bfloat16(a: Array, b: Array, c: Array) -> None:
+    tiles = amx.link() if a.dtype == np.float32 else 0
+    _shared(a, b, c, threads_for(a.size * b.shape[1]), tiles)
+
+
+def _shared(a: Array, b: Array, c: Array, threads: int, tiles: int = 0) -> None:
+    room = borrow((threads, room_size(a.itemsize, tiles)), a.dtype)
     (m, depth), n = a.shape, b.shape[1]
-    arrays, by = (x.reshape(-1) for x in (a, b, c)), link(a.dtype)
+    arrays, by = (x.reshape(-1) for x in (a, b, c)), tiles or link(a.dtype)
     launch(_blocks, *arrays, m, n, depth, room, by, threads=threads)
 
 
@@ -135,3 +144,5 @@ RUNGS = {
     "packed": packed,
     "with threads": with_threads,
 }
+if not lacking():
+    RUNGS["six bfloat16"] = six_bfloat16

@@ -25,7 +25,7 @@ from tests.reference import assert_within, normals
 from tinyae import Autoencoder
 from tinyae.kernels import columns
 from tinyae.kernels.backend import Backend
-from tinyae.kernels.cpu import amx, matmul, processor, step, threads
+from tinyae.kernels.cpu import amx, ladder, matmul, processor, step, threads
 from tinyae.kernels.cpu.amx import DEPTH, PIECE, STEP
 from tinyae.kernels.cpu.matmul import link, product_for
 
@@ -188,6 +188,21 @@ def test_the_dense_layer_for_any_number_of_threads(
     x64, w64 = x.astype(np.float64), w.astype(np.float64)
     column.dense_forward(x64, w64, np.zeros(n_out), "identity", np.empty((batch, n_out)), None)
     assert COUNTS[0] == 9  # neither what is small nor float64
+
+
+def test_the_rung_of_the_ladder(column: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On every thread's part of c, but for float64, which is ``with_threads``."""
+    monkeypatch.setattr(ladder, "threads_for", lambda work: 2)
+    rng = np.random.default_rng(6)
+    for dtype, used in (("float32", 2), ("float64", 0)):
+        a, b = normals(rng, (70, 40), dtype), normals(rng, (40, 90), dtype)
+        c, plain = np.empty((2, 70, 90), dtype)
+        COUNTS[:] = 0
+        ladder.six_bfloat16(a, b, c)
+        assert COUNTS[0] == used
+        ladder.with_threads(a, b, plain)
+        assert_within(c, exact(a, b), bound(a, b), dtype)
+        assert (c == plain).all() == (used == 0)
 
 
 @pytest.mark.parametrize("way", ("by samples", "by layers"))
