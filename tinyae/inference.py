@@ -139,6 +139,10 @@ class Inference:
         Layers without such units are left out. A relu unit that is 0 for all training data is
         dead: it no longer learns.
         """
+        found = self._zero_units(X)
+        return {name: int(units.sum()) for name, units in found.items() if units.any()}
+
+    def _zero_units(self, X: ArrayLike | Rows) -> dict[str, NDArray[np.bool_]]:
         network, rows = self._fitted(), self._checked(X)
         with self._limited_threads():
             return zero_units(network, rows)

@@ -113,8 +113,8 @@ def errors(network: Network, rows: Rows) -> Iterator[tuple[int, NDArray[Any]]]:
         yield start, result
 
 
-def zero_units(network: Network, rows: Rows) -> dict[str, int]:
-    """By layer, how many of its units are 0 for all samples; layers that have none are left out.
+def zero_units(network: Network, rows: Rows) -> dict[str, NDArray[np.bool_]]:
+    """By layer, which of its units (n_out,) are 0 for all samples.
 
     The output is left out too: a pixel may always be 0. Ends once every unit has been seen at work.
     """
@@ -133,7 +133,7 @@ def zero_units(network: Network, rows: Rows) -> dict[str, int]:
     for _ in _batches(network, look, rows):
         if not any(units.any() for units in zero.values()):
             break
-    return {name: int(units.sum()) for name, units in zero.items() if units.any()}
+    return zero
 
 
 def _batches(network: Network, stretch: Stretch, rows: Rows) -> Any:

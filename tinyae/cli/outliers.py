@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from .._version import __version__
+from ..arguments import seed_from
 from ..data.missing import filled
 from ..data.pca import plane
 from ..data.rows import Array, Rows
@@ -19,12 +21,14 @@ from ..data.tables.schema import Schema
 from ..model_file import as_json
 from ..outliers.detector import OutlierDetector
 from ..outliers.explain import Reason
+from ..outliers.members import PIECE
 from ..outliers.options import OPTIONS
 from ..outliers.threshold import p_values
 from ..plot.outliers import plot_outliers
 from ..storage.locks import held
 from ..storage.untrusted import errors_of, read_json
 from ..train.progress import Waiting
+from . import together
 from .options import DEFAULTS, UsageError, command, data_given, model_given
 from .output import can_draw, expect_own, is_own, table, write_csv, write_json
 from .run_folder import DATA_DEFAULTS, check_data, open_new
@@ -66,6 +70,7 @@ def add_commands(commands: Any) -> None:
         commands, "outliers", _outliers, "rows of a table that are unlike the others, with reasons",
         EPILOG,
     )  # fmt: skip
+    parser.set_defaults(alike=True)
     parser.add_argument("run", metavar="RUN", nargs="?", help="a folder that --out made: judge the "
                         "rows of --new by what was learnt there")  # fmt: skip
     parser.add_argument("--new", metavar="FILE", help="rows to judge, with the columns of --data")
@@ -83,12 +88,7 @@ def _outliers(given: argparse.Namespace) -> None:
         if "source" not in data or given.out is None:
             raise UsageError("--data DATA --out RUN learns from a table, RUN --new FILE uses that")
         folder = Path(given.out)
-        expect_own(folder, MARK)
-        if (folder / "outliers.npz").exists() and not given.force:
-            raise UsageError(
-                f"{folder} holds outliers already: 'tinyae outliers {folder} --new FILE' uses what "
-                "was learnt, another --out keeps it, --force replaces it"
-            )
+        together.once(lambda: _expect_free(folder, given.force))
         judged = _learn(given, folder, {**DATA_DEFAULTS, **data}, {**DEFAULTS, **options})
     else:
         if given.new is None or given.out is not None or "source" in data or options:
@@ -97,11 +97,25 @@ def _outliers(given: argparse.Namespace) -> None:
                 "another RUN"
             )
         folder = Path(given.run)
-        detector, read_as, schema = _learnt(folder)
-        with held(folder):
+        detector, read_as, schema = together.once(lambda: _learnt(folder))
+        with ExitStack() as stack:
+            together.once(lambda: _hold(stack, folder))
             judged = [_new(given, folder, detector, {**read_as, **data}, schema)]
     if given.json:
         print(json.dumps({"run": str(folder), "judged": [_summary(j, given.top) for j in judged]}))
+
+
+def _expect_free(folder: Path, force: bool) -> None:
+    expect_own(folder, MARK)
+    if (folder / "outliers.npz").exists() and not force:
+        raise UsageError(
+            f"{folder} holds outliers already: 'tinyae outliers {folder} --new FILE' uses what "
+            "was learnt, another --out keeps it, --force replaces it"
+        )
+
+
+def _hold(stack: ExitStack, folder: Path) -> None:
+    stack.enter_context(held(folder))
 
 
 def _learn(
@@ -112,18 +126,29 @@ def _learn(
         detector._check()
     except (TypeError, ValueError) as error:
         raise UsageError(str(error)) from error
-    rows = _rows(data)
+    rows = together.by_all(lambda: _rows(data))
+    local = together.is_local(data)
+    detector.random_state = together.once(lambda: seed_from(detector.random_state))
     with errors_of(data["source"], "cannot be learnt from"), Waiting("learning"):
-        detector.fit(rows)
-    folder.mkdir(parents=True, exist_ok=True)
-    with held(folder):
+        detector = together.of_all(rows, detector.fit, local)
+    with ExitStack() as stack:
+
+        def take() -> None:
+            folder.mkdir(parents=True, exist_ok=True)
+            _hold(stack, folder)
+
+        def keep() -> None:
+            source = str(Path(data["source"]).resolve())
+            write_json(folder / MARK, {
+                "tinyae": __version__, "data": {**data, "source": source},
+                "outliers": as_json(detector.get_params()), "threshold": -detector.offset_,
+                "schema": rows.schema and rows.schema.to_json(),
+            })  # fmt: skip
+            detector.save(folder / "outliers.npz")  # last: it says that all is there
+
+        together.once(take)
         judged = [_judge(given, folder, detector, rows, data["source"], "outliers")]
-        write_json(folder / MARK, {
-            "tinyae": __version__, "data": {**data, "source": str(Path(data["source"]).resolve())},
-            "outliers": as_json(detector.get_params()), "threshold": -detector.offset_,
-            "schema": rows.schema and rows.schema.to_json(),
-        })  # fmt: skip
-        detector.save(folder / "outliers.npz")  # last: it says that all is there
+        together.once(keep)
         if given.new is not None:
             judged.append(_new(given, folder, detector, data, rows.schema))
     return judged
@@ -153,8 +178,9 @@ def _new(
     if isinstance(data.get("label"), str):  # by its name it may be there or not, as what is dropped
         data = {**data, "label": None}
     places = [place for place in data.get("drop") or () if isinstance(place, int)]
-    rows = _rows({**data, "drop": places or None, "source": given.new}, schema, names, trained)
-    stem = f"outliers-{Path(given.new).name.split('.')[0]}"
+    data = {**data, "drop": places or None, "source": given.new}
+    rows = together.by_all(lambda: _rows(data, schema, names, trained))
+    stem = f"outliers-{Path(given.new).name.split('.')[0].replace(together.RANK, 'all')}"
     with errors_of(given.new, "cannot be judged"):
         return _judge(given, folder, detector, rows, given.new, stem)
 
@@ -174,12 +200,25 @@ def _judge(
     stem: str,
 ) -> Judged:  # fmt: skip
     """Writes the table and the picture, and says what is in them."""
-    file = folder / f"{stem}.csv"
+    file, local = folder / f"{stem}.csv", together.is_local({"source": source})
     if file.exists() and Path(source).exists() and file.samefile(source) and not given.force:
         raise UsageError(f"{source} is the file that is read: --force replaces it all the same")
     with Waiting(f"judging {Path(source).name}"):
-        moved = [m.text for m in detector.moved(rows)] if stem != "outliers" else []
-        logs = detector._logs(rows)
+        part = together.divided(rows, detector._logs, local, PIECE)
+        logs = together.once(lambda: part) if local else part
+    return together.of_all(
+        rows, lambda rows: _judged(given, file, detector, rows, logs, source), local
+    )
+
+
+def _judged(
+    given: argparse.Namespace, file: Path, detector: OutlierDetector, rows: Rows, logs: Array,
+    source: str,
+) -> Judged:  # fmt: skip
+    """Of ``rows`` with these logarithmic scores (n,), by all processes where they share the rows:
+    the first one writes and prints, last."""
+    with Waiting(f"explaining {Path(source).name}"):
+        moved = [m.text for m in detector.moved(rows)] if file.stem != "outliers" else []
         scores, is_outlier = np.exp(logs), -np.exp(logs) < detector.offset_
         order = np.argsort(-scores, kind="stable")
         explained = order[: max(given.top, int(is_outlier.sum()))]
@@ -187,17 +226,22 @@ def _judge(
         reasons = {int(row): why.reasons(i, REASONS) for i, row in enumerate(explained)}
     judged = Judged(Path(source).name, scores, p_values(detector._held_out, logs), is_outlier,
                     order, reasons, moved)  # fmt: skip
+    drawn = can_draw()
+    points, titles = _points(detector, rows) if drawn else (rows, [])
+    if not together.first():
+        return judged
     if not given.json:
         print(_text(judged, detector, given.top))
     header = ["row", "score", "rank", "outlier", "p_value"]
     write_csv(file, [*header, *(f"reason_{i + 1}" for i in range(REASONS))], _cells(judged))
     files = [file.name]
-    if can_draw():
+    if drawn:
         with Waiting("drawing"):
-            _draw(judged, detector, rows, file.with_suffix(".png"))
-        files.append(f"{stem}.png")
+            picture = file.with_suffix(".png")
+            plot_outliers(judged.scores, -detector.offset_, points, titles, picture)
+        files.append(picture.name)
     if not given.json:
-        print(f"\n{folder}: {', '.join(files)}")
+        print(f"\n{file.parent}: {', '.join(files)}")
     return judged
 
 
@@ -242,10 +286,11 @@ def _summary(judged: Judged, top: int) -> dict[str, Any]:
             "outliers": int(judged.is_outlier.sum()), "top": shown}  # fmt: skip
 
 
-def _draw(judged: Judged, detector: OutlierDetector, rows: Rows, path: Path) -> None:
+def _points(detector: OutlierDetector, rows: Rows) -> tuple[Array, list[str]]:
+    """Where a picture has the rows, (n, 1 or 2), and what its coordinates are."""
     rows = filled(rows, detector.columns_.mean)
     points, titles = plane(scaled(rows, detector.columns_.scaling()))
     titles = [title.replace(" of the code", "") for title in titles]
     if rows.shape[1] <= 2:
         titles = [f"{name}, in spreads" for name in detector._column_names()]
-    plot_outliers(judged.scores, -detector.offset_, points, titles, path)
+    return np.asarray(points), titles

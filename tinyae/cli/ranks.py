@@ -47,8 +47,8 @@ def run(command: Callable[[argparse.Namespace], None], given: argparse.Namespace
     if not getattr(given, "together", False):
         raise UsageError(
             f"{size} processes were started by mpirun or srun, and this command is the work of "
-            "one: start it without (train, sweep, encode, reconstruct, impute and doctor can be "
-            "started by mpirun)"
+            "one: start it without. train, sweep, evaluate, outliers, encode, reconstruct, impute "
+            "and doctor can be started by mpirun"
         )
     launch.world()
     if rank == 0:

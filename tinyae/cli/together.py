@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 
+from ..data.missing import missing_counts
 from ..data.rows import Array, Rows
 from ..estimator import Autoencoder
 from ..families import PLAIN, made
-from ..parallel import launch
+from ..parallel import launch, talk
 from ..parallel.shares import share
 from ..parallel.talk import agreed
 from ..passes import BATCH
@@ -77,17 +79,70 @@ def by_all(do: Callable[[], T]) -> T:
     return do() if comm is None else agreed(comm, do)
 
 
-def divided(rows: Rows, do: Callable[[Rows], Array], local: bool) -> Array:
+def once(do: Callable[[], T]) -> T:
+    """What ``do`` returns or raises in the first process, in all."""
+    comm = launch.world()
+    return do() if comm is None else talk.once(comm, do)
+
+
+def of_all(rows: Rows, do: Callable[[Rows], T], local: bool) -> T:
+    """``do`` of the rows of all processes, in all: once where each has the same ones."""
+    comm = launch.world()
+    if comm is None or not local:
+        return once(lambda: do(rows))
+    from ..parallel.local_rows import local_rows  # who works alone needs none of it
+
+    joined = local_rows(comm, rows)
+    return agreed(comm, lambda: do(joined))
+
+
+def mean(rows: Rows, do: Callable[[Rows], Array], local: bool) -> Array:
+    """``do(rows)``, means of columns where they are not missing, from those of each process's rows
+    (see ``divided``): added up in the order of processes. The others get zeros."""
+    if launch.world() is None:
+        return do(rows)
+    parts = divided(
+        rows, lambda own: np.stack([do(own), len(own) - missing_counts(own)])[None], local
+    )
+    if not first():
+        return np.zeros(rows.shape[1])
+    means, known = parts[:, 0], parts[:, 1]
+    return np.asarray((means * known).sum(axis=0) / np.maximum(known.sum(axis=0), 1))
+
+
+def zero_units(ae: Autoencoder, rows: Rows, local: bool) -> dict[str, int]:
+    """``ae.zero_units(rows)``, see ``divided``. The others get none."""
+    if launch.world() is None:
+        return ae.zero_units(rows)
+    widths = {spec.name: spec.n_out for spec in ae._network.architecture.dense[:-1]}
+
+    def part(own: Rows) -> Array:
+        found = ae._zero_units(own)
+        return np.concatenate([found.get(k, np.zeros(n, bool)) for k, n in widths.items()])[None]
+
+    found = divided(rows, part, local)
+    if not first():
+        return {}
+    names = np.array([name for name, width in widths.items() for _ in range(width)])
+    return dict(Counter(names[found.all(axis=0)].tolist()))
+
+
+def count(rows: Rows, local: bool) -> int:
+    """How many rows all processes have."""
+    return int(divided(rows, lambda own: np.array([len(own)]), local).sum())
+
+
+def divided(rows: Rows, do: Callable[[Rows], Array], local: bool, grain: int = BATCH) -> Array:
     """``do(rows)``, an array with a row for each, of which each process makes a part: where its
     rows are not those of the others (``local``) of its own, in the order of the processes.
 
-    All call it; the first one gets the whole, the others their part.
+    ``grain``: so many at a time ``do`` computes, so that the bits are those of one process. All
+    call it; the first one gets the whole, the others their part.
     """
     comm = launch.world()
     if comm is None:
         return do(rows)
-    # whole batches: the same bits as of one process
-    begin, end = (0, len(rows)) if local else share(len(rows), comm.rank, comm.size, BATCH)
+    begin, end = (0, len(rows)) if local else share(len(rows), comm.rank, comm.size, grain)
     own = agreed(comm, lambda: do(rows.select(np.arange(begin, end))) if begin < end else None)
     every = comm.gather(own)
     if every is None:

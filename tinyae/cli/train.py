@@ -7,7 +7,8 @@ import json
 import math
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import numpy as np
 
 from ..assemble import tied_to_epochs
 from ..data.datasets import Dataset
-from ..data.pca import fit_pca, plane
+from ..data.pca import PCA, fit_pca, plane
 from ..data.rows import Array, Rows
 from ..data.scaling import scaled
 from ..data.tables.text import table_kind
@@ -67,6 +68,7 @@ def add_commands(commands: Any) -> None:
         commands, "evaluate", _evaluate, "squared error on training and test data, beside PCA; "
         "dead units",
     )  # fmt: skip
+    parser.set_defaults(alike=True)
     parser.run_options()
     parser.json_option("print squared_error, pca_squared_error, code and samples of the test part")
 
@@ -103,7 +105,7 @@ def _train(given: argparse.Namespace) -> None:
     ae = train_run(run, config, dataset, given.resume is not None, remedy)
     seconds = time.perf_counter() - started
     parts = _parts(dataset)
-    columns = _compare(ae, parts, dataset.train)
+    columns = _compare(ae, parts, _pca(ae, dataset.train), lambda rows, do: do(rows))
     errors = _summed(ae, columns)
     pictures = _draw(ae, dataset, run)
     if dataset.columns is not None or table_kind(Path(config["data"]["source"])):
@@ -130,7 +132,7 @@ def _train(given: argparse.Namespace) -> None:
     if ae.in_training:
         print(f"Losses and errors of epochs are of training, with {ae.in_training}; these are of "
               "samples and codes as they are:\n")  # fmt: skip
-    print(_error_table(ae, parts, errors))
+    print(_error_table(ae, {part: len(rows) for part, rows in parts.items()}, errors))
     print_zero_units(ae, ae.zero_units_)
     files = [run.model_file, run.checkpoint_file, run.config_file, run.history_file, *pictures]
     print(f"\n{run.path}: " + ", ".join(sorted(f.name for f in files if f.exists())))
@@ -139,32 +141,46 @@ def _train(given: argparse.Namespace) -> None:
 def _evaluate(given: argparse.Namespace) -> None:
     """Squared error by part, beside PCA of the training data; other data are one part, new."""
     data, run = data_given(given), RunFolder(given.run)
-    ae = run.load_model(given.backend)
-    dataset = run.load_data(data, whole=bool(data), schema=ae.schema_)
-    expect_whole(run, ae, dataset)
+    trained_on = run.read_config()["data"]
+    ae, dataset = together.by_all(lambda: _loaded(given, run, data))
     parts = _parts(dataset)
     trained: Rows | None = dataset.train
     if data:
         try:
-            trained = run.load_data({}).train
+            trained = together.by_all(lambda: run.load_data({}).train)
         except (OSError, ValueError, UsageError) as error:
             trained = None
             print(f"no PCA to compare with: the training data are gone: {error}", file=sys.stderr)
-    errors = _summed(ae, _compare(ae, parts, trained))
+    local, learnt = together.is_local(data or trained_on), together.is_local(trained_on)
+    pca = None
+    if trained is not None:
+        pca = together.of_all(trained, lambda rows: _pca(ae, rows), learnt)
+    errors = _summed(ae, _compare(ae, parts, pca, partial(together.mean, local=local)))
+    counts = {name: together.count(rows, local) for name, rows in parts.items()}
     part = list(parts)[-1]
-    measures = ae._measures(parts[part])
+    measures = together.once(lambda: ae._measures(parts[part]))
     numbers = {name: number for name, (_, number) in measures.items()}
     if given.json:
-        print(json.dumps({**errors[part], **numbers, "code": ae.code, "samples": len(parts[part])}))
+        print(json.dumps({**errors[part], **numbers, "code": ae.code, "samples": counts[part]}))
     else:
-        print(_error_table(ae, parts, errors))
+        print(_error_table(ae, counts, errors))
         if measures:
             print()
+        rank = f"{part} of rank 0" if local else part
         for what, number in measures.values():
-            print(f"{part}: {what}: {number:.6g}")
+            print(f"{rank}: {what}: {number:.6g}")
     with Waiting("looking for units that are always 0"):
-        counts = ae.zero_units_ if trained is None else ae.zero_units(trained)
-    print_zero_units(ae, counts, sys.stderr if given.json else None)
+        zero = ae.zero_units_ if trained is None else together.zero_units(ae, trained, learnt)
+    print_zero_units(ae, zero, sys.stderr if given.json else None)
+
+
+def _loaded(
+    given: argparse.Namespace, run: RunFolder, data: Mapping[str, Any]
+) -> tuple[Autoencoder, Dataset]:
+    ae = run.load_model(given.backend)
+    dataset = run.load_data(data, whole=bool(data), schema=ae.schema_)
+    expect_whole(run, ae, dataset)
+    return ae, dataset
 
 
 def _choose_run(
@@ -231,21 +247,24 @@ def _parts(dataset: Dataset) -> dict[str, Rows]:
     return {"train": dataset.train, "test": dataset.test}
 
 
-def _compare(ae: Autoencoder, parts: Mapping[str, Rows], trained: Rows | None) -> ByColumn:
-    """Squared errors of the autoencoder and of PCA, fitted to what was trained on, on the net's
-    scale."""
+def _pca(ae: Autoencoder, trained: Rows) -> PCA:
+    """Of as many numbers as the code, on the net's scale."""
     with Waiting("fitting PCA, to compare with") as report:
-        pca = None
-        if trained is not None:
-            pca = fit_pca(scaled(trained, ae.scaling_), ae._numbers, report=report)
+        return fit_pca(scaled(trained, ae.scaling_), ae._numbers, report=report)
+
+
+def _compare(
+    ae: Autoencoder, parts: Mapping[str, Rows], pca: PCA | None,
+    mean: Callable[[Rows, Callable[[Rows], Array]], Array],
+) -> ByColumn:  # fmt: skip
+    """Squared errors of the autoencoder and of PCA, on the net's scale; ``mean``: see
+    ``together.mean``."""
+    errors: list[Callable[[Rows], Array]] = [ae.column_errors]
+    if pca is not None:
+        errors.append(lambda rows: pca.column_errors(scaled(rows, ae.scaling_)))
     with Waiting("measuring squared errors"):
-        return {
-            part: (
-                ae.column_errors(rows),
-                None if pca is None else pca.column_errors(scaled(rows, ae.scaling_)),
-            )
-            for part, rows in parts.items()
-        }
+        found = {part: [mean(rows, do) for do in errors] for part, rows in parts.items()}
+    return {part: (own, other[0] if other else None) for part, (own, *other) in found.items()}
 
 
 def _summed(ae: Autoencoder, columns: ByColumn) -> Errors:
@@ -261,7 +280,7 @@ def _summed(ae: Autoencoder, columns: ByColumn) -> Errors:
     }
 
 
-def _error_table(ae: Autoencoder, parts: Mapping[str, Rows], errors: Errors) -> str:
+def _error_table(ae: Autoencoder, counts: Mapping[str, int], errors: Errors) -> str:
     header, prefixes = ["part", "samples", "autoencoder", f"PCA {ae._numbers}"], [""]
     note = f"squared error per sample, code of {ae.code}"
     if ae._numbers != ae.code:
@@ -271,7 +290,7 @@ def _error_table(ae: Autoencoder, parts: Mapping[str, Rows], errors: Errors) -> 
         header, prefixes = [*header, "in units", "PCA in units"], ["", "raw_"]
     names = [p + name for p in prefixes for name in ("squared_error", "pca_squared_error")]
     rows: list[list[Any]] = [
-        [part, len(parts[part]), *("-" if e[name] is None else e[name] for name in names)]
+        [part, counts[part], *("-" if e[name] is None else e[name] for name in names)]
         for part, e in errors.items()
     ]
     text = f"{note}\n\n" + table(header, rows)

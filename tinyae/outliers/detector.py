@@ -18,7 +18,7 @@ from ..sklearn_api import EstimatorBase, NotFittedError
 from .detector_file import load_detector, save_detector
 from .drift import Moved, moved
 from .explain import Explanation, explained, precision
-from .members import Members, draw, fit_members
+from .members import PIECE, Members, draw, fit_members
 from .nets import Floats
 from .options import OPTIONS
 from .stream import Columns, Stream, passed
@@ -235,10 +235,10 @@ class OutlierDetector(EstimatorBase):
         """The logarithmic score of each row, (n,)."""
         members, rows = self._fitted(), self._checked(X)
         out = np.empty(len(rows))
-        for where, part in rows.chunks():
-            here = out[where]
-            for piece, logs in members.log_distances(part):
-                here[piece] = logs.mean(axis=0)
+        for start in range(0, len(rows), PIECE):  # as they are cut for several processes too
+            where = np.arange(start, min(start + PIECE, len(rows)))
+            for _, logs in members.log_distances(rows.select(where).__array__(np.float64)):
+                out[where] = logs.mean(axis=0)
         return out
 
     def _column_names(self) -> tuple[str, ...]:

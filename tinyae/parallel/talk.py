@@ -48,6 +48,14 @@ def agreed(comm: Any, do: Callable[[], T]) -> T:
     return value
 
 
+def once(comm: Any, do: Callable[[], T]) -> T:
+    """What ``do`` returns or raises on the first rank of ``comm``, on all."""
+    found = tried(do) if comm.rank == 0 else None
+    wait(comm.Ibarrier())
+    value: T = value_of(comm.bcast(found))
+    return value
+
+
 def tried(do: Callable[[], T]) -> Outcome:
     """(what it returns, None) or (None, what it raises, or an error like it that travels)."""
     try:

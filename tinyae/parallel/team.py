@@ -19,7 +19,7 @@ from ..train.training import Training
 from ..train.work import Work
 from .devices import DEVICES, DeviceWork, take_gpu
 from .local_rows import LocalRows, local_rows
-from .talk import agreed, tried, value_of, wait
+from .talk import agreed, once, wait
 from .work import SharedWork, expect_shared
 
 T = TypeVar("T")
@@ -56,10 +56,7 @@ class Team(Alone):
             comm.Free()
 
     def once(self, do: Callable[[], T]) -> T:
-        found = tried(do) if self.first else None
-        wait(self._talk.Ibarrier())
-        value: T = value_of(self._talk.bcast(found))
-        return value
+        return once(self._talk, do)
 
     def each(self, do: Callable[[], T]) -> T:
         return agreed(self._talk, do)
