@@ -107,7 +107,7 @@ def sums_of_squares(error: NDArray[Any]) -> NDArray[np.float64]:
 def errors(network: Network, rows: Rows) -> Iterator[tuple[int, NDArray[Any]]]:
     """(first position, reconstruction - x) of each batch; 0 where x is missing."""
     for start, x, result in _batches(network, Network.reconstruct, rows):
-        result -= _on_host(network.backend, x)
+        result -= on_host(network.backend, x)
         if network.fill is not None:
             result[np.isnan(result)] = 0
         yield start, result
@@ -157,13 +157,13 @@ def _batches(network: Network, stretch: Stretch, rows: Rows) -> Any:
                 feeder.fill(np.arange(start, start + size), x)
             else:
                 x = as_it_lies[start : start + size]
-            result = _on_host(backend, stretch(network, x, workspace.records(size)))
+            result = on_host(backend, stretch(network, x, workspace.records(size)))
             if not np.isfinite(result).all():
-                _overflow(start, _on_host(backend, x), result)
+                _overflow(start, on_host(backend, x), result)
             yield start, x, result
 
 
-def _on_host(backend: Backend, array: Array) -> NDArray[Any]:
+def on_host(backend: Backend, array: Array) -> NDArray[Any]:
     """The array itself, where it lies on the host."""
     values: NDArray[Any] = array if backend.host else backend.to_host(array)
     return values

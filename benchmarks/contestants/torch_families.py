@@ -1,7 +1,7 @@
 """The families as they are written in PyTorch: the loss of a minibatch, eager or compiled.
 
-float32, fused Adam with its defaults, no schedule. Of the sparse code the selection alone: what
-revives dead units costs nothing while none is dead.
+float32, fused Adam with its defaults, no schedule. ``dead`` units of the sparse code, the first
+ones, have the auxiliary loss of Gao et al. ("Scaling and evaluating sparse autoencoders", 2024).
 """
 
 from __future__ import annotations
@@ -30,9 +30,13 @@ def _layers(widths: Sequence[int]) -> Any:
 class Net(torch.nn.Module):
     """``family`` with the widths of the encoder: features, hidden layers, code."""
 
-    def __init__(self, family: str, widths: Sequence[int], code_activation: str, k: int) -> None:
+    def __init__(
+        self, family: str, widths: Sequence[int], code_activation: str, k: int, dead: int
+    ) -> None:
         super().__init__()
         self.family, self.k, self.bounded = family, k, code_activation == "sigmoid"
+        self.revived = min(dead, widths[0] // 2)
+        self.register_buffer("alive", torch.arange(widths[-1]) >= dead)
         top = 2 * widths[-1] if family == "variational" else widths[-1]
         self.encoder, self.decoder = _layers([*widths[:-1], top]), _layers(widths[::-1])
         if family == "tied":
@@ -48,7 +52,15 @@ class Net(torch.nn.Module):
         if self.family == "sparse":
             values, places = torch.topk(z, self.k, dim=1, sorted=False)
             output = self.decoder(torch.zeros_like(z).scatter(1, places, values))
-            return ((output - x) ** 2).sum() / len(x)
+            error, more = x - output, 0.0
+            if self.revived:
+                low = z.masked_fill(self.alive, -torch.inf)
+                values, places = torch.topk(low, self.revived, dim=1, sorted=False)
+                found = linear(
+                    torch.zeros_like(z).scatter(1, places, values), self.decoder[0].weight
+                )
+                more = ((found - error.detach()) ** 2).sum() / 32
+            return ((error**2).sum() + more) / len(x)
         if self.family == "variational":
             mean, log_variance = z.chunk(2, dim=1)
             z = mean + torch.exp(log_variance / 2) * torch.randn_like(mean)
@@ -75,11 +87,16 @@ class Net(torch.nn.Module):
 
 
 def trainer(
-    family: str, widths: Sequence[int], code_activation: str, k: int, compiled: bool
+    family: str,
+    widths: Sequence[int],
+    code_activation: str,
+    k: int,
+    compiled: bool,
+    dead: int = 0,
 ) -> Callable[[Any], None]:
     """One update from a minibatch, a NumPy array (batch, features)."""
     torch.manual_seed(0)
-    net = Net(family, widths, code_activation, k)
+    net = Net(family, widths, code_activation, k, dead)
     optimizer = torch.optim.Adam(net.parameters(), lr=1e-3, fused=True)
     loss_of = torch.compile(net, dynamic=False) if compiled else net
 

@@ -238,21 +238,46 @@ def _top_k(at: Any, _: int, t: int, threads: int) -> None:
 def _select(x: Array, k: int, y: Array, dropped: Array, work: Array) -> None:
     """One row. ``work`` is as long."""
     real = x.dtype.type
-    zero, one, least = real(0), real(1), real(math.inf)
-    if k > 0:
-        for j in range(x.size):
-            work[j] = _ordered(x[j])
-        least = _in_order(work, x.size - k)
-    room = k  # for those that equal the least
+    zero, one = real(0), real(1)
+    least = _kth(x, k, work) if k > 0 else real(math.inf)
+    n = 0
     for j in range(x.size):
-        room -= _ordered(x[j]) > least
-    for j in range(x.size):
-        value = _ordered(x[j])
-        kept = value > least
-        if value == least and room > 0:
-            kept, room = True, room - 1
+        kept = _ordered(x[j]) >= least
         y[j] = x[j] if kept else zero
         dropped[j] = zero if kept else one
+        n += kept
+    j = x.size
+    while n > k:  # of those that equal the least, the last go
+        j -= 1
+        if _ordered(x[j]) == least:
+            y[j], dropped[j] = zero, one
+            n -= 1
+
+
+@jit()
+def _kth(x: Array, k: int, work: Array) -> Any:
+    """The k-th greatest number of a row.
+
+    No less than the k-th greatest of groups' maxima, which are 2 k or some more, and found faster:
+    few numbers are left to be sorted.
+    """
+    real = x.dtype.type
+    groups = (2 * k + 15) // 16 * 16
+    least = real(-math.inf)
+    if 4 * groups <= x.size:
+        for j in range(groups):
+            work[j] = _ordered(x[j])
+        for start in range(groups, x.size, groups):
+            for j in range(min(groups, x.size - start)):
+                value = _ordered(x[start + j])
+                work[j] = value if value > work[j] else work[j]
+        least = _in_order(work[:groups], groups - k)
+    n = 0
+    for j in range(x.size):
+        value = _ordered(x[j])
+        work[n] = value
+        n += value >= least
+    return _in_order(work[:n], n - k)
 
 
 @jit()

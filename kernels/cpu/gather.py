@@ -37,6 +37,10 @@ def _gather(at: Any, _: int, t: int, threads: int) -> None:
 def _rows(data: Array, indices: Array, scale: float, out: Array, first: int, last: int) -> None:
     real = out.dtype.type
     factor = real(scale)
+    if out.shape[1] == 1:  # a third of the time
+        for i in range(first, last):
+            out[i, 0] = real(data[indices[i], 0]) * factor
+        return
     for i in range(first, last):
         row, target = data[indices[i]], out[i]
         for j in range(target.size):

@@ -18,6 +18,7 @@ from tinyae.arguments import ARGUMENTS
 from tinyae.cli.main import main
 from tinyae.data.rows import as_rows
 from tinyae.export.chain import rounded
+from tinyae.families import likelihood
 from tinyae.kernels.backend import Backend
 from tinyae.kernels.reference.random import random_normal
 from tinyae.learn.tracing import trace
@@ -273,6 +274,51 @@ def test_a_bernoulli_likelihood_by_quadrature() -> None:
     assert (np.abs(found - np.log(mean)) <= 5 * relative + 1e-6).all()
     bound = model.log_likelihood(X, samples=1, random_state=3).mean()
     assert bound < model.log_likelihood(X, samples=20, random_state=3).mean() < 0
+
+
+@pytest.mark.parametrize("options", ({}, NUMBERS), ids=("bce", "mse"))
+def test_a_likelihood_in_float32(backend: Backend, options: dict[str, Any]) -> None:
+    """Of one draw, against the formula in float64. Normals of two backends differ by 48 eps of
+    their radius (test_random.py), which is below 6; a sum of n products errs by n + 2 eps of its
+    parts, tanh by 4 eps; an output's logarithm by 8 eps of its parts, and with the output by at
+    most 1 (bce) or its error (mse) times as much."""
+    model = make(**options, dtype="float32", learning_rate=0.02).fit(X)
+    m, v = (a.astype(np.float64) for a in likelihood.means_and_log_variances(model, X))
+    g = np.empty(m.shape, np.float32)
+    random_normal(streams.state(0, streams.LIKELIHOOD, 0), 0.0, 1.0, g)
+    wide, small = g.astype(np.float64), float(np.finfo(np.float32).eps)
+    s = np.exp(v / 2)
+    z, off_g = m + s * wide, 48 * 6 * small
+    p = {name: array.astype(np.float64) for name, array in model.parameters().items()}
+    y, off = z, small * np.abs(z) + off_g * s
+    for layer in ("decoder.0", "decoder.1"):
+        w, b = p[f"{layer}.weight"], p[f"{layer}.bias"]
+        rounding = (len(w) + 2) * small * (np.abs(y) @ np.abs(w) + np.abs(b))
+        y, off = y @ w + b, off @ np.abs(w) + rounding
+        if layer == "decoder.0":
+            y, off = np.tanh(y), off + 4 * small
+    if options:
+        logs, slope = -((y - X) ** 2 + np.log(2 * np.pi)) / 2, np.abs(y - X)
+        parts = (y - X) ** 2 + np.abs(X * y)
+    else:
+        logs, slope = X * y - np.logaddexp(0, y), 1.0
+        parts = np.abs(X * y) + np.logaddexp(0, y)
+    expected = logs.sum(axis=1) + ((wide**2 + v - z**2) / 2).sum(axis=1)
+    bound = (slope * off + off**2 + 8 * small * parts).sum(axis=1)
+    bound += (off_g * (np.abs(wide) + s * np.abs(z) + off_g * (1 + s**2))).sum(axis=1)
+    found = model.set_params(backend=backend.name).log_likelihood(X, samples=1)
+    assert (np.abs(found - expected) <= bound).all() and bound.max() < 0.01
+
+
+def test_a_code_that_overflows_in_the_decoder() -> None:
+    model = make(activation="relu", dtype="float32").fit(X)
+    values = model.parameters()
+    values["encoder.1.bias"][:2] = 3e38
+    values["decoder.0.weight"][:] = 9
+    values["decoder.1.weight"][:] = 9
+    match = "a code drawn for sample 0 overflows float32 in the decoder"
+    with pytest.raises(ValueError, match=match):
+        model.set_parameters(values).log_likelihood(X, samples=3)
 
 
 def test_samples_are_decoded_draws_of_the_prior() -> None:

@@ -11,11 +11,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..data.rows import Rows, value_range
 from ..kernels.backend import Array
-from ..kernels.reference.random import random_normal, random_uniform
+from ..kernels.reference.random import random_uniform
 from ..net import losses, streams
 from ..net.layers import Record
-from ..net.network import Network, forward
-from ..passes import run
+from ..net.network import Network, Workspace, forward
+from ..passes import on_host, run
 
 if TYPE_CHECKING:
     from .variational import VariationalAutoencoder
@@ -24,7 +24,7 @@ Samples = ArrayLike | Rows
 Pair = tuple[NDArray[Any], NDArray[Any]]
 
 FEW, DRAWS = 500, 100  # samples, and draws for each, that ``tinyae evaluate`` takes
-AT_ONCE = 4096  # codes that are decoded at once
+AT_ONCE = 1024  # codes that are decoded at once
 
 
 def means_and_log_variances(model: VariationalAutoencoder, X: Samples) -> Pair:
@@ -53,19 +53,23 @@ def binarized(rows: Rows, dtype: str, seed: int) -> Rows:
 
 
 def log_likelihoods(network: Network, rows: Rows, samples: int, seed: int) -> NDArray[np.float64]:
-    """log of the mean of p(x|z) p(z) / q(z|x) over so many draws z for each row, float64 (n,)."""
+    """log of the mean of p(x|z) p(z) / q(z|x) over so many draws z for each row, float64 (n,).
+
+    Codes and outputs are in the net's dtype, and so is what each feature adds to log p(x|z): its
+    sum over features, and all of p(z) and q(z|x), is in float64.
+    """
     out, drawn = np.empty(len(rows)), 0
+    workspace = Workspace(network, min(AT_ONCE, samples * len(rows)))
     for part, chunk in rows.chunks(network.dtype):
-        means, log_variances = _pair(network, Rows(chunk))
+        means, log_variances = (a.astype(np.float64) for a in _pair(network, Rows(chunk)))
         per = max(1, AT_ONCE // samples)
         for i in range(0, len(chunk), per):
             few = slice(i, i + per)
-            x = chunk[few]
+            x, m, v = chunk[few], means[few, None], log_variances[few, None]
             total = np.full(len(x), -np.inf)
             for draws in _parts(samples):
                 state = streams.state(seed, streams.LIKELIHOOD, drawn)
-                pair = means[few, None].astype(np.float64), log_variances[few, None]
-                weights = _log_weights(network, x, *pair, draws, state)
+                weights = _log_weights(network, workspace, part.start + i, x, m, v, draws, state)
                 total = np.logaddexp(total, np.logaddexp.reduce(weights, axis=1))
                 drawn += 1
             out[part.start + i : part.start + i + len(x)] = total - math.log(samples)
@@ -73,25 +77,36 @@ def log_likelihoods(network: Network, rows: Rows, samples: int, seed: int) -> ND
 
 
 def _log_weights(
-    network: Network, x: NDArray[Any], m: NDArray[Any], v: NDArray[Any], draws: int,
-    state: NDArray[np.uint32],
+    network: Network, workspace: Workspace, first: int, x: NDArray[Any], m: NDArray[np.float64],
+    v: NDArray[np.float64], draws: int, state: NDArray[np.uint32],
 ) -> NDArray[np.float64]:  # fmt: skip
-    """log p(x|z) p(z) / q(z|x) for so many draws of each x, float64 (len(x), draws)."""
-    (n, d), code = x.shape, m.shape[2]
-    g = np.empty((n, draws, code))
-    random_normal(state, 0.0, 1.0, g)
-    v = v.astype(np.float64)
+    """log p(x|z) p(z) / q(z|x) for so many draws of each x, float64 (len(x), draws); ``first`` is
+    the number of x[0]."""
+    (n, d), code, ops = x.shape, m.shape[2], network.backend
+    records, missing = workspace.records(n * draws), np.isnan(x)
+    codes, work = records[network.architecture.code - 1].y, workspace.input[: n * draws]
+    ops.random_normal(ops.to_device(state), 0.0, 1.0, codes)
+    g = ops.to_host(codes).reshape(n, draws, code).astype(np.float64)
     z = m + np.exp(v / 2) * g
     weights: NDArray[np.float64] = (g**2 + v - z**2).sum(axis=2) / 2  # 2 pi cancels
-    flat = Rows(z.reshape(n * draws, code).astype(network.dtype))
-    output = run(network, _outputs, flat, d).reshape(n, draws, d)
-    known = ~np.isnan(x)[:, None]
-    target = np.where(known, x[:, None], 0)
-    if network.architecture.loss == "bce":
-        logs = output * target - np.logaddexp(0, output)
-    else:
-        logs = -((output - target) ** 2 + math.log(2 * math.pi)) / 2
-    weights += np.where(known, logs, 0).sum(axis=2, dtype=np.float64)
+    ops.write(z.reshape(n * draws, code).astype(network.dtype), codes)
+    output = _outputs(network, codes, records)
+    logs = on_host(ops, output).reshape(n, draws, d)
+    if not np.isfinite(logs).all():
+        row = first + int(np.argmin(np.isfinite(logs).all(axis=(1, 2))))
+        raise ValueError(f"a code drawn for sample {row} overflows {network.dtype} in the decoder")
+    if network.architecture.loss == "bce":  # of a logit o: x o - log(1 + exp(o))
+        ops.activation_forward(output, "softplus", work)
+        logs *= x[:, None]
+        logs -= on_host(ops, work).reshape(n, draws, d)
+    else:  # of a normal, less log(2 pi) / 2: -(o - x)^2 / 2
+        logs -= x[:, None]
+        logs *= logs
+        logs *= -0.5
+        weights -= math.log(2 * math.pi) / 2 * (~missing).sum(axis=1, keepdims=True)
+    if missing.any():
+        np.copyto(logs, 0, where=missing[:, None])
+    weights += logs.sum(axis=2, dtype=np.float64)
     return weights
 
 

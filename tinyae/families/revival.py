@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..kernels.backend import Array, Backend
+from ..kernels.conventions import NEEDS_INPUT
 from ..net.layers import DenseSpec, Layer, Record
 from ..net.network import Network
 from ..net.parameters import Parameters
@@ -15,7 +16,6 @@ from ..net.top_k import TopK
 from ..train.objective import Term
 from .sparsity import WEIGHTS, Penalty, UnitNorm
 
-LOW = -1e30  # less than any unit
 CURVATURES = {"mse": 2.0, "bce": 0.25}  # the largest second derivative of a loss
 
 
@@ -44,32 +44,43 @@ class Revival(Term):
         self._backend, self.weight, self._most = backend, weight, max(1, network.n_features // 2)
         self._room = n - network.layers[at].k  # type: ignore[attr-defined]
         self._error = -1 / CURVATURES.get(plan.loss, 1.0)
+        self._shape, self._n_dead = (capacity, n), 0
         self.k = 0  # how many dead units learn
 
-        def arrays(count: int, width: int) -> list[Array]:
-            return [backend.to_device(np.zeros((capacity, width), dtype)) for _ in range(count)]
+        def zeros(*shape: int, kind: str = dtype) -> Array:
+            return backend.to_device(np.zeros(shape, kind))
 
-        self._alive, self._z, self._chosen, self._gone, self._dz = arrays(5, n)
-        self._found, self._wanted, self._slope = arrays(3, n_out)
-        self._zero, self._rows = arrays(1, 1)[0], backend.to_device(np.arange(capacity))
-        self._zeros, self._db = (backend.to_device(np.zeros(n_out, dtype)) for _ in range(2))
-        self._totals = backend.to_device(np.zeros(2))
+        # of dead units alone, side by side; behind ``back`` and ``dw`` stands what others get, 0
+        self._z, self._saved, self._chosen, self._gone = (zeros(capacity * n) for _ in range(4))
+        self._back, self._dw = zeros(capacity * n + 1), zeros(n + 1, n_out)
+        self._spread, self._rows_of_w = zeros(capacity, n), zeros(n, n_out)
+        self._found, self._wanted, self._slope = (zeros(capacity, n_out) for _ in range(3))
+        # where numbers of dead units lie among those of all, and the other way round
+        self._from, self._to = (zeros(capacity * n, kind="int64") for _ in range(2))
+        self._units, self._places = (zeros(n, kind="int64") for _ in range(2))
+        self._zero, self._rows = zeros(capacity, 1), backend.to_device(np.arange(capacity))
+        self._zeros, self._db, self._totals = zeros(n_out), zeros(n_out), zeros(2, kind="float64")
         # how often each unit was dropped in the epoch; 1 for each that is dead
-        self._drops, self._dead, self._low, self._unused = (
-            backend.to_device(np.zeros(shape, dtype)) for shape in (n, n, n, (1, n))
-        )
+        self._drops, self._dead, self._unused = zeros(n), zeros(n), zeros(1, n)
 
     def state(self) -> Mapping[str, Array]:
         return {"drops": self._drops, "dead": self._dead}
 
     def prepare(self, progress: float) -> None:
-        dead = self._backend.to_host(self._dead)
-        self.k = min(int(dead.sum()), self._most) if self.weight else 0
-        self._backend.write(np.tile(1 - dead, (len(self._zero), 1)), self._alive)
-        self._backend.write(LOW * (1 - dead), self._low)
+        dead, write = np.flatnonzero(self._backend.to_host(self._dead)), self._backend.write
+        (capacity, n), m = self._shape, len(dead) if self.weight else 0
+        self._n_dead, self.k = m, min(m, self._most)
+        if not m:
+            return
+        rows, places, to = np.arange(capacity)[:, None], np.full(n, n), np.full(self._shape, -1)
+        places[dead], to[:, dead] = np.arange(m), rows * m + np.arange(m)
+        write(dead, self._units[:m])
+        write(places, self._places)
+        write((rows * n + dead).reshape(-1), self._from[: capacity * m])
+        write(np.where(to < 0, capacity * n, to).reshape(-1), self._to)
 
     def mode(self) -> int:
-        return self.k
+        return self._n_dead
 
     def metrics(self) -> dict[str, float]:
         drops = self._backend.to_host(self._drops).astype(np.float64)
@@ -90,29 +101,49 @@ class Revival(Term):
             ops.recorder.join()
 
     def visit(self, layer: Layer, x: Array, dz: Array) -> None:
-        ops, code, n = self._ops, self._code, len(dz)
-        if self.k and layer.name == self._decoder:
-            arrays = (self._alive, self._z, self._chosen, self._gone, self._dz, self._found,
-                      self._wanted, self._slope)  # fmt: skip
-            alive, z, chosen, gone, back, found, wanted, slope = (a[:n] for a in arrays)
-            ops.activation_backward(code.y, "tanh", alive, z)  # 0 where alive
-            ops.add(z, self._low, z)
-            ops.top_k(z, self.k, chosen, gone)
-            ops.dense_forward(chosen, self._w, self._zeros, "identity", found, None)
+        ops, code, n, m = self._ops, self._code, len(dz), self._n_dead
+        if m and layer.name == self._decoder:
+            arrays = self._z, self._saved, self._chosen, self._gone, self._back
+            z, saved, chosen, gone, back = (a[: n * m].reshape((n, m)) for a in arrays)
+            found, wanted, slope = (a[:n] for a in (self._found, self._wanted, self._slope))
+            w = self._rows_of_w[:m]
+            ops.gather(self._w, self._units[:m], 1.0, w)
+            self._pick(ops, code.y, z)
+            if code.activation in NEEDS_INPUT:
+                self._pick(ops, code.saved, saved)
+            else:
+                saved = z
+            if self.k < m:
+                ops.top_k(z, self.k, chosen, gone)
+            else:
+                chosen = z
+            self._learning = chosen
+            ops.dense_forward(chosen, w, self._zeros, "identity", found, None)
             ops.gather(dz, self._rows[:n], self._error * n, wanted)
             ops.loss("mse", found, wanted, slope, self._totals)
             ops.gather(slope, self._rows[:n], self.weight, wanted)
-            ops.dense_backward_input(wanted, self._w, code.activation, code.saved, back)
-            ops.activation_backward(back, "tanh", gone, back)
-        elif self.k and layer.name == self._encoder:
-            ops.add(dz, self._dz[:n], dz)
+            ops.dense_backward_input(wanted, w, code.activation, saved, back)
+            if self.k < m:
+                ops.activation_backward(back, "tanh", gone, back)
+        elif m and layer.name == self._encoder:
+            spread, size = self._spread[:n], self._spread[:n].size
+            back = self._back.reshape((self._back.size, 1))
+            ops.gather(back, self._to[:size], 1.0, spread.reshape((size, 1)))
+            ops.add(dz, spread, dz)
+
+    def _pick(self, ops: Backend, x: Array, out: Array) -> None:
+        """out (batch, dead units) = those columns of x"""
+        column = out.reshape((out.size, 1))
+        ops.gather(x.reshape((x.size, 1)), self._from[: out.size], 1.0, column)
 
     def gradient(self, ops: Backend, parameters: Parameters) -> None:
-        if self.k:
+        if m := self._n_dead:
             n, dw = len(self._code.y), parameters.gradient(f"{self._decoder}.weight")
-            ops.dense_backward_weights(self._chosen[:n], self._wanted[:n], dw, self._db, add=True)
+            ops.dense_backward_weights(self._learning, self._wanted[:n], self._dw[:m], self._db)
             if ops.recorder is not None:
                 ops.recorder.join()
+            ops.gather(self._dw, self._places, 1.0, self._rows_of_w)
+            ops.add(dw, self._rows_of_w, dw)
 
     def kinks(self, records: Sequence[Record]) -> list[Array]:
         return [record.dropped for record in records if isinstance(record.layer, TopK)]

@@ -117,15 +117,16 @@ class VariationalAutoencoder(Autoencoder):
         With mse it is a density on the scale of ``scaling_``. Missing values are left out. With
         ``binarize`` X is drawn as 0 and 1 first.
 
-        Raises what ``encode`` does, ValueError for data outside [0, 1] with bce and for tables with
-        categories, ValueError or TypeError for ``samples`` that are no integer >= 1.
+        Raises what ``encode`` does, ValueError for data outside [0, 1] with bce, for tables with
+        categories and for codes that overflow in the decoder, ValueError or TypeError for
+        ``samples`` that are no integer >= 1.
         """
         checks.integer("samples", samples, 1)
         network, rows, seed = self._fitted(), self._checked(X), seed_from(random_state)
         likelihood.expect_density(self, rows)
         if self._built_params["binarize"]:
             rows = likelihood.binarized(rows, network.dtype, seed)
-        with self._limited_threads(), np.errstate(over="ignore"):
+        with self._limited_threads(), np.errstate(all="ignore"):
             return likelihood.log_likelihoods(network, rows, samples, seed)
 
     def _rows_shown(self, X: NDArray[Any]) -> dict[str, Any]:
