@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from typing import Any
 
@@ -107,6 +108,37 @@ def test_threads_do_not_meet() -> None:
     assert not wrong
 
 
+@pytest.mark.parametrize("output", ("sigmoid", "identity"))
+def test_a_signal_handler_may_use_the_net_that_it_interrupts(output: str) -> None:
+    """Between any two steps: neither of the two calls writes into memory of the other."""
+    X = np.random.default_rng(0).random((8, 9), np.float32)
+    ae = Autoencoder(hidden=(5,), code=2, activation="silu", output=output, loss="mse",
+                     scale=None, epochs=0, random_state=0, backend="numpy").fit(X)  # fmt: skip
+    calls = (ae.encode, ae.reconstruct, ae.score_samples)
+    expected = [(call(X[:3]), call(X[4:5])) for call in calls]
+    met, inside = list[int](), False
+
+    def interrupt(frame: Any, event: str, _: object) -> Any:  # as a handler, at every line
+        nonlocal inside
+        if not inside:
+            inside = True
+            for call, (_, other) in zip(calls, expected):
+                np.testing.assert_array_equal(call(X[4:5]), other)
+            met.append(frame.f_lineno)
+            inside = False
+        return interrupt
+
+    for call, (own, _) in zip(calls, expected):
+        before = sys.gettrace()
+        sys.settrace(interrupt)
+        try:
+            found = call(X[:3])
+        finally:
+            sys.settrace(before)
+        np.testing.assert_array_equal(found, own)
+    assert len(met) > 100
+
+
 @pytest.mark.filterwarnings("ignore:X ranges over")
 @pytest.mark.parametrize("trained", (True, False))
 @pytest.mark.parametrize("n", (1, FEW, FEW + 1))
@@ -144,5 +176,5 @@ def test_a_backend_that_is_there_to_be_run_is_run(monkeypatch: pytest.MonkeyPatc
         pytest.skip("needs a C++ compiler")
     X = np.random.default_rng(0).random((40, 9), np.float32)
     ae = Autoencoder(hidden=(5,), code=2, epochs=0, backend="cuda-host").fit(X)
-    monkeypatch.setattr(passes, "_plan", None)  # of NumPy
+    monkeypatch.setattr(passes, "_by_plan", None)  # of NumPy
     np.testing.assert_allclose(ae.encode(X[:3]), ae.encode(X)[:3], rtol=1e-6)

@@ -17,7 +17,16 @@ from .data.scaling import Scaling, scaled
 from .data.tables.frames import as_frame, filled_in, library_of
 from .data.tables.schema import Schema
 from .net.network import Network
-from .passes import BY_NUMPY, FEW, at_once, errors, run, squared_errors, sums_of_squares, zero_units
+from .passes import (
+    BY_NUMPY,
+    FEW,
+    at_once,
+    errors,
+    errors_at_once,
+    run,
+    squared_errors,
+    zero_units,
+)
 
 LARGEST = {np.dtype(dtype).char: float(np.finfo(dtype).max) for dtype in DTYPES}
 
@@ -112,7 +121,9 @@ class Inference:
         scores = self._squared_errors(X)
         dtype = self._network.parameters.values.dtype
         np.negative(scores, out=scores)
-        return np.maximum(scores, -LARGEST[dtype.char], out=scores).astype(dtype, copy=False)
+        if scores.item(scores.argmin()) < (least := -LARGEST[dtype.char]):
+            np.maximum(scores, least, out=scores)
+        return scores.astype(dtype, copy=False)
 
     def score(self, X: ArrayLike | Rows, y: object = None) -> float:
         """Minus the squared error per sample, as of ``score_samples``: higher is better."""
@@ -149,9 +160,8 @@ class Inference:
 
     def _squared_errors(self, X: ArrayLike | Rows) -> NDArray[np.float64]:
         network, few = self._fitted(), self._few(X)
-        if few is not None and (x := at_once(network, Network.reconstruct, few)) is not None:
-            x -= few
-            return sums_of_squares(x)
+        if few is not None and (found := errors_at_once(network, few)) is not None:
+            return found
         rows = self._checked(X)
         with self._limited_threads():
             return squared_errors(network, rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -42,6 +43,19 @@ def test_seconds_of_a_call(folder: Path, name: str) -> None:
 def test_the_program_in_c(folder: Path, name: str) -> None:
     found = latency.time_in_c(name, folder)
     assert len(found) == 2 and all(0 < seconds < 1 for seconds in found)
+
+
+def test_nets_keep_their_times(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """But for those of other versions."""
+    monkeypatch.setattr(latency, "RESULTS", tmp_path / "latency.json")
+    monkeypatch.setattr(latency, "versions", lambda: {"numpy": "1"})
+    for net, seconds in (("deep", 3), ("small", 1), ("deep", 2)):
+        latency.keep(net, [{"net": net, "contestant": "by hand", "seconds": [seconds]}])
+    found = json.loads(latency.RESULTS.read_text())["times"]
+    assert [(row["net"], row["seconds"]) for row in found] == [("small", [1]), ("deep", [2])]
+    monkeypatch.setattr(latency, "versions", lambda: {"numpy": "2"})
+    latency.keep("small", [])
+    assert json.loads(latency.RESULTS.read_text())["times"] == []
 
 
 def test_a_wrong_result_has_no_time(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -314,14 +314,14 @@ def far_outside(
     often go a little beyond, and a few samples to train on lie close together. Pixels lie in
     [0, 1] whatever they are: they are far off where the training data go far beyond that.
     """
+    if trained is None or (trained[0] <= low and high <= trained[1] and not pixels):
+        return ""
 
     def beyond(a: float, b: float, low: float, high: float) -> bool:
         low, high = min(low, 0.0), max(high, 0.0)
         return a < low - (high - low) or b > high + (high - low)
 
-    if trained is None or not (
-        beyond(low, high, *trained) or (pixels and beyond(*trained, 0.0, 1.0))
-    ):
+    if not (beyond(low, high, *trained) or (pixels and beyond(*trained, 0.0, 1.0))):
         return ""
     pixels = pixels or (trained[0] >= 0 and trained[1] <= 1)
     return (
