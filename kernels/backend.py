@@ -279,19 +279,23 @@ class RecordLaunches(Protocol):
 
 
 class BeginStep(Protocol):
-    """At step s = cursor[0] of an epoch: positions = order[s batch_size ...], and row s of numbers
-    (float64: ``HYPER``, a standard deviation, an update's number) into hyper, std and state[3]"""
+    """At step s = cursor[0] of an epoch: ``gather`` by indices = order[s batch_size + first ...],
+    and row s of numbers (float64: ``HYPER``, a standard deviation, an update's number) into hyper,
+    std and state[3]"""
 
     def __call__(
-        self, cursor: Array, order: Array, batch_size: int, numbers: Array, positions: Array,
-        hyper: Array, std: Array, state: Array,
+        self, cursor: Array, order: Array, batch_size: int, numbers: Array, hyper: Array,
+        std: Array, state: Array, data: Array, first: int, scale: float, out: Array,
     ) -> None: ...  # fmt: skip
 
 
 class EndStep(Protocol):
-    """history[cursor[0]] = totals, then cursor[0] += 1"""
+    """``update``, history[cursor[0]] = guard, then cursor[0] += 1"""
 
-    def __call__(self, cursor: Array, totals: Array, history: Array) -> None: ...
+    def __call__(
+        self, cursor: Array, history: Array, name: str, w: Array, grad: Array,
+        moments: tuple[Array, ...], hyper: Array, n_decayed: int, guard: Array,
+    ) -> None: ...  # fmt: skip
 
 
 class Call(Protocol):

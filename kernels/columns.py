@@ -146,21 +146,21 @@ def cuda_c(
     memory: object | None = None,
 ) -> Backend:  # fmt: skip
     """The CUDA C column on a runner; its arrays lie in host memory, or in that of the module."""
-    from .cuda import activation, cursor, dense, fill, gather, loss, random, update
+    from .cuda import activation, dense, fill, gather, loss, random, update
     from .reference import memory as host_memory
 
+    gathering, updating = gather.GatherKernels(runner), update.UpdateKernels(runner)
     launchers = (
         activation.ActivationKernels(runner),
         dense.DenseKernels(runner, matmul=matmul, plans=plans),
         fill.FillKernels(runner),
-        gather.GatherKernels(runner),
+        gathering,
         loss.LossKernels(runner),
         random.RandomKernels(runner),
-        update.UpdateKernels(runner),
+        updating,
     )
-    place = cursor.CursorKernels(runner)
-    recorder = Recorder(record=runner.record, join=runner.join, begin_step=place.begin_step,
-                        end_step=place.end_step, call=runner.call)  # fmt: skip
+    recorder = Recorder(record=runner.record, join=runner.join, begin_step=gathering.begin_step,
+                        end_step=updating.end_step, call=runner.call)  # fmt: skip
     on_host = memory is None
     return assembled(runner.name, on_host, *launchers, memory or host_memory, recorder=recorder)
 

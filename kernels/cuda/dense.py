@@ -10,7 +10,7 @@ import numpy as np
 from ..grids import THREADS, Array, Dim, blocks, grid_for, ints
 from .activation import activation_code
 from .plan import SUMMED_INSIDE, TILES, Plan, Problem, choose
-from .runner import Runner
+from .runner import NULL, Runner
 
 # By conventions.MATMULS; the kernels of each have the same names.
 FILES = {"fp32": "dense.cu", "3xtf32": "dense_3xtf32.cu", "tf32": "dense_tf32.cu"}
@@ -18,9 +18,6 @@ FILES = {"fp32": "dense.cu", "3xtf32": "dense_3xtf32.cu", "tf32": "dense_tf32.cu
 # A shorter sum has hardly any roundings of its own, and what 3xTF32 leaves out of each product
 # would show: up to three times float32's error. dense.cu takes these sums.
 SHORT_SUM = 32
-
-
-NULL = np.uintp(0)
 
 
 class Cut(NamedTuple):

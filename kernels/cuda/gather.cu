@@ -3,6 +3,11 @@
 // A thread has one place in several rows (see elementwise.cuh), four elements wide where it can:
 // of bytes one would put too few on their way. A row that does not exist becomes NaN: nothing
 // outside the data is read.
+//
+// A step that was recorded once is replayed with other samples and other numbers, and the host sends
+// nothing within an epoch: cursor[0], in device memory, is the step. indices are then those of an
+// epoch, and ``numbers`` has a row for each: the optimiser's numbers (HYPER_...), the code noise's
+// deviation, and the update's number, which names its random numbers.
 
 #include "elementwise.cuh"
 #include "vector.cuh"
@@ -50,10 +55,24 @@ __device__ void gather_any(const T *data, long long n, const long long *indices,
         gather_rows<1>(data, n, indices, scale, out, batch, features);
 }
 
-// ``kind`` is the data's type, a DATA_... number; uint8 pictures cross the bus as they are.
+// ``kind`` is the data's type, a DATA_... number; uint8 pictures cross the bus as they are. With a
+// cursor the step's batch is gathered, and its row of numbers goes to hyper, std and state[3].
 extern "C" __global__ void gather(const void *data, int kind, long long n,
                                   const long long *indices, REAL scale, REAL *out, int batch,
-                                  int features) {
+                                  int features, const long long *cursor, long long batch_size,
+                                  const double *numbers, double *hyper, double *std,
+                                  unsigned *state) {
+    if (cursor) {
+        indices += cursor[0] * batch_size;
+        const double *row = numbers + cursor[0] * (HYPER_COUNT + 2);
+        const unsigned thread = threadIdx.y * blockDim.x + threadIdx.x;
+        const bool first_block = blockIdx.x == 0 && blockIdx.y == 0;
+        if (first_block && thread < HYPER_COUNT) hyper[thread] = row[thread];
+        if (first_block && thread == 0) {
+            std[0] = row[HYPER_COUNT];
+            state[3] = (unsigned)row[HYPER_COUNT + 1];
+        }
+    }
 #define ROWS_OF(type) \
     return gather_any((const type *)data, n, indices, scale, out, batch, features)
     switch (kind) {

@@ -6,11 +6,11 @@ import numpy as np
 
 from ..conventions import DATA
 from ..grids import MAX_BLOCKS, THREADS, Array, Dim, blocks, ints
-from .runner import Runner
+from .runner import NULL, Runner
 
 
 class GatherKernels:
-    """gather on a runner, by ``most`` blocks at most, but for rows that are very long.
+    """gather and begin_step on a runner, by ``most`` blocks at most, but for very long rows.
 
     A row that does not exist becomes NaN: looking would stall a GPU.
     """
@@ -19,19 +19,31 @@ class GatherKernels:
         self.runner, self.most = runner, most
 
     def gather(self, data: Array, indices: Array, scale: float, out: Array) -> None:
+        if out.size:
+            self._launch(data, indices, scale, out, NULL, np.int64(0), NULL, NULL, NULL, NULL)
+
+    def begin_step(
+        self, cursor: Array, order: Array, batch_size: int, numbers: Array, hyper: Array,
+        std: Array, state: Array, data: Array, first: int, scale: float, out: Array,
+    ) -> None:  # fmt: skip
+        place = (cursor, np.int64(batch_size), numbers, hyper, std, state)
+        self._launch(data, order[first:], scale, out, *place)
+
+    def _launch(
+        self, data: Array, indices: Array, scale: float, out: Array, *place: object
+    ) -> None:
         if data.dtype.name not in DATA:
             raise TypeError(
                 f"data must have dtype {', '.join(DATA)}, got {data.dtype}: "
                 "convert them with .astype(...)"
             )
-        if out.size:
-            (n, features), batch = data.shape, len(indices)
-            args = (
-                data, np.int32(DATA.index(data.dtype.name)), np.int64(n), indices,
-                out.dtype.type(scale), out, *ints(batch, features),
-            )  # fmt: skip
-            grid, block = plan(batch, features, self.most)
-            self.runner.launch("gather.cu", "gather", out.dtype.name, grid, block, args)
+        (n, features), batch = data.shape, len(out)
+        args = (
+            data, np.int32(DATA.index(data.dtype.name)), np.int64(n), indices,
+            out.dtype.type(scale), out, *ints(batch, features), *place,
+        )  # fmt: skip
+        grid, block = plan(batch, features, self.most)
+        self.runner.launch("gather.cu", "gather", out.dtype.name, grid, block, args)
 
 
 def plan(batch: int, features: int, most: int) -> tuple[Dim, Dim]:

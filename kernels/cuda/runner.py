@@ -6,7 +6,11 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
+import numpy as np
+
 from ..grids import Array, Dim
+
+NULL = np.uintp(0)  # a pointer, for an array that is not there
 
 
 class Runner(Protocol):

@@ -4,8 +4,12 @@
 // memory, so that a recorded step can be replayed with new ones; and so is guard, the step's
 // loss: where it is not finite nothing is written, and the last good weights stay. It is asked for
 // after the numbers, so that their answers are waited for together.
+//
+// A recorded step ends here: its loss goes into the epoch's history, and the cursor (see gather.cu) to
+// the next step. Elsewhere cursor is null.
 
 #include "elementwise.cuh"
+#include "last_block.cuh"
 #include "reduce.cuh"
 
 struct Parameter {
@@ -17,11 +21,23 @@ __device__ inline REAL decayed(const Parameter &p, REAL decay, long long i, long
     return i < n_decayed ? p.g + decay * p.w : p.g;
 }
 
+// history[step] = totals, and on to the next step; is the loss, totals[0], finite?
+__device__ inline bool end_step(const double *totals, long long *cursor, double *history) {
+    if (cursor && blockIdx.x == 0 && threadIdx.x == 0) {
+        const long long step = cursor[0];
+        history[2 * step] = totals[0];
+        history[2 * step + 1] = totals[1];
+        cursor[0] = step + 1;
+    }
+    return isfinite(totals[0]);
+}
+
 // w -= lr g
 extern "C" __global__ void sgd(REAL *w, const REAL *grad, const double *hyper,
-                               long long n_decayed, const double *guard, long long n) {
+                               long long n_decayed, const double *guard, long long *cursor,
+                               double *history, long long n) {
     const REAL rate = (REAL)hyper[HYPER_LEARNING_RATE], decay = (REAL)hyper[HYPER_WEIGHT_DECAY];
-    if (!isfinite(guard[0])) return;
+    if (!end_step(guard, cursor, history)) return;
     auto read = [&](long long i) { return Parameter{w[i], grad[i]}; };
     for_each(n, read, [&](long long i, Parameter p) {
         w[i] = p.w - rate * decayed(p, decay, i, n_decayed);
@@ -30,10 +46,11 @@ extern "C" __global__ void sgd(REAL *w, const REAL *grad, const double *hyper,
 
 // v = mu v + g, w -= lr v
 extern "C" __global__ void momentum(REAL *w, const REAL *grad, REAL *v, const double *hyper,
-                                    long long n_decayed, const double *guard, long long n) {
+                                    long long n_decayed, const double *guard, long long *cursor,
+                                    double *history, long long n) {
     const REAL rate = (REAL)hyper[HYPER_LEARNING_RATE], decay = (REAL)hyper[HYPER_WEIGHT_DECAY];
     const REAL mu = (REAL)hyper[HYPER_MOMENTUM];
-    if (!isfinite(guard[0])) return;
+    if (!end_step(guard, cursor, history)) return;
     auto read = [&](long long i) { return Parameter{w[i], grad[i], v[i]}; };
     for_each(n, read, [&](long long i, Parameter p) {
         REAL moved = mu * p.v + decayed(p, decay, i, n_decayed);
@@ -44,10 +61,11 @@ extern "C" __global__ void momentum(REAL *w, const REAL *grad, REAL *v, const do
 
 // v = mu v + g, w -= lr (g + mu v)
 extern "C" __global__ void nesterov(REAL *w, const REAL *grad, REAL *v, const double *hyper,
-                                    long long n_decayed, const double *guard, long long n) {
+                                    long long n_decayed, const double *guard, long long *cursor,
+                                    double *history, long long n) {
     const REAL rate = (REAL)hyper[HYPER_LEARNING_RATE], decay = (REAL)hyper[HYPER_WEIGHT_DECAY];
     const REAL mu = (REAL)hyper[HYPER_MOMENTUM];
-    if (!isfinite(guard[0])) return;
+    if (!end_step(guard, cursor, history)) return;
     auto read = [&](long long i) { return Parameter{w[i], grad[i], v[i]}; };
     for_each(n, read, [&](long long i, Parameter p) {
         REAL g = decayed(p, decay, i, n_decayed), moved = mu * p.v + g;
@@ -78,9 +96,10 @@ struct Adam {
 
 // m, v = moving means of g and g^2; w -= lr m^ / (sqrt(v^) + eps)
 extern "C" __global__ void adam(REAL *w, const REAL *grad, REAL *m, REAL *v, const double *hyper,
-                                long long n_decayed, const double *guard, long long n) {
+                                long long n_decayed, const double *guard, long long *cursor,
+                                double *history, long long n) {
     const Adam numbers(hyper);
-    if (!isfinite(guard[0])) return;
+    if (!end_step(guard, cursor, history)) return;
     auto read = [&](long long i) { return Parameter{w[i], grad[i], v[i], m[i]}; };
     for_each(n, read, [&](long long i, Parameter p) {
         REAL g = decayed(p, numbers.decay, i, n_decayed);
@@ -92,10 +111,11 @@ extern "C" __global__ void adam(REAL *w, const REAL *grad, REAL *m, REAL *v, con
 
 // w *= 1 - lr decay, then adam without decay in g
 extern "C" __global__ void adamw(REAL *w, const REAL *grad, REAL *m, REAL *v, const double *hyper,
-                                 long long n_decayed, const double *guard, long long n) {
+                                 long long n_decayed, const double *guard, long long *cursor,
+                                 double *history, long long n) {
     const Adam numbers(hyper);
     const REAL keep = (REAL)(1 - hyper[HYPER_LEARNING_RATE] * hyper[HYPER_WEIGHT_DECAY]);
-    if (!isfinite(guard[0])) return;
+    if (!end_step(guard, cursor, history)) return;
     auto read = [&](long long i) { return Parameter{w[i], grad[i], v[i], m[i]}; };
     for_each(n, read, [&](long long i, Parameter p) {
         REAL shrunk = i < n_decayed ? keep * p.w : p.w;
@@ -105,24 +125,19 @@ extern "C" __global__ void adamw(REAL *w, const REAL *grad, REAL *m, REAL *v, co
     });
 }
 
-// ---- clipping by the norm of the whole gradient: two stages for the norm, one for the scale
+// ---- clipping by the norm of the whole gradient: a launch for the norm, one for the scale
 
-// parts[block] = sum of squares
-extern "C" __global__ void __launch_bounds__(REDUCE_THREADS) norm_parts(
-    const REAL *grad, double *parts, long long n) {
+// norm[0] = sqrt(sum of squares); parts: room for those of the blocks
+extern "C" __global__ void __launch_bounds__(REDUCE_THREADS) norm_of(
+    const REAL *grad, double *parts, unsigned *ticket, double *norm, long long n) {
     __shared__ double shared[REDUCE_THREADS];
     double sum = 0;
     auto read = [&](long long i) { return grad[i]; };
     for_each(n, read, [&](long long, REAL g) { sum += (double)g * (double)g; });
     sum = block_sum(sum, shared);
     if (threadIdx.x == 0) parts[blockIdx.x] = sum;
-}
-
-// norm[0] = sqrt(sum of parts); one block
-extern "C" __global__ void __launch_bounds__(REDUCE_THREADS) norm_total(
-    const double *parts, int n_parts, double *norm) {
-    __shared__ double shared[REDUCE_THREADS];
-    double sum = sum_parts(parts, n_parts, shared);
+    if (!is_last_block(ticket, gridDim.x)) return;
+    sum = sum_parts(parts, (int)gridDim.x, shared);
     if (threadIdx.x == 0) norm[0] = sqrt(sum);
 }
 

@@ -1,15 +1,15 @@
-"""Launches update.cu: one launch moves all parameters; clipping takes three."""
+"""Launches update.cu: one launch moves all parameters; clipping takes two."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from ..grids import MAX_BLOCKS, MAX_PARTS, THREADS, Array, Dim, grid_for, ints
-from .runner import Runner
+from .runner import NULL, Runner
 
 
 class UpdateKernels:
-    """update, clip_by_norm and unit_rows on a runner, by ``most`` blocks at most.
+    """update, end_step, clip_by_norm and unit_rows on a runner, by ``most`` blocks at most.
 
     An optimiser's kernel has its name.
     """
@@ -21,15 +21,21 @@ class UpdateKernels:
         self, name: str, w: Array, grad: Array, moments: tuple[Array, ...], hyper: Array,
         n_decayed: int, guard: Array,
     ) -> None:  # fmt: skip
-        args = (w, grad, *moments, hyper, np.int64(n_decayed), guard, np.int64(w.size))
+        self.end_step(NULL, NULL, name, w, grad, moments, hyper, n_decayed, guard)
+
+    def end_step(
+        self, cursor: Array, history: Array, name: str, w: Array, grad: Array,
+        moments: tuple[Array, ...], hyper: Array, n_decayed: int, guard: Array,
+    ) -> None:  # fmt: skip
+        n = np.int64(w.size)
+        args = (w, grad, *moments, hyper, np.int64(n_decayed), guard, cursor, history, n)
         self._launch(name, w, grid_for(w.size, self.most), *args)
 
     def clip_by_norm(self, grad: Array, max_norm: float, norm: Array) -> None:
         n = np.int64(grad.size)
         grid = grid_for(grad.size, min(self.most, MAX_PARTS))
         parts = self.runner.scratch((grid[0],), "float64")
-        self._launch("norm_parts", grad, grid, grad, parts, n)
-        self._launch("norm_total", grad, (1, 1, 1), parts, np.int32(grid[0]), norm)
+        self._launch("norm_of", grad, grid, grad, parts, self.runner.tickets(1), norm, n)
         grid = grid_for(grad.size, self.most)
         self._launch("clip_to_norm", grad, grid, grad, np.float64(max_norm), norm, n)
 

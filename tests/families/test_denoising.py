@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.kernels.cuda_host.cuda_sanitize import begin_step, end_step
 from tests.train.stopping import Stop, assert_same_weights, stop_at
 from tests.train.test_backend_device import fake_column, on_device
 from tinyae import Autoencoder, DenoisingAutoencoder, gradcheck
@@ -20,7 +21,7 @@ from tinyae.families.corruption import KINDS, Corruption
 from tinyae.families.denoising import OWN
 from tinyae.kernels import columns
 from tinyae.kernels.backend import Backend, Recorder
-from tinyae.kernels.conventions import HYPER, LOSSES
+from tinyae.kernels.conventions import LOSSES
 from tinyae.kernels.reference.random import random_bits, random_normal
 from tinyae.net import streams
 from tinyae.train.draws import Draws
@@ -165,16 +166,6 @@ def test_steps_that_are_replayed_draw_what_others_draw(
     monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     """As on a GPU, where the host writes no state within an epoch: ``begin_step`` does."""
-
-    def begin_step(cursor: Any, order: Any, batch_size: int, numbers: Any, positions: Any,
-                   hyper: Any, std: Any, state: Any) -> None:  # fmt: skip
-        row = numbers[cursor[0]]
-        positions[:] = order[cursor[0] * batch_size :][: len(positions)]
-        hyper[:], std[0], state[3] = row[: len(HYPER)], row[-2], row[-1]
-
-    def end_step(cursor: Any, totals: Any, history: Any) -> None:
-        history[cursor[0]] = totals
-        cursor[0] += 1
 
     def record(work: Callable[[], None]) -> Callable[[], None]:
         return work

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from copy import copy
+
 import numpy as np
 from numpy.typing import NDArray
 
 from ..data.rows import Rows
-from ..kernels.backend import Array, Backend
+from ..kernels.backend import Array, Backend, Gather
 from ..kernels.columns import get_backend
 from ..kernels.reference.random import random_permutation
 from ..net import streams
@@ -78,6 +80,12 @@ class Feeder:
     def resident(self) -> bool:
         """Is ``fill`` nothing but an operation of the backend?"""
         return self._data is not None and not (self.backend.host and self.rows.indices is not None)
+
+    def by(self, gather: Gather) -> Feeder:
+        """The same samples, ``resident`` ones, gathered by another operation than the backend's."""
+        other = copy(self)
+        other._gather = gather
+        return other
 
     def order(self, seed: int, epoch: int, shuffle: bool) -> Order:
         self.rows.begin_epoch(seed, epoch)

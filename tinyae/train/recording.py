@@ -3,12 +3,14 @@ nothing within an epoch but the word to go on.
 
 What changes from step to step lies in device memory before the epoch begins: the order of all
 samples, and a row of numbers (learning rate, corrections, noise) for every step. A cursor, in
-device memory too, says which of them are next.
+device memory too, says which of them are next: gathering the samples reads it, and the update moves
+it on, so that neither needs a launch of its own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -19,21 +21,34 @@ from .work import Work
 
 
 class RecordedSteps:
-    """The steps of an epoch over the samples of ``feeder``, which lie in the backend's memory."""
+    """The steps of an epoch over the samples of ``feeder``, which lie in the backend's memory. From
+    now on they are the only steps of ``work``."""
 
     def __init__(self, recorder: Recorder, work: Work, feeder: Feeder, history: Array) -> None:
-        self.recorder, self.work, self.feeder = recorder, work, feeder
-        self.history = history  # (steps, 2): the totals of each step
-        backend, steps = work.network.backend, len(history)
+        self.recorder, self.work = recorder, work
+        backend, steps = work.network.backend, len(history)  # (steps, 2): the totals of each
         self._cursor = backend.to_device(np.zeros(1, np.int64))
         self._order = backend.empty((len(feeder.rows),), "int64")
         self._numbers = backend.empty((steps, len(HYPER) + 2), "float64")
-        self._positions = backend.empty((work.workspace.capacity,), "int64")
         self._hyper = backend.empty((len(HYPER),), "float64")
         noise = work.objective.noise  # without it nobody reads these
-        self._std = noise.std if noise else backend.empty((1,), "float64")
-        self._state = noise.state if noise else backend.to_device(np.zeros(4, np.uint32))
+        std = noise.std if noise else backend.empty((1,), "float64")
+        state = noise.state if noise else backend.to_device(np.zeros(4, np.uint32))
+        states = [state, *(draws.state for draws in work.objective.draws)]
+        self._feeder, *self._others = [self._begun_by(feeder, std, state) for state in states]
+        work.update_by(partial(recorder.end_step, self._cursor, history))
         self._replays: dict[Hashable, Callable[[], None] | None] = {}
+
+    def _begun_by(self, feeder: Feeder, std: Array, state: Array) -> Feeder:
+        """``feeder`` at the step that the cursor says, of whose samples ``fill`` takes a range."""
+
+        def gather(data: Array, indices: range, scale: float, out: Array) -> None:
+            self.recorder.begin_step(
+                self._cursor, self._order, self.work.workspace.capacity, self._numbers,
+                self._hyper, std, state, data, indices.start, scale, out,
+            )  # fmt: skip
+
+        return feeder.by(gather)
 
     def begin_epoch(
         self, order: Order, epoch: int, step: int, learning_rates: Sequence[float],
@@ -70,15 +85,7 @@ class RecordedSteps:
 
     def _launch(self, n: int) -> None:
         """Everything that a step launches, on arrays that are the same at every step."""
-        work, positions = self.work, self._positions[:n]
-        self.recorder.begin_step(
-            self._cursor, self._order, work.workspace.capacity, self._numbers, positions,
-            self._hyper, self._std, self._state,
-        )  # fmt: skip
-        for draws in work.objective.draws:  # the same once more, for the update in their state
-            self.recorder.begin_step(
-                self._cursor, self._order, work.workspace.capacity, self._numbers, positions,
-                self._hyper, self._std, draws.state,
-            )  # fmt: skip
-        work.run(self.feeder, positions, n, self._hyper, work.totals)
-        self.recorder.end_step(self._cursor, work.totals, self.history)
+        work = self.work
+        for other in self._others:  # no sample: for the update's number in a draw's state
+            other.fill(range(0), work.workspace.input[:0])
+        work.run(self._feeder, range(n), n, self._hyper, work.totals)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..kernels.backend import Array, Backend, Step, StepPlan
+from ..kernels.backend import Array, Backend, Step, StepPlan, Update
 from ..net.network import Workspace
 from .batches import Feeder
 from .interrupts import DeferredInterrupt
@@ -38,6 +39,12 @@ class Work:
         self._checked, self._bare = network.backend, network.backend.unchecked
         self._planned: set[int] = set()
         self._fused = self._fused_step() if fused else None
+
+    def update_by(self, update: Update) -> None:
+        """From now on steps end with another operation than the backend's."""
+        self._checked, self._bare = (
+            replace(ops, update=update) for ops in (self._checked, self._bare)
+        )
 
     def run(self, feeder: Feeder, positions: Array, n: int, hyper: Array, totals: Array) -> None:
         """One update from the n samples of ``feeder`` at these positions, see ``step``."""

@@ -36,7 +36,6 @@ from tinyae.kernels.columns import cuda_c, get_backend
 from tinyae.kernels.conventions import ACTIVATIONS, DATA, HYPER, LOSSES, MATMULS, MOMENTS
 from tinyae.kernels.cuda import source as cuda_source
 from tinyae.kernels.cuda.activation import ActivationKernels
-from tinyae.kernels.cuda.cursor import CursorKernels
 from tinyae.kernels.cuda.dense import DenseKernels
 from tinyae.kernels.cuda.fill import FillKernels
 from tinyae.kernels.cuda.gather import GatherKernels
@@ -160,8 +159,6 @@ def implementations(runner: Any, op: str, dtype: str) -> list[Callable[..., None
     """The operation on the runner: every tile of the dense layer, every rung of the ladder."""
     if op == "matmul":  # from the last: making 1024 threads for the first takes a second
         return [partial(LadderKernels(runner).matmul, rung) for rung in reversed(RUNGS)]
-    if op in STEPS:
-        return [getattr(CursorKernels(runner), op)]
     for launcher in ELEMENTWISE:
         if hasattr(launcher, "update" if op in MOMENTS else op):
             return [operation(launcher(runner, most), op) for most in (1, 2, MAX_BLOCKS)]
@@ -187,7 +184,7 @@ def calls(op: str, dtype: str) -> Iterator[dict[str, Any]]:
     """Valid arguments of every shape; in one of them every activation, loss and type of data."""
     for shape in SHAPES:
         if op in STEPS:
-            call = epoch(*shape)[op]
+            call = epoch(dtype, *shape)[op]
         elif op == "matmul":
             call = matrices(dtype, *shape)
         else:
@@ -220,30 +217,39 @@ def matrices(dtype: str, m: int, k: int, n: int) -> dict[str, Any]:
     return {name: rng.random(shape).astype(dtype) for name, shape in shapes.items()}
 
 
-def epoch(step: int, batch_size: int, n: int) -> dict[str, dict[str, Any]]:
+def epoch(dtype: str, step: int, batch_size: int, n: int) -> dict[str, dict[str, Any]]:
     """Arguments of the two that keep an epoch's place, at one of its steps."""
-    cursor, numbers = np.array([step]), np.random.default_rng(1).random((step + 1, len(HYPER) + 2))
+    rng, rows = np.random.default_rng(1), step * batch_size + n
+    cursor, numbers = np.array([step]), rng.random((step + 1, len(HYPER) + 2))
     numbers[:, -1] = 2**31 + np.arange(step + 1)
+    data, out, w, grad = (rng.random(shape).astype(dtype) for shape in ((rows, 5), (n, 5), n, n))
     begin = {
-        "cursor": cursor, "order": np.random.default_rng(n).permutation(step * batch_size + n),
-        "batch_size": batch_size, "numbers": numbers, "positions": np.full(n, -1),
-        "hyper": np.zeros(len(HYPER)), "std": np.zeros(1), "state": np.arange(4, dtype=np.uint32),
+        "cursor": cursor, "order": rng.permutation(rows), "batch_size": batch_size,
+        "numbers": numbers, "hyper": np.zeros(len(HYPER)), "std": np.zeros(1),
+        "state": np.arange(4, dtype=np.uint32), "data": data, "first": int(n > 1), "scale": 0.5,
+        "out": out[int(n > 1) :],
     }  # fmt: skip
-    end = {"cursor": cursor, "totals": np.array([2.0, 3.0]), "history": np.zeros((step + 1, 2))}
+    end = {
+        "cursor": cursor, "history": np.zeros((step + 1, 2)), "name": "sgd", "w": w, "grad": grad,
+        "moments": (), "hyper": numbers[0, :-2].copy(), "n_decayed": n // 2,
+        "guard": np.array([2.0, 3.0]),
+    }  # fmt: skip
     return {"begin_step": begin, "end_step": end}
 
 
 def begin_step(
-    cursor: Any, order: Any, batch_size: int, numbers: Any, positions: Any, hyper: Any, std: Any,
-    state: Any,
+    cursor: Any, order: Any, batch_size: int, numbers: Any, hyper: Any, std: Any, state: Any,
+    data: Any, first: int, scale: float, out: Any,
 ) -> None:  # fmt: skip
-    start = cursor[0] * batch_size
-    positions[:] = order[start : start + len(positions)]
     *hyper[:], std[0], state[3] = numbers[cursor[0]]
+    indices = order[cursor[0] * batch_size + first :][: len(out)]
+    get_backend("numpy").gather(data, indices, scale, out)
 
 
-def end_step(cursor: Any, totals: Any, history: Any) -> None:
-    history[cursor[0]] = totals
+def end_step(cursor: Any, history: Any, name: str, w: Any, grad: Any, moments: Any, hyper: Any,
+             n_decayed: int, guard: Any) -> None:  # fmt: skip
+    get_backend("numpy").update(name, w, grad, moments, hyper, n_decayed, guard)
+    history[cursor[0]] = guard
     cursor[0] += 1
 
 

@@ -32,12 +32,11 @@ SCRIPT = Path(__file__).with_name("cuda_sanitize.py")
 SOURCES = sorted((*FOLDER.glob("*.cu"), *FOLDER.glob("*.cuh")))
 
 # Made of words, the same in both dtypes: the launchers run these as float32 alone.
-WITHOUT_REALS = ("random_bits", "random_permutation", "begin_step", "end_step")
+WITHOUT_REALS = ("random_bits", "random_permutation")
 
 # File with barriers -> an operation that comes to all of them.
 MEETS_BARRIERS = {
     "activation.cu": "top_k",
-    "cursor.cu": "end_step",
     "dense_product.cuh": "dense_forward",
     "last_block.cuh": "dense_forward",
     "matmul_ladder.cu": "matmul",
