@@ -46,6 +46,7 @@ CASES: list[tuple[type[Autoencoder], dict[str, Any], Any]] = [
     (VariationalAutoencoder, {"kl_warmup": 0.5, "validation_fraction": 0.3, "binarize": True}, X),
     (ContractiveAutoencoder, {"activation": "tanh", "optimizer": "momentum"}, X),
     (SparseAutoencoder, {"sparsity": "l1", "hidden": (), "code": 20, "unit_norm": True}, X),
+    (SparseAutoencoder, {"revive": 0, "hidden": (), "code": 20, "optimizer": "momentum"}, X),
     (TiedAutoencoder, {"optimizer": "momentum"}, X),
 ]
 
@@ -70,7 +71,7 @@ def differences(backend: str, dtype: str, sizes: list[int], how: str) -> list[di
             if alone is None or every is None:
                 continue
             curves = [
-                abs(a - b) / abs(a)
+                abs(a - b) / (abs(a) or 1)
                 for name, curve in alone.history_.items()
                 for a, b in zip(curve, ae.history_[name], strict=True)
                 if name != "seconds"

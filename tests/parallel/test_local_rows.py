@@ -159,12 +159,36 @@ def test_a_file_for_each_rank(tmp_path: Path) -> None:
 
 
 @needs_mpi
-def test_tables_with_other_columns_are_refused(tmp_path: Path) -> None:
+def test_tables_that_do_not_fit_are_refused_and_leave_no_folder(tmp_path: Path) -> None:
+    rows = np.random.default_rng(0).random((40, 4))
+    for name, part in (("wide", rows[:, :3]), ("kind", rows.astype(np.float32))):
+        np.save(tmp_path / f"{name}-0.npy", rows)
+        np.save(tmp_path / f"{name}-1.npy", part)
     for rank, head in enumerate(("a,b", "b,a")):
-        rows = "".join(f"{i / 10},{i % 7}\n" for i in range(1, 60))
-        (tmp_path / f"t-{rank}.csv").write_text(f"{head}\n{rows}")
-    given = "--data", tmp_path / "t-{rank}.csv", "--code", "1", "--out", tmp_path / "run"
-    done = run(2, "-m", "tinyae", "train", *given)
+        lines = "".join(f"{i / 10},{i % 7}\n" for i in range(1, 60))
+        (tmp_path / f"names-{rank}.csv").write_text(f"{head}\n{lines}")
+    for name, expected in (
+        ("wide-{rank}.npy", "features 3 on rank 1, 4 on rank 0"),
+        ("kind-{rank}.npy", "type of numbers 'float32' on rank 1, 'float64' on rank 0"),
+        ("names-{rank}.csv", "columns ('b', 'a') on rank 1, ('a', 'b') on rank 0"),
+    ):
+        done = run(2, "-m", "tinyae", "train", "--data", tmp_path / name, cwd=tmp_path)
+        assert done.returncode == 2
+        assert done.stderr.count(expected) == 1
+    # files of one name that differ, as on disks of two machines
+    folders = [tmp_path / "node-0", tmp_path / "node-1"]
+    for folder, part in zip(folders, (rows, rows[::-1]), strict=True):
+        folder.mkdir()
+        np.save(folder / "rows.npy", part)
+    text = """
+import os, runpy, sys
+os.chdir(f"node-{os.environ.get('PMI_RANK') or os.environ['OMPI_COMM_WORLD_RANK']}")
+sys.argv[1:] = ["train", "--data", "rows.npy"]
+from tinyae.cli import main, run_folder
+run_folder.Path.resolve = lambda path: path
+sys.exit(main.main())
+"""
+    done = run(2, "-c", text, cwd=tmp_path)
     assert done.returncode == 2
-    assert done.stderr.count("('b', 'a') on rank 1, ('a', 'b') on rank 0") == 1
-    assert not (tmp_path / "run").exists()
+    assert done.stderr.count("all ranks must read the same data: {'samples'") == 1
+    assert [path.name for path in tmp_path.rglob("runs")] == []

@@ -61,7 +61,7 @@ def test_any_number_of_ranks_gives_the_same_net(
     done = run(int(sizes[-1]), "-m", "mpi4py", HERE / "same_result.py", backend, dtype, sizes)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
-    assert len(found) == (12 + 11) * len(sizes.split(","))
+    assert len(found) == (13 + 12) * len(sizes.split(","))
     for case in found:
         assert case["weights"] < weights, case
         assert case["curve"] < weights, case
@@ -213,31 +213,45 @@ except ValueError as error:
 def test_a_term_that_is_no_sum_over_samples_is_refused() -> None:
     text = """
 from tinyae.train.target_blur import TargetBlur
-TargetBlur.of_samples = False
+TargetBlur.of_samples, TargetBlur.setting = False, "its blur"
 try:
     made(target_blur=1.0, image_shape=(1, 6)).fit(X, comm=comm)
 except ValueError as error:
     say(error)
 """
     done = program(2, text)
-    assert done.stdout.count("TargetBlur is no sum over samples") == 2, done.stderr
+    assert done.stdout.count("its blur is no sum over samples") == 2, done.stderr
 
 
 @needs_mpi
 def test_what_ranks_may_share_in_place_of_it_is_said() -> None:
-    """And a rank with a net of another class is told so by all."""
+    """By the argument that was given. And a rank with a net of another class is told so by all."""
     text = """
-from tinyae import SparseAutoencoder, TiedAutoencoder
-kinds = TiedAutoencoder if comm.rank else Autoencoder, SparseAutoencoder
-for kind in kinds:
+from tinyae import *
+cases = [(TiedAutoencoder if comm.rank else Autoencoder, {}), (SparseAutoencoder, {}),
+         (SparseAutoencoder, {"sparsity": "kl", "code_activation": "sigmoid"}),
+         (VariationalAutoencoder, {"samples": 2}),
+         (VariationalAutoencoder, {"free_bits": 0.5}), (ContractiveAutoencoder, {"estimate": 1})]
+for kind, options in cases:
     try:
-        kind(code=4, epochs=1, backend="numpy").fit(X, comm=comm)
+        kind(code=4, epochs=1, backend="numpy", **options).fit(X, comm=comm)
     except ValueError as error:
         say(error)
 """
     done = program(2, text)
     assert done.stdout.count("class 'TiedAutoencoder' on rank 1, 'Autoencoder' on rank 0") == 2
-    assert done.stdout.count("train in one process, or use sparsity='l1'") == 2, done.stderr
+    for setting, instead in (
+        ("revive=0.03125 of sparsity='top-k'", "revive=0 or sparsity='l1'"),
+        ("sparsity='kl'", "sparsity='l1'"),
+        ("samples=2", "samples=1"),
+        ("free_bits=0.5", "free_bits=0"),
+        ("estimate=1", "estimate=0"),
+    ):
+        text = (
+            f"{setting} is no sum over samples, which ranks of MPI could share: train in one "
+            f"process, or use {instead}"
+        )
+        assert done.stdout.count(text) == 2, (text, done.stdout, done.stderr)
 
 
 KILLED = """

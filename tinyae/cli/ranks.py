@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -70,8 +70,8 @@ class Follower:
     data: Mapping[str, Any]
     dataset: Dataset
 
-    def open(self, data: Mapping[str, Any], columns: Sequence[str] | None) -> None:
-        self.data, self.dataset = data, launch.ready(lambda: _opened(data, columns))
+    def open(self, data: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
+        self.data, self.dataset = data, launch.ready(lambda: _opened(data, expected))
 
     def plan(self, model: Mapping[str, Any]) -> None:
         ae = launch.ready(lambda: autoencoder(model, self.dataset))
@@ -86,13 +86,8 @@ class Follower:
         return {"comm": launch.world(), "rows": "local" if local else "global"}
 
 
-def _opened(data: Mapping[str, Any], columns: Sequence[str] | None) -> Dataset:
-    """Its data set; raises UsageError where its columns are not those of the first process."""
+def _opened(data: Mapping[str, Any], expected: Mapping[str, Any]) -> Dataset:
+    """Its data set; raises UsageError where it is not like that of the first process."""
     dataset = open_data(data)
-    if dataset.columns != columns:
-        rank = launch.started()[1]
-        raise UsageError(
-            f"the rows of all ranks must have the same columns: {dataset.columns} on rank {rank}, "
-            f"{columns} on rank 0"
-        )
+    together.expect_alike(dataset, expected, together.is_local(data))
     return dataset

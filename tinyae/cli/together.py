@@ -9,14 +9,16 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from ..data.datasets import Dataset
 from ..data.missing import missing_counts
 from ..data.rows import Array, Rows
 from ..estimator import Autoencoder
 from ..families import PLAIN, made
-from ..parallel import launch, talk
+from ..parallel import launch, local_rows, talk
 from ..parallel.shares import share
 from ..parallel.talk import agreed
 from ..passes import BATCH
+from ..train.checkpoint import fingerprint
 from .options import UsageError
 
 T = TypeVar("T")
@@ -58,8 +60,31 @@ def expect_shared(ae: Autoencoder, backend: str, data: Mapping[str, Any]) -> Non
 def opened_by_all(data: Mapping[str, Any], open_data: Callable[[Any], Any]) -> Any:
     """The data set, of which all processes now have theirs; a download is the first one's."""
     dataset = open_data(data)
-    launch.tell(("open", data, dataset.columns))
+    launch.tell(("open", data, facts(dataset)))
     return dataset
+
+
+def facts(dataset: Dataset) -> dict[str, Any]:
+    """What is the same in all processes where they read the same data; but for the samples where
+    each reads its own."""
+    return {
+        "samples": fingerprint(dataset.train),
+        **local_rows.facts(dataset.train, dataset.columns),
+    }
+
+
+def expect_alike(dataset: Dataset, expected: Mapping[str, Any], local: bool) -> None:
+    """Raises UsageError where ``expected``, the facts of the first process, are not this one's."""
+    own, rank = facts(dataset), launch.started()[1]
+    if not local and own != expected:
+        raise UsageError(
+            f"all ranks must read the same data: {own} on rank {rank}, {expected} on rank 0"
+        )
+    try:
+        if local:
+            local_rows.expect_alike({**own, "samples": expected["samples"]}, expected, rank)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
 
 
 def joined(data: Mapping[str, Any], job: str, *arguments: Any) -> dict[str, Any]:
@@ -90,9 +115,7 @@ def of_all(rows: Rows, do: Callable[[Rows], T], local: bool) -> T:
     comm = launch.world()
     if comm is None or not local:
         return once(lambda: do(rows))
-    from ..parallel.local_rows import local_rows  # who works alone needs none of it
-
-    joined = local_rows(comm, rows)
+    joined = local_rows.local_rows(comm, rows)
     return agreed(comm, lambda: do(joined))
 
 

@@ -66,7 +66,7 @@ class Contraction(Term):
         widths = [layer.b.size for layer in self.layers]
         linear = self.layers[-1].activation == "identity"
         self.of_samples = not estimate  # random rows are not addressed by sample
-        self.instead = "estimate=0"
+        self.setting, self.instead = f"estimate={estimate}", "estimate=0"
         self.remedy = f"a smaller contraction (it is {weight:g})"
         self._one = not estimate and (last == 0 or (last == 1 and linear))
         self.draws = Draws(ops, seed, streams.PROBES) if estimate else None

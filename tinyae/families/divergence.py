@@ -26,7 +26,8 @@ class Divergence(Latent):
         free_bits: float = 0.0,
     ) -> None:  # fmt: skip
         self._free, backend = free_bits, network.backend
-        self.of_samples, self.instead = free_bits == 0, "free_bits=0"
+        self.of_samples = free_bits == 0
+        self.setting, self.instead = f"free_bits={free_bits:g}", "free_bits=0"
         self._weight = backend.to_device(np.zeros(1))
         super().__init__(network, seed, capacity, beta, warmup)
         zeros, n = self._zeros, self._pairs.shape[1] // 2

@@ -31,12 +31,12 @@ class Importance(Latent):
     """
 
     of_samples = False  # noise for k rows of a sample does not begin where the sample does
-    instead = "samples=1"
 
     def __init__(
         self, network: Network, seed: int, capacity: int, beta: float, warmup: float, draws: int
     ) -> None:
         super().__init__(network, seed, capacity, beta, warmup)
+        self.setting, self.instead = f"samples={draws}", "samples=1"
         self._k, self._bce = draws, network.architecture.loss == "bce"
         backend, dtype, zeros, rows = network.backend, network.dtype, self._zeros, draws * capacity
         d, width = network.n_features, self._pairs.shape[1]

@@ -32,8 +32,6 @@ class Revival(Term):
     nothing while no unit is dead.
     """
 
-    instead = "sparsity='l1'"
-
     def __init__(self, network: Network, capacity: int, weight: float) -> None:
         backend, dtype, plan = network.backend, network.dtype, network.architecture
         decoder: DenseSpec = next(s for s in plan.layers[plan.code :] if isinstance(s, DenseSpec))
@@ -41,6 +39,9 @@ class Revival(Term):
         self._encoder, self._decoder = network.layers[at - 1].name, decoder.name
         self._w = network.parameters.value(f"{decoder.name}.weight")
         n, n_out = decoder.n_in, decoder.n_out
+        # which units are dead is counted by each process, and is no more than a figure without it
+        self.of_samples, self.instead = weight == 0, "revive=0 or sparsity='l1'"
+        self.setting = f"revive={weight:g} of sparsity='top-k'"
         self._backend, self.weight, self._most = backend, weight, max(1, network.n_features // 2)
         self._room = n - network.layers[at].k  # type: ignore[attr-defined]
         self._error = -1 / CURVATURES.get(plan.loss, 1.0)

@@ -125,7 +125,8 @@ class Penalty(Term):
     ) -> None:
         code = network.architecture.dense[network.architecture.code - 1]
         self.name, self.weight, self.rate = name, weight, rate
-        self.of_samples, self.instead = name == "l1", "sparsity='l1'"
+        self.of_samples = name == "l1"
+        self.setting, self.instead = f"sparsity={name!r}", "sparsity='l1'"
         self.remedy = f"a smaller weight (it is {weight:g})"
         self._layer, shape = code.name, (capacity, code.n_out)
         self._slopes = network.backend.empty(shape, network.dtype)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -114,25 +114,32 @@ def local_rows(comm: Any, own: Rows) -> LocalRows:
 
     Raises ValueError on all ranks where they do not fit together.
     """
-    facts = own.shape[1], own.dtype.name, own.scale, own.names, own.schema is not None
     wait(comm.Ibarrier())
-    every = comm.allgather((len(own), *facts))
-    agreed(comm, lambda: _expect_alike(every, comm.rank))
-    counts = [found[0] for found in every]
+    every = comm.allgather((len(own), facts(own, own.names)))
+    agreed(comm, lambda: expect_alike(facts(own, own.names), every[0][1], comm.rank))
+    counts = [n for n, _ in every]
     first = sum(counts[: comm.rank])
     return LocalRows(comm, own, range(first, first + len(own)), sum(counts))
 
 
-def _expect_alike(every: list[tuple[Any, ...]], rank: int) -> None:
-    own, expected = every[rank], every[0]
-    if any(found[5] for found in every):
+def facts(rows: Rows, names: Sequence[str] | None) -> dict[str, Any]:
+    """What the rows of all ranks must have in common."""
+    kind = "pixels of uint8" if rows.scale != 1 else rows.dtype.name
+    columns = None if names is None else (*names,)
+    return {"features": rows.shape[1], "type of numbers": kind, "columns": columns,
+            "categories": rows.schema is not None}  # fmt: skip
+
+
+def expect_alike(own: Mapping[str, Any], expected: Mapping[str, Any], rank: int) -> None:
+    """Raises ValueError where these ``facts`` of a rank are not those of rank 0."""
+    if own["categories"] or expected["categories"]:
         raise ValueError(
             "columns of categories, whose levels are learnt from all rows, cannot be learnt from "
             "rows of which each rank has some (rows='local', {rank}): encode them as numbers first"
         )
-    for i, what in ((1, "features"), (2, "type of numbers"), (4, "columns")):
-        if own[i] != expected[i]:
+    for what, value in own.items():
+        if value != expected[what]:
             raise ValueError(
                 "the rows of all ranks must have the same columns: "
-                f"{what} {own[i]!r} on rank {rank}, {expected[i]!r} on rank 0"
+                f"{what} {value!r} on rank {rank}, {expected[what]!r} on rank 0"
             )

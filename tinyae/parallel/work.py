@@ -40,8 +40,8 @@ def expect_shared(backend: str, terms: Iterable[Term], noise: bool, local: bool 
     for term in terms:
         if not term.of_samples:
             raise ValueError(
-                f"{type(term).__name__} is no sum over samples that ranks of MPI could share: "
-                "train in one process" + (f", or use {term.instead}" if term.instead else "")
+                f"{term.setting} is no sum over samples, which ranks of MPI could share: train in "
+                "one process" + (f", or use {term.instead}" if term.instead else "")
             )
 
 

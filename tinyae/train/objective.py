@@ -26,7 +26,8 @@ class Term:
     target_only = False  # True where it overrides ``target`` alone
     # True where value and gradient are sums over samples: processes may share a minibatch
     of_samples = False
-    instead = ""  # what is a sum over samples where this is none: "sparsity='l1'"
+    # where it is no sum over samples: the argument that makes it so, and what to give instead
+    setting, instead = "its loss", ""  # "sparsity='kl'", "sparsity='l1'"
     of_the_data = False  # True where it belongs to every sample: validation data go through it too
     remedy = ""  # against a loss that is no longer finite: "a smaller beta (it is 4)"
     visit: Visit | None = None  # a method of this type may add to a layer's dz
