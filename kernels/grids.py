@@ -11,7 +11,7 @@ Dim = tuple[int, int, int]
 
 THREADS: Dim = (256, 1, 1)
 SELECT_THREADS: Dim = (64, 1, 1)  # of a block that selects in a row
-MAX_BLOCKS = 4096  # of an elementwise kernel: a grid-stride loop does the rest
+MAX_BLOCKS = 4096  # where nobody asks the GPU: a grid-stride loop does the rest
 
 # Of a sum that a single block ends. More would fill no GPU better and cost that block more time.
 MAX_PARTS = 1024

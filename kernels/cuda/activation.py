@@ -10,9 +10,10 @@ from .runner import Runner
 
 
 class ActivationKernels:
-    """Activations, their derivatives, sums, and top_k, on a runner, by ``most`` blocks at most."""
+    """Activations, their derivatives, sums, and top_k, on a runner, by ``most`` blocks at most,
+    else by as many as the GPU holds."""
 
-    def __init__(self, runner: Runner, most: int = MAX_BLOCKS) -> None:
+    def __init__(self, runner: Runner, most: int | None = None) -> None:
         self.runner, self.most = runner, most
 
     def activation_forward(self, x: Array, activation: str, y: Array) -> None:
@@ -33,13 +34,14 @@ class ActivationKernels:
         rows, columns = x.shape
         if x.size:
             args = (x, np.int32(min(k, columns)), y, dropped, *ints(columns, rows))
-            grid: Dim = (min(rows, self.most), 1, 1)
+            grid: Dim = (min(rows, self.most or MAX_BLOCKS), 1, 1)
             self.runner.launch("activation.cu", "top_k", x.dtype.name, grid, SELECT_THREADS, args)
 
     def _launch(self, kernel: str, x: Array, args: tuple[object, ...]) -> None:
         if x.size:
-            grid = grid_for(x.size, self.most)
-            self.runner.launch("activation.cu", kernel, x.dtype.name, grid, THREADS, args)
+            launched = ("activation.cu", kernel, x.dtype.name)
+            grid = grid_for(x.size, self.most or self.runner.resident(*launched))
+            self.runner.launch(*launched, grid, THREADS, args)
 
 
 def activation_code(activation: str) -> np.int32:

@@ -133,4 +133,5 @@ class DenseKernels:
     def _sum(self, cut: Cut, kernel: str, parts: Array, n: int, *args: Any) -> None:
         """Adds up n sums of ``parts``, and does with them what the kernel does."""
         args = (parts, np.int32(cut.parts), np.int64(n), *args)
-        self.runner.launch(cut.file, kernel, cut.dtype, grid_for(n), THREADS, args)
+        launched = (cut.file, kernel, cut.dtype)
+        self.runner.launch(*launched, grid_for(n, self.runner.resident(*launched)), THREADS, args)

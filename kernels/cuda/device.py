@@ -15,6 +15,7 @@ from typing import Any
 import cupy
 import numpy as np
 
+from ..grids import THREADS, Dim
 from .source import NVRTC_OPTIONS, defines, read_source
 
 Array = Any
@@ -94,18 +95,27 @@ class DeviceRunner:
     def __init__(self) -> None:
         self._modules: dict[tuple[str, str], Any] = {}
         self._kernels: dict[tuple[str, str, str], Any] = {}
+        self._resident: dict[tuple[int, str, str, str], int] = {}
         self._local = threading.local()
 
     def launch(
-        self, file: str, kernel: str, dtype: str, grid: tuple[int, int, int],
-        block: tuple[int, int, int], args: tuple[Any, ...],
-    ) -> None:  # fmt: skip
+        self, file: str, kernel: str, dtype: str, grid: Dim, block: Dim, args: tuple[Any, ...]
+    ) -> None:
         """Sends ``kernel`` of ``file``, compiled for ``dtype``, to the current stream."""
-        key = (file, kernel, dtype)
-        function = self._kernels.get(key)
-        if function is None:
-            function = self._kernels[key] = self._module(file, dtype).get_function(kernel)
-        function(grid, block, args)
+        self._function(file, kernel, dtype)(grid, block, args)
+
+    def resident(self, file: str, kernel: str, dtype: str) -> int:
+        """Blocks of THREADS that the GPU has room for at once, by the kernel's registers."""
+        device = cupy.cuda.runtime.getDevice()
+        key = (device, file, kernel, dtype)
+        if key not in self._resident:
+            pointer = self._function(file, kernel, dtype).kernel.ptr
+            blocks = cupy.cuda.driver.occupancyMaxActiveBlocksPerMultiprocessor(
+                pointer, THREADS[0], 0
+            )
+            properties = cupy.cuda.runtime.getDeviceProperties(device)
+            self._resident[key] = blocks * properties["multiProcessorCount"]
+        return self._resident[key]
 
     @property
     def compute_capability(self) -> int:
@@ -171,6 +181,13 @@ class DeviceRunner:
         branches: Branches | None = getattr(self._local, "branches", None)
         if branches is not None:
             branches.join()
+
+    def _function(self, file: str, kernel: str, dtype: str) -> Any:
+        key = (file, kernel, dtype)
+        function = self._kernels.get(key)
+        if function is None:
+            function = self._kernels[key] = self._module(file, dtype).get_function(kernel)
+        return function
 
     def _module(self, file: str, dtype: str) -> Any:
         if (file, dtype) not in self._modules:

@@ -5,17 +5,18 @@ from __future__ import annotations
 import numpy as np
 
 from ..conventions import DATA
-from ..grids import MAX_BLOCKS, THREADS, Array, Dim, blocks, ints
+from ..grids import THREADS, Array, Dim, blocks, ints
 from .runner import NULL, Runner
 
 
 class GatherKernels:
-    """gather and begin_step on a runner, by ``most`` blocks at most, but for very long rows.
+    """gather and begin_step on a runner, by ``most`` blocks at most, else by as many as the GPU
+    holds; by more where rows are very long.
 
     A row that does not exist becomes NaN: looking would stall a GPU.
     """
 
-    def __init__(self, runner: Runner, most: int = MAX_BLOCKS) -> None:
+    def __init__(self, runner: Runner, most: int | None = None) -> None:
         self.runner, self.most = runner, most
 
     def gather(self, data: Array, indices: Array, scale: float, out: Array) -> None:
@@ -42,8 +43,9 @@ class GatherKernels:
             data, np.int32(DATA.index(data.dtype.name)), np.int64(n), indices,
             out.dtype.type(scale), out, *ints(batch, features), *place,
         )  # fmt: skip
-        grid, block = plan(batch, features, self.most)
-        self.runner.launch("gather.cu", "gather", out.dtype.name, grid, block, args)
+        launched = ("gather.cu", "gather", out.dtype.name)
+        most = self.most or self.runner.resident(*launched)
+        self.runner.launch(*launched, *plan(batch, features, most), args)
 
 
 def plan(batch: int, features: int, most: int) -> tuple[Dim, Dim]:

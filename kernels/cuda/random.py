@@ -5,17 +5,17 @@ from __future__ import annotations
 import numpy as np
 
 from ..conventions import feistel_bits
-from ..grids import MAX_BLOCKS, THREADS, Array, blocks, grid_for
+from ..grids import THREADS, Array, blocks, grid_for
 from .runner import Runner
 
 
 class RandomKernels:
     """The random_... operations and those of normals on a runner.
 
-    A pass over samples takes ``most`` blocks at most.
+    A pass takes ``most`` blocks at most, else as many as the GPU holds.
     """
 
-    def __init__(self, runner: Runner, most: int = MAX_BLOCKS) -> None:
+    def __init__(self, runner: Runner, most: int | None = None) -> None:
         self.runner, self.most = runner, most
 
     def random_bits(self, state: Array, out: Array) -> None:
@@ -50,20 +50,22 @@ class RandomKernels:
         if out.size:
             args = (state, np.uint64(n), np.int64(start), np.int32(feistel_bits(n)), out,
                     np.int64(out.size))  # fmt: skip
-            self.runner.launch("random.cu", "random_permutation", "float32", grid_for(out.size),
-                               THREADS, args)  # fmt: skip
+            self._launch("random_permutation", "float32", out.size, args)
 
     def _each(self, kernel: str, y: Array, *args: object) -> None:
         """A pass over all elements of y."""
         if y.size:
-            grid, args = grid_for(y.size, self.most), (*args, np.int64(y.size))
-            self.runner.launch("random.cu", kernel, y.dtype.name, grid, THREADS, args)
+            self._launch(kernel, y.dtype.name, y.size, (*args, np.int64(y.size)))
 
     def _fill(self, kernel: str, out: Array, *args: object, per_block: int = 0) -> None:
         """A thread per Philox block of 16 bytes, or of ``per_block`` numbers that take a word each;
         the kernel of words alone runs as float32."""
         if out.size:
             dtype = "float32" if out.dtype.name == "uint32" else out.dtype.name
-            grid = grid_for(blocks(out.size, per_block or 16 // out.dtype.itemsize))
-            args = (*args, out, np.int64(out.size))
-            self.runner.launch("random.cu", kernel, dtype, grid, THREADS, args)
+            items = blocks(out.size, per_block or 16 // out.dtype.itemsize)
+            self._launch(kernel, dtype, items, (*args, out, np.int64(out.size)))
+
+    def _launch(self, kernel: str, dtype: str, items: int, args: tuple[object, ...]) -> None:
+        launched = ("random.cu", kernel, dtype)
+        grid = grid_for(items, self.most or self.runner.resident(*launched))
+        self.runner.launch(*launched, grid, THREADS, args)

@@ -25,6 +25,10 @@ class Runner(Protocol):
         args: arrays, passed as pointers, and NumPy scalars of just the kernel's types.
         """
 
+    def resident(self, file: str, kernel: str, dtype: str) -> int:
+        """Blocks of THREADS that the GPU has room for at once: in a grid-stride loop more of them
+        would only wait."""
+
     def record(self, work: Callable[[], None]) -> Callable[[], None]:
         """Notes the launches that ``work`` makes without running them; the result runs them.
 

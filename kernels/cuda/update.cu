@@ -128,7 +128,7 @@ extern "C" __global__ void adamw(REAL *w, const REAL *grad, REAL *m, REAL *v, co
 // ---- clipping by the norm of the whole gradient: a launch for the norm, one for the scale
 
 // norm[0] = sqrt(sum of squares); parts: room for those of the blocks
-extern "C" __global__ void __launch_bounds__(REDUCE_THREADS) norm_of(
+extern "C" __global__ void __launch_bounds__(REDUCE_THREADS, 8) norm_of(
     const REAL *grad, double *parts, unsigned *ticket, double *norm, long long n) {
     __shared__ double shared[REDUCE_THREADS];
     double sum = 0;

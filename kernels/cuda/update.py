@@ -9,12 +9,13 @@ from .runner import NULL, Runner
 
 
 class UpdateKernels:
-    """update, end_step, clip_by_norm and unit_rows on a runner, by ``most`` blocks at most.
+    """update, end_step, clip_by_norm and unit_rows on a runner, by ``most`` blocks at most,
+    else by as many as the GPU holds.
 
     An optimiser's kernel has its name.
     """
 
-    def __init__(self, runner: Runner, most: int = MAX_BLOCKS) -> None:
+    def __init__(self, runner: Runner, most: int | None = None) -> None:
         self.runner, self.most = runner, most
 
     def update(
@@ -29,20 +30,25 @@ class UpdateKernels:
     ) -> None:  # fmt: skip
         n = np.int64(w.size)
         args = (w, grad, *moments, hyper, np.int64(n_decayed), guard, cursor, history, n)
-        self._launch(name, w, grid_for(w.size, self.most), *args)
+        self._each(name, w, *args)
 
     def clip_by_norm(self, grad: Array, max_norm: float, norm: Array) -> None:
         n = np.int64(grad.size)
-        grid = grid_for(grad.size, min(self.most, MAX_PARTS))
+        grid = grid_for(grad.size, min(self.most or MAX_PARTS, MAX_PARTS))
         parts = self.runner.scratch((grid[0],), "float64")
         self._launch("norm_of", grad, grid, grad, parts, self.runner.tickets(1), norm, n)
-        grid = grid_for(grad.size, self.most)
-        self._launch("clip_to_norm", grad, grid, grad, np.float64(max_norm), norm, n)
+        self._each("clip_to_norm", grad, grad, np.float64(max_norm), norm, n)
 
     def unit_rows(self, w: Array) -> None:
         rows, columns = w.shape
         if w.size:
-            self._launch("unit_rows", w, (min(rows, self.most), 1, 1), w, *ints(columns, rows))
+            grid = (min(rows, self.most or MAX_BLOCKS), 1, 1)
+            self._launch("unit_rows", w, grid, w, *ints(columns, rows))
+
+    def _each(self, kernel: str, like: Array, *args: object) -> None:
+        """A pass over as many elements as ``like`` has."""
+        most = self.most or self.runner.resident("update.cu", kernel, like.dtype.name)
+        self._launch(kernel, like, grid_for(like.size, most), *args)
 
     def _launch(self, kernel: str, like: Array, grid: Dim, *args: object) -> None:
         self.runner.launch("update.cu", kernel, like.dtype.name, grid, THREADS, args)

@@ -43,6 +43,8 @@ class StandIn(DeviceArray):
 class RawModule:
     """Compiles for the CPU what it is given; launches as CuPy does."""
 
+    grids: dict[str, tuple[int, ...]] = {}  # a kernel's last
+
     def __init__(self, code: str, options: tuple[str, ...]) -> None:
         assert options == NVRTC_OPTIONS
         self.host = cuda_host.HostRunner()
@@ -61,7 +63,9 @@ class RawModule:
             dtype = "float64" if "#define REAL double" in self.code else "float32"
             plain = tuple(a.memory if isinstance(a, StandIn) else a for a in args)
             self.host.launch(file, kernel, dtype, grid, block, plain)
+            RawModule.grids[kernel] = grid
 
+        launch.kernel = types.SimpleNamespace(ptr=len(kernel))
         return launch
 
 
@@ -136,7 +140,8 @@ def cupy(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     except cuda_host.CompilerMissing as error:
         pytest.skip(str(error))
     runtime = types.SimpleNamespace(
-        getDevice=lambda: 0, getDeviceProperties=lambda device: {"name": b"Stand-In"}
+        getDevice=lambda: 0,
+        getDeviceProperties=lambda device: {"name": b"Stand-In", "multiProcessorCount": 3},
     )
     default = Stream(non_blocking=True)
     default.use()
@@ -149,7 +154,9 @@ def cupy(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     module.asarray = lambda host: StandIn(np.array(host))
     module.asnumpy = lambda array: array.memory.copy()
     module.cuda = types.SimpleNamespace(
-        runtime=runtime, get_current_stream=lambda: Stream.current,
+        runtime=runtime, driver=types.SimpleNamespace(
+            occupancyMaxActiveBlocksPerMultiprocessor=lambda pointer, threads, shared: pointer),
+        get_current_stream=lambda: Stream.current,
         set_allocator=lambda allocator: None,
         Stream=Stream, Event=Event,
         Device=lambda: types.SimpleNamespace(compute_capability="90"),
@@ -192,6 +199,21 @@ def runner(cupy: Any) -> Any:
     from tinyae.kernels.cuda.device import DeviceRunner
 
     return DeviceRunner()
+
+
+def test_a_pass_takes_the_blocks_that_the_gpu_holds(cupy: Any, runner: Any) -> None:
+    """3 multiprocessors; the stand-in's kernels fit there as often as their names have letters."""
+    column, out = columns.cuda_c(runner), cupy.array(np.zeros((200, 1000)), order="C")
+    for kernel, call in {
+        "activation_forward": lambda: column.activation_forward(out, "relu", out),
+        "random_normal": lambda: column.random_normal(
+            cupy.array(np.zeros(4, np.uint32), order="C"), 0.0, 1.0, out
+        ),
+    }.items():
+        call()
+        assert RawModule.grids[kernel] == (3 * len(kernel), 1, 1)
+    column.activation_forward(out[:2], "relu", out[:2])
+    assert RawModule.grids["activation_forward"] == (8, 1, 1)  # 2,000 elements
 
 
 def relu_of_minus_one(cupy: Any, runner: Any) -> tuple[Callable[[], None], StandIn]:
@@ -321,7 +343,9 @@ def test_a_gpu_that_does_not_answer_is_no_backend(
     with pytest.raises(BackendUnavailable, match=r"does not answer \(libnvrtc.so is missing\)"):
         get_backend("cupy")
     assert get_backend("auto").name != "cupy"
-    nothing = types.SimpleNamespace(get_function=lambda name: lambda *_: None)
+    silent: Any = lambda *_: None  # noqa: E731
+    silent.kernel = types.SimpleNamespace(ptr=1)
+    nothing = types.SimpleNamespace(get_function=lambda name: silent)
     monkeypatch.setattr(cupy, "RawModule", lambda code, options: nothing)
     forget(monkeypatch)
     with pytest.raises(BackendUnavailable, match=r"leaky_relu\(-1\) came out as -1.0"):
