@@ -1,7 +1,10 @@
 """Time a training step of two ranks of MPI, beside one process of one and of two threads.
 
-Each way has processes of its own and takes its turn twice; the better median counts. ``summing``
-is the part of a rank's step after its gradient: waiting for the other rank, the sum, the update.
+Each way has processes of its own; they take turns, the last one first in every other turn, and the
+best median of a way counts. "to 1 x 2" is the speed of two ranks of one thread by that of one
+process of two threads. ``summing`` is the part of a rank's step after its gradient: waiting for the
+other rank, the sum, the update. The table, with the times and the ratio of each turn, is kept as
+JSON.
 """
 
 from __future__ import annotations
@@ -20,15 +23,23 @@ from typing import Any
 
 import numpy as np
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks.machine import machine, versions
+from tinyae.cli.output import write_json
+
 NETS = {"deep": ((1000, 500, 250), 30), "small": ((128,), 32)}
 CASES = [("deep", 512), ("deep", 2048), ("small", 128), ("small", 1024)]
 N_FEATURES, SAMPLES = 784, 8192
+RESULT = Path(__file__).parent / "results" / "scaling.json"
 WAYS = {"1 x 1": (1, 1), "1 x 2": (1, 2), "2 x 1": (2, 1)}  # processes x threads
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=0.5, help="for each case in each turn")
+    parser.add_argument("--turns", type=int, default=2, help="of each way")
+    parser.add_argument("--out", type=Path, default=RESULT, metavar="FILE", help="the JSON")
     parser.add_argument("--worker", type=int, metavar="THREADS", help=argparse.SUPPRESS)
     parser.add_argument("--torch", metavar="PYTHON", help="an interpreter that has PyTorch: the "
                         "same by its DistributedDataParallel (gloo)")  # fmt: skip
@@ -39,12 +50,13 @@ def main() -> None:
         return
     found: dict[str, list[list[tuple[float, float]]]] = {way: [] for way in WAYS}
     rivals: dict[str, list[list[float]]] = {way: [] for way in WAYS}
-    for _ in range(2):
-        for way, (processes, threads) in WAYS.items():
+    for turn in range(given.turns):
+        for way, (processes, threads) in [*WAYS.items()][:: -1 if turn % 2 else 1]:
             if given.torch:
                 rivals[way].append(by_torch(given.torch, processes, threads, given.seconds))
             found[way].append(worker(processes, threads, given.seconds, given.messages))
     best = {way: [min(turns) for turns in zip(*found[way], strict=True)] for way in WAYS}
+    rows = []
     header = " ".join(f"{f'{way}, ms':>10}" for way in WAYS)
     print(f"{'net':6} {'batch':>5} {header} {'to 1 x 1':>9} {'to 1 x 2':>9} {'summing':>8}")
     for i, (net, batch) in enumerate(CASES):
@@ -52,10 +64,19 @@ def main() -> None:
         times = " ".join(f"{1e3 * seconds:10.2f}" for seconds in (one, two, ranks))
         part = best["2 x 1"][i][1]
         print(f"{net:6} {batch:5} {times} {one / ranks:9.2f} {two / ranks:9.2f} {part:8.1%}")
+        turns = {way: [turn[i][0] for turn in found[way]] for way in WAYS}
+        row = {"net": net, "batch": batch, "to 1 x 1": one / ranks, "to 1 x 2": two / ranks,
+               "summing": part, "seconds": turns, "to 1 x 2, by turn": [
+                   a / b for a, b in zip(turns["1 x 2"], turns["2 x 1"], strict=True)
+               ]}  # fmt: skip
+        rows.append(row)
         if given.torch:
             one, two, ranks = (min(turn[i] for turn in rivals[way]) for way in WAYS)
             times = " ".join(f"{1e3 * seconds:10.2f}" for seconds in (one, two, ranks))
             print(f"{'  DDP':12} {times} {one / ranks:9.2f} {two / ranks:9.2f}")
+            row["DDP, seconds"] = {way: [turn[i] for turn in rivals[way]] for way in WAYS}
+    about = {"date": time.strftime("%F"), "machine": machine(), "versions": versions()}
+    write_json(given.out, {"rows": rows, "messages": given.messages, **about})
 
 
 def by_torch(python: str, processes: int, threads: int, seconds: float) -> list[float]:

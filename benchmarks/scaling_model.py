@@ -1,18 +1,24 @@
 """Scale on paper: the time of a step on 2 to 256 ranks, from what one rank and two are measured at.
 
-    step(k ranks, n rows each) = a + b n + 2 (k - 1) latency + 2 (k - 1) / k M / bandwidth + M / s
+    step(k ranks, n rows each) = a + b n + (2 (k - 1) + log2 k) latency
+                                 + 2 (k - 1) / k M / bandwidth + M / s
 
 a and b are fitted to steps of one rank on one core (a holds the update, which every rank makes); M
-are the bytes of the gradient; the two sums of 2 (k - 1) messages are those of ``parallel.sums.Sum``
-(a part to every rank, the sum of the parts back); s is the speed at which a rank adds up. With
-``--check`` the same formula, its latency and bandwidth measured between two ranks of this machine,
-is laid beside measured steps of 1 to 4 ranks; there k ranks share the cores.
+are the bytes of the gradient; the 2 (k - 1) messages are those of ``parallel.sums.Sum`` (a part to
+every rank, the sum of the parts back), the log2 k those of the losses before; s is the speed at
+which a rank adds up. With ``--check`` the same formula, its latency and bandwidth measured between
+two ranks of this machine, is laid beside measured steps of 1 to 4 ranks. Where there are more ranks
+than cores, the fullest core has r = ceil(k / cores) of them, the others wait for it without leaving
+theirs (``talk.wait`` looks for a second before it sleeps), so that computing takes r times as long,
+and a message waits for its receiver's turn on the core: latency and bandwidth are then those of two
+ranks on one core.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import sys
 import time
@@ -44,7 +50,7 @@ class Model:
         if k == 1:
             return 0.0
         sent = 2 * (k - 1) / k * self.size / bandwidth
-        return 2 * (k - 1) * latency + sent + self.size / self.add
+        return (2 * (k - 1) + math.ceil(math.log2(k))) * latency + sent + self.size / self.add
 
     def compute(self, rows: float, cores: float) -> float:
         return (self.fixed + self.row * rows) / cores
@@ -77,12 +83,14 @@ def main() -> None:
                         "times as fast as the one that is measured")  # fmt: skip
     parser.add_argument("--check", action="store_true", help="lay the formula beside 1 to 4 ranks")
     parser.add_argument("--plot", type=Path, help="a .png of the speed-ups")
-    parser.add_argument("--worker", choices=("model", "link"), help=argparse.SUPPRESS)
+    parser.add_argument("--worker", choices=("model", "link", "turns"), help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.worker == "model":
         found = {net: vars(fitted(net, given.seconds)) for net in scaling.NETS}
         print(json.dumps(found))
-    elif given.worker == "link":
+    elif given.worker:
+        if given.worker == "turns":
+            os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
         link = measured_link(given.seconds)
         if link:
             print(json.dumps(link))
@@ -101,27 +109,30 @@ def run(processes: int, what: str, seconds: float) -> Any:
 
 
 def measured_link(seconds: float) -> tuple[float, float] | None:
-    """(latency, bandwidth) between two ranks, from the sum of a gradient of 8 bytes and of 11 MB;
-    from the first rank."""
+    """(latency, bandwidth) between two ranks, from what a step sends for a gradient of 8 bytes and
+    of 11 MB; from the first rank."""
     from tinyae.parallel import launch
     from tinyae.parallel.sums import Sum
+    from tinyae.parallel.talk import ALL_HERE, wait
 
     comm, took = launch.world(), []
+    told, heard = np.zeros(4), np.zeros((comm.size, 4))
     for size in (2, scaling.parameters("deep")):
         flat = SimpleNamespace(size=size, dtype="float32")
         adding = Sum(comm, SimpleNamespace(parameters=flat))  # type: ignore[arg-type]
         gradients, weights = np.ones(size, np.float32), np.full(comm.size, 1 / comm.size)
         times, until = [], time.perf_counter() + seconds
         while comm.bcast(len(times) < 5 or time.perf_counter() < until):
-            comm.Barrier()
-            started = time.perf_counter()
-            adding._add(gradients, weights)
-            times.append(time.perf_counter() - started)
+            started, repeats = time.perf_counter(), 200 if size == 2 else 4
+            for _ in range(repeats):
+                wait(comm.Iallgather(told, heard), spin=ALL_HERE)
+                adding._add(gradients, weights)
+            times.append((time.perf_counter() - started) / repeats)
         took.append(float(np.median(times)))
     if comm.rank:
         return None
     size = 4 * scaling.parameters("deep")
-    return took[0] / 2, size / (took[1] - took[0])  # adding up is in the latter
+    return took[0] / 3, size / (took[1] - took[0])  # adding up is in the latter
 
 
 def show(models: dict[str, Model], cores: float) -> None:
@@ -153,18 +164,21 @@ def speedups(
 
 
 def check(models: dict[str, Model], seconds: float) -> None:
-    latency, bandwidth = run(2, "link", seconds)
+    links = {where: run(2, where, seconds) for where in ("link", "turns")}
     cores = len(os.sched_getaffinity(0))
-    print(f"two ranks here: {1e6 * latency:.0f} us, {bandwidth / 1e9:.2f} GB/s; {cores} cores")
+    for where, (latency, bandwidth) in zip(("two cores", "one core"), links.values(), strict=True):
+        print(f"two ranks on {where}: {1e6 * latency:.0f} us, {bandwidth / 1e9:.2f} GB/s")
+    print(f"{cores} cores")
     print(f"{'net':6} {'batch':>5} {'ranks':>5} {'measured':>9} {'model':>8} {'off':>6}  (ms)")
     for k in (1, 2, 3, 4):
         measured = scaling.worker(k, 1, seconds, messages=True)
         for (net, batch), (took, _) in zip(scaling.CASES, measured, strict=True):
             m = models[net]
-            shared = max(1.0, k / cores)  # ranks take turns on the cores
+            turns = math.ceil(k / cores)
+            latency, bandwidth = links["link" if turns == 1 else "turns"]
             # what is added up is part of the bandwidth that was measured
             waits = m.communication(k, latency, bandwidth) - (m.size / m.add if k > 1 else 0.0)
-            model = shared * (m.compute(batch / k, 1) + waits)
+            model = turns * m.compute(batch / k, 1) + waits
             print(f"{net:6} {batch:5} {k:5} {1e3 * took:9.2f} {1e3 * model:8.2f} "
                   f"{model / took - 1:+6.0%}")  # fmt: skip
 
