@@ -11,6 +11,7 @@ import pytest
 
 from tests.export.test_c_file import forward
 from tinyae import Autoencoder
+from tinyae import export as export_room
 from tinyae.export.chain import chain_of, quantized
 
 COMPILER, BOARD = "arm-none-eabi-gcc", "qemu-system-arm"
@@ -56,6 +57,20 @@ static void start(void) {
 
 __attribute__((section(".vectors"), used))
 static const struct { uint32_t stack; void (*reset)(void); } vectors = {0x20000000 + STACK, start};
+"""
+
+
+ARDUINO = """
+#pragma once
+enum { A0 = 14 };
+int analogRead(int pin);
+struct Port {
+    void begin(unsigned long rate);
+    void println(double number, int digits);
+};
+extern Port Serial;
+void setup();
+void loop();
 """
 
 
@@ -109,3 +124,17 @@ def test_the_same_codes(ae: Autoencoder, tmp_path: Path) -> None:
     expected, off = forward(chain.encoder, sample[None].astype(float), np.zeros((1, 784)))
     assert codes.shape == (8,)
     assert (np.abs(codes - expected[0]) <= off[0]).all()
+
+
+@needs("arm-none-eabi-g++")
+def test_the_sketch_of_the_readme(ae: Autoencoder, tmp_path: Path) -> None:
+    """It compiles, as C++ and without a warning, with what Arduino.h declares of what it calls."""
+    ae.export(tmp_path / "net.h", quantize="int8")
+    readme = (Path(export_room.__file__).parent / "README.md").read_text(encoding="utf-8")
+    (tmp_path / "sketch.cpp").write_text(readme.partition("```cpp\n")[2].partition("```")[0])
+    (tmp_path / "Arduino.h").write_text(ARDUINO)
+    flags = [*CPU, "-std=gnu++11", *STRICT[1:], "-Os", "-fno-exceptions", "-I."]
+    subprocess.run(["arm-none-eabi-g++", *flags, "-c", "sketch.cpp"], cwd=tmp_path, check=True)
+    found = subprocess.run(["arm-none-eabi-nm", "sketch.o"], cwd=tmp_path, capture_output=True,
+                           text=True, check=True).stdout  # fmt: skip
+    assert "T _Z4loopv" in found and "net_encoder_0_weight" in found

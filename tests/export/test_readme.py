@@ -42,6 +42,25 @@ def test_programs(folder: tuple[Path, Autoencoder, np.ndarray], needs: str) -> N
     np.testing.assert_allclose(np.load(place / "codes.npy"), ae.encode(X), rtol=1e-5, atol=1e-6)
 
 
+def test_a_handler(folder: tuple[Path, Autoencoder, np.ndarray]) -> None:
+    """Its answer, and that the command for its cold start says what NumPy and the module take."""
+    place, ae, X = folder
+    (program,) = (program for program in PROGRAMS if "def handler" in program)
+    (place / "program.py").write_text(
+        program + "\nimport json, sys\nprint(json.dumps(handler(json.load(sys.stdin), None)))\n"
+    )
+    event = json.dumps({"samples": X.tolist()})
+    done = subprocess.run([sys.executable, "program.py"], cwd=place, text=True, check=True,
+                          input=event, capture_output=True)  # fmt: skip
+    np.testing.assert_allclose(json.loads(done.stdout), ae.encode(X), rtol=1e-5, atol=1e-6)
+    command = [sys.executable, "-X", "importtime", "-c", "import net"]
+    assert 'python -X importtime -c "import net"' in PAGE
+    said = subprocess.run(command, cwd=place, capture_output=True, text=True, check=True).stderr
+    lines = [line.split("|") for line in said.splitlines()]
+    took = {line[2].strip(): int(line[1]) for line in lines if line[1].strip().isdigit()}
+    assert 0 < took["numpy"] < took["net"] and "tinyae" not in took
+
+
 def test_the_service(folder: tuple[Path, Autoencoder, np.ndarray]) -> None:
     place, ae, X = folder
     with socket.socket() as free:
