@@ -16,6 +16,7 @@ import pytest
 from tests.export.nets import nets
 from tinyae import Autoencoder
 from tinyae.export.chain import rounded
+from tinyae.export.write import export
 
 
 def module(path: Path) -> ModuleType:
@@ -119,6 +120,19 @@ def test_a_table_with_categories(tmp_path: Path) -> None:
     for start, stop in ae.schema_.groups:
         np.testing.assert_allclose(out[:, start:stop].sum(axis=1), 1, rtol=1e-6)
     assert list(ae.schema_.back(out)["kind"]) == list(ae.decode(codes)["kind"])
+
+
+def test_names_make_no_code(tmp_path: Path) -> None:
+    """Those of features, of the folder and of both files."""
+    folder = tmp_path / '"; raise SystemExit #'
+    folder.mkdir()
+    names = ['"""; raise SystemExit', "a\nraise SystemExit", "\\", "'"]
+    ae = Autoencoder(hidden=(), code=2, epochs=0, backend="numpy").fit(np.eye(4))
+    file, archive = folder / '"; evil.py', folder / '\n"""; raise SystemExit \'.npz'
+    assert export(ae, file, weights=archive, names=names) == [archive, file]
+    net = module(file)
+    assert list(net.NAMES) == names
+    expect_same_bits(net, ae, np.eye(4))
 
 
 def test_the_module_is_short_and_imports_numpy_alone(tmp_path: Path) -> None:
