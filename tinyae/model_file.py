@@ -15,7 +15,7 @@ from .data.scaling import scaling_from
 from .data.tables.schema import Schema
 from .kernels.conventions import ACTIVATIONS, LOSSES
 from .net.losses import resolve
-from .storage.files import write_npz
+from .storage.files import FileError, write_npz
 from .storage.untrusted import errors_of, open_npz
 from .train.checkpoint import MOST, history_from
 
@@ -76,7 +76,7 @@ def load_model(
     or FileError."""
     with open_npz(path, FORMAT, VERSION) as (meta, read):
         with errors_of(path, "describes no autoencoder"):
-            kind = _kind_of(meta.get("family", ""), kind, any_family)
+            kind = _kind_of(path, meta.get("family", ""), kind, any_family)
             params, fitted = arguments.of_file(meta["params"], kind.own), dict(meta["fitted"])
             own = kind._defaults()
             if odd := sorted(set(params) ^ {*kind._arguments, *own}):
@@ -139,8 +139,10 @@ def load_model(
     return model
 
 
-def _kind_of(family: str, kind: type[Model], any_family: bool) -> type[Model]:
-    """The class to make of a file of ``family``; raises ValueError where that is not ``kind``."""
+def _kind_of(
+    path: str | os.PathLike[str], family: str, kind: type[Model], any_family: bool
+) -> type[Model]:
+    """The class to make of a file of ``family``; raises FileError where that is not ``kind``."""
     if family == kind.family:
         return kind
     if any_family:
@@ -150,7 +152,7 @@ def _kind_of(family: str, kind: type[Model], any_family: bool) -> type[Model]:
         found: type[Model] = families[family]
         return found
     of = f"of the family {family!r}" if family else "of no family"
-    raise ValueError(f"it is {of}, and {kind.__name__} loads others: use Autoencoder.load")
+    raise FileError(f"{path}: is {of}, and {kind.__name__} loads others: use Autoencoder.load")
 
 
 # ---- copies and pickles: plain values and NumPy arrays, nothing of the backend -----------

@@ -68,6 +68,10 @@ def test_samples_that_are_not_trained_on() -> None:
     )
     with pytest.raises(ValueError, match="seed must be an integer >= 0"):
         model.binarized(GREY, seed=-1)
+    with pytest.raises(ValueError, match=r"X must lie in \[0, 1\] to be drawn as 0 and 1 .* \[-"):
+        model.binarized(3 * GREY - 1)
+    with pytest.raises(ValueError, match="X contains NaN"):
+        make(missing="allow").fit(HOLED).binarized(HOLED)
 
 
 def test_data_that_it_is_not_for() -> None:

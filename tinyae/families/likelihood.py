@@ -43,7 +43,16 @@ def divergences(m: NDArray[Any], v: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def binarized(rows: Rows, dtype: str, seed: int) -> Rows:
-    """The rows, grey levels in [0, 1], as training draws them: 1 with that probability, else 0."""
+    """The rows, grey levels in [0, 1], as training draws them: 1 with that probability, else 0.
+
+    Raises ValueError for others, and for missing values.
+    """
+    low, high = value_range(rows, "X")
+    if low < -losses.ROUNDING or high > 1 + losses.ROUNDING:
+        raise ValueError(
+            "X must lie in [0, 1] to be drawn as 0 and 1 with these probabilities, but ranges over "
+            f"[{low:g}, {high:g}]: scale it"
+        )
     out = np.empty(rows.shape, dtype)
     for number, (part, x) in enumerate(rows.chunks(dtype)):
         words = np.empty_like(x)

@@ -93,7 +93,8 @@ class VariationalAutoencoder(Autoencoder):
 
     def binarized(self, X: ArrayLike | Rows, *, seed: int = 0) -> NDArray[Any]:
         """X (n, n_features) in [0, 1] as 1 with the probability of a value, else 0, in the net's
-        dtype; another draw for another ``seed``. Raises what ``encode`` does."""
+        dtype; another draw for another ``seed``. Raises what ``encode`` does, and ValueError for
+        other values and for missing ones."""
         checks.integer("seed", seed, 0, 2**64 - 1)
         dtype = self._fitted().dtype
         return np.asarray(likelihood.binarized(self._checked(X), dtype, seed))
@@ -117,9 +118,8 @@ class VariationalAutoencoder(Autoencoder):
         With mse it is a density on the scale of ``scaling_``. Missing values are left out. With
         ``binarize`` X is drawn as 0 and 1 first.
 
-        Raises what ``encode`` does, ValueError for data outside [0, 1] with bce, for tables with
-        categories and for codes that overflow in the decoder, ValueError or TypeError for
-        ``samples`` that are no integer >= 1.
+        Raises what ``encode`` does, ValueError for data outside [0, 1] with bce, categories and
+        codes that overflow in the decoder, ValueError or TypeError for wrong ``samples``.
         """
         checks.integer("samples", samples, 1)
         network, rows, seed = self._fitted(), self._checked(X), seed_from(random_state)
