@@ -174,7 +174,11 @@ def test_dead_units_revive() -> None:
     assert dead.history_["dead_units"][-1] >= max(5, 3 * alive.history_["dead_units"][-1])
 
 
-@pytest.mark.parametrize("options", ({}, L1, KL), ids=("top-k", "l1", "kl"))
+@pytest.mark.parametrize(
+    "options",
+    ({}, {"code": 60, "code_activation": "silu", "revive": 0.5}, L1, KL),
+    ids=("top-k", "more dead than learn", "l1", "kl"),
+)
 @pytest.mark.parametrize("dtype", ("float64", "float32"))
 def test_all_backends_train_alike(backend: Backend, dtype: str, options: dict[str, Any]) -> None:
     """12 updates, replayed where a backend replays steps. An update moves a weight by at most
@@ -182,6 +186,7 @@ def test_all_backends_train_alike(backend: Backend, dtype: str, options: dict[st
     greatest that rounding chooses between them, or it would be off by far more than that."""
     options = {**options, "dtype": dtype, "learning_rate": 0.01, "validation_fraction": 0.2}
     ours, plain = (make(**options, backend=name).fit(X) for name in (backend.name, "numpy"))
+    assert "code" not in options or plain.history_["dead_units"][0] > 3  # half of 6 features learn
     slack = 1e4 * float(np.finfo(dtype).eps)
     for name, array in ours.parameters().items():
         np.testing.assert_allclose(array, plain.parameters()[name], rtol=0, atol=12 * slack * 0.01)
