@@ -3,7 +3,8 @@
     step(k ranks, n rows each) = a + b n + (2 (k - 1) + log2 k) latency
                                  + 2 (k - 1) / k M / bandwidth + M / s
 
-a and b are fitted to steps of one rank on one core (a holds the update, which every rank makes); M
+a and b are fitted to steps of one rank on one core which shares with nobody (a holds the update,
+which every rank makes, and what it does to share); one process by itself has its own. M
 are the bytes of the gradient; the 2 (k - 1) messages are those of ``parallel.sums.Sum`` (a part to
 every rank, the sum of the parts back), the log2 k those of the losses before; s is the speed at
 which a rank adds up. With ``--check`` the same formula, its latency and bandwidth measured between
@@ -61,9 +62,9 @@ class Model:
         return max(0.0, (time * cores - self.fixed) / self.row)
 
 
-def fitted(net: str, seconds: float) -> Model:
+def fitted(net: str, seconds: float, comm: Any) -> Model:
     """By steps of one rank on one core; rows are weighted so that relative errors count."""
-    times = [scaling.step(net, rows, 1, seconds, None)[0] for rows in ROWS]
+    times = [scaling.step(net, rows, 1, seconds, comm)[0] for rows in ROWS]
     design = np.array([[1.0, rows] for rows in ROWS]) / np.array(times)[:, None]
     fixed, row = np.linalg.lstsq(design, np.ones(len(ROWS)), rcond=None)[0]
     size = 4 * scaling.parameters(net)
@@ -83,10 +84,13 @@ def main() -> None:
                         "times as fast as the one that is measured")  # fmt: skip
     parser.add_argument("--check", action="store_true", help="lay the formula beside 1 to 4 ranks")
     parser.add_argument("--plot", type=Path, help="a .png of the speed-ups")
-    parser.add_argument("--worker", choices=("model", "link", "turns"), help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--worker", choices=("model", "rank", "link", "turns"), help=argparse.SUPPRESS
+    )
     given = parser.parse_args()
-    if given.worker == "model":
-        found = {net: vars(fitted(net, given.seconds)) for net in scaling.NETS}
+    if given.worker in ("model", "rank"):
+        comm = alone() if given.worker == "rank" else None
+        found = {net: vars(fitted(net, given.seconds, comm)) for net in scaling.NETS}
         print(json.dumps(found))
     elif given.worker:
         if given.worker == "turns":
@@ -95,17 +99,27 @@ def main() -> None:
         if link:
             print(json.dumps(link))
     else:
-        models = {k: Model(**v) for k, v in run(1, "model", given.seconds).items()}
-        show(models, given.cores)
+        models, ranks = (
+            {net: Model(**found) for net, found in run(1, what, given.seconds).items()}
+            for what in ("model", "rank")
+        )
+        show(ranks, given.cores)
         if given.check:
-            check(models, given.seconds)
+            check(models, ranks, given.seconds)
         if given.plot:
-            draw(models, given.cores, given.plot)
+            draw(ranks, given.cores, given.plot)
 
 
 def run(processes: int, what: str, seconds: float) -> Any:
     command = [__file__, "--worker", what, "--seconds", str(seconds)]
     return json.loads(scaling.launched(processes, command))
+
+
+def alone() -> Any:
+    """The communicator of one rank: its messages are copies, its sums are of one gradient."""
+    from mpi4py import MPI
+
+    return MPI.COMM_SELF
 
 
 def measured_link(seconds: float) -> tuple[float, float] | None:
@@ -115,9 +129,10 @@ def measured_link(seconds: float) -> tuple[float, float] | None:
     from tinyae.parallel.sums import Sum
     from tinyae.parallel.talk import ALL_HERE, wait
 
-    comm, took = launch.world(), []
-    told, heard = np.zeros(4), np.zeros((comm.size, 4))
-    for size in (2, scaling.parameters("deep")):
+    world, took = launch.world(), []
+    sizes = (2, scaling.parameters("deep"))
+    for comm, size in ((comm, size) for comm in (world, alone()) for size in sizes):
+        told, heard = np.zeros(4), np.zeros((comm.size, 4))
         flat = SimpleNamespace(size=size, dtype="float32")
         adding = Sum(comm, SimpleNamespace(parameters=flat))  # type: ignore[arg-type]
         gradients, weights = np.ones(size, np.float32), np.full(comm.size, 1 / comm.size)
@@ -129,10 +144,11 @@ def measured_link(seconds: float) -> tuple[float, float] | None:
                 adding._add(gradients, weights)
             times.append((time.perf_counter() - started) / repeats)
         took.append(float(np.median(times)))
-    if comm.rank:
+    if world.rank:
         return None
-    size = 4 * scaling.parameters("deep")
-    return took[0] / 3, size / (took[1] - took[0])  # adding up is in the latter
+    # what a rank does that shares with nobody is in its step
+    small, large = took[0] - took[2], took[1] - took[3]
+    return small / 3, 4 * sizes[1] / (large - small)  # adding up is in the latter
 
 
 def show(models: dict[str, Model], cores: float) -> None:
@@ -163,7 +179,7 @@ def speedups(
     return strong, weak
 
 
-def check(models: dict[str, Model], seconds: float) -> None:
+def check(models: dict[str, Model], ranks: dict[str, Model], seconds: float) -> None:
     links = {where: run(2, where, seconds) for where in ("link", "turns")}
     cores = len(os.sched_getaffinity(0))
     for where, (latency, bandwidth) in zip(("two cores", "one core"), links.values(), strict=True):
@@ -173,7 +189,7 @@ def check(models: dict[str, Model], seconds: float) -> None:
     for k in (1, 2, 3, 4):
         measured = scaling.worker(k, 1, seconds, messages=True)
         for (net, batch), (took, _) in zip(scaling.CASES, measured, strict=True):
-            m = models[net]
+            m = (models if k == 1 else ranks)[net]
             turns = math.ceil(k / cores)
             latency, bandwidth = links["link" if turns == 1 else "turns"]
             # what is added up is part of the bandwidth that was measured
