@@ -56,6 +56,29 @@ def test_a_run_of_a_family(capsys: Output) -> None:
     assert "corrupted_squared_error" not in json.loads(capsys.readouterr().out)
 
 
+def test_where_pca_is_better_the_familys_options_are_named(capsys: Output) -> None:
+    worse = [*TRAIN, "--initializer", "random"]
+    for family, said in (
+        ("denoising", "; --family denoising may be the cause as well: --corruption, --level\n"),
+        ("tied", "; --family tied may be the cause as well\n"),
+        ("plain", "see --epochs, --learning-rate, --initializer and --scale\n"),
+    ):
+        assert main([*worse, "--family", family, "--out", family]) == 0
+        assert said in capsys.readouterr().out
+
+
+def test_data_that_a_family_refuses_leave_no_folder(capsys: Output) -> None:
+    x = np.random.default_rng(0).random((60, 5))
+    x[3, 2] = np.nan
+    np.save("gaps.npy", x)
+    small = ["--hidden", "8", "--code", "2", "--backend", "numpy"]
+    train = ["train", "--data", "gaps.npy", "--family", "variational", "--samples", "3", *small]
+    for options in ([], ["--epochs", "2"]):  # found in cross-validation, and by training itself
+        assert main([*train, *options]) == 1
+        assert "fill the gaps first, with 'tinyae impute'" in capsys.readouterr().err
+        assert list(Path("runs").iterdir()) == []
+
+
 def test_what_is_said_of_a_familys_run(capsys: Output) -> None:
     assert main([*TRAIN, "--out", "plain"]) == 0
     plain = capsys.readouterr().out
@@ -141,7 +164,7 @@ def test_a_configuration_without_a_family_is_a_plain_one() -> None:
 
 
 @pytest.mark.parametrize(("options", "said"), [
-    (["--level", "0.4"], "level is for the family 'denoising', and this is 'plain'"),
+    (["--level", "0.4"], "and this is 'plain': --family denoising takes it"),
     (["--family", "plain", "--corruption", "masking"], "corruption is for the family 'denoising'"),
     ([*MASKING[:-1], "1.5"], "level of 'masking' is a fraction of the features"),
     (["--family", "denoising", "--corruption", "rain"], "invalid choice: 'rain'"),

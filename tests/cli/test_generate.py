@@ -308,7 +308,7 @@ def test_manifold_needs_a_code_of_two(run: Path, capsys: Output) -> None:
 def test_data_of_another_width(run: Path, capsys: Output, command: str) -> None:
     np.save("wide.npy", np.zeros((20, 5, 3)))
     assert main([command, "run", "--data", "wide.npy", *COMMANDS[command]]) == 1
-    assert "X has 15 features, but Autoencoder is expecting 12" in capsys.readouterr().err
+    assert "wide.npy has 15 features, and run was trained on 12" in capsys.readouterr().err
 
 
 def test_values_that_the_density_refuses(run: Path, capsys: Output) -> None:

@@ -240,7 +240,7 @@ def test_failing_work_exits_with_1(run: Path, capsys: Output) -> None:
     np.save("wide.npy", np.zeros((20, 13)))
     assert main(["train", "--data", "wide.npy", *SMALL, "--out", "wide"]) == 0
     assert main(["evaluate", "wide", "--data", "data.npy"]) == 1
-    assert "X has 12 features" in capsys.readouterr().err
+    assert "data.npy has 12 features, and wide was trained on 13" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -329,7 +329,10 @@ def test_a_finished_run_is_trained_longer_to_the_bytes_of_one_that_was_longer_at
     assert main([*train, "--epochs", "3", "--out", "parts"]) == 0
     assert main(["train", "--resume", "parts", "--epochs", "2"]) == 2
     for given in (["--epochs", "5"], [], ["--epochs", "7"]):
+        capsys.readouterr()
         assert main(["train", "--resume", "parts", *given]) == 0
+        said = capsys.readouterr().err
+        assert ("parts: trained already, nothing was left to train\n" in said) == (given == [])
     whole, parts = (np.load(f"{name}/model.npz") for name in ("whole", "parts"))
     for name in set(whole.files) - {"meta"}:
         assert whole[name].tobytes() == parts[name].tobytes(), name

@@ -82,6 +82,7 @@ def test_rows_with_their_reasons(here: Path, capsys: Output) -> None:
     found = {path.name for path in Path("run").iterdir()}
     pictures = {"outliers.png"} if PICTURES else set()
     assert found == {"outliers.csv", "outliers.json", "outliers.npz"} | pictures
+    assert out.splitlines()[-1] == f"run: {', '.join(sorted(found))}"
     settings = json.loads(Path("run/outliers.json").read_text())
     assert settings["outliers"]["contamination"] == 0.02 and settings["outliers"]["members"] == 20
 

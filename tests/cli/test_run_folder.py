@@ -200,6 +200,23 @@ def test_a_training_whose_last_step_overflows_is_kept(
     assert main(["info", "new"]) == 0
 
 
+def test_an_interruption_before_training_leaves_nothing(
+    run: Path, capsys: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*given: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Autoencoder, "plan", stopped)
+    assert main(["train", "--data", "data.csv", "--label", "kind", "--out", "new"]) == 1
+    said = capsys.readouterr().err
+    assert "interrupted; nothing was trained, and the same command starts again\n" in said
+    assert not Path("new").exists()
+    assert main(["train", "--resume", "run"]) == 1
+    said = capsys.readouterr().err
+    assert "interrupted; 'tinyae train --resume run' goes on from here\n" in said
+    assert Path("run/model.npz").exists()
+
+
 def test_a_run_goes_on_with_the_backend_that_it_began_with(run: Path) -> None:
     """Where "auto" would take another one by now."""
     longer = ["--schedule", "constant", "--warmup", "0"]

@@ -50,6 +50,14 @@ def test_evaluate_divides_the_rows(tmp_path: Path) -> None:
     one, two, five = said = [tinyae(size, *evaluate) for size in (1, 2, 5)]
     said += [tinyae(2, *evaluate, *whole), tinyae(2, *evaluate, *part)]
     assert tinyae(2, *evaluate).stdout == two.stdout
+    parted = tmp_path / "parted"
+    tinyae(2, "train", *part, *options, "--backend", "numpy", "--out", parted)
+    alone = run(1, "-m", "tinyae", "evaluate", parted)
+    assert alone.returncode == 2 and "'mpirun -n N tinyae evaluate RUN' reads" in alone.stderr
+    given = "--data", tmp_path / "part-1.npy"
+    said_alone = tinyae(1, "evaluate", parted, *given).stderr
+    assert "no PCA to compare with: the training data lie on the ranks: " in said_alone
+    assert "PCA 2" in tinyae(2, "evaluate", parted, *given).stdout
     for done, expected, error in (
         (two, one, 8 * EPS),
         (five, one, 8 * EPS),

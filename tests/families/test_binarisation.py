@@ -75,8 +75,10 @@ def test_samples_that_are_not_trained_on() -> None:
 
 
 def test_data_that_it_is_not_for() -> None:
-    with pytest.raises(ValueError, match="binarize=True is for data without missing values"):
-        make(binarize=True).fit(HOLED)
+    gaps = "is for data without missing values: fill the gaps first, .* or use"
+    for given, cure in (({"binarize": True}, "binarize=False"), ({"samples": 3}, "samples=1")):
+        with pytest.raises(ValueError, match=f"{gaps} {cure}"):
+            make(**given).fit(HOLED)
     for options in ({}, {"scale": "standard"}):
         with pytest.raises(ValueError, match=r"binarize=True draws values in \[0, 1\].*'mse'"):
             make(binarize=True, **options).fit(3 * GREY - 1)

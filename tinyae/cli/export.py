@@ -9,6 +9,7 @@ from ..estimator import Autoencoder
 from ..export.chain import PARTS, QUANTIZED, rounded
 from ..export.write import SUFFIXES, export
 from ..train.progress import Waiting
+from . import together
 from .options import UsageError, command
 from .run_folder import RunFolder
 
@@ -56,7 +57,9 @@ def _print_cost(run: RunFolder, ae: Autoencoder, how: str) -> None:
     try:
         test = run.load_data({}).test
     except (OSError, ValueError, UsageError) as error:
-        print(f"squared error not measured: the training data are gone: {error}")
+        local = together.is_local(run.read_config()["data"])
+        where = "lie on the ranks" if local else "are gone"
+        print(f"squared error not measured: the training data {where}: {error}")
         return
     with Waiting("measuring squared errors"):
         before, after = (-net.score(test) for net in (ae, rounded(ae, how)))

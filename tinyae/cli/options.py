@@ -58,6 +58,14 @@ class Command(argparse.ArgumentParser):
         """One line, and where to read more: argparse would print the usage, all options, first."""
         self.exit(2, f"{self.prog}: error: {message} ({self.prog} --help explains the options)\n")
 
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """A command refuses what it does not know itself: argparse would have ``tinyae`` do it,
+        whose --help has no options of commands."""
+        given, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return given, unknown
+
     def option(self, name: str, default: Any, help: str, **how: Any) -> None:
         """An option whose help says its default."""
         self.add_argument(name, default=default, help=_with_default(help, default), **how)

@@ -235,13 +235,15 @@ def _judged(
     header = ["row", "score", "rank", "outlier", "p_value"]
     write_csv(file, [*header, *(f"reason_{i + 1}" for i in range(REASONS))], _cells(judged))
     files = [file.name]
+    if file.stem == "outliers":  # what was learnt is kept beside it
+        files += [MARK, "outliers.npz"]
     if drawn:
         with Waiting("drawing"):
             picture = file.with_suffix(".png")
             plot_outliers(judged.scores, -detector.offset_, points, titles, picture)
         files.append(picture.name)
     if not given.json:
-        print(f"\n{file.parent}: {', '.join(files)}")
+        print(f"\n{file.parent}: {', '.join(sorted(files))}")
     return judged
 
 

@@ -32,6 +32,7 @@ from ..storage.kinds import Kind, tinyae_kind
 from ..storage.locks import held
 from ..storage.untrusted import errors_of, read_json
 from ..train.progress import Bar, Lines, Waiting
+from ..train.sizes import cross_validates
 from . import together
 from .options import DEFAULTS, READING, UsageError, data_given
 from .output import expect_own, has_bars, is_own, shortened, write_csv, write_json
@@ -240,12 +241,19 @@ def opened(given: argparse.Namespace) -> tuple[RunFolder, Autoencoder, Dataset]:
     whole = getattr(given, "part", None) == "all"
     ae = run.load_model(given.backend)
     dataset = run.load_data(data, whole, ae.schema_)
-    expect_whole(run, ae, dataset)
+    expect_usable(run, ae, dataset)
     return run, ae, dataset
 
 
-def expect_whole(run: RunFolder, ae: Autoencoder, dataset: Dataset) -> None:
-    """Raises ValueError for a table with missing values where the run has learnt none."""
+def expect_usable(run: RunFolder, ae: Autoencoder, dataset: Dataset) -> None:
+    """Raises ValueError for data of another width, and for a table with missing values where the
+    run has learnt none."""
+    width = dataset.train.shape[1]
+    if width != ae.n_features_in_:
+        raise ValueError(
+            f"{dataset.name} has {width:,} features, and {run.path} was trained on "
+            f"{ae.n_features_in_:,}"
+        )
     if ae.fill_ is not None or dataset.columns is None:
         return
     counts = missing_counts(dataset.train) + missing_counts(dataset.test)
@@ -345,13 +353,23 @@ def train_run(
     process trains into the folder, and what ``fit`` raises.
     """
     run.path.mkdir(parents=True, exist_ok=True)
-    with held(run.path):
-        if run.started() and not resume:  # another process was faster
-            raise UsageError(run.taken())
-        # before hours are spent on what could not be written
-        expect_replaceable(run.history_file, Kind("a table", frozenset({"epoch"})))
-        expect_replaceable(run.model_file, tinyae_kind(FORMAT))
-        return _train(run, config, dataset, resume, remedy)
+    try:
+        with held(run.path):
+            if run.started() and not resume:  # another process was faster
+                raise UsageError(run.taken())
+            # before hours are spent on what could not be written
+            expect_replaceable(run.history_file, Kind("a table", frozenset({"epoch"})))
+            expect_replaceable(run.model_file, tinyae_kind(FORMAT))
+            new = not run.exists()
+            try:
+                return _train(run, config, dataset, resume, remedy)
+            except ValueError:
+                if new and not run.started():  # these data are refused: nothing could go on
+                    run.config_file.unlink(missing_ok=True)
+                raise
+    finally:
+        with suppress(OSError):  # it is kept where anything is in it
+            run.path.rmdir()
 
 
 def autoencoder(model: Mapping[str, Any], dataset: Dataset) -> Autoencoder:
@@ -371,7 +389,9 @@ def _without_auto(run: RunFolder, config: Config, dataset: Dataset) -> dict[str,
         value_range(dataset.test, "(test samples)", hint=HINT)
     if test and not train and model["missing"] == "auto":
         model["missing"] = "allow"
-    with Waiting("choosing the number of epochs by cross-validation") as report:
+    validates = cross_validates(model, dataset.train.shape)
+    what = "epochs by cross-validation (--epochs N skips it)" if validates else "settings"
+    with Waiting(f"choosing {what}") as report:
         local = together.is_local(config["data"])  # else this process plans for all
         others = together.joined(config["data"], "plan", model) if local else {}
         plan = autoencoder(model, dataset).plan(dataset.train, report=report, **others)
@@ -385,7 +405,12 @@ def _train(
 ) -> Autoencoder:
     if run.started():
         run.expect_columns(dataset)
-    model = _without_auto(run, config, dataset)
+    before = run.history_file.read_bytes() if run.history_file.exists() else None
+    try:
+        model = _without_auto(run, config, dataset)
+    except KeyboardInterrupt:
+        left = "nothing was trained, and the same command starts again"
+        raise KeyboardInterrupt(f"interrupted; {remedy if run.exists() else left}") from None
     kept: dict[str, Any] = {
         **config, "model": model, "columns": dataset.columns and [*dataset.columns]
     }  # fmt: skip
@@ -412,5 +437,7 @@ def _train(
     with Waiting("looking for units that are always 0"), suppress(ValueError):
         ae.zero_units_ = ae.zero_units(dataset.train)
     run.write_history(ae.history_)
+    if run.history_file.read_bytes() == before:
+        print(f"{run.path}: trained already, nothing was left to train", file=log)
     ae.save(run.model_file)  # last: it says that training has ended
     return ae

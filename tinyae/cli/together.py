@@ -38,8 +38,9 @@ def own_source(source: str) -> str:
         return source
     if size == 1:
         raise UsageError(
-            f"--data {source} names a file for each process of mpirun or srun, and this one was "
-            "started alone: name one file"
+            f"{source} names a file for each process of mpirun or srun, and this one was started "
+            "alone: 'mpirun -n N tinyae evaluate RUN' reads all N files (train, outliers, encode, "
+            "reconstruct and impute too), or name one file with --data"
         )
     return source.replace(RANK, str(rank))
 

@@ -31,7 +31,7 @@ from .report import write_report
 from .run_folder import (
     RunFolder,
     expect_same,
-    expect_whole,
+    expect_usable,
     open_data,
     run_config,
     train_run,
@@ -145,13 +145,15 @@ def _evaluate(given: argparse.Namespace) -> None:
     ae, dataset = together.by_all(lambda: _loaded(given, run, data))
     parts = _parts(dataset)
     trained: Rows | None = dataset.train
+    learnt = together.is_local(trained_on)
     if data:
         try:
             trained = together.by_all(lambda: run.load_data({}).train)
         except (OSError, ValueError, UsageError) as error:
             trained = None
-            print(f"no PCA to compare with: the training data are gone: {error}", file=sys.stderr)
-    local, learnt = together.is_local(data or trained_on), together.is_local(trained_on)
+            where = "lie on the ranks" if learnt else "are gone"
+            print(f"no PCA to compare with: the training data {where}: {error}", file=sys.stderr)
+    local = together.is_local(data or trained_on)
     pca = None
     if trained is not None:
         pca = together.of_all(trained, lambda rows: _pca(ae, rows), learnt)
@@ -179,7 +181,7 @@ def _loaded(
 ) -> tuple[Autoencoder, Dataset]:
     ae = run.load_model(given.backend)
     dataset = run.load_data(data, whole=bool(data), schema=ae.schema_)
-    expect_whole(run, ae, dataset)
+    expect_usable(run, ae, dataset)
     return ae, dataset
 
 
@@ -297,10 +299,19 @@ def _error_table(ae: Autoencoder, counts: Mapping[str, int], errors: Errors) -> 
     own, pca = rows[-1][2:4]
     if isinstance(pca, float) and own > 1.001 * pca:
         text += "\n\nPCA is better here: " + (
-            "see --epochs, --initializer and --scale" if ae._numbers < ae.n_features_in_ else
+            f"see {_advice(ae)}" if ae._numbers < ae.n_features_in_ else
             f"its {ae._numbers} numbers hold all {ae.n_features_in_} features; --code sets fewer"
         )  # fmt: skip
     return text
+
+
+def _advice(ae: Autoencoder) -> str:
+    """The options that a net worse than PCA may lack, or have too much of."""
+    text = "--epochs, --learning-rate, --initializer and --scale"
+    if not ae.family:
+        return text
+    own = ", ".join("--" + name.replace("_", "-") for name in ae.own)
+    return f"{text}; --family {ae.family} may be the cause as well" + (own and f": {own}")
 
 
 def _draw(ae: Autoencoder, dataset: Dataset, run: RunFolder) -> list[Path]:

@@ -55,7 +55,10 @@ def made(model: Mapping[str, Any]) -> Autoencoder:
     kind = Autoencoder if name == PLAIN else FAMILIES[name]
     for other, family in FAMILIES.items():
         if odd := [key for key in family.own if key in params and key not in kind._arguments]:
-            raise ValueError(f"{odd[0]} is for the family {other!r}, and this is {name!r}")
+            raise ValueError(
+                f"{odd[0]} is for the family {other!r}, and this is {name!r}: --family {other} "
+                "takes it"
+            )
     return kind(**params)
 
 

@@ -65,8 +65,12 @@ def terms(params: Mapping[str, Any], network: Network, seed: int, capacity: int)
     they are not for."""
     several, binarize = params["samples"] > 1, params["binarize"]
     told = f"samples={params['samples']}" if several else "binarize=True"
+    cure = "samples=1" if several else "binarize=False"
     if (several or binarize) and network.fill is not None:
-        raise ValueError(f"{told} is for data without missing values")
+        raise ValueError(
+            f"{told} is for data without missing values: fill the gaps first, with 'tinyae impute' "
+            f"of a run without it, or use {cure}"
+        )
     if several and network.architecture.groups:
         raise ValueError(f"{told} is for numbers, and the data have categories: use samples=1")
     if binarize and network.architecture.loss != "bce":

@@ -138,6 +138,7 @@ def test_norms(monkeypatch: pytest.MonkeyPatch, capsys: Output) -> None:
         ("--net 4,3,2 --sample -1", "--sample must be of 0 ..."),
         ("--net 4,3,2 --sample x", "invalid list of integers"),
         ("--net 4,3,2 --loss bce --output relu", "needs output='sigmoid'"),
+        ("--family tied", "arguments: --family (tinyae trace --help"),
         ("none", "none is no run folder"), ("--net 4,3,2 --npz x.txt", "must end in .npz"),
     ),
 )  # fmt: skip
