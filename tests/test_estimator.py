@@ -21,6 +21,11 @@ def make(**options: Any) -> Autoencoder:
     return Autoencoder(**{"hidden": (8,), "code": 3, "epochs": 3, "random_state": 0, **options})
 
 
+def test_rows_of_ones_own_need_the_others() -> None:
+    with pytest.raises(ValueError, match="rows='local' needs comm"):
+        Autoencoder(epochs=1).fit(np.zeros((4, 3)), rows="local")
+
+
 def test_the_names_of_parameters() -> None:
     names = list(make(hidden=(5, 4)).initialize(6).parameters())
     assert names == [

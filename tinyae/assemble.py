@@ -128,12 +128,12 @@ def output_for(params: Mapping[str, Any], rows: Rows) -> Any:
 
 def resolve_auto(
     params: Mapping[str, Any], rows: Rows, seed: int, judged: bool, settled: bool | None,
-    fold: Fold, report: Report,
+    work: int, fold: Fold, report: Report,
 ) -> Plan:  # fmt: skip
     """What "auto" comes to for ``rows``, see ``Autoencoder.plan``.
 
     ``judged``: there are validation data. ``settled``: None for new weights, else whether the
-    present ones have had data.
+    present ones have had data. ``work``: of a step, in those of the plain net.
     """
     chosen, reasons = dict[str, Any](), list[str]()
     if params["missing"] == "auto":
@@ -155,7 +155,7 @@ def resolve_auto(
         trainings = FOLDS + 1 if validates else 1
         if (
             backend == "numba" and params["threads"] is None and params["matmul"] != "6xbf16"
-            and is_quick({**params, **chosen}, rows.shape, trainings)
+            and is_quick({**params, **chosen}, rows.shape, trainings * work)
         ):  # fmt: skip
             chosen["backend"] = backend = "numpy"
             reasons.append("backend numpy: it is done before Numba would have begun")

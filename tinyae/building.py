@@ -89,7 +89,12 @@ class Built(Inference, EstimatorMixin):
             return [model._start, *zip(*after, strict=True)]
 
         settled = self._settled if self.warm_start and hasattr(self, "_network") else None
-        return assemble.resolve_auto(params, rows, seed, judged, settled, fold, report)
+        work = self._steps_work(params)
+        return assemble.resolve_auto(params, rows, seed, judged, settled, work, fold, report)
+
+    def _steps_work(self, params: Mapping[str, Any]) -> int:
+        """About how many of the plain net's steps one of NumPy takes as long as."""
+        return 1
 
     def _loss_for(
         self, net_span: Span, scaling: Scaling | None, params: Mapping[str, Any] | None

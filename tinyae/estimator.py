@@ -141,7 +141,7 @@ class Autoencoder(Built):
         ``comm`` and ``rows`` are those of ``fit``. Raises what it raises for wrong arguments or
         data.
         """
-        params, local = self._params(), _local(rows)
+        params, local = self._params(), _local(rows, comm)
         self._check(params)
         with ALONE if comm is None else _team(comm) as ranks:
             own = ranks.each(lambda: as_rows(X, learn=True))
@@ -186,7 +186,7 @@ class Autoencoder(Built):
         where ``checkpoint`` is no checkpoint, BlockingIOError where another training writes it.
         Warns of data that the output cannot reach, and of validation data far outside X.
         """
-        local = _local(rows)
+        local = _local(rows, comm)
         with ALONE if comm is None else _team(comm) as ranks:
             return self._fit(X, validation, checkpoint, resume, callback, ranks, local)
 
@@ -476,11 +476,13 @@ def _team(comm: Any) -> Alone:
     return Team(comm)
 
 
-def _local(rows: str) -> bool:
+def _local(rows: str, comm: Any) -> bool:
     if rows not in ("global", "local"):
         raise ValueError(
             f"rows must be 'global', X is all samples, or 'local', those of this rank, got {rows!r}"
         )
+    if rows == "local" and comm is None:
+        raise ValueError("rows='local' needs comm, whose ranks have the other rows, got comm=None")
     return rows == "local"
 
 

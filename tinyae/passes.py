@@ -7,6 +7,7 @@ import copy
 import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
@@ -105,6 +106,7 @@ def _with_rows(layer: Layer) -> Layer:
 class _Kept(threading.local):
     def __init__(self) -> None:
         self.plans: WeakKeyDictionary[Network, list[_Plan]] = WeakKeyDictionary()
+        self.scratches: list[Scratch] = []  # which nobody has
 
 
 _kept = _Kept()
@@ -196,15 +198,28 @@ def _batches(network: Network, stretch: Stretch, rows: Rows) -> Any:
     with np.errstate(all="ignore"):
         for start in range(0, n, capacity):
             size = min(capacity, n - start)
-            if as_it_lies is None:
-                x = inputs[:size]
-                feeder.fill(np.arange(start, start + size), x)
-            else:
-                x = as_it_lies[start : start + size]
-            result = on_host(backend, stretch(network, x, workspace.records(size)))
+            with _uninterrupted_scratch():
+                if as_it_lies is None:
+                    x = inputs[:size]
+                    feeder.fill(np.arange(start, start + size), x)
+                else:
+                    x = as_it_lies[start : start + size]
+                result = on_host(backend, stretch(network, x, workspace.records(size)))
             if not np.isfinite(result).all():
                 _overflow(start, on_host(backend, x), result)
             yield start, x, result
+
+
+@contextmanager
+def _uninterrupted_scratch() -> Iterator[None]:
+    """Scratch memory that neither what this interrupts has, nor what interrupts this."""
+    scratch = _kept.scratches.pop() if _kept.scratches else Scratch()
+    others = exchange(scratch)
+    try:
+        yield
+    finally:
+        exchange(others)
+        _kept.scratches.append(scratch)
 
 
 def on_host(backend: Backend, array: Array) -> NDArray[Any]:

@@ -153,6 +153,7 @@ def test_gradcheck_and_doctor(capsys: Output) -> None:
         (["train", "--resume", "nowhere"], "no run folder"),
         (["evaluate", "nowhere"], "no run folder"),
         (["encode", "nowhere", "--out", "z.txt"], "--out: must end in .npy or .csv"),
+        (["encode", "nowhere", "--out", "z-{rank}.npy"], "--out: {rank} is for --data: all ranks'"),
         (["encode", "nowhere", "--out", "no/z.npy"], "there is no folder no"),
         (["evaluate", "nowhere", "--size", "3x3"], "--size needs --data"),
         (["train", "--separator", "ab"], "separator must be"),

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import tinyae
-from tinyae import Autoencoder, FileError
+from tinyae import Autoencoder, ContractiveAutoencoder, FileError, VariationalAutoencoder
 from tinyae.arguments import ARGUMENTS
 from tinyae.building import Built
 from tinyae.families import FAMILIES, PLAIN, made
@@ -134,3 +134,22 @@ def test_made_of_a_configuration(kind: type[Autoencoder]) -> None:
 
 def test_the_plain_one_has_nothing_of_a_family() -> None:
     assert Built.family == "" and not Built.own and not Autoencoder()._measures(X)
+
+
+@pytest.mark.parametrize(
+    ("made", "quick"),
+    (
+        (Autoencoder(), True),
+        (ContractiveAutoencoder(), False),
+        (ContractiveAutoencoder(contraction=0.0), True),
+        (ContractiveAutoencoder(estimate=1), True),
+        (VariationalAutoencoder(), True),
+        (VariationalAutoencoder(samples=50), False),
+    ),
+)
+def test_auto_takes_numpy_for_little_work(made: Autoencoder, quick: bool) -> None:
+    """Work of the family's steps, not of the plain net's."""
+    pytest.importorskip("numba", reason="needs numba")
+    made.set_params(hidden=(64,), code=32, epochs=10, batch_size=64)
+    plan = made.plan(np.random.default_rng(0).random((1000, 64)))
+    assert (plan.params.get("backend") == "numpy") == quick

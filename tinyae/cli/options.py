@@ -19,6 +19,7 @@ DATA_HELP = (
     "a folder with the MNIST files, a folder of images; under mpirun {rank} in it is the number of "
     "the process that reads it, each its own rows"
 )
+RANK = "{rank}"  # in --data: the number of the process that reads it
 _FLAG = argparse.BooleanOptionalAction
 # How load_dataset reads the source: its arguments of these names.
 READING: dict[str, dict[str, Any]] = {
@@ -204,6 +205,10 @@ def _file_ending_in(*suffixes: str) -> Callable[[str], Path]:
         path = Path(text)
         if path.suffix not in suffixes:
             raise argparse.ArgumentTypeError(f"must end in {' or '.join(suffixes)}, got {text}")
+        if RANK in text:
+            raise argparse.ArgumentTypeError(
+                f"{RANK} is for --data: all ranks' rows go into one file, in order, got {text}"
+            )
         if not path.parent.is_dir():
             raise argparse.ArgumentTypeError(f"there is no folder {path.parent}")
         return path

@@ -29,7 +29,7 @@ from ..storage.locks import held
 from ..storage.untrusted import errors_of, read_json
 from ..train.progress import Waiting
 from . import together
-from .options import DEFAULTS, UsageError, command, data_given, model_given
+from .options import DEFAULTS, RANK, UsageError, command, data_given, model_given
 from .output import can_draw, expect_own, is_own, table, write_csv, write_json
 from .run_folder import DATA_DEFAULTS, check_data, open_new
 
@@ -180,7 +180,7 @@ def _new(
     places = [place for place in data.get("drop") or () if isinstance(place, int)]
     data = {**data, "drop": places or None, "source": given.new}
     rows = together.by_all(lambda: _rows(data, schema, names, trained))
-    stem = f"outliers-{Path(given.new).name.split('.')[0].replace(together.RANK, 'all')}"
+    stem = f"outliers-{Path(given.new).name.split('.')[0].replace(RANK, 'all')}"
     with errors_of(given.new, "cannot be judged"):
         return _judge(given, folder, detector, rows, given.new, stem)
 

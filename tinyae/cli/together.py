@@ -19,11 +19,9 @@ from ..parallel.shares import share
 from ..parallel.talk import agreed
 from ..passes import BATCH
 from ..train.checkpoint import fingerprint
-from .options import UsageError
+from .options import RANK, UsageError
 
 T = TypeVar("T")
-
-RANK = "{rank}"  # in --data: the number of the process that reads it
 
 
 def is_local(data: Mapping[str, Any]) -> bool:
@@ -41,6 +39,11 @@ def own_source(source: str) -> str:
             f"{source} names a file for each process of mpirun or srun, and this one was started "
             "alone: 'mpirun -n N tinyae evaluate RUN' reads all N files (train, outliers, encode, "
             "reconstruct and impute too), or name one file with --data"
+        )
+    if Path(more := source.replace(RANK, str(size))).exists():
+        raise UsageError(
+            f"--data {source} is read by {size} processes, and there is also {more}: start one "
+            "process for each file"
         )
     return source.replace(RANK, str(rank))
 

@@ -25,7 +25,7 @@ from ..kernels.conventions import AS_FP32
 from ..plot import codes, curves, grids
 from ..train.progress import Waiting
 from . import recipes, together
-from .options import UsageError, command, data_given, model_given
+from .options import RANK, UsageError, command, data_given, model_given
 from .output import can_draw, expect_own, print_zero_units, table, to_draw
 from .report import write_report
 from .run_folder import (
@@ -81,7 +81,7 @@ def _train(given: argparse.Namespace) -> None:
     chosen, config = _choose_run(given, data, model)
     local = together.is_local(config["data"])
     dataset = together.opened_by_all(config["data"], open_data)
-    name = Path(config["data"]["source"].replace(together.RANK, "")).name.split(".")[0]
+    name = Path(config["data"]["source"].replace(RANK, "")).name.split(".")[0]
     name = name.strip("-_") or "run"
     run = chosen or RunFolder.unused(Path("runs"), name)
     n, n_features = dataset.train.shape
@@ -161,7 +161,9 @@ def _evaluate(given: argparse.Namespace) -> None:
     counts = {name: together.count(rows, local) for name, rows in parts.items()}
     part = list(parts)[-1]
     measures = together.once(lambda: ae._measures(parts[part]))
-    numbers = {name: number for name, (_, number) in measures.items()}
+    numbers: dict[str, Any] = {name: number for name, (_, number) in measures.items()}
+    if local:  # the family's own figures are not of all ranks' rows
+        numbers = {"rank_0": numbers} if numbers else {}
     if given.json:
         print(json.dumps({**errors[part], **numbers, "code": ae.code, "samples": counts[part]}))
     else:

@@ -60,6 +60,9 @@ class ContractiveAutoencoder(Autoencoder):
         super().__init__(**rest)
         self.contraction, self.estimate = contraction, estimate
 
+    def _steps_work(self, params: Mapping[str, Any]) -> int:
+        return 1 + (params["estimate"] or params["code"] if params["contraction"] else 0)
+
     def jacobian(self, X: ArrayLike | Rows) -> NDArray[np.float64]:
         """dz/dx at each sample X (n, n_features), float64 (n, code, n_features), by the features in
         their own units (of uint8 those of [0, 1]). Raises what ``encode`` does."""

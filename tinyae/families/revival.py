@@ -46,18 +46,19 @@ class Revival(Term):
         self._room = n - network.layers[at].k  # type: ignore[attr-defined]
         self._error = -1 / CURVATURES.get(plan.loss, 1.0)
         self._shape, self._n_dead = (capacity, n), 0
+        rows = capacity if weight else 0
         self.k = 0  # how many dead units learn
 
         def zeros(*shape: int, kind: str = dtype) -> Array:
             return backend.to_device(np.zeros(shape, kind))
 
         # of dead units alone, side by side; behind ``back`` and ``dw`` stands what others get, 0
-        self._z, self._saved, self._chosen, self._gone = (zeros(capacity * n) for _ in range(4))
-        self._back, self._dw = zeros(capacity * n + 1), zeros(n + 1, n_out)
-        self._spread, self._rows_of_w = zeros(capacity, n), zeros(n, n_out)
-        self._found, self._wanted, self._slope = (zeros(capacity, n_out) for _ in range(3))
+        self._z, self._saved, self._chosen, self._gone = (zeros(rows * n) for _ in range(4))
+        self._back, self._dw = zeros(rows * n + 1), zeros(n + 1, n_out)
+        self._spread, self._rows_of_w = zeros(rows, n), zeros(n, n_out)
+        self._found, self._wanted, self._slope = (zeros(rows, n_out) for _ in range(3))
         # where numbers of dead units lie among those of all, and the other way round
-        self._from, self._to = (zeros(capacity * n, kind="int64") for _ in range(2))
+        self._from, self._to = (zeros(rows * n, kind="int64") for _ in range(2))
         self._units, self._places = (zeros(n, kind="int64") for _ in range(2))
         self._zero, self._rows = zeros(capacity, 1), backend.to_device(np.arange(capacity))
         self._zeros, self._db, self._totals = zeros(n_out), zeros(n_out), zeros(2, kind="float64")

@@ -132,6 +132,10 @@ class VariationalAutoencoder(Autoencoder):
     def _rows_shown(self, X: NDArray[Any]) -> dict[str, Any]:
         return {**super()._rows_shown(X), "sample": self.sample(len(X), self.seed_)}
 
+    def _steps_work(self, params: Mapping[str, Any]) -> int:
+        samples: int = params["samples"]
+        return samples
+
     def _measures(self, X: Rows) -> dict[str, tuple[str, float]]:
         return likelihood.measures(self, X)
 

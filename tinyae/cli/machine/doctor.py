@@ -39,6 +39,7 @@ EXTRAS = {
     "tables": ("pyarrow", "pyarrow", "tables in .parquet, .feather and .arrow"),
     "download": ("pooch", "pooch", "mnist and fashion-mnist by name"),
     "digits": ("sklearn", "scikit-learn", "the digits data set"),
+    "onnx": ("onnx", "onnx", "exports to ONNX, and nets read back; with safetensors"),
     "mpi": ("mpi4py", "mpi4py", "training by several processes, on several machines"),
 }
 
@@ -310,7 +311,11 @@ def _blas() -> str:
 def _mpi() -> str:
     """Which launcher there is, and as how many ranks this was started."""
     size = started()[0]
-    ranks = f"started as {size} ranks" if size > 1 else "not started by mpirun or srun"
+    ranks = (
+        f"started as {size} ranks, which share a machine's cores"
+        if size > 1
+        else "not started by mpirun or srun"
+    )
     comm = world()  # raises where the ranks cannot talk to each other
     if comm is not None:
         from mpi4py import MPI
