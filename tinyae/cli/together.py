@@ -64,7 +64,8 @@ def expect_shared(ae: Autoencoder, backend: str, data: Mapping[str, Any]) -> Non
 def opened_by_all(data: Mapping[str, Any], open_data: Callable[[Any], Any]) -> Any:
     """The data set, of which all processes now have theirs; a download is the first one's."""
     dataset = open_data(data)
-    launch.tell(("open", data, facts(dataset)))
+    if launch.world() is not None:
+        launch.tell(("open", data, facts(dataset)))
     return dataset
 
 
