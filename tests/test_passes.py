@@ -108,14 +108,24 @@ def test_threads_do_not_meet() -> None:
     assert not wrong
 
 
-@pytest.mark.parametrize("output", ("sigmoid", "identity"))
-def test_a_signal_handler_may_use_the_net_that_it_interrupts(output: str) -> None:
+@pytest.mark.parametrize(
+    ("output", "n", "dtype"),
+    (
+        ("sigmoid", 3, np.float32),
+        ("identity", 3, np.float32),
+        ("sigmoid", FEW + 1, np.float32),
+        ("sigmoid", FEW + 1, np.float64),  # which a batch converts
+    ),
+)
+def test_a_signal_handler_may_use_the_net_that_it_interrupts(
+    output: str, n: int, dtype: Any
+) -> None:
     """Between any two steps: neither of the two calls writes into memory of the other."""
-    X = np.random.default_rng(0).random((8, 9), np.float32)
+    X = np.random.default_rng(0).random((2 * n, 9)).astype(dtype)
     ae = Autoencoder(hidden=(5,), code=2, activation="silu", output=output, loss="mse",
                      scale=None, epochs=0, random_state=0, backend="numpy").fit(X)  # fmt: skip
     calls = (ae.encode, ae.reconstruct, ae.score_samples)
-    expected = [(call(X[:3]), call(X[4:5])) for call in calls]
+    expected = [(call(X[:n]), call(X[n:])) for call in calls]
     met, inside = list[int](), False
 
     def interrupt(frame: Any, event: str, _: object) -> Any:  # as a handler, at every line
@@ -123,7 +133,7 @@ def test_a_signal_handler_may_use_the_net_that_it_interrupts(output: str) -> Non
         if not inside:
             inside = True
             for call, (_, other) in zip(calls, expected):
-                np.testing.assert_array_equal(call(X[4:5]), other)
+                np.testing.assert_array_equal(call(X[n:]), other)
             met.append(frame.f_lineno)
             inside = False
         return interrupt
@@ -132,7 +142,7 @@ def test_a_signal_handler_may_use_the_net_that_it_interrupts(output: str) -> Non
         before = sys.gettrace()
         sys.settrace(interrupt)
         try:
-            found = call(X[:3])
+            found = call(X[:n])
         finally:
             sys.settrace(before)
         np.testing.assert_array_equal(found, own)

@@ -146,7 +146,7 @@ def test_a_file_for_each_rank(tmp_path: Path) -> None:
     np.save(tmp_path / "all.npy", X)
     codes = []
     for size, data in ((1, "all.npy"), (2, "all.npy"), (2, "part-{rank}.npy")):
-        out = tmp_path / f"codes-{size}-{data}"
+        out = tmp_path / f"codes-{size}-{data[:4]}.npy"
         encode = "-m", "tinyae", "encode", tmp_path / "run", "--data", tmp_path / data
         done = run(size, *encode, "--out", out, "--backend", "numpy")
         assert done.returncode == 0, done.stderr
@@ -156,6 +156,10 @@ def test_a_file_for_each_rank(tmp_path: Path) -> None:
     done = run(1, *given, "--out", tmp_path / "other")
     assert done.returncode == 2
     assert "names a file for each process" in done.stderr
+    np.save(tmp_path / "part-2.npy", X)
+    done = run(2, *given, "--out", tmp_path / "other")
+    assert done.returncode == 2 and not (tmp_path / "other").exists()
+    assert "is read by 2 processes, and there is also" in done.stderr
 
 
 @needs_mpi
