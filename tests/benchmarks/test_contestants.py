@@ -38,7 +38,8 @@ def test_what_runs_gpu_kernels_on_the_cpu_is_refused(monkeypatch: pytest.MonkeyP
     for name in ("cuda-host", "cuda-ptx"):
         with pytest.raises(ValueError, match=f"{name} executes GPU kernels on the CPU"):
             chosen(("numpy", name), None)
-    monkeypatch.setitem(contestants.columns._LOADERS, "numba-cuda", lambda: None)
+    loaders = contestants.columns._LOADERS | {"numba-cuda": lambda: None}
+    monkeypatch.setattr(contestants.columns, "_LOADERS", loaders)
     monkeypatch.setenv("NUMBA_ENABLE_CUDASIM", "1")
     with pytest.raises(ValueError, match="simulate the GPU in Python.*unset it"):
         why_absent(CONTESTANTS["numba-cuda"])
@@ -53,7 +54,8 @@ def test_absent_contestants_say_why(monkeypatch: pytest.MonkeyPatch) -> None:
     assert why_absent(CONTESTANTS["cublas"]) == "there is no NVIDIA driver"
     monkeypatch.setattr(contestants, "missing_gpu", lambda: "")
     assert "cupy not installed: pip install" in why_absent(CONTESTANTS["cupy"])
-    monkeypatch.delitem(contestants.columns._LOADERS, "numba-cuda", raising=False)
+    others = {k: v for k, v in contestants.columns._LOADERS.items() if k != "numba-cuda"}
+    monkeypatch.setattr(contestants.columns, "_LOADERS", others)
     assert "has no backend 'numba-cuda'" in why_absent(CONTESTANTS["numba-cuda"])
     assert why_absent(CONTESTANTS["numpy"]) == ""
     monkeypatch.setattr(contestants, "_installed", lambda package: True)
