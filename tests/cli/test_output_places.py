@@ -106,7 +106,8 @@ def test_a_file_of_another_kind_is_replaced_by_force_alone(command: str, capsys:
     assert main(argv) == 1
     lines = capsys.readouterr().err.splitlines(keepends=True)
     err = "".join(line for line in lines if "compiling for this processor" not in line)
-    assert err.startswith(f"tinyae: {path} holds ") and err.count("\n") == 1 and "--force" in err
+    last = err.splitlines()[-1]  # a slow machine says before it what it waits for
+    assert last.startswith(f"tinyae: {path} holds ") and "--force" in last
     assert path.read_bytes() == DEAR
     assert main([*argv, "--force"]) == 0
     assert path.read_bytes() != DEAR
