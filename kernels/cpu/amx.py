@@ -30,7 +30,7 @@ from numba import types
 from numba.core import cgutils
 
 from .compiling import inline, intrinsic
-from .packing import HALF, STEP, STEP_WORDS, TILE, Lines, even, pack_parts
+from .packing import HALF, STEP, STEP_WORDS, TILE, Lines, clear, even, pack_parts
 from .pieces import linked
 from .tile import Value, call, first_aligned, integer, loop
 
@@ -173,11 +173,8 @@ def _product(
     panel = sums + SIDE * COLUMNS
     block = panel + PANEL_WORDS
     stage = block + BLOCK_WORDS
-    if depth == 0 and not add:
-        for i in range(m):
-            for j in range(n):
-                c[c_start + i * c_row + j] = 0
     if m == 0 or n == 0 or depth == 0:
+        clear(c, c_start, c_row, m, 0 if add else n)
         return
     configure()
     columns, pieces = even(n, COLUMNS, SIDE), even(depth, PIECE, STEP)

@@ -31,7 +31,7 @@ import numpy as np
 from ..scratch import borrow
 from . import amx
 from .compiling import inline, jit
-from .packing import even, pack_columns, pack_rows
+from .packing import clear, even, pack_columns, pack_rows
 from .pieces import Kernel, variants
 from .threads import launch, threads_for
 from .tile import (
@@ -83,11 +83,8 @@ def _product(
     panel = first_aligned(room)
     edge = panel + DEPTH * columns
     block = edge + TILE_ROWS * columns
-    if depth == 0 and not add:
-        for i in range(m):
-            for j in range(n):
-                c[c_start + i * c_row + j] = 0
     if m == 0 or n == 0 or depth == 0:
+        clear(c, c_start, c_row, m, 0 if add else n)
         return
     pieces = even(depth, DEPTH, UNROLLED)
     in_place = n <= (FEW_COLUMNS if a_column == 1 else FEW_STRIDED)

@@ -28,6 +28,14 @@ def even(whole: int, most: int, step: int) -> int:
     return (size + step - 1) // step * step
 
 
+@inline
+def clear(c: Any, c_start: int, c_row: int, m: int, n: int) -> None:
+    """c (m, n) = 0: a product of no depth."""
+    for i in range(m):
+        for j in range(n):
+            c[c_start + i * c_row + j] = 0
+
+
 def _panel(width_of: Callable[[int], int]) -> Any:
     """The function that packs panels whose width depends on the lanes of a vector."""
 

@@ -70,7 +70,8 @@ def add_commands(commands: Any) -> None:
     )  # fmt: skip
     parser.set_defaults(alike=True)
     parser.run_options()
-    parser.json_option("print squared_error, pca_squared_error, code and samples of the test part")
+    parser.json_option("print squared_error, pca_squared_error, code and samples of the test part, "
+                       "and what the family measures")  # fmt: skip
 
 
 def _train(given: argparse.Namespace) -> None:
