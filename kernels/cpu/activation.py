@@ -198,6 +198,11 @@ def backward_at(activation: str, dtype: Any) -> int:
     return int(_link_backward(ACTIVATIONS.index(activation), numbers, numbers, numbers))
 
 
+def slope_at(activation: str, dtype: Any) -> int:
+    """The same for a product's epilogue, or 0: the derivative is 1, and there is none."""
+    return 0 if activation == "identity" else backward_at(activation, dtype)
+
+
 def add(x: Array, y: Array, out: Array) -> None:
     """out = x + y, elementwise, y of x's shape or one row for all; out may be x or y itself."""
     flat = x.reshape(-1), y.reshape(-1), out.reshape(-1)

@@ -42,7 +42,7 @@ class DenseKernels:
     ) -> None:
         """dx = (dz @ w.T) * act'(saved): ``activation`` and ``saved`` are the layer below's."""
         (batch, n_out), n_in = dz.shape, w.shape[0]
-        act, sizes = activations.backward_at(activation, dz.dtype), (batch, n_in, n_out)
+        act, sizes = activations.slope_at(activation, dz.dtype), (batch, n_in, n_out)
         link_backward_input(dz.dtype)
         launch_product(_backward_input, (dz, w, saved, dx), act, sizes, 2, self.tiles)
 

@@ -157,7 +157,7 @@ def _table(
     for i, (n_in, n_out, activation) in enumerate(layers):
         y = z + samples * n_out if activation in NEEDS_INPUT else z
         act = activations.forward_at(activation, dtype)
-        slope = 0 if activation == "identity" else activations.backward_at(activation, dtype)
+        slope = activations.slope_at(activation, dtype)
         net[i] = n_in, n_out, act, slope, weight, bias, z, y
         weight, bias, z = weight + n_in * n_out, bias + n_out, y + samples * n_out
     return net, z

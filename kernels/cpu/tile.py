@@ -68,6 +68,12 @@ class Vectors:
             first = self.builder.mul(first, factor)
         return self.builder.gep(place, [first])
 
+    def apart(self, place: Value) -> Value:
+        """The same place, but LLVM does not see how far it is from others. Else it makes each row's
+        place from the one before, or keeps more places than there are registers."""
+        kind = ir.FunctionType(place.type, [place.type])
+        return self.builder.asm(kind, "", "=r,0", [place], side_effect=False)
+
     def load(self, place: Value, numbers: int | None = None) -> Value:
         """One vector, or one of another length."""
         kind = ir.VectorType(self.kind.element, numbers or self.lanes)
@@ -187,7 +193,11 @@ def _tile(rows: int, vectors: int) -> Any:
                     for j in range(vectors):
                         place = i * vectors + j
                         sums[place] = builder.call(fma, [number, b_k[j], sums[place]])
-                return [*(at.at(p, a_column) for p in pointers), at.at(line, b_row), *sums]
+                return [
+                    *(at.apart(at.at(p, a_column)) for p in pointers),
+                    at.at(line, b_row),
+                    *sums,
+                ]
 
             def steps(n: int) -> Callable[[Value, list[Value]], list[Value]]:
                 def turn(_: Value, state: list[Value]) -> list[Value]:
