@@ -62,7 +62,8 @@ def save_model(path: str | os.PathLike[str], model: Autoencoder) -> None:
     }
     if hasattr(model, "feature_names_in_"):
         fitted["feature_names"] = model.feature_names_in_.tolist()
-    params = as_json({**model._built_params, "random_state": model.seed_})
+    settled = {"random_state": model.seed_, "matmul": model.matmul_}  # what "auto" came to
+    params = as_json({**model._built_params, **settled})
     meta: dict[str, Any] = {"params": params, "fitted": fitted}
     if model.family:
         meta["family"] = model.family

@@ -19,6 +19,8 @@ from tinyae.kernels import columns
 from tinyae.kernels.columns import BackendUnavailable, get_backend
 from tinyae.kernels.cpu import amx, processor
 from tinyae.kernels.cpu.matmul import link
+from tinyae.model_file import FORMAT, VERSION
+from tinyae.storage.untrusted import open_npz
 
 get_backend("numba")
 ALL = "+amx-tile,+amx-bf16"
@@ -109,8 +111,12 @@ def test_a_run_that_was_told_6xbf16_goes_on_without_it(
     argv = ["train", "--data", f"{tmp_path}/x.npy", "--out", run, *small]
     assert main([*argv, "--epochs", "2", "--matmul", "6xbf16"]) == 0
     assert "products 6xbf16" in capsys.readouterr().out
+    assert main([*argv[:3], "--out", f"{tmp_path}/auto", *small, "--epochs", "1"]) == 0
+    with open_npz(f"{tmp_path}/auto/model.npz", FORMAT, VERSION) as (meta, _):
+        assert meta["params"]["matmul"] == "6xbf16"  # what "auto" came to
     processor.lacking.cache_clear()
-    columns._loaded.pop("numba 6xbf16")
+    for name in ("auto", "6xbf16"):
+        columns._loaded.pop(f"numba {name}")
     monkeypatch.setattr(processor, "absent", lambda: "the processor lacks amx-bf16")
     assert Autoencoder.load(f"{run}/model.npz").matmul_ == "fp32"
     assert main(["train", "--resume", run, "--epochs", "3"]) != 0
