@@ -12,7 +12,7 @@ import pytest
 
 from tinyae import Autoencoder, DenoisingAutoencoder
 from tinyae.cli.main import main
-from tinyae.cli.run_folder import RunFolder
+from tinyae.cli.run.folder import RunFolder
 from tinyae.codes.densities import fit_gaussian, fit_mixture
 from tinyae.families import FAMILIES
 

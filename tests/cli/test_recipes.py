@@ -13,7 +13,8 @@ from benchmarks import recipes as benchmark
 from tinyae.cli import recipes
 from tinyae.cli.main import build_parser, main
 from tinyae.cli.options import data_given, model_given
-from tinyae.cli.run_folder import RunFolder, run_config
+from tinyae.cli.run.folder import RunFolder
+from tinyae.cli.run.training import run_config
 
 TINY: dict[str, Any] = {
     "about": "two epochs", "data": {"source": "digits"}, "measured": None,

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-import tinyae.cli.run_folder
+import tinyae.cli.run.training
 from tinyae import Autoencoder
 from tinyae.cli.main import main
 from tinyae.codes.classifiers import knn_predict
@@ -109,7 +109,7 @@ def test_interrupted_it_goes_on_to_the_same_weights(
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(tinyae.cli.run_folder, "Lines", lambda file, epochs: interrupted)
+        patched.setattr(tinyae.cli.run.training, "Lines", lambda file, epochs: interrupted)
         assert main([*SWEEP, "--codes", "2,3"]) == 1
     assert "interrupted; the same command goes on from here" in capsys.readouterr().err
     assert Path("out/code-2/model.npz").exists() and not Path("out/code-3/model.npz").exists()

@@ -188,8 +188,9 @@ def test_tables_that_do_not_fit_are_refused_and_leave_no_folder(tmp_path: Path) 
 import os, runpy, sys
 os.chdir(f"node-{os.environ.get('PMI_RANK') or os.environ['OMPI_COMM_WORLD_RANK']}")
 sys.argv[1:] = ["train", "--data", "rows.npy"]
-from tinyae.cli import main, run_folder
-run_folder.Path.resolve = lambda path: path
+from tinyae.cli import main
+from tinyae.cli.run import training
+training.Path.resolve = lambda path: path
 sys.exit(main.main())
 """
     done = run(2, "-c", text, cwd=tmp_path)

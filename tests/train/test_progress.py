@@ -14,7 +14,7 @@ import pytest
 
 from tinyae import Autoencoder
 from tinyae.cli.main import main
-from tinyae.cli.run_folder import open_data
+from tinyae.cli.run.data import open_data
 from tinyae.codes.classifiers import knn_predict
 from tinyae.codes.densities import MAX_ROUNDS, fit_mixture
 from tinyae.data.pca import fit_pca

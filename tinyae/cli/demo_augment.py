@@ -21,7 +21,9 @@ from ..plot.grids import plot_grid
 from ..train.progress import Waiting
 from .options import command, data_given
 from .output import can_draw, expect_own, table, write_json
-from .run_folder import RunFolder, open_data, run_config, trained_run
+from .run.data import open_data
+from .run.folder import RunFolder
+from .run.training import run_config, trained_run
 from .use import labels_of
 
 # Of what was tried on MNIST, the least test error for the seconds.

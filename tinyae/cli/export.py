@@ -9,9 +9,9 @@ from ..estimator import Autoencoder
 from ..export.chain import PARTS, QUANTIZED, rounded
 from ..export.write import SUFFIXES, export
 from ..train.progress import Waiting
-from . import together
 from .options import UsageError, command
-from .run_folder import RunFolder
+from .run import together
+from .run.folder import RunFolder
 
 EPILOG = """\
 examples:

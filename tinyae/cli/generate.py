@@ -22,7 +22,7 @@ from ..storage.untrusted import available_memory
 from ..train.progress import Waiting
 from .options import Command, UsageError, at_least, command
 from .output import can_draw, to_draw, write_samples
-from .run_folder import opened
+from .run.opening import opened
 
 DENSITIES = ("gaussian", "mixture", "kernel")
 JUDGED = 1000  # test codes that a density is judged by

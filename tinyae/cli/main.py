@@ -21,7 +21,6 @@ from . import (
     export,
     generate,
     outliers,
-    ranks,
     recipes,
     sweep,
     train,
@@ -31,6 +30,7 @@ from .learn import exercise, page, trace
 from .machine import bench, doctor, tune
 from .options import Command, UsageError
 from .output import Stream
+from .run import ranks
 
 EPILOG = """\
 exit codes: 0 done, 1 the work failed, 2 wrong arguments

@@ -28,10 +28,10 @@ from ..plot.outliers import plot_outliers
 from ..storage.locks import held
 from ..storage.untrusted import errors_of, read_json
 from ..train.progress import Waiting
-from . import together
 from .options import DEFAULTS, RANK, UsageError, command, data_given, model_given
 from .output import can_draw, expect_own, is_own, table, write_csv, write_json
-from .run_folder import DATA_DEFAULTS, check_data, open_new
+from .run import together
+from .run.data import DATA_DEFAULTS, check_data, open_new
 
 MARK = "outliers.json"
 REASONS = 3  # of a row

@@ -20,7 +20,7 @@ from ..estimator import Autoencoder
 from ..storage.untrusted import errors_of, read_json
 from .options import command
 from .output import table
-from .run_folder import DATA_DEFAULTS, check_data
+from .run.data import DATA_DEFAULTS, check_data
 
 FOLDER = Path(__file__).parents[1] / "recipes"
 NAMES = sorted(file.stem for file in FOLDER.glob("*.json"))

@@ -20,10 +20,12 @@ from ..families import PLAIN
 from ..plot.curves import plot_sweep
 from ..storage.untrusted import errors_of, read_json
 from ..train.progress import Waiting
-from . import together
 from .options import UsageError, command, data_given, integers, model_given
 from .output import can_draw, expect_own, table, write_csv, write_json
-from .run_folder import DATA_DEFAULTS, RunFolder, expect_same, open_data, run_config, trained_run
+from .run import together
+from .run.data import DATA_DEFAULTS, open_data
+from .run.folder import RunFolder
+from .run.training import expect_same, run_config, trained_run
 
 Row = dict[str, Any]
 

@@ -24,18 +24,15 @@ from ..estimator import Autoencoder
 from ..kernels.conventions import AS_FP32
 from ..plot import codes, curves, grids
 from ..train.progress import Waiting
-from . import recipes, together
+from . import recipes
 from .options import RANK, UsageError, command, data_given, model_given
 from .output import can_draw, expect_own, print_zero_units, table, to_draw
-from .report import write_report
-from .run_folder import (
-    RunFolder,
-    expect_same,
-    expect_usable,
-    open_data,
-    run_config,
-    train_run,
-)
+from .run import together
+from .run.data import open_data
+from .run.folder import RunFolder
+from .run.opening import expect_usable
+from .run.report import write_report
+from .run.training import expect_same, run_config, train_run
 
 MOST_UNITS, MOST_LINES = 1024, 100  # that are drawn, as pictures and as lines
 

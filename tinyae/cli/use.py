@@ -26,7 +26,6 @@ from ..plot.grids import plot_grid, plot_reconstructions
 from ..storage.files import FileError, write_atomically
 from ..storage.untrusted import read_npy
 from ..train.progress import Waiting
-from . import together
 from .options import UsageError, command, data_given
 from .output import (
     can_draw,
@@ -37,7 +36,9 @@ from .output import (
     write_array,
     write_samples,
 )
-from .run_folder import RunFolder, expect_apart, opened
+from .run import together
+from .run.folder import RunFolder
+from .run.opening import expect_apart, opened
 
 SHOWN = 10  # samples in the picture of reconstructions
 SHOWN_CLASSES, SHOWN_PAIRS = 10, 6  # in that of new samples

@@ -12,7 +12,7 @@ from ...storage.files import expect_replaceable, write_atomically
 from ...storage.kinds import EXPORT
 from ...train.progress import Waiting
 from ..options import command
-from ..run_folder import opened
+from ..run.opening import opened
 
 EPILOG = """\
 The file needs no network and no tinyae: open it in a browser. In it: the code as a map, digits to

@@ -23,7 +23,8 @@ from ...storage.files import write_npz
 from ...train.progress import Waiting
 from ..options import UsageError, command, integers, model_given
 from ..output import table
-from ..run_folder import RunFolder, expect_apart
+from ..run.folder import RunFolder
+from ..run.opening import expect_apart
 
 OF_THE_NET = (
     "activation", "code_activation", "output", "loss", "initializer", "optimizer", "learning_rate",

@@ -14,12 +14,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ..data.datasets import Dataset
-from ..kernels.cpu import cores
-from ..parallel import launch
+from ...data.datasets import Dataset
+from ...kernels.cpu import cores
+from ...parallel import launch
+from ..options import UsageError
 from . import together
-from .options import UsageError
-from .run_folder import autoencoder, open_data
+from .data import open_data
+from .training import autoencoder
 
 
 def quiet() -> bool:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from tinyae.cli.main import main
-from tinyae.cli.run_folder import RunFolder
+from tinyae.cli.run.folder import RunFolder
 from tinyae.storage.locks import held
 
 Output = pytest.CaptureFixture[str]

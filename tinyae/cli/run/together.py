@@ -9,17 +9,17 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from ..data.datasets import Dataset
-from ..data.missing import missing_counts
-from ..data.rows import Array, Rows
-from ..estimator import Autoencoder
-from ..families import PLAIN, made
-from ..parallel import launch, local_rows, talk
-from ..parallel.shares import share
-from ..parallel.talk import agreed
-from ..passes import BATCH
-from ..train.checkpoint import fingerprint
-from .options import RANK, UsageError
+from ...data.datasets import Dataset
+from ...data.missing import missing_counts
+from ...data.rows import Array, Rows
+from ...estimator import Autoencoder
+from ...families import PLAIN, made
+from ...parallel import launch, local_rows, talk
+from ...parallel.shares import share
+from ...parallel.talk import agreed
+from ...passes import BATCH
+from ...train.checkpoint import fingerprint
+from ..options import RANK, UsageError
 
 T = TypeVar("T")
 
@@ -52,7 +52,7 @@ def expect_shared(ae: Autoencoder, backend: str, data: Mapping[str, Any]) -> Non
     """Raises ValueError for training that several processes, if there are some, cannot share."""
     if launch.started()[0] == 1:
         return
-    from ..parallel.work import expect_shared  # who trains alone needs none of it
+    from ...parallel.work import expect_shared  # who trains alone needs none of it
 
     small = {"hidden": (), "decoder_hidden": None, "initializer": "random", "threads": None}
     sketch = made({**ae.get_params(), "family": ae.family or PLAIN, **small, "backend": "numpy"})

@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from ..data.datasets import Dataset
-from ..data.rows import Array
-from ..data.scaling import fit_scaling
-from ..estimator import Autoencoder
-from ..plot.columns import MOST, plot_column_errors
-from ..storage.untrusted import printable
-from ..train.progress import Waiting
-from .output import write_text
-from .run_folder import RunFolder
+from ...data.datasets import Dataset
+from ...data.rows import Array
+from ...data.scaling import fit_scaling
+from ...estimator import Autoencoder
+from ...plot.columns import MOST, plot_column_errors
+from ...storage.untrusted import printable
+from ...train.progress import Waiting
+from ..output import write_text
+from .folder import RunFolder
 
 CHOSEN = ("scale", "missing", "hidden", "code", "activation", "initializer", "epochs", "batch_size",
           "validation_fraction", "learning_rate")  # fmt: skip
