@@ -16,7 +16,7 @@ import inspect
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, fields, replace
-from functools import wraps
+from functools import cached_property, wraps
 from typing import Any, Concatenate, ParamSpec, Protocol
 
 import numpy as np
@@ -380,7 +380,7 @@ class Backend:
     recorder: Recorder | None = None
     limit_threads: LimitThreads | None = None
 
-    @property
+    @cached_property
     def unchecked(self) -> Backend:
         """The same column, its operations without the checks that ``checked`` put before them."""
         names = [field.name for field in fields(self) if field.name not in UNCHECKED]

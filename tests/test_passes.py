@@ -90,14 +90,28 @@ def test_weights_may_change_between_calls() -> None:
     assert np.isfinite(ae.encode(np.where(X < 0.1, np.nan, X)[:4])).all()
 
 
-def test_threads_do_not_meet() -> None:
+@pytest.mark.parametrize("n", (1, FEW + 1))
+def test_what_moved_weights_leave_behind_is_not_used(n: int) -> None:
+    """As where ranks of one machine share them, which free that memory in the end."""
+    ae, X = ball()
+    network = ae._network
+    before, values = ae.encode(X[:n]), network.parameters.values
+    network.rebase(2 * values)
+    moved = ae.encode(X[:n])
+    assert not np.array_equal(moved, before)
+    network.rebase(values)
+    np.testing.assert_array_equal(ae.encode(X[:n]), before)
+
+
+@pytest.mark.parametrize("n", (1, FEW + 1))
+def test_threads_do_not_meet(n: int) -> None:
     ae, X = ball()
     expected = ae.reconstruct(X)
     wrong = list[int]()
 
     def work(start: int) -> None:
         for i in (*range(start, 40), *range(start)) * 20:
-            if not np.allclose(ae.reconstruct(X[i : i + 1]), expected[i], atol=1e-5):
+            if not np.allclose(ae.reconstruct(X[i : i + n]), expected[i : i + n], atol=1e-5):
                 wrong.append(i)
 
     threads = [threading.Thread(target=work, args=(10 * k,)) for k in range(4)]

@@ -7,7 +7,6 @@ import copy
 import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from functools import partial
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
@@ -25,8 +24,11 @@ from .train.batches import Feeder
 
 BATCH = 512
 FEW = 16  # samples for which a batch's preparations would take longer than the net
+AT_ONCE = 32  # errors in float64: memory that fits into a core's cache
+KEPT = 16 << 20  # bytes of samples up to which a plan's memory is kept between calls
 BY_NUMPY = ("numpy", "numba")  # backends on which NumPy takes a few; others are there to be run
 
+Plans = WeakKeyDictionary[Network, "list[_Plan]"]
 # a stretch of the net: (network, (batch, n_in), records) -> (batch, n_out)
 Stretch = Callable[[Network, Array, Sequence[Record]], Array]
 Result = TypeVar("Result")
@@ -58,20 +60,34 @@ def errors_at_once(network: Network, x: NDArray[Any]) -> NDArray[np.float64] | N
 
 
 class _Plan:
-    """The net over the same weights with NumPy's operations, and memory for a few samples.
+    """The net over the same weights, its operations without their checks, and memory for samples.
 
-    ``quietly`` calls a function in a context of its own, in which NumPy says nothing of overflows:
-    to enter that takes a fraction of the time of ``np.errstate``.
+    A few are for NumPy. ``quietly`` calls a function in a context of its own, in which NumPy says
+    nothing of overflows: to enter that takes a fraction of the time of ``np.errstate``.
     """
 
-    def __init__(self, network: Network) -> None:
-        self.network = copy.copy(network)
-        self.network.backend = get_backend("numpy").unchecked
-        self.network.layers = [_with_rows(layer) for layer in network.layers]
-        self.workspace = Workspace(self.network, FEW)
+    def __init__(self, network: Network, capacity: int, spare: list[_Plan]) -> None:
+        self.network, self.layers, self._spare = copy.copy(network), network.layers, spare
+        backend = network.backend
+        if capacity <= FEW and backend.name in BY_NUMPY:
+            backend, capacity = get_backend("numpy"), FEW
+            self.network.layers = [_with_rows(layer) for layer in network.layers]
+        self.network.backend = backend.unchecked
+        if network.architecture.link != "identity":
+            self.network.room = backend.empty((capacity, network.n_features), network.dtype)
+        self.workspace = Workspace(self.network, capacity)
         self.scratch = Scratch()
         self.quietly = contextvars.Context().run
         self.quietly(partial(np.seterr, all="ignore"))
+
+    def suits(self, network: Network, samples: int) -> bool:
+        """Also the layers are others where the weights have moved: see ``Network.rebase``."""
+        return self.layers is network.layers and samples <= self.workspace.capacity
+
+    def leave(self) -> None:
+        """For whoever comes next in this thread, unless one is there or it is large."""
+        if not self._spare and self.network.backend.host and self.workspace.input.nbytes <= KEPT:
+            self._spare.append(self)
 
     def through(self, stretch: Stretch, x: NDArray[Any]) -> NDArray[Any] | None:
         """See ``at_once``."""
@@ -105,27 +121,33 @@ def _with_rows(layer: Layer) -> Layer:
 
 class _Kept(threading.local):
     def __init__(self) -> None:
-        self.plans: WeakKeyDictionary[Network, list[_Plan]] = WeakKeyDictionary()
-        self.scratches: list[Scratch] = []  # which nobody has
+        self.plans: tuple[Plans, Plans] = (WeakKeyDictionary(), WeakKeyDictionary())  # few, many
 
 
 _kept = _Kept()
 
 
-def _by_plan(network: Network, work: Callable[..., Result], *arguments: Any) -> Result:
-    """``work`` of this thread's plan, which nobody has meanwhile: what interrupts it, as a signal
-    handler does, gets another one."""
-    if (spare := _kept.plans.get(network)) is None:
-        spare = _kept.plans[network] = []
-    plan = spare.pop() if spare else _Plan(network)
+def _plan(network: Network, samples: int) -> _Plan:
+    """A plan of this thread, which nobody has meanwhile: what interrupts, as a signal handler does,
+    gets another one."""
+    plans = _kept.plans[samples > FEW]
+    if (spare := plans.get(network)) is None:
+        spare = plans[network] = []
+    if not spare or not (plan := spare.pop()).suits(network, samples):
+        plan = _Plan(network, samples, spare)
     plan.network.fill = network.fill  # it may have come since
+    return plan
+
+
+def _by_plan(network: Network, work: Callable[..., Result], *arguments: Any) -> Result:
+    """``work`` of a plan for a few samples."""
+    plan = _plan(network, FEW)
     others = exchange(plan.scratch)
     try:
         return plan.quietly(work, plan, *arguments)
     finally:
         exchange(others)
-        if not spare:
-            spare.append(plan)
+        plan.leave()
 
 
 def squared_errors(network: Network, rows: Rows) -> NDArray[np.float64]:
@@ -144,8 +166,11 @@ def sums_of_squares(error: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def _row_sums(error: NDArray[Any]) -> NDArray[np.float64]:
-    wide = error.astype(np.float64, copy=False)
-    sums: NDArray[np.float64] = np.vecdot(wide, wide)
+    sums = np.empty(len(error))
+    for start in range(0, len(error), AT_ONCE):
+        part = slice(start, start + AT_ONCE)
+        wide = error[part].astype(np.float64, copy=False)
+        np.vecdot(wide, wide, out=sums[part])
     return sums
 
 
@@ -185,41 +210,33 @@ def _batches(network: Network, stretch: Stretch, rows: Rows) -> Any:
     """(first position, input on the backend, result on the host, overwritten by the next) of each
     batch."""
     n, n_in = rows.shape
-    # the same bits as of ``at_once``, however the samples lie
-    if n <= FEW and network.backend.name in BY_NUMPY:
-        network = copy.copy(network)
-        network.backend = get_backend("numpy").unchecked
-    backend = network.backend
     capacity = min(BATCH, n)
-    workspace = Workspace(network, capacity)
-    feeder = Feeder(backend, rows, capacity, network.dtype)
-    as_it_lies = rows.array if backend.host and rows.plain(network.dtype) else None
-    inputs = backend.empty((capacity, n_in), network.dtype)
-    with np.errstate(all="ignore"):
-        for start in range(0, n, capacity):
-            size = min(capacity, n - start)
-            with _uninterrupted_scratch():
-                if as_it_lies is None:
-                    x = inputs[:size]
-                    feeder.fill(np.arange(start, start + size), x)
-                else:
-                    x = as_it_lies[start : start + size]
-                result = on_host(backend, stretch(network, x, workspace.records(size)))
-            if not np.isfinite(result).all():
-                _overflow(start, on_host(backend, x), result)
-            yield start, x, result
-
-
-@contextmanager
-def _uninterrupted_scratch() -> Iterator[None]:
-    """Scratch memory that neither what this interrupts has, nor what interrupts this."""
-    scratch = _kept.scratches.pop() if _kept.scratches else Scratch()
-    others = exchange(scratch)
+    plan = _plan(network, capacity)
+    backend, dtype = plan.network.backend, network.dtype
+    inputs = rows.array
+    if not (as_it_lies := backend.host and rows.plain(dtype)):
+        feeder = Feeder(backend, rows, capacity, dtype)
+        inputs = backend.empty((capacity, n_in), dtype)
     try:
-        yield
+        with np.errstate(all="ignore"):
+            for start in range(0, n, capacity):
+                size = min(capacity, n - start)
+                others = exchange(plan.scratch)  # what this interrupts has its own
+                try:
+                    if as_it_lies:
+                        x = inputs[start : start + size]
+                    else:
+                        x = inputs[:size]
+                        feeder.fill(np.arange(start, start + size), x)
+                    result = stretch(plan.network, x, plan.workspace.records(size))
+                    result = on_host(backend, result)
+                finally:
+                    exchange(others)
+                if not np.isfinite(result).all():
+                    _overflow(start, on_host(backend, x), result)
+                yield start, x, result
     finally:
-        exchange(others)
-        _kept.scratches.append(scratch)
+        plan.leave()
 
 
 def on_host(backend: Backend, array: Array) -> NDArray[Any]:

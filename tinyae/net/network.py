@@ -90,6 +90,8 @@ class Network:
         self.n_features = architecture.dense[0].n_in
         # (n_features,), what is read where a value is missing; None: no value may be missing
         self.fill: Array | None = None
+        # (batch, n_features) at least, for reconstructions; None: each is a new array
+        self.room: Array | None = None
         shapes = {k: v for spec in architecture.layers for k, v in spec.shapes().items()}
         self.parameters = Parameters(backend, shapes, dtype)
         self.layers = [spec.layer(self.parameters) for spec in architecture.layers]
@@ -115,15 +117,18 @@ class Network:
 
     def decode(self, z: Array, records: Sequence[Record]) -> Array:
         """z (batch, code) -> reconstruction (batch, n_features), of categories probabilities"""
-        output = forward(self.backend, z, records[self.architecture.code :])
+        ops, room = self.backend, self.room
+        output = forward(ops, z, records[self.architecture.code :])
         groups = self.architecture.groups
-        levels = softmax(self.backend.to_host(output), groups) if groups else None
+        levels = softmax(ops.to_host(output), groups) if groups else None
         if self.architecture.link != "identity":
-            self.backend.activation_forward(output, self.architecture.link, output)
+            logits = output
+            output = ops.empty(logits.shape, self.dtype) if room is None else room[: len(logits)]
+            ops.activation_forward(logits, self.architecture.link, output)
         if levels is not None:
-            reconstruction = self.backend.to_host(output)
+            reconstruction = ops.to_host(output)
             reconstruction[:, groups[0][0] :] = levels
-            self.backend.write(reconstruction, output)
+            ops.write(reconstruction, output)
         return output
 
     def reconstruct(self, x: Array, records: Sequence[Record]) -> Array:
