@@ -79,9 +79,16 @@ def compile_ptx(source: str, name: str, options: tuple[str, ...]) -> str:
 def compile_source(
     nvrtc: Nvrtc, source: str, name: str, options: Sequence[str], result: str = "ProgramLog"
 ) -> str:
-    """The log of a compilation, or its PTX. Releases the GIL, and NVRTC allows several at a time.
+    """The log of a compilation, or its PTX; raises CompileError."""
+    text = compile_bytes(nvrtc, source, name, options, result)
+    return text.rstrip(b"\0").decode(errors="replace")
 
-    Raises CompileError.
+
+def compile_bytes(
+    nvrtc: Nvrtc, source: str, name: str, options: Sequence[str], result: str
+) -> bytes:
+    """What NVRTC calls ``result``, as its CUBIN: the code of a GPU. Releases the GIL, and NVRTC
+    allows several compilations at a time. Raises CompileError.
     """
     library: Any = nvrtc.library
     library.nvrtcGetErrorString.restype = ctypes.c_char_p
@@ -100,10 +107,10 @@ def compile_source(
         getattr(library, f"nvrtcGet{what}")(program, buffer)
     finally:
         library.nvrtcDestroyProgram(ctypes.byref(program))
-    text = buffer.value.decode(errors="replace")
     if failure:
-        raise CompileError(f"{library.nvrtcGetErrorString(failure).decode()}\n{text}")
-    return text
+        log = buffer.value.decode(errors="replace")
+        raise CompileError(f"{library.nvrtcGetErrorString(failure).decode()}\n{log}")
+    return buffer.raw
 
 
 def _library_in(wheel: str) -> Path | None:
