@@ -18,7 +18,9 @@ from benchmarks import gpu_timing
 from benchmarks.cases import counts, nets
 from benchmarks.cases.cases import GROUPS
 from benchmarks.contestants import own
+from tinyae.cli.machine import timing
 from tinyae.cli.machine import tune as tuning
+from tinyae.cli.machine.tune_steps import Step
 from tinyae.kernels.cuda.dense import DenseKernels
 from tinyae.kernels.cuda.plan import TILES, Plan, Problem, choose
 
@@ -84,6 +86,27 @@ def shapes(given: argparse.Namespace) -> Iterator[Row]:
         for matmul in ("fp32", "3xtf32"):
             chosen = list(dict.fromkeys(wanted))[: None if given.backend == "cupy" else 2]
             yield from _products(given, matmul, chosen, False)
+
+
+def tune(given: argparse.Namespace) -> Iterator[Row]:
+    """A training step with the plans that `tinyae tune` keeps for it, beside one without."""
+    device = Device(given.backend)
+    runner, memory = device.runner(), None
+    alone = in_steps = device.seconds
+    if not device.tiny:
+        from tinyae.kernels.cuda import memory
+
+        alone, in_steps = timing.gpu_timer(runner), timing.gpu_timer(runner, graph=False)
+    for net in ("small",) if device.tiny else nets.NETS:
+        for batch in (3,) if device.tiny else BATCHES:
+            problems = tuning.problems(nets.layers(net), [batch])
+            found = [tuning.tune(runner, device.backend, p, alone) for p in problems]
+            step = Step(runner, memory, own.autoencoder(net), nets.N_FEATURES, batch)
+            chosen = tuning.in_step(step, found, in_steps, lambda i, n: None)
+            other = {"/".join(map(str, one.problem[2:])): list(chosen.plans[one.problem])
+                     for one in found if chosen.plans[one.problem] != one.usual}  # fmt: skip
+            yield {"net": net, "batch": batch, "usual": chosen.usual_seconds,
+                   "tuned": chosen.seconds, "plans": other}  # fmt: skip
 
 
 def _products(

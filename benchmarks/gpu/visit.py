@@ -51,7 +51,8 @@ PARTS = {
     "kernels": ("operations", "kernels", 40),
     "sanitizer": ("tools", "sanitizer", 150),
     "numba-cuda": ("tools", "numba_cuda", 200),
-    "shapes": ("operations", "shapes", 100),  # as `tinyae tune` does
+    "shapes": ("operations", "shapes", 100),
+    "tune": ("operations", "tune", 100),
     "mnist": ("training", "mnist", 60),
 }
 

@@ -38,8 +38,8 @@ class Cut(NamedTuple):
 class DenseKernels:
     """The three products on a runner, multiplied by one of ``conventions.MATMULS``.
 
-    ``plans`` are those that have been measured. ``tile``, ``splits`` and ``short`` overrule all
-    that is chosen here (for tests).
+    ``plans`` are those that have been measured, looked up at each launch. ``tile``, ``splits`` and
+    ``short`` overrule all that is chosen here (for tests).
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class DenseKernels:
         self.runner = runner
         self.tile, self.splits = tile, splits
         self.matmul, self.short = matmul, short
-        self.plans = plans or {}
+        self.plans = {} if plans is None else plans
 
     def dense_forward(
         self, x: Array, w: Array, b: Array, activation: str, y: Array, pre: Array | None

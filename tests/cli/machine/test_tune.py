@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tinyae.cli.machine import timing
 from tinyae.cli.machine import tune as tuning
-from tinyae.cli.machine.tune import Tuned, WrongResult, candidates, problems, tune
+from tinyae.cli.machine.tune import WrongResult, candidates, problems, tune
 from tinyae.cli.main import main
 from tinyae.kernels import columns
 from tinyae.kernels.backend import Backend
@@ -25,6 +26,7 @@ from tinyae.kernels.cuda import measured_plans
 from tinyae.kernels.cuda.driver import missing_gpu
 from tinyae.kernels.cuda.plan import TILES, Plan, Problem, choose
 from tinyae.kernels.cuda_host.host import HostRunner
+from tinyae.kernels.reference import memory
 
 Output = pytest.CaptureFixture[str]
 
@@ -62,7 +64,7 @@ def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: Backend) -> No
     monkeypatch.setattr(measured_plans, "user_cache", lambda: tmp_path / "cache")
 
 
-def clock(runner: Runner, fastest: str, parts: int, gain: float = 0.5) -> tuning.Timer:
+def clock(runner: Runner, fastest: str, parts: int, gain: float = 0.5) -> timing.Timer:
     def seconds(work: Callable[[], None]) -> float:
         work()
         return 1e-5 * (gain if runner.launched[-1] == (fastest, parts) else 1)
@@ -99,6 +101,7 @@ def test_the_fastest_is_found(host: Backend, kernel: str, matmul: str) -> None:
     tuned = tune(runner, host, problem, clock(runner, f"{kernel}_64x64", 3))
     assert tuned.usual == choose(40, 50, 130) and tuned.plan == Plan(64, 64, 3)
     assert (tuned.usual_seconds, tuned.seconds) == (1e-5, 0.5e-5)
+    assert tuned.fastest[:2] == [tuned.plan, tuned.usual] and len(tuned.fastest) > 4
 
 
 def test_what_may_be_noise_is_not_taken(host: Backend) -> None:
@@ -126,8 +129,8 @@ def test_a_wrong_kernel_is_not_timed(host: Backend, kernel: str) -> None:
 def test_plans_are_kept_and_used(host: Backend) -> None:
     runner = Runner()
     other = FORWARD._replace(m=7)
-    tuning.save("NVIDIA H200", [Tuned(FORWARD, choose(40, 50, 130), 2, Plan(32, 64, 2), 1)])
-    tuning.save("NVIDIA H200", [Tuned(other, choose(7, 50, 130), 2, Plan(128, 128, 1), 1)])
+    tuning.save("NVIDIA H200", {FORWARD: Plan(32, 64, 2)})
+    tuning.save("NVIDIA H200", {other: Plan(128, 128, 1)})
     plans = measured_plans.load("NVIDIA H200")
     assert plans == {FORWARD: Plan(32, 64, 2), other: Plan(128, 128, 1)}
     assert measured_plans.load("NVIDIA H100") == {}
@@ -154,7 +157,7 @@ def test_plans_are_kept_and_used(host: Backend) -> None:
     ],
 )
 def test_what_does_not_fit_counts_as_absent(old: str, new: str) -> None:
-    tuning.save("a", [Tuned(FORWARD, choose(40, 50, 130), 2, Plan(32, 64, 2), 1)])
+    tuning.save("a", {FORWARD: Plan(32, 64, 2)})
     path = measured_plans.file_for("a")
     text = path.read_text()
     assert measured_plans.load("a") and old in text
@@ -167,7 +170,9 @@ def test_each_kind_of_gpu_has_a_file() -> None:
     assert path.name == "nvidia-geforce-rtx-4090-laptop.json"
 
 
-def test_launches_are_timed_in_a_graph(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("graph", [True, False])
+def test_launches_are_timed(monkeypatch: pytest.MonkeyPatch, graph: bool) -> None:
+    """In a graph, or as they are called."""
     now, calls = [0.0], []
 
     class Event:
@@ -181,39 +186,71 @@ def test_launches_are_timed_in_a_graph(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cupy", cupy)  # type: ignore[arg-type]
     milliseconds = iter([100.0, 3, 2, 5, 4, 1, 6, 7])  # the first one does not count
 
+    def work() -> None:
+        calls.append(1)
+        if not graph and len(calls) % timing.LAUNCHES == 0:
+            now[0] += next(milliseconds)
+
     def record(work: Callable[[], None]) -> Callable[[], None]:
         work()
         return lambda: now.__setitem__(0, now[0] + next(milliseconds))
 
-    timer = tuning.gpu_timer(SimpleNamespace(record=record))  # type: ignore[arg-type]
-    assert timer(lambda: calls.append(1)) == pytest.approx(4e-3 / tuning.LAUNCHES)
-    assert len(calls) == tuning.LAUNCHES
+    timer = timing.gpu_timer(SimpleNamespace(record=record), graph)  # type: ignore[arg-type]
+    assert timer(work) == pytest.approx(4e-3 / timing.LAUNCHES)
+    assert len(calls) == (timing.LAUNCHES if graph else timing.CALLS)
 
 
 # ---- the command
 
 
-def test_the_command(host: Backend, monkeypatch: pytest.MonkeyPatch, capsys: Output) -> None:
-    module = ModuleType("tinyae.kernels.cuda.device")
+@pytest.fixture
+def gpu(host: Backend, monkeypatch: pytest.MonkeyPatch) -> Runner:
+    """A runner on the CPU in the place of a GPU's, whose arrays lie in host memory."""
     runner = Runner()
-    module.DeviceRunner = lambda: runner  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "tinyae.kernels.cuda.device", module)
+    device: Any = ModuleType("tinyae.kernels.cuda.device")
+    device.DeviceRunner = lambda: runner
+    monkeypatch.setitem(sys.modules, device.__name__, device)
+    monkeypatch.setitem(sys.modules, "tinyae.kernels.cuda.memory", memory)
     monkeypatch.setattr(columns, "get_backend", lambda name, matmul: host)
-    fastest = clock(runner, "dense_backward_weights_64x64", 1)
-    monkeypatch.setattr(tuning, "gpu_timer", lambda runner: fastest)
-    net = ["--features", "20", "--hidden", "", "--code", "3", "--batch-size", "40"]
-    assert main(["tune", *net]) == 0
-    said = capsys.readouterr().out
-    line = "dense_backward_weights 20 x 3 x 40 32x32 10 64x64 5 2"
-    assert line in [" ".join(row.split()) for row in said.splitlines()]
-    path = measured_plans.file_for(runner.device_name)
-    assert str(path) in said
+    return runner
+
+
+NET = ["--features", "20", "--hidden", "", "--code", "3", "--batch-size", "40"]
+WEIGHTS = Problem("fp32", "float32", "dense_backward_weights", 20, 3, 40)
+
+
+@pytest.mark.parametrize("step, kept", [(0.9, "64x64"), (1.0, "32x32"), (1.1, "32x32")])
+def test_the_command(
+    gpu: Runner, monkeypatch: pytest.MonkeyPatch, capsys: Output, step: float, kept: str
+) -> None:
+    """64x64 is the fastest tile for dw alone; it is kept if a step gets faster with it."""
+    alone = clock(gpu, "dense_backward_weights_64x64", 1)
+
+    def of_a_step(work: Callable[[], None]) -> float:
+        gpu.launched.clear()
+        work()
+        return 1e-4 * (step if ("dense_backward_weights_64x64", 1) in gpu.launched else 1)
+
+    timers = {True: alone, False: of_a_step}
+    monkeypatch.setattr(tuning, "gpu_timer", lambda runner, graph=True: timers[graph])
+    assert main(["tune", *NET]) == 0
+    said = [" ".join(row.split()) for row in capsys.readouterr().out.splitlines()]
+    assert f"dense_backward_weights 20 x 3 x 40 32x32 10 64x64 5 2 {kept}" in said
+    assert ("40 100 90 1.11" if step < 1 else "40 100 100 1") in said
+    path = measured_plans.file_for(gpu.device_name)
+    assert any(str(path) in line for line in said)
     assert len(json.loads(path.read_text())["plans"]) == 5
-    plans = measured_plans.load(runner.device_name)
-    weights = Problem("fp32", "float32", "dense_backward_weights", 3, 20, 40)
-    assert plans[weights] == Plan(64, 64, 1)
+    rows, tile_columns = map(int, kept.split("x"))
+    assert measured_plans.load(gpu.device_name)[WEIGHTS] == Plan(rows, tile_columns, 1)
+
+
+def test_squares_are_no_part_of_a_step(gpu: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    timers = {True: clock(gpu, "dense_forward_64x64", 1)}
+    monkeypatch.setattr(tuning, "gpu_timer", lambda runner, graph=True: timers[graph])
     assert main(["tune", "--square", "33", "--matmul", "tf32"]) == 0
-    assert len(measured_plans.load(runner.device_name)) == 5 + 3
+    plans = measured_plans.load(gpu.device_name)
+    assert len(plans) == 3
+    assert plans[Problem("tf32", "float32", "dense_forward", 33, 33, 33)] == Plan(64, 64, 1)
 
 
 def test_no_numbers(capsys: Output) -> None:

@@ -2,19 +2,20 @@
 
 Products are cut up as ``kernels/cuda/plan.py`` says. Every tile and number of splits that may be
 worth it is launched on random numbers, compared with float64, then timed. Operands lie in the
-GPU's cache as far as they fit, as they do in training.
+GPU's cache as far as they fit, as they do in training. What is kept for a net is decided by its
+training steps: ``tune_steps``.
 """
 
 from __future__ import annotations
 
 import argparse
 import itertools
-from collections.abc import Callable, Iterator, Sequence
-from statistics import median
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from ...estimator import Autoencoder
 from ...kernels import columns
 from ...kernels.backend import Backend
 from ...kernels.conventions import MATMULS
@@ -35,21 +36,21 @@ from ...kernels.grids import blocks
 from ...train.progress import Waiting
 from ..options import command, integers
 from ..output import table, write_text
-
-Work = Callable[[], None]
-Timer = Callable[[Work], float]  # seconds of one call
+from . import tune_steps
+from .timing import Timer, gpu_timer
 
 MOST_BLOCKS = 8 * MULTIPROCESSORS  # more of them only make more parts to be added up
 CLEARLY = 0.98  # of the time without measuring: what gains less may be noise
-LAUNCHES, REPLAYS = 10, 7
+TRIED = 3  # in a step: those that are fastest alone
 SPOTS = 64  # rows and columns of a result that are compared
 
 EPILOG = """\
 A product of matrices is cut into tiles, one for each block of the GPU, and its sums perhaps into
 parts. Which cut is best depends on the GPU and on the shapes. This command launches every cut that
-may be worth it on the shapes of a net, checks the results and keeps the fastest in the user's
+may be worth it on the shapes of a net, checks the results, and tries the fastest ones in a whole
+training step. It keeps those that make the step faster (with --square: the fastest) in the user's
 cache, for each kind of GPU; backend cupy uses them from then on. Sums are then rounded in another
-order than without. What was found is saved as it goes.
+order than without. What was found is saved as it goes, after each batch size.
 
 examples:
   tinyae tune                                     784-1000-500-250-30 and back
@@ -83,42 +84,83 @@ _integers_or_none.__name__ = "list of integers"
 
 
 def _tune(given: argparse.Namespace) -> None:
-    wanted = _problems(given)
     backend = columns.get_backend("cupy", given.matmul)  # or says what is missing, and the remedy
+    from ...kernels.cuda import memory
     from ...kernels.cuda.device import DeviceRunner
 
     runner = DeviceRunner()
     timer, device = gpu_timer(runner), runner.device_name
-    found: list[Tuned] = []
-    with Waiting(f"measuring {len(wanted)} products") as report:
-        for i, problem in enumerate(wanted, start=1):
-            found.append(tune(runner, backend, problem, timer))
-            save(device, found[-1:])
-            report(i, len(wanted))
-    print(render(found))
+    if given.square:
+        groups = [problems([(n, n), (n, n)], [n], given.matmul) for n in given.square]
+    else:
+        widths = [given.features, *given.hidden, given.code]
+        layers = list(itertools.pairwise(widths + widths[-2::-1]))
+        groups = [problems(layers, [batch], given.matmul) for batch in given.batch_size]
+    steps = []
+    for group, batch in zip(groups, given.square or given.batch_size, strict=True):
+        found = []
+        with Waiting(f"measuring {len(group)} products") as report:
+            for i, problem in enumerate(group, start=1):
+                found.append(tune(runner, backend, problem, timer))
+                report(i, len(group))
+        kept = {tuned.problem: tuned.plan for tuned in found}
+        if not given.square:
+            net = Autoencoder(hidden=given.hidden, code=given.code)
+            step = tune_steps.Step(runner, memory, net, given.features, batch, given.matmul)
+            with Waiting(f"timing steps of {batch} samples") as report:
+                chosen = in_step(step, found, gpu_timer(runner, graph=False), report)
+            kept = chosen.plans
+            steps.append((batch, chosen))
+        save(device, kept)
+        print(render(found, kept))
+    if steps:
+        print("\n" + render_steps(steps))
     print(f"\n{device}: {measured_plans.file_for(device)}")
 
 
-def _problems(given: argparse.Namespace) -> list[Problem]:
-    if given.square:
-        return [p for n in given.square for p in problems([(n, n), (n, n)], [n], given.matmul)]
-    widths = [given.features, *given.hidden, given.code]
-    widths += widths[-2::-1]
-    return problems(list(itertools.pairwise(widths)), given.batch_size, given.matmul)
+def in_step(
+    step: tune_steps.Step, found: Sequence[Tuned], timer: Timer, report: Callable[[int, int], None]
+) -> tune_steps.Chosen:
+    """Of the plans that are fastest alone, those that make the step faster; the products that gain
+    most are tried first."""
+    first = sorted(found, key=lambda tuned: tuned.seconds - tuned.usual_seconds)
+    candidates = {
+        tuned.problem: [tuned.usual, *(p for p in tuned.fastest[:TRIED] if p != tuned.usual)]
+        for tuned in first
+    }
+    times, most = itertools.count(1), 2 + sum(map(len, candidates.values())) - len(found)
+
+    def seconds(plans: tune_steps.Plans) -> float:
+        took = step.seconds(plans, timer)
+        report(min(next(times), most), most)
+        return took
+
+    return tune_steps.choose(candidates, seconds)
 
 
-def render(found: Sequence[Tuned]) -> str:
-    """A line for each problem: the times without measuring, and with the plan that was found."""
+def render(found: Sequence[Tuned], kept: Mapping[Problem, Plan]) -> str:
+    """A line for each problem: the times alone, without measuring and with the fastest plan, and
+    the plan that is kept."""
     rows = [
         (
             tuned.problem.kernel, _sizes(tuned.problem),
             _name(tuned.usual), round(tuned.usual_seconds * 1e6, 2),
             _name(tuned.plan), round(tuned.seconds * 1e6, 2),
-            round(tuned.usual_seconds / tuned.seconds, 2),
+            round(tuned.usual_seconds / tuned.seconds, 2), _name(kept[tuned.problem]),
         )
         for tuned in found
     ]  # fmt: skip
-    return table(("product", "m x n x k", "usual", "us", "found", "us", "faster"), rows)
+    heads = ("product", "m x n x k", "usual", "us", "fastest", "us", "faster", "kept")
+    return table(heads, rows)
+
+
+def render_steps(steps: Sequence[tuple[int, tune_steps.Chosen]]) -> str:
+    """A line for each batch size: a training step without measuring, and with what is kept."""
+    rows = [
+        (batch, round(usual * 1e6, 2), round(now * 1e6, 2), round(usual / now, 2))
+        for batch, (_, usual, now) in steps
+    ]
+    return table(("step of", "usual, us", "kept, us", "faster"), rows)
 
 
 def _sizes(problem: Problem) -> str:
@@ -133,13 +175,14 @@ def _name(plan: Plan) -> str:
 
 
 class Tuned(NamedTuple):
-    """What was found for one problem."""
+    """What was found for one problem by itself."""
 
     problem: Problem
     usual: Plan  # without measuring
     usual_seconds: float
     plan: Plan
     seconds: float
+    fastest: list[Plan]  # all that were measured, in their order
 
 
 class WrongResult(ArithmeticError):
@@ -193,7 +236,8 @@ def tune(runner: Runner, backend: Backend, problem: Problem, seconds: Timer) -> 
     best = min(times, key=times.__getitem__)
     if times[best] > CLEARLY * times[usual]:
         best = usual
-    return Tuned(problem, usual, times[usual], best, times[best])
+    fastest = sorted(times, key=times.__getitem__)
+    return Tuned(problem, usual, times[usual], best, times[best], fastest)
 
 
 def _call(
@@ -243,31 +287,9 @@ def _call(
     return arguments, check
 
 
-def gpu_timer(runner: Runner) -> Timer:
-    """Times launches in a CUDA graph by events, so that launching does not count."""
-    import cupy
-
-    def seconds(work: Work) -> float:
-        def several() -> None:
-            for _ in range(LAUNCHES):
-                work()
-
-        replay, times = runner.record(several), []
-        for _ in range(REPLAYS + 1):
-            start, stop = cupy.cuda.Event(), cupy.cuda.Event()
-            start.record()
-            replay()
-            stop.record()
-            stop.synchronize()
-            times.append(float(cupy.cuda.get_elapsed_time(start, stop)) * 1e-3 / LAUNCHES)
-        return median(times[1:])  # the first one brings the graph to the GPU
-
-    return seconds
-
-
-def save(device: str, found: Sequence[Tuned]) -> None:
-    """Adds what was found to the plans for this GPU."""
-    plans = measured_plans.load(device) | {tuned.problem: tuned.plan for tuned in found}
+def save(device: str, kept: Mapping[Problem, Plan]) -> None:
+    """Adds these to the plans for this GPU."""
+    plans = {**measured_plans.load(device), **kept}
     path = measured_plans.file_for(device)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, measured_plans.text(device, plans))
