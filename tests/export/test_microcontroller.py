@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.export.test_c_file import forward
+from tests.export.test_c_file import expected
 from tinyae import Autoencoder
 from tinyae import export as export_room
 from tinyae.export.chain import chain_of, quantized
@@ -22,7 +22,9 @@ STRICT = ["-std=c99", "-Wall", "-Wextra", "-Wconversion", "-pedantic", "-Werror"
 NET = """
 #include "net.h"
 void encode(const float *x, float *z, float *scratch);
+float score(const float *x, float *scratch);
 void encode(const float *x, float *z, float *scratch) { net_encode(x, z, scratch); }
+float score(const float *x, float *scratch) { return net_score(x, scratch); }
 """
 
 # No operating system: a table of vectors, the sample, and numbers as hexadecimal bits by
@@ -31,6 +33,7 @@ MAIN = """
 #include <stdint.h>
 #include "net.h"
 void encode(const float *x, float *z, float *scratch);
+float score(const float *x, float *scratch);
 static const float x[NET_FEATURES] = {SAMPLE};
 
 static void host(int call, const void *what) {
@@ -40,12 +43,13 @@ static void host(int call, const void *what) {
 }
 
 static void start(void) {
-    float z[NET_CODE], scratch[NET_SCRATCH / sizeof(float)];
+    float z[NET_CODE + 1], scratch[NET_SCRATCH / sizeof(float)];
     int i, j;
     *(volatile uint32_t *)0xE000ED88u |= 0xFu << 20; /* CPACR: floats are for all */
     __asm__ volatile("dsb\\nisb");
     encode(x, z, scratch);
-    for (i = 0; i < NET_CODE; i++) {
+    z[NET_CODE] = score(x, scratch);
+    for (i = 0; i <= NET_CODE; i++) {
         union { float number; uint32_t bits; } of;
         char text[10] = "00000000\\n";
         of.number = z[i];
@@ -93,37 +97,38 @@ def compiled(folder: Path, name: str, text: str) -> Path:
     return folder / f"{name}.o"
 
 
-@needs(COMPILER)
-def test_it_fits_into_flash(ae: Autoencoder, tmp_path: Path) -> None:
-    """784-32-8 and back in int8: 50,688 weights, and what is around them."""
-    ae.export(tmp_path / "net.h", quantize="int8")
-    whole = NET.replace("net_encode(x, z, scratch)", "z[0] = net_score(x, scratch)")
-    found = subprocess.run(["arm-none-eabi-size", compiled(tmp_path, "net", whole)],
-                           capture_output=True, text=True, check=True).stdout  # fmt: skip
-    text, data, bss = map(int, found.splitlines()[1].split()[:3])
-    assert 50_688 < text <= FLASH and (data, bss) == (0, 0)
+def section_sizes(file: Path) -> list[int]:
+    """Bytes of code and constants, of variables with a value, of others."""
+    found = subprocess.run(["arm-none-eabi-size", file], capture_output=True, text=True, check=True)
+    return [int(number) for number in found.stdout.splitlines()[1].split()[:3]]
 
 
 @needs(COMPILER, BOARD)
-def test_the_same_codes(ae: Autoencoder, tmp_path: Path) -> None:
-    ae.export(tmp_path / "net.h", quantize="int8", part="encoder")
+def test_it_fits_into_flash_and_gives_the_same_codes(ae: Autoencoder, tmp_path: Path) -> None:
+    """784-32-8 and back in int8: 50,688 weights, and what is around them; with the program that
+    runs it, its sample and exp of the C library."""
+    ae.export(tmp_path / "net.h", quantize="int8")
     sample = np.random.default_rng(1).random(784).astype(np.float32)
     numbers = ", ".join(f"{value!r}f" for value in sample.tolist())
     main = MAIN.replace("SAMPLE", numbers).replace("STACK", str(STACK))
     objects = [compiled(tmp_path, "net", NET), compiled(tmp_path, "main", main)]
+    text, *others = section_sizes(objects[0])
+    assert 50_688 < text <= FLASH and others == [0, 0]
     link = ["-nostartfiles", "-Wl,--section-start=.vectors=0", "-Wl,-Ttext=0x400", "-lm", "-e0"]
     subprocess.run([COMPILER, *CPU, *objects, *link, "-o", "net.elf"], cwd=tmp_path, check=True)
+    assert sum(section_sizes(tmp_path / "net.elf")[:2]) <= FLASH
     command = [BOARD, "-M", "mps2-an386", "-nographic", "-monitor", "none", "-serial", "none",
                "-semihosting-config", "enable=on,target=native", "-kernel", "net.elf"]  # fmt: skip
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60,
                           check=False)  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
     words = (done.stdout + done.stderr).split()
-    codes = np.array([int(word, 16) for word in words], np.uint32).view(np.float32)
+    *codes, scored = np.array([int(word, 16) for word in words], np.uint32).view(np.float32)
     chain = quantized(chain_of(ae), "int8")
-    expected, off = forward(chain.encoder, sample[None].astype(float), np.zeros((1, 784)))
-    assert codes.shape == (8,)
-    assert (np.abs(codes - expected[0]) <= off[0]).all()
+    z, _, score, z_off, _ = expected(chain, sample[None])
+    assert len(codes) == 8
+    assert (np.abs(codes - z[0]) <= z_off[0]).all()
+    np.testing.assert_allclose(scored, score[0], rtol=1e-3)
 
 
 @needs("arm-none-eabi-g++")
