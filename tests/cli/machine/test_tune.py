@@ -44,10 +44,10 @@ class Runner(HostRunner):
         super().__init__()
         self.launched: list[tuple[str, int]] = []  # kernel, parts
 
-    def launch(self, file: str, kernel: str, dtype: str, grid: Any, block: Any, args: Any) -> None:
+    def launch(self, file: str, kernel: str, dtype: str, grid: Any, *how: Any) -> None:
         if kernel.startswith("dense"):
             self.launched.append((kernel, grid[2]))
-        super().launch(file, kernel, dtype, grid, block, args)
+        super().launch(file, kernel, dtype, grid, *how)
 
 
 @pytest.fixture
@@ -116,10 +116,10 @@ def test_a_wrong_kernel_is_not_timed(host: Backend, kernel: str) -> None:
         """Adds up a part too few."""
 
         def launch(self, file: str, kernel: str, *how: Any) -> None:
-            *how, args = how
+            dtype, grid, block, args, *more = how
             if kernel.startswith("sum"):
                 args = (args[0], args[1] - np.int32(1), *args[2:])
-            super().launch(file, kernel, *how, args)
+            super().launch(file, kernel, dtype, grid, block, args, *more)
 
     runner, problem = Forgetful(), FORWARD._replace(kernel=kernel)
     with pytest.raises(WrongResult, match=f"kernel='{kernel}'.*more than rounding explains"):
