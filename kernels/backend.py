@@ -240,6 +240,20 @@ class RandomPermutation(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Epoch:
+    """Where a replayed step finds its samples and its numbers, and leaves its losses: arguments of
+    ``BeginStep`` and ``EndStep``, the same at every step."""
+
+    cursor: Array
+    order: Array
+    batch_size: int
+    numbers: Array
+    data: Array
+    scale: float
+    history: Array
+
+
+@dataclass(frozen=True, kw_only=True)
 class StepPlan:
     """What one training step works on: a net's layers and the flat arrays of its parameters."""
 
@@ -253,6 +267,8 @@ class StepPlan:
     capacity: int  # the largest batch
     plain: bool = True  # nothing is done between layers or to gradients but clipping
     gradients: Array | None = None  # where they are left, and nothing is updated
+    # then the step gathers its samples into x, has the numbers from there, and ends as EndStep does
+    epoch: Epoch | None = None
 
 
 class Step(Protocol):

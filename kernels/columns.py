@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -109,7 +110,10 @@ def _cupy(matmul: str = "fp32") -> Backend:
         from .cuda.device import DeviceRunner
 
         runner = DeviceRunner()
-        column = cuda_c(runner, matmul, measured_plans.load(runner.device_name), memory)
+        plans = measured_plans.load(runner.device_name)
+        # not by default: nobody has measured yet whether it is faster
+        one_launch = os.environ.get("TINYAE_ONE_LAUNCH") == "1"
+        column = cuda_c(runner, matmul, plans, memory, one_launch)
         _expect_an_answer(column)
     if matmul != "fp32" and runner.compute_capability < 80:
         raise BackendUnavailable(
@@ -143,16 +147,20 @@ def _cuda_ptx(matmul: str = "fp32") -> Backend:
 
 def cuda_c(
     runner: Runner, matmul: str = "fp32", plans: Mapping[Problem, Plan] | None = None,
-    memory: object | None = None,
+    memory: Any = None, one_launch: bool = False,
 ) -> Backend:  # fmt: skip
-    """The CUDA C column on a runner; its arrays lie in host memory, or in that of the module."""
-    from .cuda import activation, dense, fill, gather, loss, random, update
+    """The CUDA C column on a runner; its arrays lie in host memory, or in that of the module.
+
+    one_launch: a step that is replayed is a single launch, where its plan allows.
+    """
+    from .cuda import activation, dense, fill, gather, loss, random, step, update
     from .reference import memory as host_memory
 
     gathering, updating = gather.GatherKernels(runner), update.UpdateKernels(runner)
+    products = dense.DenseKernels(runner, matmul=matmul, plans=plans)
     launchers = (
         activation.ActivationKernels(runner),
-        dense.DenseKernels(runner, matmul=matmul, plans=plans),
+        products,
         fill.FillKernels(runner),
         gathering,
         loss.LossKernels(runner),
@@ -161,8 +169,11 @@ def cuda_c(
     )
     recorder = Recorder(record=runner.record, join=runner.join, begin_step=gathering.begin_step,
                         end_step=updating.end_step, call=runner.call)  # fmt: skip
-    on_host = memory is None
-    return assembled(runner.name, on_host, *launchers, memory or host_memory, recorder=recorder)
+    there: Any = memory or host_memory
+    own: dict[str, Any] = {"recorder": recorder}
+    if one_launch:
+        own["make_step"] = step.StepKernels(runner, products, there.to_device).make_step
+    return assembled(runner.name, memory is None, *launchers, there, **own)
 
 
 def _numba_cuda() -> Backend:

@@ -13,7 +13,7 @@ from .grids import MAX_BLOCKS, Array, Dim
 
 
 class Recording:
-    """A ``Runner``'s launch, resident, tickets, record, aside and join.
+    """A ``Runner``'s launch, resident, cooperative, tickets, record, aside and join.
 
     ``run`` executes one launch.
     """
@@ -22,22 +22,24 @@ class Recording:
         self._local = threading.local()
 
     def run(
-        self, file: str, kernel: str, dtype: str, grid: Dim, block: Dim, args: tuple[Any, ...]
-    ) -> None:
+        self, file: str, kernel: str, dtype: str, grid: Dim, block: Dim, args: tuple[Any, ...],
+        cooperative: bool = False,
+    ) -> None:  # fmt: skip
         raise NotImplementedError
 
     def launch(
-        self, file: str, kernel: str, dtype: str, grid: Dim, block: Dim, args: tuple[Any, ...]
-    ) -> None:
+        self, file: str, kernel: str, dtype: str, grid: Dim, block: Dim, args: tuple[Any, ...],
+        cooperative: bool = False,
+    ) -> None:  # fmt: skip
         """Runs ``kernel`` of ``file`` compiled for ``dtype``, or notes it.
 
         args: arrays (passed as pointers) and NumPy scalars of just the kernel's types.
         """
         recorded: list[Any] | None = getattr(self._local, "recorded", None)
         if recorded is None:
-            self.run(file, kernel, dtype, grid, block, args)
+            self.run(file, kernel, dtype, grid, block, args, cooperative)
         else:
-            recorded.append((file, kernel, dtype, grid, block, args))
+            recorded.append((file, kernel, dtype, grid, block, args, cooperative))
 
     def call(self, do: Callable[[], None]) -> None:
         """``do()``, or a note of it."""
@@ -50,6 +52,10 @@ class Recording:
     def resident(self, file: str, kernel: str, dtype: str) -> int:
         """There is no GPU that could be filled: as many as ever."""
         return MAX_BLOCKS
+
+    def cooperative(self, file: str, kernel: str, dtype: str) -> int:
+        """Several, so that they wait for each other; their threads are all there at once."""
+        return 4
 
     def tickets(self, n: int) -> Array:
         """At least n uint32, zero before each launch: kernels leave them as they were."""

@@ -7,8 +7,10 @@ does and twice to the same bits.
 from __future__ import annotations
 
 import argparse
+import inspect
 import itertools
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib.util import find_spec
 from typing import Any
 
@@ -20,7 +22,10 @@ from benchmarks.contestants import own
 from benchmarks.gpu import mnist_race
 from benchmarks.gpu.operations import BATCHES, Device, Row
 from tests.train.test_backend_training import TOLERANCE, X, curve, make
+from tinyae.cli.machine import timing
+from tinyae.cli.machine.tune_steps import Step
 from tinyae.data.datasets import load_dataset
+from tinyae.kernels.cuda.step import KERNEL, StepKernels
 
 STEPS, EPOCHS, BATCH = 40, 10, 128
 ADAM = {"output": "sigmoid", "loss": "bce", "optimizer": "adam", "learning_rate": 0.01}
@@ -83,6 +88,31 @@ def steps(given: argparse.Namespace) -> Iterator[Row]:
                     row[name] = device.seconds(step.run, graph=False)
                 runner.branching = True
             yield row
+
+
+def one_launch(given: argparse.Namespace) -> Iterator[Row]:
+    """The small net's step as it is replayed, and as one cooperative launch, gathering its samples
+    and its bookkeeping included. Both must leave the same bits."""
+    device = Device(given.backend)
+    runner, memory, timer = device.runner(), None, device.seconds
+    if not device.tiny:
+        from tinyae.kernels.cuda import memory
+
+        timer = timing.gpu_timer(runner, graph=False)
+    for batch in (3,) if device.tiny else (BATCH,):
+        seconds, weights = [], []
+        for one in (False, True):
+            step = Step(runner, memory, own.autoencoder("small"), nets.N_FEATURES, batch)
+            network = step.work.network
+            if one:
+                products = inspect.unwrap(network.backend.dense_forward).__self__
+                kernels = StepKernels(runner, products, network.backend.to_device)
+                network.backend = replace(network.backend, make_step=kernels.make_step)
+            seconds.append(step.seconds({}, timer))
+            weights.append(device.to_host(network.parameters.values).tobytes())
+        yield {"net": "small", "batch": batch, "replayed": seconds[0], "one launch": seconds[1],
+               "blocks": runner.cooperative(*KERNEL, "float32"),
+               "clean": weights[0] == weights[1]}  # fmt: skip
 
 
 # mode -> the contestant that steps so

@@ -53,6 +53,7 @@ PARTS = {
     "numba-cuda": ("tools", "numba_cuda", 200),
     "shapes": ("operations", "shapes", 100),
     "tune": ("operations", "tune", 100),
+    "one-launch": ("training", "one_launch", 40),
     "mnist": ("training", "mnist", 60),
 }
 

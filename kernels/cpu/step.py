@@ -56,7 +56,7 @@ def maker(tiles: int) -> MakeStep:
     ``matmul.product_for``."""
 
     def make_step(plan: StepPlan) -> NumbaStep | None:
-        return NumbaStep(plan, tiles) if plan.plain else None
+        return NumbaStep(plan, tiles) if plan.plain and plan.epoch is None else None
 
     return make_step
 

@@ -57,7 +57,7 @@ class DenseKernels:
         (batch, n_in), n_out = x.shape, w.shape[1]
         if y.size == 0:
             return
-        cut = self._cut("dense_forward", x, "x", batch, n_out, n_in)
+        cut = self.cut("dense_forward", x, "x", batch, n_out, n_in)
         code, pre = activation_code(activation), NULL if pre is None else pre
         parts, tickets = self._parts_and_tickets(cut, y.size)
         sizes = ints(batch, n_in, n_out, cut.per_part)
@@ -71,7 +71,7 @@ class DenseKernels:
         (batch, n_out), n_in = dz.shape, w.shape[0]
         if dx.size == 0:
             return
-        cut = self._cut("dense_backward_input", dz, "dz", batch, n_in, n_out)
+        cut = self.cut("dense_backward_input", dz, "dz", batch, n_in, n_out)
         code = activation_code(activation)
         parts, tickets = self._parts_and_tickets(cut, dx.size)
         sizes = ints(batch, n_in, n_out, cut.per_part)
@@ -85,7 +85,7 @@ class DenseKernels:
         (batch, n_in), n_out = x.shape, dz.shape[1]
         if n_out == 0:
             return
-        cut = self._cut("dense_backward_weights", x, "x", n_in, n_out, batch)
+        cut = self.cut("dense_backward_weights", x, "x", n_in, n_out, batch)
         part_w, part_b, n = dw, db, (n_in + 1) * n_out
         with self.runner.aside():  # the layers below need dx, but nobody needs dw yet
             if cut.parts > 1:
@@ -96,7 +96,7 @@ class DenseKernels:
             if cut.parts > 1:
                 self._sum(cut, "sum_weights", part_w, n, dw, db, *ints(add, n_out))
 
-    def _cut(self, kernel: str, operand: Array, name: str, m: int, n: int, k: int) -> Cut:
+    def cut(self, kernel: str, operand: Array, name: str, m: int, n: int, k: int) -> Cut:
         """How the product is launched whose ``operand``, the argument ``name``, has the dtype."""
         dtype = operand.dtype.name
         if self.matmul != "fp32" and dtype != "float32":

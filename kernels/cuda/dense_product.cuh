@@ -33,6 +33,15 @@ __device__ inline int once(int x) {
     return x;
 }
 
+// A block's place in the work that a product is: a tile of so many columns of them, and a part of
+// its sums. Of a launch that is one product these are the block's own.
+struct Place {
+    int column, row, part, columns, parts;
+};
+__device__ inline Place own_place() {
+    return {(int)blockIdx.x, (int)blockIdx.y, (int)blockIdx.z, (int)gridDim.x, (int)gridDim.z};
+}
+
 // c (m, n) = A (m, k) @ B (k, n), where A[i][p] is a[i * k + p], or a[p * m + i] if TA;
 // and B[p][j] is b[p * n + j], or b[j * k + p] if TB.
 template <class Sums> struct Product {
@@ -103,6 +112,7 @@ template <class Sums> struct Product {
         }
     };
 
+    const Place place;
     int m, n, row0, column0, terms;  // terms that are not multiplied yet
     Share<BM, !TA> a;
     Share<BN, TB> b;
@@ -116,10 +126,14 @@ template <class Sums> struct Product {
         return width % VECTOR == 0 && (size_t)x % 16 == 0;
     }
 
-    // Of the k terms of each sum, those from ``begin`` on and before ``end``.
-    __device__ Product(const REAL *a_, const REAL *b_, int m_, int n_, int k, int begin, int end)
-        : m(m_), n(n_), row0((int)blockIdx.y * BM), column0((int)blockIdx.x * BN),
-          terms(end - begin),
+    // Of the k terms of each sum, ``per_part`` from begin = place.part * per_part on.
+    __device__ Product(Place place_, const REAL *a_, const REAL *b_, int m_, int n_, int k,
+                       int per_part)
+        : Product(place_, a_, b_, m_, n_, k, place_.part * per_part, per_part) {}
+    __device__ Product(Place place_, const REAL *a_, const REAL *b_, int m_, int n_, int k,
+                       int begin, int per_part)
+        : place(place_), m(m_), n(n_), row0(place_.row * BM), column0(place_.column * BN),
+          terms(min(per_part, k - begin)),
           a(a_ + (TA ? (long long)begin * m_ + row0 : (long long)row0 * k + begin), TA ? m_ : k,
             m_ - row0, Sums::KEEPS_A && aligned(a_, TA ? m_ : k), place_a),
           b(b_ + (TB ? (long long)column0 * k + begin : (long long)begin * n_ + column0),
@@ -175,11 +189,11 @@ template <class Sums> struct Product {
     // that have parts of them, and ``each`` adds them up. ``tickets``: one for each tile; null:
     // another kernel adds up.
     __device__ bool ends(REAL *room, unsigned *tickets, REAL *shared) {
-        if (gridDim.z == 1) return true;
-        finish_part(room + (long long)blockIdx.z * m * n, false, shared);
+        if (place.parts == 1) return true;
+        finish_part(room + (long long)place.part * m * n, false, shared);
         if (!ADDS_PARTS || !tickets) return false;
         parts = room;
-        return is_last_block(tickets + blockIdx.y * gridDim.x + blockIdx.x, gridDim.z);
+        return is_last_block(tickets + place.row * place.columns + place.column, place.parts);
     }
 
     // Calls f(offsets, sums, places) for the elements of the block's tile, SIDE of a thread's at a
@@ -215,7 +229,7 @@ template <class Sums> struct Product {
             }
             if (ADDS_PARTS && parts)  // in their order: two runs give the same bits
 #pragma unroll 4
-                for (unsigned k = 0; k < gridDim.z; k++)
+                for (int k = 0; k < place.parts; k++)
 #pragma unroll
                     for (int u = 0; u < SIDE; u++)
                         if (at[u] >= 0) totals[u] += parts[(long long)k * m * n + at[u]];
@@ -291,7 +305,7 @@ template <class Sums> struct Product {
     // Epilogue: the column sums of B, from the first row of blocks.
     __device__ void finish_columns(REAL *db, bool add) const {
         int column = column0 + (int)threadIdx.x;
-        if (blockIdx.y == 0 && threadIdx.x < BN && column < n)
+        if (place.row == 0 && threadIdx.x < BN && column < n)
             db[column] = add ? db[column] + column_sum : column_sum;
     }
 };

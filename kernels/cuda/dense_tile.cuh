@@ -17,8 +17,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, Sums<ROWS, COLUMNS, false,
                                int n_out, int per_part) {
     using P = Product<Sums<ROWS, COLUMNS, false, false>>;
     alignas(16) __shared__ REAL shared[P::SHARED];
-    int first = (int)blockIdx.z * per_part;
-    P product(x, w, batch, n_out, n_in, first, min(first + per_part, n_in));
+    P product(own_place(), x, w, batch, n_out, n_in, per_part);
     product.run(shared, false);
     if (product.ends(parts, tickets, shared)) product.finish_forward(b, activation, y, pre, shared);
 }
@@ -31,8 +30,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, Sums<ROWS, COLUMNS, false,
                                       int per_part) {
     using P = Product<Sums<ROWS, COLUMNS, false, true>>;
     alignas(16) __shared__ REAL shared[P::SHARED];
-    int first = (int)blockIdx.z * per_part;
-    P product(dz, w, batch, n_in, n_out, first, min(first + per_part, n_out));
+    P product(own_place(), dz, w, batch, n_in, n_out, per_part);
     product.run(shared, false);
     if (product.ends(parts, tickets, shared)) product.finish_input(activation, saved, dx, shared);
 }
@@ -43,10 +41,9 @@ extern "C" __global__ void __launch_bounds__(THREADS, Sums<ROWS, COLUMNS, true, 
                                         int batch, int n_in, int n_out, int per_part) {
     using P = Product<Sums<ROWS, COLUMNS, true, false>>;
     alignas(16) __shared__ REAL shared[P::SHARED];
-    int first = (int)blockIdx.z * per_part;
-    long long part = (long long)blockIdx.z * (n_in + 1) * n_out;
-    P product(x, dz, n_in, n_out, batch, first, min(first + per_part, batch));
-    product.run(shared, blockIdx.y == 0);
+    P product(own_place(), x, dz, n_in, n_out, batch, per_part);
+    long long part = (long long)product.place.part * (n_in + 1) * n_out;
+    product.run(shared, product.place.row == 0);
     product.finish_part(dw + part, add, shared);
     product.finish_columns(db + part, add);
 }

@@ -21,6 +21,7 @@ from .source import NVRTC_OPTIONS, defines, read_source
 Array = Any
 
 AHEAD = 64  # replays that may be queued twice over
+COOPERATIVE_LAUNCH = 95  # the runtime's cudaDevAttrCooperativeLaunch
 
 
 @contextmanager
@@ -99,10 +100,21 @@ class DeviceRunner:
         self._local = threading.local()
 
     def launch(
-        self, file: str, kernel: str, dtype: str, grid: Dim, block: Dim, args: tuple[Any, ...]
-    ) -> None:
+        self, file: str, kernel: str, dtype: str, grid: Dim, block: Dim, args: tuple[Any, ...],
+        cooperative: bool = False,
+    ) -> None:  # fmt: skip
         """Sends ``kernel`` of ``file``, compiled for ``dtype``, to the current stream."""
-        self._function(file, kernel, dtype)(grid, block, args)
+        function = self._function(file, kernel, dtype)
+        if cooperative:  # CuPy's own switch, of a module, wants a library for its grid.sync()
+            function.kernel(grid, block, args, enable_cooperative_groups=True)
+        else:
+            function(grid, block, args)
+
+    def cooperative(self, file: str, kernel: str, dtype: str) -> int:
+        """As many blocks as the GPU holds; 0 where its driver launches none cooperatively."""
+        runtime = cupy.cuda.runtime
+        able = runtime.deviceGetAttribute(COOPERATIVE_LAUNCH, runtime.getDevice())
+        return self.resident(file, kernel, dtype) if able else 0
 
     def resident(self, file: str, kernel: str, dtype: str) -> int:
         """Blocks of THREADS that the GPU has room for at once, by the kernel's registers."""

@@ -1,62 +1,14 @@
-// Minibatch rows by index: out[i][j] = data[indices[i]][j] * scale (see reference/gather.py).
-//
-// A thread has one place in several rows (see elementwise.cuh), four elements wide where it can:
-// of bytes one would put too few on their way. A row that does not exist becomes NaN: nothing
-// outside the data is read.
+// The gathering of a minibatch (see gather.cuh) by a launch of its own.
 //
 // A step that was recorded once is replayed with other samples and other numbers, and the host sends
 // nothing within an epoch: cursor[0], in device memory, is the step. indices are then those of an
 // epoch, and ``numbers`` has a row for each: the optimiser's numbers (HYPER_...), the code noise's
 // deviation, and the update's number, which names its random numbers.
 
-#include "elementwise.cuh"
-#include "vector.cuh"
+#include "gather.cuh"
 
-template <class T, int W> struct Piece {
-    bool inside;  // its row exists
-    Vector<T, W> data;
-};
-
-// A row is ``width`` vectors; threads lie side by side along x, and rows along y.
-template <int W, class T>
-__device__ void gather_rows(const T *data, long long n, const long long *indices, REAL scale,
-                            REAL *out, int batch, int width) {
-    const auto *from = (const Vector<T, W> *)data;
-    auto *to = (Vector<REAL, W> *)out;
-    for (long long j = (long long)blockIdx.x * blockDim.x + threadIdx.x; j < width;
-         j += (long long)gridDim.x * blockDim.x) {
-        auto read = [&](long long i) {
-            long long index = indices[i];
-            Piece<T, W> piece = {0 <= index && index < n, {}};
-            if (n > 0) piece.data = from[(piece.inside ? index : 0) * width + j];
-            return piece;
-        };
-        auto write = [&](long long i, const Piece<T, W> &piece) {
-            Vector<REAL, W> numbers;
-#pragma unroll
-            for (int w = 0; w < W; w++)
-                numbers.at[w] = piece.inside ? (REAL)piece.data.at[w] * scale : (REAL)nan("");
-            to[i * width + j] = numbers;
-        };
-        visit((long long)blockIdx.y * blockDim.y + threadIdx.y, (long long)gridDim.y * blockDim.y,
-              batch, read, write);
-    }
-}
-
-// Vectors of four where each row of data and out begins at a multiple of their alignment.
-template <class T>
-__device__ void gather_any(const T *data, long long n, const long long *indices, REAL scale,
-                           REAL *out, int batch, int features) {
-    bool aligned = (size_t)data % alignof(Vector<T, 4>) == 0 &&
-                   (size_t)out % alignof(Vector<REAL, 4>) == 0;
-    if (features % 4 == 0 && aligned)
-        gather_rows<4>(data, n, indices, scale, out, batch, features / 4);
-    else
-        gather_rows<1>(data, n, indices, scale, out, batch, features);
-}
-
-// ``kind`` is the data's type, a DATA_... number; uint8 pictures cross the bus as they are. With a
-// cursor the step's batch is gathered, and its row of numbers goes to hyper, std and state[3].
+// With a cursor the step's batch is gathered, and its row of numbers goes to hyper, std and state[3].
+// Threads lie side by side along x, and rows along y.
 extern "C" __global__ void gather(const void *data, int kind, long long n,
                                   const long long *indices, REAL scale, REAL *out, int batch,
                                   int features, const long long *cursor, long long batch_size,
@@ -73,20 +25,7 @@ extern "C" __global__ void gather(const void *data, int kind, long long n,
             state[3] = (unsigned)row[HYPER_COUNT + 1];
         }
     }
-#define ROWS_OF(type) \
-    return gather_any((const type *)data, n, indices, scale, out, batch, features)
-    switch (kind) {
-    case DATA_BOOL:
-    case DATA_UINT8: ROWS_OF(unsigned char);
-    case DATA_INT8: ROWS_OF(signed char);
-    case DATA_UINT16: ROWS_OF(unsigned short);
-    case DATA_INT16: ROWS_OF(short);
-    case DATA_UINT32: ROWS_OF(unsigned);
-    case DATA_INT32: ROWS_OF(int);
-    case DATA_UINT64: ROWS_OF(unsigned long long);
-    case DATA_INT64: ROWS_OF(long long);
-    case DATA_FLOAT32: ROWS_OF(float);
-    case DATA_FLOAT64: ROWS_OF(double);
-    }
-#undef ROWS_OF
+    gather_batch(data, kind, n, indices, scale, out, batch, features,
+                 {(int)(blockIdx.x * blockDim.x + threadIdx.x), (int)(gridDim.x * blockDim.x),
+                  (int)(blockIdx.y * blockDim.y + threadIdx.y), (int)(gridDim.y * blockDim.y)});
 }

@@ -18,16 +18,21 @@ class Runner(Protocol):
     array_type: type[Any]
 
     def launch(
-        self, file: str, kernel: str, dtype: str, grid: Dim, block: Dim, args: tuple[Any, ...]
-    ) -> None:
+        self, file: str, kernel: str, dtype: str, grid: Dim, block: Dim, args: tuple[Any, ...],
+        cooperative: bool = False,
+    ) -> None:  # fmt: skip
         """Runs ``kernel`` of ``file``, compiled with REAL = dtype.
 
         args: arrays, passed as pointers, and NumPy scalars of just the kernel's types.
+        cooperative: all blocks are there at once, so that they may wait for each other.
         """
 
     def resident(self, file: str, kernel: str, dtype: str) -> int:
         """Blocks of THREADS that the GPU has room for at once: in a grid-stride loop more of them
         would only wait."""
+
+    def cooperative(self, file: str, kernel: str, dtype: str) -> int:
+        """The most blocks of THREADS that a cooperative launch may have, 0 where there is none."""
 
     def record(self, work: Callable[[], None]) -> Callable[[], None]:
         """Notes the launches that ``work`` makes without running them; the result runs them.

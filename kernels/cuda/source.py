@@ -1,9 +1,9 @@
 """The text of a .cu file, ready for a compiler: NVRTC through CuPy, or C++ on the host.
 
 The sources include no system headers, so that NVRTC compiles them at once. Numbers that all
-columns share come from ``conventions.py`` as #defines; ``#include "x.cuh"`` is resolved here. With
-"for every tile" behind it the file is put in once for each tile of ``plan.TILES``, whose numbers
-take the place of ROWS and COLUMNS.
+columns share come from ``conventions.py`` as #defines; ``#include "x.cuh"`` is resolved here, the
+first time that it is met. With "for every tile" behind it the file is put in once for each tile of
+``plan.TILES``, whose numbers take the place of ROWS and COLUMNS.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def defines(dtype: str) -> str:
     lines = [f"#define REAL {REALS[dtype]}", f"#define REAL_IS_DOUBLE {int(dtype == 'float64')}"]
     numbered = {
         "ACTIVATION": c.ACTIVATIONS, "LOSS": c.LOSSES, "HYPER": c.HYPER, "DATA": c.DATA,
-        "PENALTY": c.PENALTIES,
+        "PENALTY": c.PENALTIES, "OPTIMIZER": c.OPTIMIZERS,
     }  # fmt: skip
     for prefix, names in numbered.items():
         lines += [f"#define {prefix}_{name.upper()} {i}" for i, name in enumerate(names)]
@@ -53,11 +53,18 @@ def defines(dtype: str) -> str:
 @cache
 def read_source(file: str) -> str:
     """The file with its includes in place; #line keeps errors and debuggers in the right file."""
+    return _with_includes(file, set())
+
+
+def _with_includes(file: str, seen: set[str]) -> str:
     path = FOLDER / file
 
     def included(match: re.Match[str]) -> str:
         line = text[: match.start()].count("\n") + 2
-        there = read_source(match[1])
+        if match[1] in seen:
+            return ""
+        seen.add(match[1])
+        there = _with_includes(match[1], seen)
         if match[2]:
             tiles = [map(str, tile) for tile in reversed(TILES)]
             there = "\n".join(there.replace("ROWS", r).replace("COLUMNS", c) for r, c in tiles)

@@ -1,128 +1,38 @@
-// Optimiser updates: one launch over the flat array of all parameters (see reference/update.py).
-//
-// The step's numbers (learning rate, corrections for the step count, ...) are read from device
-// memory, so that a recorded step can be replayed with new ones; and so is guard, the step's
-// loss: where it is not finite nothing is written, and the last good weights stay. It is asked for
-// after the numbers, so that their answers are waited for together.
-//
-// A recorded step ends here: its loss goes into the epoch's history, and the cursor (see gather.cu) to
-// the next step. Elsewhere cursor is null.
+// One launch over the flat array of all parameters for each optimiser's update (see update.cuh);
+// clipping; rows of length 1.
 
-#include "elementwise.cuh"
 #include "last_block.cuh"
 #include "reduce.cuh"
+#include "update.cuh"
 
-struct Parameter {
-    REAL w, g, v = 0, m = 0;  // the value, its gradient, and the moments that an optimiser has
-};
-
-// g of parameter i: the first n_decayed, the weights, decay; a bias does not.
-__device__ inline REAL decayed(const Parameter &p, REAL decay, long long i, long long n_decayed) {
-    return i < n_decayed ? p.g + decay * p.w : p.g;
-}
-
-// history[step] = totals, and on to the next step; is the loss, totals[0], finite?
-__device__ inline bool end_step(const double *totals, long long *cursor, double *history) {
-    if (cursor && blockIdx.x == 0 && threadIdx.x == 0) {
-        const long long step = cursor[0];
-        history[2 * step] = totals[0];
-        history[2 * step + 1] = totals[1];
-        cursor[0] = step + 1;
-    }
-    return isfinite(totals[0]);
-}
-
-// w -= lr g
 extern "C" __global__ void sgd(REAL *w, const REAL *grad, const double *hyper,
                                long long n_decayed, const double *guard, long long *cursor,
                                double *history, long long n) {
-    const REAL rate = (REAL)hyper[HYPER_LEARNING_RATE], decay = (REAL)hyper[HYPER_WEIGHT_DECAY];
-    if (!end_step(guard, cursor, history)) return;
-    auto read = [&](long long i) { return Parameter{w[i], grad[i]}; };
-    for_each(n, read, [&](long long i, Parameter p) {
-        w[i] = p.w - rate * decayed(p, decay, i, n_decayed);
-    });
+    update_all<Sgd>(w, grad, nullptr, nullptr, hyper, n_decayed, guard, cursor, history, n);
 }
 
-// v = mu v + g, w -= lr v
 extern "C" __global__ void momentum(REAL *w, const REAL *grad, REAL *v, const double *hyper,
                                     long long n_decayed, const double *guard, long long *cursor,
                                     double *history, long long n) {
-    const REAL rate = (REAL)hyper[HYPER_LEARNING_RATE], decay = (REAL)hyper[HYPER_WEIGHT_DECAY];
-    const REAL mu = (REAL)hyper[HYPER_MOMENTUM];
-    if (!end_step(guard, cursor, history)) return;
-    auto read = [&](long long i) { return Parameter{w[i], grad[i], v[i]}; };
-    for_each(n, read, [&](long long i, Parameter p) {
-        REAL moved = mu * p.v + decayed(p, decay, i, n_decayed);
-        v[i] = moved;
-        w[i] = p.w - rate * moved;
-    });
+    update_all<Momentum>(w, grad, nullptr, v, hyper, n_decayed, guard, cursor, history, n);
 }
 
-// v = mu v + g, w -= lr (g + mu v)
 extern "C" __global__ void nesterov(REAL *w, const REAL *grad, REAL *v, const double *hyper,
                                     long long n_decayed, const double *guard, long long *cursor,
                                     double *history, long long n) {
-    const REAL rate = (REAL)hyper[HYPER_LEARNING_RATE], decay = (REAL)hyper[HYPER_WEIGHT_DECAY];
-    const REAL mu = (REAL)hyper[HYPER_MOMENTUM];
-    if (!end_step(guard, cursor, history)) return;
-    auto read = [&](long long i) { return Parameter{w[i], grad[i], v[i]}; };
-    for_each(n, read, [&](long long i, Parameter p) {
-        REAL g = decayed(p, decay, i, n_decayed), moved = mu * p.v + g;
-        v[i] = moved;
-        w[i] = p.w - rate * (g + mu * moved);
-    });
+    update_all<Nesterov>(w, grad, nullptr, v, hyper, n_decayed, guard, cursor, history, n);
 }
 
-// What adam and adamw share: the numbers of the step, and how the moments move.
-struct Adam {
-    REAL rate, decay, beta1, beta2, one_minus_beta1, one_minus_beta2, eps, step, correction2;
-
-    __device__ explicit Adam(const double *hyper)
-        : rate((REAL)hyper[HYPER_LEARNING_RATE]), decay((REAL)hyper[HYPER_WEIGHT_DECAY]),
-          beta1((REAL)hyper[HYPER_BETA1]), beta2((REAL)hyper[HYPER_BETA2]),
-          one_minus_beta1((REAL)(1 - hyper[HYPER_BETA1])),
-          one_minus_beta2((REAL)(1 - hyper[HYPER_BETA2])), eps((REAL)hyper[HYPER_EPS]),
-          step((REAL)(hyper[HYPER_LEARNING_RATE] / hyper[HYPER_CORRECTION1])),
-          correction2((REAL)hyper[HYPER_CORRECTION2]) {}
-
-    // Advances the moments by g; returns lr m^ / (sqrt(v^) + eps).
-    __device__ REAL move(REAL g, REAL &m, REAL &v) const {
-        m = beta1 * m + one_minus_beta1 * g;
-        v = beta2 * v + one_minus_beta2 * (g * g);
-        return step * m / (sqrt(v / correction2) + eps);
-    }
-};
-
-// m, v = moving means of g and g^2; w -= lr m^ / (sqrt(v^) + eps)
 extern "C" __global__ void adam(REAL *w, const REAL *grad, REAL *m, REAL *v, const double *hyper,
                                 long long n_decayed, const double *guard, long long *cursor,
                                 double *history, long long n) {
-    const Adam numbers(hyper);
-    if (!end_step(guard, cursor, history)) return;
-    auto read = [&](long long i) { return Parameter{w[i], grad[i], v[i], m[i]}; };
-    for_each(n, read, [&](long long i, Parameter p) {
-        REAL g = decayed(p, numbers.decay, i, n_decayed);
-        w[i] = p.w - numbers.move(g, p.m, p.v);
-        m[i] = p.m;
-        v[i] = p.v;
-    });
+    update_all<Adam>(w, grad, m, v, hyper, n_decayed, guard, cursor, history, n);
 }
 
-// w *= 1 - lr decay, then adam without decay in g
 extern "C" __global__ void adamw(REAL *w, const REAL *grad, REAL *m, REAL *v, const double *hyper,
                                  long long n_decayed, const double *guard, long long *cursor,
                                  double *history, long long n) {
-    const Adam numbers(hyper);
-    const REAL keep = (REAL)(1 - hyper[HYPER_LEARNING_RATE] * hyper[HYPER_WEIGHT_DECAY]);
-    if (!end_step(guard, cursor, history)) return;
-    auto read = [&](long long i) { return Parameter{w[i], grad[i], v[i], m[i]}; };
-    for_each(n, read, [&](long long i, Parameter p) {
-        REAL shrunk = i < n_decayed ? keep * p.w : p.w;
-        w[i] = shrunk - numbers.move(p.g, p.m, p.v);
-        m[i] = p.m;
-        v[i] = p.v;
-    });
+    update_all<AdamW>(w, grad, m, v, hyper, n_decayed, guard, cursor, history, n);
 }
 
 // ---- clipping by the norm of the whole gradient: a launch for the norm, one for the scale

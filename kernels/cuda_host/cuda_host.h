@@ -1,7 +1,9 @@
 // Runs CUDA C kernels on the CPU: included before a .cu file that a C++ compiler then compiles.
 //
 // Each CUDA thread of a block is a fiber: it runs until it meets a barrier and hands over there.
-// Blocks run one after the other; shared memory is filled with NaN bits before each of them.
+// Blocks run one after the other; shared memory is filled with NaN bits before each of them. Those
+// of a cooperative launch are all there at once and run in turns: one that waits for others has its
+// waiting thread sleep (__nanosleep), and keeps its shared memory aside until its next turn.
 // In a debugger (-O0) threadIdx can be printed and stand in conditions, and a step over a barrier
 // ends in the same thread. ThreadSanitizer, AddressSanitizer and UBSan work, see
 // cuda_host_sanitizers.h.
@@ -22,7 +24,7 @@
 #define __device__
 #define __launch_bounds__(...)
 // One section holds all shared variables, so that they can be poisoned between blocks. It is
-// static memory: blocks never run at the same time. The linker knows where it lies.
+// static memory: blocks never run at the same moment. The linker knows where it lies.
 #define __shared__ static __attribute__((section("cuda_shared"), aligned(16)))
 extern "C" char __start_cuda_shared[] __attribute__((weak, visibility("hidden")));
 extern "C" char __stop_cuda_shared[] __attribute__((weak, visibility("hidden")));
@@ -65,7 +67,7 @@ struct Thread {
     dim3 index;
     unsigned lane;
     Warp *warp;
-    bool done, waiting, waiting_warp;  // how far it has come
+    bool done, waiting, waiting_warp, asleep;  // how far it has come
     Copy copies[MAX_COPIES];           // under way, see cuda_host_copy.h
     unsigned n_copies, copy_group;     // their number; groups of them that have been closed
     char *stack;
@@ -77,6 +79,7 @@ static Thread *current;
 static void block_barrier();
 static void warp_barrier();
 static void warp_meeting();  // the same, but it orders no accesses to memory
+static void sleep();         // until the other blocks have had their turns
 
 // What each lane of a warp has shown.
 template <class T> struct Shown {
@@ -116,7 +119,10 @@ template <class T> T __shfl_sync(unsigned, T value, int lane) {
     return cuda_host::exchange(value, unsigned(lane) & 31);
 }
 
+inline void __nanosleep(unsigned) { cuda_host::sleep(); }
+
 inline void __threadfence() {}  // the atomics order memory here
+inline unsigned load_acquire(const unsigned *at) { return __atomic_load_n(at, __ATOMIC_ACQUIRE); }
 inline unsigned atomicInc(unsigned *at, unsigned limit) {
     unsigned old = __atomic_load_n(at, __ATOMIC_ACQUIRE);
     while (!__atomic_compare_exchange_n(at, &old, old < limit ? old + 1 : 0, false,
@@ -187,9 +193,10 @@ template <class... A, void (*kernel)(A...)> struct Launch<kernel> {
     static int arity() { return sizeof...(A); }
 };
 
-// Runs the whole grid; returns nullptr, or what went wrong. One launch at a time.
+// Runs the whole grid, its blocks all at once if the launch is ``cooperative``; returns nullptr, or
+// what went wrong. One launch at a time.
 static const char *run(void (*thread)(void **), const unsigned *grid, const unsigned *block,
-                       void **args) {
+                       void **args, bool cooperative) {
     static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
     pthread_mutex_lock(&mutex);
     body = thread;
@@ -200,8 +207,10 @@ static const char *run(void (*thread)(void **), const unsigned *grid, const unsi
     failure = nullptr;
     if (n_threads == 0 || n_threads > MAX_THREADS)
         failure = "a block must have 1 to 1024 threads";
+    else if (cooperative && grid[0] * grid[1] * grid[2] > MAX_THREADS / n_threads)
+        failure = "the blocks of a cooperative launch must have 1024 threads in all, at most";
     else
-        run_grid();
+        run_grid(cooperative);
     const char *result = failure;
     pthread_mutex_unlock(&mutex);
     return result;
@@ -212,8 +221,8 @@ static const char *run(void (*thread)(void **), const unsigned *grid, const unsi
 // One per kernel, appended by host.py.
 #define CUDA_HOST_LAUNCHER(kernel)                                                               \
     extern "C" __attribute__((visibility("default"))) const char *launch_##kernel(               \
-        const unsigned *grid, const unsigned *block, void **args, int n_args) {                  \
+        const unsigned *grid, const unsigned *block, void **args, int n_args, int cooperative) { \
         using Kernel = cuda_host::Launch<kernel>;                                                \
         if (n_args != Kernel::arity()) return "wrong number of arguments for " #kernel;          \
-        return cuda_host::run(Kernel::thread, grid, block, args);                                \
+        return cuda_host::run(Kernel::thread, grid, block, args, cooperative);                   \
     }

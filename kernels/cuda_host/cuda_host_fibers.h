@@ -20,10 +20,11 @@ asm(".text\n"
 
 namespace cuda_host {
 
-constexpr unsigned MAX_THREADS = 1024;  // of a block
+constexpr unsigned MAX_THREADS = 1024;  // of a block, and of all blocks that are there at once
 constexpr size_t STACK = 64 * 1024;
 
 static Thread threads[MAX_THREADS];
+static unsigned n_together;  // blocks that are there at once
 static char *stacks;  // of all of them
 
 static void fiber_main();  // what a fiber does; it never returns

@@ -53,13 +53,14 @@ class HostRunner(Recording):
         self._functions: dict[tuple[str, str, str], Any] = {}
 
     def run(
-        self, file: str, kernel: str, dtype: str, grid: Dim, block: Dim, args: tuple[Any, ...]
-    ) -> None:
+        self, file: str, kernel: str, dtype: str, grid: Dim, block: Dim, args: tuple[Any, ...],
+        cooperative: bool = False,
+    ) -> None:  # fmt: skip
         function = self._function(file, kernel, dtype)
         values = [_value(arg) for arg in args]
         pointers = (ctypes.c_void_p * len(values))(*map(ctypes.addressof, values))
         failure = function((ctypes.c_uint * 3)(*grid), (ctypes.c_uint * 3)(*block), pointers,
-                           len(values))  # fmt: skip
+                           len(values), cooperative)  # fmt: skip
         if failure:
             raise RuntimeError(f"{file}, {kernel}: {failure.decode()}")
 

@@ -63,7 +63,7 @@ def _space(i: Instruction) -> str:
 
 _PLAIN = re.compile(
     r"v[248]|global|local|param|const|shared(::cta)?|nc|L\d::.*|c[agsv]|lu|w[bt]|volatile|relaxed"
-    r"|weak|cta|gpu|sys"
+    r"|acquire|release|weak|cta|gpu|sys"
 )
 
 

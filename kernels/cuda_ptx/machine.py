@@ -2,7 +2,7 @@
 
 Threads that have parted run in the order of their instructions: those farthest back go first, so
 that they meet again behind the branch. A barrier holds a thread until all of its block are there
-that have not ended.
+that have not ended. One that waits for another block says nanosleep: then the others have a turn.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ MOST_THREADS = 1024
 GLOBAL_BASE = 1 << 33  # beyond 32 bits: an address that loses its upper half is found
 ALL = slice(None)
 
-RUNNING, WAITING, ENDED = 0, 1, 2
+RUNNING, WAITING, ENDED, ASLEEP = 0, 1, 2, 3
+PATIENCE = 100  # turns of all threads in which nobody but those that slept goes on
 
 
 class Machine:
@@ -42,6 +43,7 @@ class Machine:
     ) -> None:  # fmt: skip
         self.kernel, self.grid, self.block = kernel, grid, block
         self.order, self.limit, self.issued, self.counts = order, limit, 0, counts
+        self._idle = 0  # turns
         self.threads = int(np.prod(block))
         if self.threads > MOST_THREADS:
             raise PtxError(f"a block has at most {MOST_THREADS} threads, got {self.threads}")
@@ -181,10 +183,12 @@ class Machine:
                 self.pc[active] = target
                 self.state[active] = ENDED if target >= len(instructions) else RUNNING
                 return
-            if i.opcode in ("bar", "barrier") and not i.has("warp"):
-                self._check_barrier(i)
+            waits = i.opcode in ("bar", "barrier") and not i.has("warp")
+            if waits or i.opcode == "nanosleep":
+                if waits:
+                    self._check_barrier(i)
                 self.pc[lanes] = at + 1
-                self.state[active] = WAITING
+                self.state[active] = WAITING if waits else ASLEEP
                 return
             self._execute(i, at, active)
             at += 1
@@ -204,9 +208,16 @@ class Machine:
             raise self._error(i, "only bar.sync 0 of all threads is supported")
 
     def _release(self) -> None:
-        """All threads wait or have ended; those of a block that wait do so at one barrier."""
+        """Wakes the threads that sleep. In the other blocks all that have not ended wait, and do
+        so at one barrier: they go on."""
         state, pc = self.state.reshape(-1, self.threads), self.pc.reshape(-1, self.threads)
-        waits = state == WAITING
+        sleeps = state == ASLEEP
+        waits = (state == WAITING) & ~sleeps.any(axis=1, keepdims=True)
+        self._idle = 0 if waits.any() else self._idle + 1
+        if self._idle > PATIENCE:
+            thread = int(np.argmax(sleeps))
+            i = self.kernel.instructions[int(self.pc[thread]) - 1]
+            raise self._error(i, "it waits for another block, and that does not come", thread)
         first = np.where(waits, pc, np.iinfo(np.int64).max).min(axis=1)
         wrong = waits & (pc != first[:, None])
         if wrong.any():
@@ -214,7 +225,7 @@ class Machine:
             i = self.kernel.instructions[int(first[block]) - 1]
             thread = block * self.threads + int(np.argmax(wrong[block]))
             raise self._error(i, "the barrier is not reached by all threads of the block", thread)
-        self.state[self.state == WAITING] = RUNNING
+        state[waits | sleeps] = RUNNING
 
     def _execute(self, i: Instruction, at: int, lanes: Any) -> None:
         try:

@@ -41,8 +41,9 @@ class PtxRunner(Recording):
         self.kernels: dict[tuple[str, str], dict[str, Kernel]] = {}
 
     def run(
-        self, file: str, kernel: str, dtype: str, grid: Dim, block: Dim, args: tuple[Any, ...]
-    ) -> None:
+        self, file: str, kernel: str, dtype: str, grid: Dim, block: Dim, args: tuple[Any, ...],
+        cooperative: bool = False,
+    ) -> None:  # fmt: skip
         """Raises PtxError with the kernel, the line of its PTX, block and thread for the first
         wrong access."""
         entry = self.ptx(file, dtype)[kernel]

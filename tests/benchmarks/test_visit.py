@@ -247,6 +247,19 @@ def test_steps_and_epochs(tiny: Dataset, tmp_path: Path) -> None:
     assert epoch["loss"][-1] < epoch["loss"][0] and len(epoch["seconds"]) == 4
 
 
+def test_a_step_as_one_launch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Timed beside the replayed one; one that does nothing leaves other weights."""
+    monkeypatch.setattr(nets, "NETS", {"small": (24, 8)})
+    (row,) = training.one_launch(given(tmp_path))
+    assert row["clean"] and row["blocks"] == 4 and row["replayed"] > 0 < row["one launch"]
+    nothing = lambda *arguments: None  # noqa: E731
+    monkeypatch.setattr(
+        training.StepKernels, "make_step", lambda kernels, plan: plan.epoch and nothing
+    )
+    (row,) = training.one_launch(given(tmp_path))
+    assert row["clean"] is False
+
+
 def test_training_is_checked(tiny: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     """numba passes; a seed of its own for each run, or a loss that is off, does not."""
     monkeypatch.setattr(nets, "pixels", lambda batch: tiny.train.array)

@@ -6,12 +6,14 @@ at 9.0 is a sample without it. So does cuda-host in float64: the source is the s
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -118,6 +120,23 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HostRunner]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TINYAE_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield HostRunner()
+
+
+@pytest.fixture
+def device(cuda: Backend, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """device(recorder=None): the CUDA C column under a name of its own, with fields replaced.
+
+    Its host arrays count as a device's: data are moved, and the host does not look at each step.
+    """
+
+    def make(**fields: Any) -> str:
+        column = dataclasses.replace(cuda, name="replaying", host=False, **fields)
+        monkeypatch.setitem(columns._LOADERS, "replaying", lambda: column)
+        columns._loaded.pop("replaying", None)
+        return "replaying"
+
+    yield make
+    columns._loaded.pop("replaying", None)
 
 
 @pytest.fixture

@@ -17,28 +17,10 @@ from tests.kernels.cuda_host.cuda_sanitize import begin_step, end_step, epoch
 from tests.reference import poisoned
 from tests.train.stopping import Stop, assert_same_weights, stop_at
 from tinyae import Autoencoder, DivergenceError
-from tinyae.kernels import columns
 from tinyae.kernels.backend import Backend, Recorder
 from tinyae.kernels.conventions import MOMENTS, OPTIMIZERS
 
 X = np.random.default_rng(0).random((50, 12))
-
-
-@pytest.fixture
-def device(cuda: Backend, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
-    """device(recorder=None): the CUDA C column under a name of its own, with fields replaced.
-
-    Its host arrays count as a device's: data are moved, and the host does not look at each step.
-    """
-
-    def make(**fields: Any) -> str:
-        column = dataclasses.replace(cuda, name="replaying", host=False, **fields)
-        monkeypatch.setitem(columns._LOADERS, "replaying", lambda: column)
-        columns._loaded.pop("replaying", None)
-        return "replaying"
-
-    yield make
-    columns._loaded.pop("replaying", None)
 
 
 def make(backend: str, **options: Any) -> Autoencoder:

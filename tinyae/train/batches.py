@@ -64,13 +64,14 @@ class Feeder:
     ) -> None:
         self.backend = backend
         self.rows = rows
+        # the samples, where an operation of the backend gathers them
         if backend.host:
-            self._data = rows.array if rows.direct else None
+            self.data = rows.array if rows.direct else None
         else:
-            self._data = _moved(backend, rows) if resident and rows.still else None
+            self.data = _moved(backend, rows) if resident and rows.still else None
         # the backend in whose memory ``fill`` wants the positions
-        self.home = get_backend("numpy") if self._data is None else backend
-        if self._data is None:
+        self.home = get_backend("numpy") if self.data is None else backend
+        if self.data is None:
             self._staging = np.empty((capacity, rows.shape[1]), dtype)
         # data and positions are the library's own, the same kind at every step: the operation
         # without its argument check, which takes longer than gathering a small batch
@@ -79,7 +80,7 @@ class Feeder:
     @property
     def resident(self) -> bool:
         """Is ``fill`` nothing but an operation of the backend?"""
-        return self._data is not None and not (self.backend.host and self.rows.indices is not None)
+        return self.data is not None and not (self.backend.host and self.rows.indices is not None)
 
     def by(self, gather: Gather) -> Feeder:
         """The same samples, ``resident`` ones, gathered by another operation than the backend's."""
@@ -93,14 +94,14 @@ class Feeder:
 
     def fill(self, positions: Array, out: Array) -> None:
         """out[i] = sample positions[i], scaled."""
-        if self._data is None:
+        if self.data is None:
             staged = self._staging[: len(positions)]
             self.rows.take(positions, staged)
             self.backend.write(staged, out)
         else:
             if self.backend.host and self.rows.indices is not None:
                 positions = self.rows.indices[positions]
-            self._gather(self._data, positions, self.rows.scale, out)
+            self._gather(self.data, positions, self.rows.scale, out)
 
 
 def _moved(backend: Backend, rows: Rows) -> Array | None:

@@ -14,7 +14,7 @@ from functools import partial
 
 import numpy as np
 
-from ..kernels.backend import Array, Recorder
+from ..kernels.backend import Array, Epoch, Recorder
 from ..kernels.conventions import HYPER
 from .batches import Feeder, Order
 from .work import Work
@@ -38,6 +38,10 @@ class RecordedSteps:
         self._feeder, *self._others = [self._begun_by(feeder, std, state) for state in states]
         work.update_by(partial(recorder.end_step, self._cursor, history))
         self._replays: dict[Hashable, Callable[[], None] | None] = {}
+        self._whole = work.replayed_step(Epoch(
+            cursor=self._cursor, order=self._order, batch_size=work.workspace.capacity,
+            numbers=self._numbers, data=feeder.data, scale=feeder.rows.scale, history=history,
+        ))  # fmt: skip
 
     def _begun_by(self, feeder: Feeder, std: Array, state: Array) -> Feeder:
         """``feeder`` at the step that the cursor says, of whose samples ``fill`` takes a range."""
@@ -71,7 +75,16 @@ class RecordedSteps:
         backend.write(np.array([step], np.int64), self._cursor)
 
     def step(self, n: int) -> None:
-        """The next step, of n samples: run as it is for the first time, recorded for the second."""
+        """The next step, of n samples: one launch where the backend has that."""
+        if self._whole is not None:
+            x = self.work.workspace.input[:n]
+            self._whole(x, x, self._hyper, self.work.totals)
+        else:
+            self._replay(n)
+        self.work.optimizer.updates += 1
+
+    def _replay(self, n: int) -> None:
+        """Runs the step as it is for the first time, records it for the second."""
         key = (n, *(term.mode() for term in self.work.objective.terms))
         if key not in self._replays:
             self._launch(n)
@@ -81,7 +94,6 @@ class RecordedSteps:
             if replay is None:
                 replay = self._replays[key] = self.recorder.record(lambda: self._launch(n))
             replay()
-        self.work.optimizer.updates += 1
 
     def _launch(self, n: int) -> None:
         """Everything that a step launches, on arrays that are the same at every step."""

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..kernels.backend import Array, Backend, Step, StepPlan, Update
+from ..kernels.backend import Array, Backend, Epoch, Step, StepPlan, Update
 from ..net.network import Workspace
 from .batches import Feeder
 from .interrupts import DeferredInterrupt
@@ -38,7 +38,8 @@ class Work:
         self.totals = network.backend.to_device(np.zeros(2))  # of a step, where nothing else is
         self._checked, self._bare = network.backend, network.backend.unchecked
         self._planned: set[int] = set()
-        self._fused = self._fused_step() if fused else None
+        self._may_fuse = fused
+        self._fused = self._fused_step()
 
     def update_by(self, update: Update) -> None:
         """From now on steps end with another operation than the backend's."""
@@ -77,6 +78,11 @@ class Work:
         for term in self.objective.terms:
             term.after(ops)
 
+    def replayed_step(self, epoch: Epoch) -> Step | None:
+        """The backend's own step that gathers its samples and keeps its place in the epoch by
+        itself; None where it has none that can do all of this."""
+        return None if self.objective.terms else self._fused_step(epoch)
+
     # What else processes that share the steps do together
 
     def interrupt(self) -> DeferredInterrupt:
@@ -111,9 +117,9 @@ class Work:
         self._planned.add(n)
         return self._checked
 
-    def _fused_step(self) -> Step | None:
+    def _fused_step(self, epoch: Epoch | None = None) -> Step | None:
         make_step, parameters = self.network.backend.make_step, self.network.parameters
-        if make_step is None:
+        if make_step is None or not self._may_fuse:
             return None
         architecture = self.network.architecture
         # a step that knows weights and biases of each layer alone would not know shared ones
@@ -129,5 +135,6 @@ class Work:
             capacity=self.workspace.capacity,
             plain=self.objective.plain and parameters.size == whole,
             gradients=None if self.reduce is None else parameters.gradients,
+            epoch=epoch,
         )
         return make_step(plan)

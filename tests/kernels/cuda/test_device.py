@@ -53,19 +53,27 @@ class RawModule:
     def get_function(self, kernel: str) -> Any:
         assert kernel in kernel_names(self.code)
 
-        def launch(grid: tuple[int, ...], block: tuple[int, ...], args: tuple[Any, ...]) -> None:
+        def launch(
+            grid: tuple[int, ...], block: tuple[int, ...], args: tuple[Any, ...],
+            enable_cooperative_groups: bool = False,
+        ) -> None:  # fmt: skip
+            how = (grid, block, args, enable_cooperative_groups)
             if Stream.current.captured is not None:
-                Stream.current.captured.append(lambda: launch(grid, block, args))
+                Stream.current.captured.append(lambda: launch(*how))
                 return
             assert len(grid) == len(block) == 3
             assert all(isinstance(a, (StandIn, np.generic)) for a in args), args
             file = self.code.split('.cu"')[0].rsplit("/", 1)[1] + ".cu"
             dtype = "float64" if "#define REAL double" in self.code else "float32"
             plain = tuple(a.memory if isinstance(a, StandIn) else a for a in args)
-            self.host.launch(file, kernel, dtype, grid, block, plain)
+            self.host.launch(file, kernel, dtype, grid, block, plain, enable_cooperative_groups)
             RawModule.grids[kernel] = grid
 
-        launch.kernel = types.SimpleNamespace(ptr=len(kernel))
+        class Function:
+            ptr = len(kernel)
+            __call__ = staticmethod(launch)
+
+        launch.kernel = Function()
         return launch
 
 
@@ -192,6 +200,19 @@ def test_training_through_cupy_is_training_on_cuda_host(cupy: Any, more: dict[st
         np.testing.assert_array_equal(device.parameters()[name], value, err_msg=name)
     assert device.history_.get("val_loss") == host.history_.get("val_loss")
     np.testing.assert_array_equal(device.encode(X), host.encode(X))
+
+
+@pytest.mark.parametrize("able", (0, 1))
+def test_a_step_may_be_one_launch(cupy: Any, monkeypatch: pytest.MonkeyPatch, able: int) -> None:
+    """Where it is asked for, and the device launches cooperatively: a block for each tile."""
+    cupy.cuda.runtime.deviceGetAttribute = lambda attribute, device: able * (attribute == 95)
+    monkeypatch.setenv("TINYAE_ONE_LAUNCH", "1")
+    RawModule.grids.pop("step", None)
+    options = {"hidden": (33,), "code": 2, "epochs": 2, "batch_size": 16, "random_state": 0}
+    host, device = (Autoencoder(**options, backend=name).fit(X) for name in ("cuda-host", "cupy"))
+    for name, value in host.parameters().items():
+        np.testing.assert_array_equal(device.parameters()[name], value, err_msg=name)
+    assert RawModule.grids.get("step") == ((4, 1, 1) if able else None)
 
 
 @pytest.fixture

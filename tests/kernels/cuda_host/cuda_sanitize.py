@@ -30,6 +30,7 @@ import numpy as np
 
 sys.path.append(str(Path(__file__).parents[3]))
 
+from tests.kernels import whole_step
 from tests.kernels.calls import OPS, arguments
 from tests.reference import operation
 from tinyae.kernels.columns import cuda_c, get_backend
@@ -43,6 +44,7 @@ from tinyae.kernels.cuda.ladder import RUNGS, LadderKernels
 from tinyae.kernels.cuda.loss import LossKernels
 from tinyae.kernels.cuda.plan import TILES
 from tinyae.kernels.cuda.random import RandomKernels
+from tinyae.kernels.cuda.step import StepKernels
 from tinyae.kernels.cuda.update import UpdateKernels
 from tinyae.kernels.cuda_host.host import HostRunner, find_compiler
 from tinyae.kernels.grids import MAX_BLOCKS
@@ -77,8 +79,9 @@ OPTIONS = {
     "OPENBLAS_NUM_THREADS": "1",
 }
 
-# The contract's operations on arrays, what a recorded step begins and ends with, and the ladder's.
-STEPS = ("begin_step", "end_step")
+# The contract's operations on arrays, what a recorded step begins and ends with, a step that is one
+# launch, and the ladder's.
+STEPS = ("begin_step", "end_step", "whole_step")
 OPERATIONS = (*(op for op in OPS if op != "write"), *STEPS, "matmul")
 
 # The launchers of elementwise.cuh's passes: with a block or two, a thread has several elements.
@@ -155,10 +158,18 @@ class Runner(HostRunner):
         return fenced(np.full(shape, np.nan, dtype))
 
 
-def implementations(runner: Any, op: str, dtype: str) -> list[Callable[..., None]]:
+def implementations(
+    runner: Any, op: str, dtype: str, to_device: Callable[[np.ndarray], Any] = fenced
+) -> list[Callable[..., None]]:
     """The operation on the runner: every tile of the dense layer, every rung of the ladder."""
     if op == "matmul":  # from the last: making 1024 threads for the first takes a second
         return [partial(LadderKernels(runner).matmul, rung) for rung in reversed(RUNGS)]
+    if op == "whole_step":  # at first by one block: of several no race in shared memory is seen
+        steps = [
+            StepKernels(runner, DenseKernels(runner, splits=splits), to_device, most)
+            for splits, most in ((1, 1), (2, 1), (2, 3))
+        ]
+        return [partial(whole_step.one_launch, kernels) for kernels in steps]
     for launcher in ELEMENTWISE:
         if hasattr(launcher, "update" if op in MOMENTS else op):
             return [operation(launcher(runner, most), op) for most in (1, 2, MAX_BLOCKS)]
@@ -176,12 +187,17 @@ def reference(op: str) -> Callable[..., None]:
     if op == "matmul":
         return lambda a, b, c: np.matmul(a, b, out=c)
     if op in STEPS:
-        return {"begin_step": begin_step, "end_step": end_step}[op]
+        return {"begin_step": begin_step, "end_step": end_step,
+                "whole_step": whole_step.by_operations}[op]  # fmt: skip
     return operation(get_backend("numpy"), op)
 
 
 def calls(op: str, dtype: str) -> Iterator[dict[str, Any]]:
     """Valid arguments of every shape; in one of them every activation, loss and type of data."""
+    if op == "whole_step":
+        for shape in ((0, 1, 1), (1, 35, 35), (2, 35, 3)):
+            yield whole_step.arguments(dtype, *shape)
+        return
     for shape in SHAPES:
         if op in STEPS:
             call = epoch(dtype, *shape)[op]
@@ -305,7 +321,7 @@ def run_on_gpu(ops: Sequence[str]) -> None:
     cupy.cuda.set_allocator(None)
     runner = DeviceRunner()
     for op, dtype in product(ops, REALS):
-        run(implementations(runner, op, dtype), op, dtype, cupy.asarray, cupy.asnumpy)
+        run(implementations(runner, op, dtype, cupy.asarray), op, dtype, cupy.asarray, cupy.asnumpy)
 
 
 def run_in_python(ops: Sequence[str]) -> None:

@@ -38,10 +38,12 @@ WITHOUT_REALS = ("random_bits", "random_permutation")
 MEETS_BARRIERS = {
     "activation.cu": "top_k",
     "dense_product.cuh": "dense_forward",
+    "grid_barrier.cuh": "whole_step",
     "last_block.cuh": "dense_forward",
     "matmul_ladder.cu": "matmul",
     "random.cu": "random_permutation",
     "reduce.cuh": "loss",
+    "step.cu": "whole_step",
     "update.cu": "unit_rows",
 }
 BARRIER = "__syncthreads();"
@@ -49,10 +51,14 @@ BARRIER = "__syncthreads();"
 # It comes before what other blocks do: here these run one after the other, whatever it does.
 BETWEEN_BLOCKS = ("last_block.cuh", 0)
 
+TILES_RACE = r"(dense(_product|_sums)\.cuh|cuda_host_copy\.h)"
+
 # File with barriers -> where the race is found, if that may be another file: a tile that is copied
 # behind a thread's back is written there, a sum is read where ``block_sum`` returns it.
 FOUND_IN = {
-    "dense_product.cuh": r"(dense(_product\.cuh|\.cu)|cuda_host_copy\.h)",
+    "dense_product.cuh": TILES_RACE,
+    "step.cu": TILES_RACE,
+    "grid_barrier.cuh": r"\w+\.(cuh?|h)",  # where one block reads what another writes
     "update.cu": r"(update\.cu|reduce\.cuh)",
 }
 
@@ -137,6 +143,11 @@ CHANGED = {
         "address", "activation_forward", "activation.cu",
         "x[i]", "x[i + 1]",
         READ + r"activation\.cu:LINE",
+    ),
+    "nobody waits at a barrier of the grid": Case(
+        "thread", "whole_step", "grid_barrier.cuh",
+        "while (load_acquire(arrived) < goal)", "if (0)",
+        RACE + FOUND_IN["grid_barrier.cuh"],
     ),
     "parts are added up before all are there": Case(
         "thread", "dense_forward", "last_block.cuh",
