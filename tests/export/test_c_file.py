@@ -161,19 +161,35 @@ def test_nan_stays_nan(tmp_path: Path) -> None:
 
 @GCC
 @pytest.mark.filterwarnings("ignore:X ranges over")
-@pytest.mark.parametrize("part", ("encoder", "decoder"))
-def test_a_part_compiles_by_itself(tmp_path: Path, part: str) -> None:
-    """Without a warning, of nets with one layer and of nets with more, plain and scaled."""
-    lines = []
-    for i, (ae, _) in enumerate(nets(24, ("float32",))):
-        ae.export(tmp_path / f"n{i}.h", part=part, prefix=f"n{i}",
-                  quantize="int8" if i % 2 else None)  # fmt: skip
-        lines.append(f'#include "n{i}.h"')
-    lines.append("int main(void) { return 0; }")
-    (tmp_path / "main.c").write_text("\n".join(lines), encoding="utf-8")
-    command = ["gcc", "-std=c99", *STRICT, "-c", "main.c", "-o", "main.o"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
+@pytest.mark.parametrize(("part", "quantize"), (("encoder", None), ("decoder", "int8")))
+def test_a_part_by_itself(tmp_path: Path, part: str, quantize: str | None) -> None:
+    """The bits of the whole, with less scratch memory, of which it needs no byte more."""
+    cases = list(nets(24, ("float32",)))
+    whole = run(tmp_path, cases, ["gcc", "-std=c99", "-O1", *STRICT], quantize)
+    do, size_in, size_out = ("encode", "FEATURES", "CODE")
+    if part == "decoder":
+        do, size_in, size_out = ("decode", "CODE", "FEATURES")
+    text = ["#include <stdio.h>", "#include <stdlib.h>"]
+    calls, given, expected_bits = [], b"", b""
+    for i, ((ae, X), (codes, out, _)) in enumerate(zip(cases, whole, strict=True)):
+        ae.export(tmp_path / f"p{i}.h", part=part, prefix=f"p{i}", quantize=quantize)
+        text += [
+            f'#include "p{i}.h"', f"static void run{i}(int n) {{",
+            f"    float in[P{i}_{size_in}], out[P{i}_{size_out}];",
+            f"    float *scratch = (float *)malloc(P{i}_SCRATCH);",
+            "    while (n-- && fread(in, sizeof in, 1, stdin) == 1) {",
+            f"        p{i}_{do}(in, out, scratch);",
+            "        fwrite(out, sizeof out, 1, stdout);", "    }", "    free(scratch);", "}",
+        ]  # fmt: skip
+        calls.append(f"    run{i}({len(X)});")
+        given += (as_floats(X) if part == "encoder" else codes).tobytes()
+        expected_bits += (codes if part == "encoder" else out).tobytes()
+    text += ["int main(void) {", *calls, "    return 0;", "}"]
+    (tmp_path / "parts.c").write_text("\n".join(text), encoding="utf-8")
+    command = ["gcc", "-std=c99", "-O1", *STRICT, *SANITIZED, "parts.c", "-o", "parts", "-lm"]
+    subprocess.run(command, cwd=tmp_path, check=True)
+    found = subprocess.run([tmp_path / "parts"], input=given, capture_output=True, check=True)
+    assert found.stdout == expected_bits
 
 
 @GCC

@@ -84,7 +84,7 @@ def test_parts_and_metadata(
 def test_there_and_back(tmp_path: Path) -> None:
     """Nets that do nothing but layers: the same weights, and so the same bits."""
     read = 0
-    for ae, X in nets(60, ("float32",)):
+    for ae, X in nets(80, ("float32",)):
         if ae.scaling_ is None and ae.fill_ is None:
             (file,) = ae.export(tmp_path / "net.onnx")
             again = Autoencoder.from_onnx(file, backend="numpy")
