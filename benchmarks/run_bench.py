@@ -37,7 +37,8 @@ Save = Callable[[dict[str, Any]], None]
 PASSES = 2
 ROWS = "rows.json"
 FILES = {"kernel": "bench_kernels.py", "ladder": "bench_ladder.py", "step": "bench_step.py",
-         "epoch": "bench_epoch.py", "transfer": "bench_transfer.py"}  # fmt: skip
+         "epoch": "bench_epoch.py", "transfer": "bench_transfer.py",
+         "latency": "bench_latency.py"}  # fmt: skip
 
 
 def run(given: argparse.Namespace) -> None:

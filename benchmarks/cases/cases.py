@@ -27,9 +27,10 @@ GROUPS = {
     "step": ("step",),
     "epoch": ("epoch",),
     "transfer": ("transfer",),
+    "latency": ("encode", "reconstruct"),
 }  # fmt: skip
 SECONDS, QUICK_SECONDS = 0.4, 0.05
-SUITES = ("kernel", "ladder", "step", "epoch", "transfer")
+SUITES = ("kernel", "ladder", "step", "epoch", "transfer", "latency")
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ class Case:
 
 def select(suite: str, options: Options) -> list[Case]:
     """The cases of a suite that are asked for."""
-    from benchmarks.cases import dense_cases, kernel_cases, net_cases
+    from benchmarks.cases import dense_cases, kernel_cases, latency_cases, net_cases
 
     makers: dict[str, Callable[[Options], list[Case]]] = {
         "kernel": kernel_cases.kernels,
@@ -106,8 +107,9 @@ def select(suite: str, options: Options) -> list[Case]:
         "step": net_cases.steps,
         "epoch": net_cases.epochs,
         "transfer": net_cases.transfers,
+        "latency": latency_cases.chains,
     }
-    if suite in GROUPS and not options.wants(suite):
+    if suite in GROUPS and not any(map(options.wants, (suite, *GROUPS[suite]))):
         return []
     return makers[suite](options)
 

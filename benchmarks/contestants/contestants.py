@@ -21,6 +21,7 @@ from tinyae.kernels.cuda.driver import missing_gpu
 PRODUCTS = GROUPS["dense"]
 STEP = ("step", *(f"step/{op}" for op in PARTS))
 EPOCH = ("epoch", "epoch_mse")
+LATENCY = GROUPS["latency"]
 EVERY = tuple(op for group, ops in GROUPS.items() if group not in SUITES for op in ops)
 TORCH = (*PRODUCTS, "activation_forward", "adam", "gather", "random_uniform",
          "random_normal")  # fmt: skip
@@ -65,8 +66,10 @@ MOVES = ("to_device", "to_host")
 CONTESTANTS = {
     entry.name: entry
     for entry in (
-        Contestant("numpy", "backend", "cpu", "own", ("numpy",), "", OF_BACKEND),
-        Contestant("numba", "backend", "cpu", "own", ("numba",), NUMBA, (*OF_BACKEND, "matmul")),
+        Contestant("numpy", "backend", "cpu", "own", ("numpy",), "",
+                   (*OF_BACKEND, *LATENCY)),
+        Contestant("numba", "backend", "cpu", "own", ("numba",), NUMBA,
+                   (*OF_BACKEND, "matmul", *LATENCY)),
         Contestant("cupy", "backend", "gpu", "own", ("cupy",), CUDA,
                    (*OF_BACKEND, "matmul", *MOVES)),
         *(Contestant(f"cupy-{matmul}", "backend", "gpu", "own", ("cupy",), CUDA, OF_TENSOR_CORES,
@@ -78,7 +81,7 @@ CONTESTANTS = {
         Contestant("cublas-tf32", "rival", "gpu", "rival_blas", ("cupy",), CUDA, OF_BLAS,
                    matmul="tf32"),
         Contestant("torch-eager", "rival", "cpu", "rival_torch", ("torch",), "pip install torch",
-                   (*TORCH, "step", "epoch")),
+                   (*TORCH, "step", "epoch", *LATENCY)),
         Contestant("torch-compile", "rival", "cpu", "rival_torch", ("torch",),
                    "pip install torch", ("step", "epoch"), slow=True),
         Contestant("torch-eager-gpu", "rival", "gpu", "rival_torch", ("torch", "cupy"),
@@ -93,6 +96,11 @@ CONTESTANTS = {
                    ("step", "epoch"), slow=True),
         Contestant("sklearn", "rival", "cpu", "rival_sklearn", ("sklearn",),
                    "pip install scikit-learn", ("epoch_mse",)),
+        *(Contestant(name, "rival", "cpu", "chains", ("numpy",), "", LATENCY)
+          for name in ("by-hand", "export-numpy", "export-c", "export-c-int8")),
+        *(Contestant(name, "rival", "cpu", "chains", ("onnxruntime", "onnx"),
+                     "pip install onnxruntime onnx", LATENCY)
+          for name in ("onnxruntime", "onnxruntime-one-thread")),
     )
 }  # fmt: skip
 BACKENDS = tuple(name for name, c in CONTESTANTS.items() if c.kind == "backend")

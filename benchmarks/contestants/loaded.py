@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import gpu_timing, timing
+from benchmarks.cases import nets
 from benchmarks.cases.cases import Arguments, Case
 from benchmarks.cases.random_cases import check_distribution
 from benchmarks.timing import Call
@@ -60,6 +61,15 @@ class Loaded:
 
     def epoch(self, op: str, net: str, batch: int, quick: bool) -> Callable[[], float]:
         """An epoch of training, which gives its mean loss."""
+        raise NotImplementedError
+
+    def weights(self, net: str) -> list[tuple[Any, Any]]:
+        """(w, b) of each layer that ``chain`` computes with."""
+        return nets.weights(net)
+
+    def chain(self, op: str, net: str, x: Any) -> Callable[[], Any]:
+        """``encode`` or ``reconstruct`` of the net for these float32 samples (n, n_features), with
+        a sigmoid after the last layer; its result lies on the host."""
         raise NotImplementedError
 
     def capture(self) -> Callable[[Call], Call] | None:

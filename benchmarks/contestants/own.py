@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -129,10 +130,22 @@ class Own(Loaded):
         results = self._results(work, batch)
         return part, lambda: check_step(net, batch, *results, self.matmul)
 
+    # ---- a trained net
+
+    def chain(self, op: str, net: str, x: Any) -> Callable[[], Any]:
+        return partial(getattr(trained(net, self.name), op), x)
+
     # ---- an epoch
 
     def epoch(self, op: str, net: str, batch: int, quick: bool) -> Callable[[], float]:
         return own_epoch(self.name, op, net, nets.pixels(batch, quick), batch, matmul=self.matmul)
+
+
+def trained(net: str, backend: str = "numpy") -> Autoencoder:
+    """With the weights that all contestants have."""
+    ae = autoencoder(net, loss="bce", output="sigmoid", backend=backend, epochs=0)
+    ae.fit(nets.batch_of(1))
+    return ae.set_parameters(_first_weights(net, ae._network))
 
 
 def autoencoder(net: str, **options: Any) -> Autoencoder:

@@ -181,6 +181,19 @@ class Torch(Loaded):
 
         return StepRun(run, results)
 
+    def chain(self, op: str, net: str, x: Any) -> Callable[[], Any]:
+        model, samples = self._model(net)[0], torch.from_numpy(x)
+        if op == "encode":
+            model = model[: 2 * len(nets.NETS[net]) - 1]  # the code has no activation
+        else:
+            model.append(torch.nn.Sigmoid())
+
+        def call() -> Any:
+            with torch.inference_mode():
+                return model(samples).numpy()
+
+        return call
+
     def epoch(self, op: str, net: str, batch: int, quick: bool) -> Callable[[], float]:
         torch.manual_seed(0)
         _, optimizer, loss_of = self._model(net)

@@ -13,13 +13,11 @@ table and the file in benchmarks/results/ from which it is made:
 from __future__ import annotations
 
 import argparse
-import json
 import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import geometric_mean
-from typing import Any
 
 sys.path.append(str(Path(__file__).parents[2]))
 
@@ -32,6 +30,7 @@ from benchmarks.reports.rows import (
     contestants,
     grouped,
     load,
+    machine_text,
     measured,
     rate,
     rate_unit,
@@ -97,27 +96,24 @@ def operations(results: Results) -> str:
     return markdown(["operation", "case", "unit", *names], lines, left=3)
 
 
-def latency(results: dict[str, Any]) -> str:
-    """Microseconds of ``reconstruct`` for each net and number of samples, of ``latency.py``."""
-    times = results["times"]
-    names = list(dict.fromkeys(row["contestant"] for row in times))
+def latency(results: Results) -> str:
+    """Microseconds for each net and number of samples; machine, day, versions, notes."""
+    rows = [row for row in measured(results["rows"]) if row["suite"] == "latency"]
+    names = contestants(results, rows)
     lines = []
-    for net in dict.fromkeys(row["net"] for row in times):
-        of = {row["contestant"]: row for row in times if row["net"] == net}
-        for i, n in enumerate(next(iter(of.values()))["rows"]):
-            cells = (significant(1e6 * of[name]["seconds"][i]) if name in of else "-"
-                     for name in names)  # fmt: skip
-            lines.append((f"{net} net, {n}", *cells))
-    where, versions = results["machine"], results["versions"]
-    shown = ", ".join(f"{name} {versions[name]}" for name in ("numpy", "numba", "onnxruntime",
-                      "torch") if name in versions)  # fmt: skip
-    table = markdown(["µs", *names], lines)
-    where = f"{where['cores']} cores of an {where['cpu']}, {results['date']}; {shown}"
-    return f"{table}\n\n{where}; C compiled with `{results['flags']}`."
+    for of in grouped(rows).values():
+        some = next(iter(of.values()))
+        cells = (significant(1e6 * of[name]["median"]) if name in of else "-" for name in names)
+        lines.append((f"{some['op']}, {some['net']} net, {some['case']}", *cells))
+    notes = [(name, results["contestants"][name]["note"]) for name in names]
+    said = [machine_text(results), *(f"{name} {v}" for name, v in results["versions"].items()),
+            *(f"{name}: {note}" for name, note in notes if note)]  # fmt: skip
+    return f"{markdown(['µs', *names], lines)}\n\n{'; '.join(said)}."
 
 
 TABLES: dict[str, Callable[[Results], str]] = {
-    "conditions": conditions, "epochs": epochs, "operations": operations
+    "conditions": conditions, "epochs": epochs, "operations": operations,
+    "latency": latency,
 }  # fmt: skip
 
 
@@ -159,14 +155,11 @@ def render(page: str, folder: Path) -> str:
 
     def made(mark: re.Match[str]) -> str:
         begin, table, file, _, end = mark.groups()
-        if table == "latency":
-            found = json.loads((folder / file).read_text(encoding="utf-8"))
-            return f"{begin}\n{latency(found)}\n\n{end}"
         if table in visit.TABLES:
             return f"{begin}\n{visit.TABLES[table](visit.load(folder / file))}\n\n{end}"
         results = load(folder / file)
         if table not in TABLES:
-            known = ", ".join([*TABLES, *visit.TABLES, "latency"])
+            known = ", ".join([*TABLES, *visit.TABLES])
             raise ValueError(f"a table must be of {known}, got {table!r}")
         if results.get("interrupted"):
             raise ValueError(f"{file} must be of a whole run, got one interrupted")

@@ -23,6 +23,7 @@ SUITES = {
     "step": "A training step",
     "epoch": "An epoch of training",
     "transfer": "Transfers between host and GPU",
+    "latency": "A trained net, for one sample, for a few and for many",
     "compile": "The first step of the first pass, with whatever is compiled and not on disk yet",
 }
 WIDE = 0.1  # a spread that makes a row's third digit worthless

@@ -64,6 +64,9 @@ def made() -> dict[str, Any]:
             rows.append(row("step", "step/dense_forward", "blas", batch * scale * 0.7, **of))
             for name, factor in (("numba", 1), ("sklearn", 7)):
                 rows.append(row("epoch", "epoch_mse", name, 9e9 * scale * factor, **epoch))
+    for n, name, seconds in ((1, "numpy", 2e-5), (1, "torch-eager", 5e-5), (16, "numpy", 1.5e-4)):
+        of = {"net": "small", "batch": n, "case": f"{n} rows"}
+        rows.append(row("latency", "encode", name, seconds, **of))
     return {
         "date": "2026-11-25T10:00:00+00:00", "command": "tinyae bench --out DIR", "quick": False,
         "machine": {"cpu": "Test CPU", "cores": 2, "clock_mhz": 2600.0, "memory_gib": 15.6,

@@ -1,67 +1,59 @@
-"""Every contestant's result is compared before it is timed."""
+"""Who embeds a trained net gets the numbers of the float64 reference, or no time."""
 
 from __future__ import annotations
-
-import json
-import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from benchmarks import latency
+from benchmarks.cases import nets
+from benchmarks.cases.cases import GROUPS, Options, select
+from benchmarks.cases.latency_cases import TOLERANCE, check_chain, layers_of
+from benchmarks.contestants import chains
+from benchmarks.contestants.contestants import CONTESTANTS, Contestant, load, why_absent
+
+LATENCY = GROUPS["latency"]
+TAKE_PART = [c for c in CONTESTANTS.values() if set(LATENCY) <= {*c.ops}]
 
 
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(latency, "NETS", {"tiny": ((7, 5), 3)})
-    monkeypatch.setattr(latency, "ROWS", (1, 3))
-    monkeypatch.setattr(latency, "SECONDS", 0.002)
-    latency.make("tiny", tmp_path)
-    return tmp_path
+def test_each_number_of_rows_is_a_case() -> None:
+    found = [(c.op, c.batch, c.case) for c in select("latency", Options(nets=("small",)))]
+    rows = ((1, "1 row"), (16, "16 rows"), (2000, "2000 rows"))
+    assert found == [(op, *row) for op in LATENCY for row in rows]
+    (case,) = select("latency", Options(only=("encode",), nets=("small",), batches=(7,)))
+    assert (case.op, case.counts.flops) == ("encode", 2 * 7 * (784 * 128 + 128 * 32))
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "by hand",
-        "tinyae, numpy",
-        "tinyae, numba",
-        "export, NumPy",
-        "onnxruntime",
-        "onnxruntime, 1 thread",
-    ],
-)
-def test_seconds_of_a_call(folder: Path, name: str) -> None:
-    pytest.importorskip(latency.NEEDS.get(name, "numpy"), reason=f"{name} is a contestant")
-    found = latency.time_here(name, folder)
-    assert len(found) == 2 and all(0 < seconds < 1 for seconds in found)
+@pytest.mark.parametrize("op", LATENCY)
+@pytest.mark.parametrize("contestant", TAKE_PART, ids=lambda contestant: contestant.name)
+def test_all_compute_the_same_net(contestant: Contestant, op: str) -> None:
+    if reason := why_absent(contestant):
+        pytest.skip(reason)
+    if contestant.name.startswith("export-c") and chains.shutil.which("cc") is None:
+        pytest.skip("needs a C compiler")
+    loaded, x = load(contestant), nets.batch_of(3)
+    assert loaded.threads() >= 1
+    call = loaded.chain(op, "small", x)
+    for _ in range(2):
+        check_chain(op, "small", loaded.weights("small"), x, call())
 
 
-@pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
-@pytest.mark.parametrize("name", latency.IN_C)
-def test_the_program_in_c(folder: Path, name: str) -> None:
-    found = latency.time_in_c(name, folder)
-    assert len(found) == 2 and all(0 < seconds < 1 for seconds in found)
+@pytest.mark.parametrize("op", LATENCY)
+def test_what_is_slightly_wrong_gets_no_time(op: str) -> None:
+    hand, x = chains.ByHand(), nets.batch_of(3)
+    weights, right = hand.weights("small"), hand.chain(op, "small", x)()
+    assert right.shape == (3, nets.layers("small")[layers_of(op, "small") - 1][1])
+    check_chain(op, "small", weights, x, right)
+    for wrong in (right + 2 * TOLERANCE * np.abs(right).max(), right * np.nan):
+        with pytest.raises(AssertionError, match=f"{op} is off by"):
+            check_chain(op, "small", weights, x, wrong)
+    with pytest.raises(AssertionError, match=r"gives shape \(1, "):
+        check_chain(op, "small", weights, x, right[:1])
+    other = [(w, b + 1e-3) for w, b in weights]
+    with pytest.raises(AssertionError, match=f"{op} is off by"):
+        check_chain(op, "small", other, x, right)
 
 
-def test_nets_keep_their_times(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """But for those of other versions."""
-    monkeypatch.setattr(latency, "RESULTS", tmp_path / "latency.json")
-    monkeypatch.setattr(latency, "versions", lambda: {"numpy": "1"})
-    for net, seconds in (("deep", 3), ("small", 1), ("deep", 2)):
-        latency.keep(net, [{"net": net, "contestant": "by hand", "seconds": [seconds]}])
-    found = json.loads(latency.RESULTS.read_text())["times"]
-    assert [(row["net"], row["seconds"]) for row in found] == [("small", [1]), ("deep", [2])]
-    monkeypatch.setattr(latency, "versions", lambda: {"numpy": "2"})
-    latency.keep("small", [])
-    assert json.loads(latency.RESULTS.read_text())["times"] == []
-
-
-def test_a_wrong_result_has_no_time(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def wrong(_: Path) -> latency.Call:
-        return lambda x: latency.by_hand(folder)(x) + np.float32(1e-3)
-
-    monkeypatch.setitem(latency.CONTESTANTS, "wrong", wrong)
-    with pytest.raises(ValueError, match="wrong is off by 0.001"):
-        latency.time_here("wrong", folder)
+def test_without_a_compiler_c_is_absent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chains.shutil, "which", lambda name: None)
+    with pytest.raises(RuntimeError, match=r"no C compiler \(cc\)"):
+        load(CONTESTANTS["export-c"])

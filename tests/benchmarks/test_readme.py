@@ -40,7 +40,7 @@ def test_the_page_is_written_once_and_then_fresh(
     text = page.read_text()
     assert readme.main([], folder) == 0
     assert text.startswith("above\n<!-- table: conditions run.json -->\n\n- date: 2026-11-25")
-    assert text.count("\n<!-- end -->\nbetween\n") == 3 and "\nold\n" not in text
+    assert text.count("\n<!-- end -->\nbetween\n") == 4 and "\nold\n" not in text
     assert len(list((folder / "pictures").iterdir())) == 6
     lines = text.splitlines()
     for line in (
@@ -57,6 +57,10 @@ def test_the_page_is_written_once_and_then_fresh(
         "| `dense_forward` | 512x512x512 | GFLOP/s | 80.0 (80 %) | 40.0 (40 %) | 64.0 (64 %) "
         "| 50.0 (50 %) |",
         "| `adam` | 2841784 | GB/s | 16.0 (80 %) | 4.00 (20 %) | - | 8.00 (40 %) |",
+        "| µs | numpy | torch-eager |",
+        "| encode, small net, 1 rows | 20.0 | 50.0 |",
+        "| encode, small net, 16 rows | 150 | - |",
+        "Test CPU, 2 cores; 2026-11-25; tinyae 1.0; numpy 2.4.6; torch 2.13.0.",
     ):
         assert line in lines
     put(folder, scaled(results, 2, "epoch", "numba"))
@@ -86,7 +90,6 @@ def test_the_page_of_the_project_is_fresh() -> None:
     assert {mark[2] for mark in readme.MARKED.finditer(text)} == {
         *readme.TABLES,
         *visit.TABLES,
-        "latency",
     }
     for link in re.findall(r"\]\((?!http)(.+?)\)", text):
         assert (readme.FOLDER / link).exists(), link

@@ -23,12 +23,14 @@ Every operation is checked against float64 before it is timed: what is wrong get
 backend and each rival has a process of its own and takes its turn twice. DIR gets results.json,
 table.txt and pictures.
 
-groups: dense, activation, loss, update, random, gather, ladder, step, epoch, transfer
+groups: dense, activation, loss, update, random, gather, ladder, step, epoch, transfer,
+latency
 backends: numpy, numba, cupy, numba-cuda; cupy-3xtf32 and cupy-tf32 are cupy with its products on
 tensor cores, "cupy" is float32's alone
 rivals: blas, cublas, cublas-tf32, torch-eager, torch-compile, torch-cuda-graphs, jax, sklearn
 (torch-eager-gpu, torch-compile-gpu and jax-gpu on a GPU); "torch" stands for all of PyTorch's,
-"none" for no rival. Those that are not installed are listed with the command that installs them.
+"none" for no rival; in latency also by-hand, export-numpy, export-c, export-c-int8, onnxruntime,
+onnxruntime-one-thread. Those that are not installed are listed with the command that installs them.
 
 examples:
   tinyae bench --quick                          two minutes: a first look
