@@ -1,6 +1,8 @@
 // Copies from global to shared memory that a thread begins now and waits for later, so that it can
 // work meanwhile: cp.async, from compute capability 8.0 on. Before that a copy is done at once.
 //
+//   destination(to)                   a Destination: where in shared memory a copy goes. Numbers
+//                                     that are added to it are bytes
 //   begin_copy<N>(to, from, wanted)   N elements, both addresses multiples of their size; zeros
 //                                     where it is not wanted, and ``from`` is not read then
 //   close_copies()                    what was begun since the last call is a group
@@ -13,22 +15,38 @@
 
 #ifdef __CUDA_ARCH__
 
+#if __CUDA_ARCH__ >= 800
+using Destination = unsigned;  // as cp.async takes it
+#else
+using Destination = char *;
+#endif
+
+__device__ inline Destination destination(REAL *to) {
+#if __CUDA_ARCH__ >= 800
+    Destination shared = (unsigned)__cvta_generic_to_shared(to);
+    asm volatile("" : "+r"(shared));  // worked out here, not in every step of a loop
+    return shared;
+#else
+    return (Destination)to;
+#endif
+}
+
 // ``from`` keeps its value, but the compiler is told that it might not: so it makes the address of
 // the next copy from it, by one addition, and not from the first one's by several.
-template <int N> __device__ inline void begin_copy(REAL *to, const REAL *&from, bool wanted) {
+template <int N>
+__device__ inline void begin_copy(Destination to, const REAL *&from, bool wanted) {
 #if __CUDA_ARCH__ >= 800
     constexpr int BYTES = N * sizeof(REAL);
-    unsigned shared = (unsigned)__cvta_generic_to_shared(to);
     int bytes = wanted ? BYTES : 0;
     if (BYTES == 16)  // past the first cache: nothing else of the block reads these again
         asm volatile("cp.async.cg.shared.global [%1], [%0], 16, %2;"
                      : "+l"(from)
-                     : "r"(shared), "r"(bytes)
+                     : "r"(to), "r"(bytes)
                      : "memory");
     else
         asm volatile("cp.async.ca.shared.global [%1], [%0], %2, %3;"
                      : "+l"(from)
-                     : "r"(shared), "n"(BYTES), "r"(bytes)
+                     : "r"(to), "n"(BYTES), "r"(bytes)
                      : "memory");
 #else
     using Elements = Vector<REAL, N>;

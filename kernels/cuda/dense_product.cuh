@@ -33,6 +33,11 @@ __device__ inline int once(int x) {
     return x;
 }
 
+// So many bytes past x: an offset that changes from step to step need not be multiplied out.
+__device__ inline const REAL *past(const REAL *x, int bytes) {
+    return (const REAL *)((const char *)x + bytes);
+}
+
 // A block's place in the work that a product is: a tile of so many columns of them, and a part of
 // its sums. Of a launch that is one product these are the block's own.
 struct Place {
@@ -61,7 +66,7 @@ template <class Sums> struct Product {
     // step, or side by side.
     template <int OUTER, bool ALONG_K> struct Share {
         const REAL *from;  // its first copy of the next step
-        int to;            // where in a tile that goes
+        int first;         // where in a tile that goes
         int width, there;  // rows or columns that the matrix has from the tile's first on
         bool vectors;      // 16 bytes at a time?
 
@@ -80,12 +85,12 @@ template <class Sums> struct Product {
             int r = vectors ? row<VECTOR>() : row<1>();
             int c = vectors ? column<VECTOR>() : column<1>();
             from = tile + ((long long)r * width + c);
-            to = once(ALONG_K ? at(r, c) : at(c, r));
+            first = ALONG_K ? at(r, c) : at(c, r);
         }
 
         // Begins to copy the tile of a step of which ``left`` terms are there.
         template <int N, bool WHOLE, class At>
-        __device__ void begin(REAL *tile, int left, At at) const {
+        __device__ void begin(Destination to, int left, At at) const {
             static_assert(THREADS % ACROSS<N> == 0, "the threads must copy whole rows");
             if (ROWS<N> > LINES && row<N>() >= LINES) return;
             const REAL *next = from;
@@ -95,7 +100,8 @@ template <class Sums> struct Product {
                 for (int c = 0; c < LENGTH; c += ACROSS<N> * N) {
                     bool wanted = WHOLE || (row<N>() + r < (ALONG_K ? there : left) &&
                                             column<N>() + c < (ALONG_K ? left : there));
-                    begin_copy<N>(tile + to + (ALONG_K ? at(r, c) : at(c, r)), next, wanted);
+                    int on = (ALONG_K ? at(r, c) : at(c, r)) * (int)sizeof(REAL);
+                    begin_copy<N>(to + on, next, wanted);
                     next += ACROSS<N> * N;
                 }
                 next += (long long)ROWS<N> * width - LENGTH;
@@ -103,13 +109,14 @@ template <class Sums> struct Product {
         }
 
         template <bool MAY_KEEP, bool WHOLE, bool FEWEST, class At>
-        __device__ void copy(REAL *tile, int left, At at) {
+        __device__ void copy(Destination to, int left, At at) const {
             if (MAY_KEEP && (FEWEST || vectors))
-                begin<VECTOR, WHOLE>(tile, left, at);
+                begin<VECTOR, WHOLE>(to, left, at);
             else
-                begin<1, WHOLE>(tile, left, at);
-            from += ALONG_K ? BK : (long long)BK * width;
+                begin<1, WHOLE>(to, left, at);
         }
+
+        __device__ void advance() { from += ALONG_K ? BK : (long long)BK * width; }
     };
 
     const Place place;
@@ -147,9 +154,10 @@ template <class Sums> struct Product {
     // Begins to copy the tiles of the next step, of which ``left`` terms are there. WHOLE: all
     // elements of both are, so nothing is asked of each. FEWEST: nor is it asked whether what may
     // keep its order is copied 16 bytes at a time. It is.
-    template <bool WHOLE, bool FEWEST> __device__ void copy(REAL *buffer, int left) {
-        a.template copy<Sums::KEEPS_A, WHOLE, FEWEST>(buffer, left, place_a);
-        b.template copy<Sums::KEEPS_B, WHOLE, FEWEST>(buffer + Sums::SIZE_A, left, place_b);
+    template <bool WHOLE, bool FEWEST>
+    __device__ void copy(Destination to_a, Destination to_b, int left) const {
+        a.template copy<Sums::KEEPS_A, WHOLE, FEWEST>(to_a, left, place_a);
+        b.template copy<Sums::KEEPS_B, WHOLE, FEWEST>(to_b, left, place_b);
     }
 
     // Multiplies all terms; ``column_sum`` gathers B's column threadIdx.x if asked.
@@ -160,27 +168,33 @@ template <class Sums> struct Product {
         const bool vectors = a.vectors == Sums::KEEPS_A && b.vectors == Sums::KEEPS_B;
         const int fewest = once(vectors ? whole : 0x7fffffff);
         const bool sums_column = sum_columns && threadIdx.x < BN;
+        constexpr int BYTES = SIZE * sizeof(REAL), LAST = (BUFFERS - 1) * BYTES;
+        const Destination to_a = destination(shared + a.first);
+        const Destination to_b = destination(shared + Sums::SIZE_A + b.first);
 #pragma unroll
         for (int i = 0; i < BUFFERS - 1; i++) {
-            if (terms > i * BK) copy<false, false>(shared + i * SIZE, terms - i * BK);
+            if (terms > i * BK)
+                copy<false, false>(to_a + i * BYTES, to_b + i * BYTES, terms - i * BK);
             close_copies();
+            a.advance(), b.advance();
         }
-        for (int full = 0, empty = AHEAD / BK * SIZE; terms > 0; terms -= BK) {
+        for (int at = LAST; terms > 0; terms -= BK) {
             wait_for_copies<BUFFERS - 2>();
             __syncthreads();  // the full buffer is there for all, and all have left the empty one
             if (terms >= fewest)
-                copy<true, true>(shared + empty, BK);
+                copy<true, true>(to_a + at, to_b + at, BK);
             else if (terms >= whole)
-                copy<true, false>(shared + empty, BK);
+                copy<true, false>(to_a + at, to_b + at, BK);
             else if (terms > AHEAD)
-                copy<false, false>(shared + empty, terms - AHEAD);
+                copy<false, false>(to_a + at, to_b + at, terms - AHEAD);
             close_copies();
-            const REAL *tile_a = shared + full, *tile_b = tile_a + Sums::SIZE_A;
+            a.advance(), b.advance();
+            // on to the full buffer, the next step's empty one
+            at = BUFFERS == 2 ? LAST - at : at < LAST ? at + BYTES : 0;
+            const REAL *tile_a = past(shared, at), *tile_b = tile_a + Sums::SIZE_A;
             sums.multiply(tile_a, tile_b);
             if (sums_column)
                 for (int p = 0; p < BK; p++) column_sum += tile_b[Sums::at_b(p, threadIdx.x)];
-            empty = full;
-            full = full + SIZE < SHARED ? full + SIZE : 0;
         }
         __syncthreads();  // shared memory is free again
     }

@@ -44,8 +44,9 @@ template <int BM_, int BN_, bool TA_, bool TB_> struct Sums {
     static_assert(THREADS == 16 * 16, "a square of threads");
 
     REAL value[TM][TN];
-    // where in the tiles the thread's first row and first column begin
-    int first_a = once(at_a(row(0, lane_row()), 0)), first_b = once(at_b(0, column(lane_column(0))));
+    // where in the tiles the thread's first row and first column begin, in bytes
+    int first_a = once(at_a(row(0, lane_row()), 0) * (int)sizeof(REAL));
+    int first_b = once(at_b(0, column(lane_column(0))) * (int)sizeof(REAL));
 
     __device__ static int at_a(int i, int p) { return p * PITCH_A + i; }
     __device__ static int at_b(int p, int j) { return p * PITCH_B + j; }
@@ -69,11 +70,12 @@ template <int BM_, int BN_, bool TA_, bool TB_> struct Sums {
             Vector<REAL, GN> from_b[TN / GN];
 #pragma unroll
             for (int i = 0; i < TM; i += GM)
-                from_a[i / GM] = *(const Vector<REAL, GM> *)(tile_a + first_a + at_a(row(i, 0) - row(0, 0), p));
+                from_a[i / GM] = *(const Vector<REAL, GM> *)(past(tile_a, first_a) +
+                                                             at_a(row(i, 0) - row(0, 0), p));
 #pragma unroll
             for (int j = 0; j < TN; j += GN)
-                from_b[j / GN] =
-                    *(const Vector<REAL, GN> *)(tile_b + first_b + at_b(p, j / GN * 16 * GN));
+                from_b[j / GN] = *(const Vector<REAL, GN> *)(past(tile_b, first_b) +
+                                                             at_b(p, j / GN * 16 * GN));
 #pragma unroll
             for (int i = 0; i < TM; i++)
 #pragma unroll

@@ -29,8 +29,12 @@ CUDA_HOST_UNSEEN inline bool take_copy(unsigned closed, Copy &copy) {
 
 }  // namespace cuda_host
 
-template <int N, class T> void begin_copy(T *to, const T *&from, bool wanted) {
-    for (int i = 0; i < N; i++) to[i] = (T)std::nan("");
+using Destination = char *;
+
+template <class T> Destination destination(T *to) { return (Destination)to; }
+
+template <int N, class T> void begin_copy(Destination to, const T *&from, bool wanted) {
+    for (int i = 0; i < N; i++) ((T *)to)[i] = (T)std::nan("");
     cuda_host::note_copy(to, wanted ? from : nullptr, N * sizeof(T));
 }
 

@@ -46,6 +46,8 @@ def _addresses(machine: Machine, operand: str, lanes: Any, count: int) -> Array:
     if base in machine.registers:
         width = machine.registers[base].dtype.itemsize
         value = machine.read(base, BITS[width], lanes).astype(np.int64) + offset
+        if width == 4:  # the sum has 32 bits too: compilers write registers that are below 0
+            value &= 0xFFFF_FFFF
     else:
         value = np.array([(machine.symbols[base][1] if base else 0) + offset], np.int64)
     return np.broadcast_to(value, (count,))

@@ -47,11 +47,11 @@ def test_the_shortest_way_that_copies_is_counted() -> None:
 
 
 def test_the_largest_tiles() -> None:
-    """Of ten instructions in a step of their loops about nine are FFMA."""
+    """Nine of ten instructions in a step of their loops are FFMA."""
     rows = json.loads(sass_share.RESULTS.read_text())["rows"]
     largest = [row for row in rows if row["kernel"].endswith("128x128")]
     assert [row["instructions"]["FFMA"] for row in largest] == [1024] * 3
-    assert min(map(sass_share.share, largest)) >= 89
+    assert min(map(sass_share.share, largest)) >= 90
 
 
 @pytest.mark.slow

@@ -55,11 +55,11 @@ COPIES = """\
 #include "async_copy.cuh"
 extern "C" __global__ void copies(const REAL *from, REAL *to, int n_waits, int shift) {
     alignas(16) __shared__ REAL shared[12];
-    begin_copy<1>(shared, from, true);
-    begin_copy<1>(shared + 1, from, false);
+    begin_copy<1>(destination(shared), from, true);
+    begin_copy<1>(destination(shared + 1), from, false);
     close_copies();
     const REAL *next = from + 4;
-    begin_copy<4>(shared + 4 + shift, next, true);
+    begin_copy<4>(destination(shared + 4 + shift), next, true);
     close_copies();
     if (n_waits > 0) wait_for_copies<1>();
     if (n_waits > 1) wait_for_copies<0>();

@@ -161,7 +161,10 @@ CHANGED = {
     ),
     "a copy begins while others still read": Case(
         "thread", "dense_forward", "dense_product.cuh",
-        "empty = full;", "empty = full > 0 ? full - SIZE : SHARED - SIZE;",
+        "            close_copies();\n            a.advance(), b.advance();\n            // on",
+        "            int i = at < LAST ? at + BYTES : 0;  // the full one\n"
+        "            if (terms > AHEAD) copy<false, false>(to_a + i, to_b + i, terms - AHEAD);\n"
+        "            close_copies();\n            a.advance(), b.advance();\n            // on",
         RACE + FOUND_IN["dense_product.cuh"] + r":\d+",
     ),
     "lanes trade places without a barrier": Case(

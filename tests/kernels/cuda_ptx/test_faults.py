@@ -28,6 +28,19 @@ def launch(sources: Path, body: str, *args: Any, threads: int = 64, blocks: int 
     runner.launch("planted.cu", "planted", "float32", (blocks, 1, 1), (threads, 1, 1), args)
 
 
+def test_an_address_of_32_bits_may_be_below_0_without_its_offset(sources: Path) -> None:
+    x = np.zeros(128, np.float32)
+    body = """\
+__shared__ float s[64];
+unsigned below = (unsigned)__cvta_generic_to_shared(s + t) - 4096;
+asm volatile("st.shared.f32 [%0 + 4096], %1;" :: "r"(below), "f"((float)i) : "memory");
+__syncthreads();
+x[i] = s[t];
+"""
+    launch(sources, body, x, np.int32(0))
+    assert (x == np.arange(128)).all()
+
+
 COPIED = """\
 __shared__ float s[64];
 asm volatile("cp.async.ca.shared.global [%0], [%1], 4;" ::
