@@ -83,7 +83,7 @@ RACE = r"'thread \d+,\d+,0 of block 0,0,0'.* ThreadSanitizer: data race \S+/"
 RACE_OF_BLOCKS = r"'block 0,0,0'.* ThreadSanitizer: data race \S+/"
 READ = r"READ of size 4 at .* AddressSanitizer: heap-buffer-overflow \S+/"
 WRITE = r"WRITE of size 4 at .* AddressSanitizer: heap-buffer-overflow \S+/"
-MISALIGNED = r"gather\.cu:\d+:\d+: runtime error: .*misaligned address"
+MISALIGNED = r"gather\.cuh:\d+:\d+: runtime error: .*misaligned address"
 WRITE_SHARED = r"WRITE of size 4 at .* AddressSanitizer: global-buffer-overflow \S+/"
 
 # block_sum by shuffles: the sum of each warp, their sum in the first warp, and that once through
@@ -196,20 +196,20 @@ CHANGED = {
     "elements after the last are visited": Case(
         "address", "sgd", "elementwise.cuh",
         "if (u == 0 || i + u * stride < n) ", "",
-        WRITE + r"update\.cu:\d+",
+        WRITE + r"update\.cuh:\d+",
     ),
     "elements after the last are read": Case(
         "address", "sgd", "elementwise.cuh",
         "i + u * stride < n ? i + u * stride : i", "i + u * stride",
-        READ + r"update\.cu:\d+",
+        READ + r"update\.cuh:\d+",
     ),
     "data begin where no vector does": Case(
-        "address", "gather", "gather.cu",
+        "address", "gather", "gather.cuh",
         "(size_t)data % alignof(Vector<T, 4>) == 0", "data",
         MISALIGNED,
     ),
     "out begins where no vector does": Case(
-        "address", "gather", "gather.cu",
+        "address", "gather", "gather.cuh",
         "(size_t)out % alignof(Vector<REAL, 4>) == 0", "out",
         MISALIGNED,
     ),
