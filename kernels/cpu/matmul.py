@@ -1,17 +1,19 @@
 """Matrix products on one thread: packing, and the loops around the tile.
 
-    for each block of rows:
-        for each piece of the depth:
-            pack that part of a: it stays in the second-level cache
-            for each tile's width of columns:
-                pack that part of b: it stays (almost) in the first-level cache
-                for each tile's height of rows:
-                    c tile += a panel @ b panel
+    for each piece of the depth:
+        for each group of columns:
+            pack that part of b: it stays in the last-level cache
+            for each block of rows:
+                pack that part of a: it stays in the second-level cache
+                for each tile's width of columns:
+                    for each tile's height of rows:
+                        c tile += a panel @ b panel
 
-What is used a few times only is read where it lies, not packed: a where c has few columns, b where
-it has few rows. Blocks and pieces are cut evenly. A number of c is summed in the same order
-wherever it lies in c and however the matrices lie in memory, so that its bits do not depend on how
-the threads share c.
+Where there is one block of rows, a is packed once for all groups, and a group is a tile's width: a
+panel of b, which is still in the first-level cache when the tiles read it. What is used a few times
+only is read where it lies, not packed: a where c has few columns, b where it has few rows. Blocks,
+groups and pieces are cut evenly. A number of c is summed in the same order wherever it lies in c
+and however the matrices lie in memory, so that its bits do not depend on how the threads share c.
 
 Arrays are flat; a matrix in one is (start, row stride, column stride), so that a transpose or a
 block of rows or columns is a matter of numbers. c has contiguous rows.
@@ -51,7 +53,8 @@ from .tile import (
 
 DEPTH = 256  # of a piece: a panel of b takes up 32 KiB (16 with AVX2)
 BLOCK_BYTES = 2**19  # of a packed block of a: at most half of a second-level cache
-TURN = 32  # steps of the depth that are copied for all rows of a block before the next ones
+GROUP_BYTES = 2**20  # of a packed group of b, where there are several blocks of a
+TURN = 16  # steps of the depth that are copied for all rows of a block before the next ones
 FEW_COLUMNS = 256  # of c: up to here a is read where it lies, if the depth is contiguous there
 FEW_STRIDED = 32  # and if it is not
 FEW_ROWS = 6 * TILE_ROWS  # of c: up to here b is read where it lies, if its rows are contiguous
@@ -65,11 +68,12 @@ def block_rows(itemsize: int) -> int:
 
 
 def room_size(itemsize: int, tiles: int = 0) -> int:
-    """Numbers of scratch memory that a product wants: less than 0.6 MiB, or 1.3 for AMX's."""
+    """Numbers of scratch memory that a product wants: less than 1.6 MiB, or 1.3 for AMX's."""
     if tiles:
         return amx.ROOM
-    columns, line = TILE_VECTORS * lanes_of(itemsize), LINE_BYTES // itemsize
-    return line + (DEPTH + TILE_ROWS) * columns + block_rows(itemsize) * DEPTH + line
+    group, line = GROUP_BYTES // itemsize, LINE_BYTES // itemsize
+    edge = TILE_ROWS * TILE_VECTORS * lanes_of(itemsize)
+    return line + group + edge + block_rows(itemsize) * DEPTH + line
 
 
 def _product(
@@ -79,9 +83,9 @@ def _product(
 ) -> None:  # fmt: skip
     """c (m, n) = a (m, depth) @ b (depth, n), or c += a @ b where ``add``; one dtype."""
     columns = tile_columns(c)
-    # room holds a panel of b, a tile for the last rows and columns of c, and the block of a
-    panel = first_aligned(room)
-    edge = panel + DEPTH * columns
+    # room holds a group of b, a tile for the last rows and columns of c, and the block of a
+    panels = first_aligned(room)
+    edge = panels + GROUP_BYTES // c.itemsize
     block = edge + TILE_ROWS * columns
     if m == 0 or n == 0 or depth == 0:
         clear(c, c_start, c_row, m, 0 if add else n)
@@ -89,26 +93,31 @@ def _product(
     pieces = even(depth, DEPTH, UNROLLED)
     in_place = n <= (FEW_COLUMNS if a_column == 1 else FEW_STRIDED)
     rows = m if in_place else even(m, BLOCK_BYTES // (DEPTH * c.itemsize), TILE_ROWS)
-    for top in range(0, m, rows):
-        height = min(rows, m - top)
-        unpacked = height - height % TILE_ROWS if in_place else 0
-        for k in range(0, depth, pieces):
-            piece = min(pieces, depth - k)
-            a_at = a_start + top * a_row + k * a_column
-            _pack_block(a, a_at + unpacked * a_row, a_row, a_column, height - unpacked, piece,
-                        room, block)  # fmt: skip
-            for j in range(0, n, columns):
-                width = min(columns, n - j)
-                b_at = b_start + k * b_row + j * b_column
-                if m <= FEW_ROWS and b_column == 1 and width == columns:
-                    right, right_at, right_row = b, b_at, b_row
-                else:
-                    right, right_at, right_row = room, panel, columns
-                    pack_columns(b, b_at, b_column, b_row, width, piece, columns, room, panel)
-                _tiles(
-                    a, a_at, a_row, a_column, unpacked, room, block, right, right_at, right_row,
-                    edge, c, c_start + top * c_row + j, c_row, height, width, piece, add or k > 0,
-                )  # fmt: skip
+    one = rows >= m
+    group = columns if one else even(n, GROUP_BYTES // (DEPTH * c.itemsize), columns)
+    for k in range(0, depth, pieces):
+        piece = min(pieces, depth - k)
+        for left in range(0, n, group):
+            right = min(left + group, n)
+            b_at = b_start + k * b_row + left * b_column
+            packed = m > FEW_ROWS or b_column != 1 or right - left != columns
+            if packed:
+                _pack_group(b, b_at, b_column, b_row, right - left, piece, columns, room, panels)
+            for top in range(0, m, rows):
+                height = min(rows, m - top)
+                unpacked = height - height % TILE_ROWS if in_place else 0
+                a_at = a_start + top * a_row + k * a_column
+                if left == 0 or not one:
+                    _pack_block(a, a_at + unpacked * a_row, a_row, a_column, height - unpacked,
+                                piece, room, block)  # fmt: skip
+                for j in range(left, right, columns):
+                    panel = panels + (j - left) * piece
+                    across, at, row = (room, panel, columns) if packed else (b, b_at, b_row)
+                    _tiles(
+                        a, a_at, a_row, a_column, unpacked, room, block, across, at, row, edge, c,
+                        c_start + top * c_row + j, c_row, height, min(columns, right - j), piece,
+                        add or k > 0,
+                    )  # fmt: skip
 
 
 product, _link = variants(lambda _: _product)
@@ -135,6 +144,17 @@ def product_for(plain: int, tiles: int, m: int, n: int, depth: int) -> int:
     """
     pays = depth >= LEAST_DEPTH and LEAST_SIDES * (m + n) <= m * n
     return tiles if tiles != 0 and pays else plain
+
+
+@inline
+def _pack_group(
+    b: Any, start: int, line: int, step: int, n: int, depth: int, columns: int, room: Any,
+    panels: int,
+) -> None:  # fmt: skip
+    """panels (n / columns, depth, columns) = b (depth, n), 0 beyond its last column."""
+    for j in range(0, n, columns):
+        pack_columns(b, start + j * line, line, step, min(columns, n - j), depth, columns, room,
+                     panels + j * depth)  # fmt: skip
 
 
 @inline
