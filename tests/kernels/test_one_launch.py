@@ -94,6 +94,15 @@ def test_so_do_few_blocks_and_wide_layers(
     assert_same(make(device(make_step=one_launch(cuda, most)), **options).fit(data), recorded)
 
 
+@pytest.mark.slow
+def test_so_does_the_small_net(cuda: Backend, device: Callable[..., str]) -> None:
+    """784-128-32 and back, at B = 128: two steps, and one of a single sample."""
+    data = np.random.default_rng(0).integers(0, 256, (257, 784)).astype(np.uint8)
+    options = {"hidden": (128,), "code": 32, "batch_size": 128, "epochs": 1}
+    recorded = make(device(), **options).fit(data)
+    assert_same(make(device(make_step=one_launch(cuda)), **options).fit(data), recorded)
+
+
 @pytest.mark.parametrize("kind", DATA)
 def test_data_of_every_type(cuda: Backend, device: Callable[..., str], kind: str) -> None:
     data = (X * 2 if kind == "bool" else X * 100).astype(kind)
