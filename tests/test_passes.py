@@ -163,6 +163,30 @@ def test_a_signal_handler_may_use_the_net_that_it_interrupts(
     assert len(met) > 100
 
 
+def test_a_sample_without_a_value_may_overflow() -> None:
+    X = np.random.default_rng(0).random((40, 9))
+    X[:, 3] = np.nan
+    ae = Autoencoder(hidden=(5,), code=2, output="identity", epochs=0, missing="allow").fit(X)
+    ae.set_parameters({name: np.full_like(v, 1e38) for name, v in ae.parameters().items()})
+    for n in (1, FEW + 1):
+        with pytest.raises(ValueError, match="sample 0 overflows float32"):
+            ae.reconstruct(np.full((n, 9), np.nan))
+
+
+def test_few_nets_keep_memory_for_batches_and_no_wide_one_does() -> None:
+    made = [ball()[0] for _ in range(2 * passes.NETS)]
+    X = np.random.default_rng(0).random((FEW + 1, 9), np.float32)
+    expected = made[0].reconstruct(X)
+    for ae in made * 2:
+        np.testing.assert_array_equal(ae.reconstruct(X), expected)
+        assert len(passes._kept.plans[True]) <= passes.NETS
+        assert passes._kept.plans[True][ae._network]
+    width = passes.KEPT // 4 // len(X)
+    wide = Autoencoder(hidden=(width,), code=1, backend="numpy").initialize(2)
+    wide.encode(X[:, :2])
+    assert not passes._kept.plans[True][wide._network]
+
+
 @pytest.mark.filterwarnings("ignore:X ranges over")
 @pytest.mark.parametrize("trained", (True, False))
 @pytest.mark.parametrize("n", (1, FEW, FEW + 1))

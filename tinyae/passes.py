@@ -25,7 +25,8 @@ from .train.batches import Feeder
 BATCH = 512
 FEW = 16  # samples for which a batch's preparations would take longer than the net
 AT_ONCE = 32  # errors in float64: memory that fits into a core's cache
-KEPT = 16 << 20  # bytes of samples up to which a plan's memory is kept between calls
+KEPT = 32 << 20  # bytes of results up to which a plan's memory is kept between calls
+NETS = 4  # of which a thread keeps memory for batches
 BY_NUMPY = ("numpy", "numba")  # backends on which NumPy takes a few; others are there to be run
 
 Plans = WeakKeyDictionary[Network, "list[_Plan]"]
@@ -76,6 +77,8 @@ class _Plan:
         if network.architecture.link != "identity":
             self.network.room = backend.empty((capacity, network.n_features), network.dtype)
         self.workspace = Workspace(self.network, capacity)
+        records = self.workspace.records(capacity)
+        self._kept = backend.host and sum(record.y.nbytes for record in records) <= KEPT
         self.scratch = Scratch()
         self.quietly = contextvars.Context().run
         self.quietly(partial(np.seterr, all="ignore"))
@@ -86,7 +89,7 @@ class _Plan:
 
     def leave(self) -> None:
         """For whoever comes next in this thread, unless one is there or it is large."""
-        if not self._spare and self.network.backend.host and self.workspace.input.nbytes <= KEPT:
+        if self._kept and not self._spare:
             self._spare.append(self)
 
     def through(self, stretch: Stretch, x: NDArray[Any]) -> NDArray[Any] | None:
@@ -132,6 +135,8 @@ def _plan(network: Network, samples: int) -> _Plan:
     gets another one."""
     plans = _kept.plans[samples > FEW]
     if (spare := plans.get(network)) is None:
+        if samples > FEW and len(plans) >= NETS:
+            plans.clear()
         spare = plans[network] = []
     if not spare or not (plan := spare.pop()).suits(network, samples):
         plan = _Plan(network, samples, spare)
@@ -248,7 +253,7 @@ def on_host(backend: Backend, array: Array) -> NDArray[Any]:
 def _overflow(start: int, x: NDArray[Any], result: NDArray[Any]) -> None:
     """Raises ValueError that names the first sample whose result is not finite."""
     row = int(np.argmin(np.isfinite(result).all(axis=1)))
-    column = int(np.nanargmax(np.abs(x[row])))
+    column = int(np.argmax(np.nan_to_num(np.abs(x[row]))))
     raise ValueError(
         f"sample {start + row} overflows {x.dtype} in the net: its largest value is "
         f"{x[row, column]:.6g} (column {column}). Scale the data"
