@@ -219,6 +219,9 @@ def test_a_prefix_is_a_name(tmp_path: Path) -> None:
     text = (tmp_path / "net.h").read_text(encoding="utf-8")
     assert "MY2_FEATURES" in text and "My2_encode" in text
     assert "net_" not in text and "NET_" not in text
+    ae.export(tmp_path / "net.h", prefix="NET_a")
+    text = (tmp_path / "net.h").read_text(encoding="utf-8")
+    assert "NET_A_FEATURES" in text and " NET_a_encode" in text and "NET_A_a" not in text
 
 
 @GCC

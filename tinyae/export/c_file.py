@@ -48,7 +48,7 @@ def source(chain: Chain, part: str, prefix: str) -> str:
     if part == "all":
         lines += _both(chain)
     text = "\n".join([*lines, "", "#endif", ""])
-    return re.sub(r"\bNET_", f"{prefix.upper()}_", re.sub(r"\bnet_", f"{prefix}_", text))
+    return re.sub(r"\bnet_", f"{prefix}_", re.sub(r"\bNET_", f"{prefix.upper()}_", text))
 
 
 def _head(chain: Chain, part: str) -> list[str]:
