@@ -26,7 +26,7 @@ from tinyae.cli.output import write_json
 from tinyae.train.progress import Progress
 
 RESULT = Path(__file__).parent / "results" / "likelihood.json"
-NET = {"hidden": (200, 200), "code": 50, "activation": "silu", "binarize": True, "batch_size": 100,
+NET = {"hidden": (200, 200), "code": 50, "binarize": True, "batch_size": 100,
        "warmup": 0.02, "random_state": 0, "backend": "numba", "threads": 1}  # fmt: skip
 CURVE, CURVE_DRAWS = 10, 100  # every tenth test digit, and draws for each, while it trains
 EVERY = 25  # epochs between points of the curve
@@ -34,7 +34,8 @@ EVERY = 25  # epochs between points of the curve
 
 def train(args: argparse.Namespace) -> dict[str, Any]:
     data = load_dataset(args.data)
-    model = VariationalAutoencoder(**NET, samples=args.samples, learning_rate=args.rate)
+    net = {**NET, "activation": args.activation}
+    model = VariationalAutoencoder(**net, samples=args.samples, learning_rate=args.rate)
     model.set_params(epochs=0, warm_start=True).fit(data.train)  # the start alone
     if args.start:
         model.set_parameters(VariationalAutoencoder.load(args.start).parameters())
@@ -62,7 +63,7 @@ def train(args: argparse.Namespace) -> dict[str, Any]:
         model.save(args.save)
     nats = model.log_likelihood(test, samples=args.draws)
     return {
-        "activation": NET["activation"], "samples": args.samples, "epochs": args.epochs,
+        "activation": args.activation, "samples": args.samples, "epochs": args.epochs,
         "learning_rate": args.rate,
         "started_from": args.start and Path(args.start).name, "curve": curve,
         "digits": len(nats), "draws": args.draws, "log_likelihood": float(nats.mean()),
@@ -77,6 +78,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", default="mnist", help="MNIST's folder; mnist: downloaded")
+    parser.add_argument("--activation", default="silu", help="of hidden layers (default: silu)")
     parser.add_argument("--samples", type=int, default=1, help="draws in the bound (default: 1)")
     parser.add_argument("--epochs", type=int, default=400, help="default: 400")
     parser.add_argument("--rate", type=float, default=3e-3, help="highest rate (default: 3e-3)")
