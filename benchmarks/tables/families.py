@@ -1,11 +1,13 @@
-"""Plain tables by the families: the error on new rows beside the plain autoencoder's.
+"""Tables by the families: the error on new rows beside the plain autoencoder's, and outliers found.
 
     python benchmarks/tables/families.py [FOLDER] [--most-rows N] [--seeds N]
 
 The tables, their rows and the size of the code are those of tables/plain.py, and nothing else is
 set; but the sparse net has four times as many units as columns, of which as many are not 0 as the
-others have. An error is of samples as they are, on the scale that the nets learn on. A line for
-each table, then one for each family. Writes benchmarks/results/tables-families.json.
+others have. An error is of samples as they are, on the scale that the nets learn on. Of a table
+with outliers also the ROC AUC of the error, of new rows and outliers, by nets that have seen
+neither. A line for each table, then one for each family. Writes
+benchmarks/results/tables-families.json.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ import numpy as np
 sys.path.append(str(Path(__file__).parents[2]))
 
 from benchmarks.machine import machine, versions
+from benchmarks.tables.outliers import auc
 from benchmarks.tables.plain import tables
 from tinyae.cli.output import write_json
 from tinyae.families import FAMILIES, PLAIN, made
@@ -27,7 +30,7 @@ from tinyae.families import FAMILIES, PLAIN, made
 RESULT = Path(__file__).parents[1] / "results" / "tables-families.json"
 
 
-def errors(X: Any, seed: int) -> dict[str, float]:
+def measured(X: Any, outliers: Any, seed: int) -> dict[str, dict[str, float]]:
     """By family, of the plain one first."""
     order = np.random.default_rng(seed).permutation(len(X))
     train, new = np.split(X[order], [2 * len(X) // 3])
@@ -36,8 +39,21 @@ def errors(X: Any, seed: int) -> dict[str, float]:
         code = max(2, X.shape[1] // 4)
         wide = {"code": 4 * X.shape[1], "k": code} if family == "sparse" else {"code": code}
         ae = made({"family": family, "random_state": seed, **wide}).fit(train)
-        found[family] = -ae.score(new)
+        found[family] = {"error": -ae.score(new)}
+        if outliers is not None:
+            scores = [-ae.score_samples(rows) for rows in (new, outliers)]
+            found[family]["auc"] = auc(
+                np.repeat([0, 1], [len(s) for s in scores]), np.concatenate(scores)
+            )
     return found
+
+
+def outliers_of(folder: Path | None, name: str) -> Any:
+    """The outliers of a table of the folder, None of another."""
+    if folder is None or not (path := folder / f"{name}.npz").exists():
+        return None
+    with np.load(path) as file:
+        return file["X"].astype(np.float64)[file["y"].reshape(-1) == 1]
 
 
 def main() -> int:
@@ -47,26 +63,40 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=3, help="seeds 0 to N - 1 (default 3)")
     given = parser.parse_args()
     ratios: dict[str, dict[str, float]] = {}
+    aucs: dict[str, dict[str, float]] = {}
     for name, X in tables(given.folder):
         if len(X) > given.most_rows:
             continue
-        runs = [errors(X, seed) for seed in range(given.seeds)]
+        outliers = outliers_of(given.folder, name)
+        runs = [measured(X, outliers, seed) for seed in range(given.seeds)]
         ratios[name] = {
-            family: float(np.exp(np.mean([np.log(run[family] / run[PLAIN]) for run in runs])))
+            family: float(
+                np.exp(
+                    np.mean([np.log(run[family]["error"] / run[PLAIN]["error"]) for run in runs])
+                )
+            )
             for family in FAMILIES
         }
-        best = min(ratios[name], key=ratios[name].__getitem__)
         shown = "  ".join(f"{family} {ratio:.3f}" for family, ratio in ratios[name].items())
-        beaten = f"{best} is better" if ratios[name][best] < 1 else "none is better"
-        print(f"{name:14} {len(X):6} x {X.shape[1]:3}  {shown}  {beaten}", flush=True)
+        if outliers is not None:
+            aucs[name] = {
+                family: float(np.mean([run[family]["auc"] for run in runs]))
+                for family in (PLAIN, *FAMILIES)
+            }
+            shown += "  AUC " + "  ".join(
+                f"{family} {value:.3f}" for family, value in aucs[name].items()
+            )
+        print(f"{name:14} {len(X):6} x {X.shape[1]:3}  {shown}", flush=True)
+        write_json(RESULT, {
+            "error_over_plain": ratios, "auc": aucs, "seeds": given.seeds, "machine": machine(),
+            "versions": versions(),
+        })  # fmt: skip
     for family in FAMILIES:
         own = [row[family] for row in ratios.values()]
         better, mean = sum(ratio < 1 for ratio in own), np.exp(np.mean(np.log(own)))
         print(f"{family:14} better on {better} of {len(own)}, geometric mean {mean:.3f}")
-    write_json(RESULT, {
-        "error_over_plain": ratios, "seeds": given.seeds, "machine": machine(),
-        "versions": versions(),
-    })  # fmt: skip
+    for family in (PLAIN, *FAMILIES) if aucs else ():
+        print(f"{family:14} mean AUC {np.mean([row[family] for row in aucs.values()]):.3f}")
     return 0
 
 
