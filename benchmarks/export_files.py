@@ -95,7 +95,7 @@ def main() -> int:
               + ("" if error is None else f", squared error {error:.4f}"))  # fmt: skip
     config = run.read_config()
     content = {"machine": machine(), "versions": versions(), "date": time.strftime("%F"),
-               "data": config["data"]["source"], "samples": len(x),
+               "data": Path(config["data"]["source"]).name, "samples": len(x),
                "widths": [ae.n_features_in_, *ae.hidden, ae.code], "files": rows}  # fmt: skip
     write_text(RESULTS, json.dumps(content, indent=1) + "\n")
     return 0
