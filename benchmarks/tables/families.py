@@ -69,14 +69,8 @@ def main() -> int:
             continue
         outliers = outliers_of(given.folder, name)
         runs = [measured(X, outliers, seed) for seed in range(given.seeds)]
-        ratios[name] = {
-            family: float(
-                np.exp(
-                    np.mean([np.log(run[family]["error"] / run[PLAIN]["error"]) for run in runs])
-                )
-            )
-            for family in FAMILIES
-        }
+        logs = [[np.log(run[f]["error"] / run[PLAIN]["error"]) for f in FAMILIES] for run in runs]
+        ratios[name] = dict(zip(FAMILIES, np.exp(np.mean(logs, axis=0)).tolist(), strict=True))
         shown = "  ".join(f"{family} {ratio:.3f}" for family, ratio in ratios[name].items())
         if outliers is not None:
             aucs[name] = {
