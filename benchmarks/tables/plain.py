@@ -2,7 +2,8 @@
 
     python benchmarks/tables/plain.py [FOLDER]
 
-Five tables of scikit-learn and, of each .npz in FOLDER with X and y (1 = outlier), the normal rows.
+Five tables of scikit-learn, six of statsmodels and, of each .npz in FOLDER with X and y (1 =
+outlier), the normal rows.
 Raw units; two thirds of the rows to train, the rest are new; a code of a quarter of the columns, 2
 at least; no other argument than the seed. Errors are measured on the scale that the net learns on,
 where PCA is fitted too. Writes benchmarks/results/tables-plain.json.
@@ -34,10 +35,13 @@ SEEDS = 3
 
 def tables(folder: Path | None) -> Iterator[tuple[str, Any]]:
     from sklearn import datasets
+    from statsmodels import datasets as surveys
 
     for name in ("iris", "wine", "breast_cancer", "digits", "diabetes"):
         raw = {"scaled": False} if name == "diabetes" else {}
         yield name, getattr(datasets, f"load_{name}")(**raw).data
+    for name in ("anes96", "fair", "macrodata", "modechoice", "randhie", "star98"):
+        yield name, getattr(surveys, name).load_pandas().data.to_numpy(np.float64)
     for path in sorted(folder.glob("*.npz")) if folder is not None else ():
         with np.load(path) as file:
             yield path.stem, file["X"].astype(np.float64)[file["y"].reshape(-1) == 0]
