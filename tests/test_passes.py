@@ -24,7 +24,8 @@ def batches(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def everything(ae: Autoencoder, X: Array, Z: Array) -> list[Array]:
-    return [ae.encode(X), ae.reconstruct(X), ae.score_samples(X), ae.decode(Z)]
+    calls = (ae.encode, ae.reconstruct, ae.score_samples)
+    return [*(call(x) for call in calls for x in (X, X[:1])), ae.decode(Z), ae.decode(Z[:1])]
 
 
 @pytest.mark.filterwarnings("ignore:X ranges over")
@@ -120,6 +121,7 @@ def test_threads_do_not_meet(n: int) -> None:
     for thread in threads:
         thread.join()
     assert not wrong
+    assert len(ae._network.plans) <= len(threads)  # as many as were at work at once
 
 
 @pytest.mark.parametrize(
@@ -173,18 +175,33 @@ def test_a_sample_without_a_value_may_overflow() -> None:
             ae.reconstruct(np.full((n, 9), np.nan))
 
 
+@pytest.mark.parametrize("dtype", ("float32", "float64"))
+def test_numbers_whose_squares_overflow(batches: Any, dtype: str) -> None:
+    """They are finite: no fault, and no warning."""
+    X = np.random.default_rng(0).random((3, 9)).astype(dtype)
+    ae = Autoencoder(hidden=(), code=2, output="identity", dtype=dtype, epochs=0,
+                     backend="numpy").fit(X)  # fmt: skip
+    large = np.sqrt(np.finfo(dtype).max)
+    ae.set_parameters({name: v * large for name, v in ae.parameters().items()})
+    few = [ae.encode(X), ae.decode(X[:, :2])]
+    batches()
+    for found, right in zip(few, [ae.encode(X), ae.decode(X[:, :2])], strict=True):
+        assert np.abs(found).max() > large / 10
+        np.testing.assert_array_equal(found, right)
+
+
 def test_few_nets_keep_memory_for_batches_and_no_wide_one_does() -> None:
     made = [ball()[0] for _ in range(2 * passes.NETS)]
     X = np.random.default_rng(0).random((FEW + 1, 9), np.float32)
     expected = made[0].reconstruct(X)
     for ae in made * 2:
         np.testing.assert_array_equal(ae.reconstruct(X), expected)
-        assert len(passes._kept.plans[True]) <= passes.NETS
-        assert passes._kept.plans[True][ae._network]
+        assert len(passes._kept.plans) <= passes.NETS
+        assert passes._kept.plans[ae._network]
     width = passes.KEPT // 4 // len(X)
     wide = Autoencoder(hidden=(width,), code=1, backend="numpy").initialize(2)
     wide.encode(X[:, :2])
-    assert not passes._kept.plans[True][wide._network]
+    assert not passes._kept.plans[wide._network]
 
 
 @pytest.mark.filterwarnings("ignore:X ranges over")
@@ -224,5 +241,5 @@ def test_a_backend_that_is_there_to_be_run_is_run(monkeypatch: pytest.MonkeyPatc
         pytest.skip("needs a C++ compiler")
     X = np.random.default_rng(0).random((40, 9), np.float32)
     ae = Autoencoder(hidden=(5,), code=2, epochs=0, backend="cuda-host").fit(X)
-    monkeypatch.setattr(passes, "_by_plan", None)  # of NumPy
+    monkeypatch.setattr(passes, "_Few", None)  # of NumPy
     np.testing.assert_allclose(ae.encode(X[:3]), ae.encode(X)[:3], rtol=1e-6)

@@ -20,9 +20,10 @@ from .net.network import Network
 from .passes import (
     BY_NUMPY,
     FEW,
+    Stretch,
     at_once,
     errors,
-    errors_at_once,
+    errors_of_few,
     run,
     squared_errors,
     zero_units,
@@ -52,12 +53,11 @@ class Inference:
 
     def encode(self, X: ArrayLike | Rows) -> NDArray[Any]:
         """X (n, n_features) -> codes (n, code). uint8 is scaled to [0, 1], as in ``fit``."""
-        network, few = self._fitted(), self._few(X)
-        if few is not None and (codes := at_once(network, Network.encode, few)) is not None:
+        if (codes := self._at_once(Network.encode, X)) is not None:
             return codes
         rows = self._checked(X)
         with self._limited_threads():
-            return run(network, Network.encode, rows, self._code)
+            return run(self._network, Network.encode, rows, self._code)
 
     def decode(self, Z: ArrayLike | Rows) -> Any:
         """Codes Z (n, code) -> reconstructions (n, n_features), in the units of the data.
@@ -66,10 +66,8 @@ class Inference:
         level of each. Of one that was trained on such a table from a file: the numbers, and the
         probability of each level, of which ``schema_.back`` makes columns.
         """
-        network, few = self._fitted(), self._few(Z, codes=True)
-        x = None if few is None else at_once(network, Network.decode, few)
-        if x is None:
-            rows = as_rows(Z, "Z")
+        if (x := self._at_once(Network.decode, Z, codes=True)) is None:
+            network, rows = self._network, as_rows(Z, "Z")
             self._expect_width(rows, self._code, "Z")
             value_range(rows, "Z", network.dtype)
             with self._limited_threads():
@@ -79,12 +77,10 @@ class Inference:
 
     def reconstruct(self, X: ArrayLike | Rows) -> Any:
         """decode(encode(X)), (n, n_features); of a DataFrame with categories a DataFrame."""
-        network, few = self._fitted(), self._few(X)
-        x = None if few is None else at_once(network, Network.reconstruct, few)
-        if x is None:
+        if (x := self._at_once(Network.reconstruct, X)) is None:
             rows = self._checked(X)
             with self._limited_threads():
-                x = run(network, Network.reconstruct, rows, self.n_features_in_)
+                x = run(self._network, Network.reconstruct, rows, self.n_features_in_)
         x = self._unscaled(x)
         return self._as_table(x, library_of(X), X)
 
@@ -159,39 +155,50 @@ class Inference:
             return zero_units(network, rows)
 
     def _squared_errors(self, X: ArrayLike | Rows) -> NDArray[np.float64]:
-        network, few = self._fitted(), self._few(X)
-        if few is not None and (found := errors_at_once(network, few)) is not None:
+        if (found := self._at_once(errors_of_few, X)) is not None:
             return found
         rows = self._checked(X)
         with self._limited_threads():
-            return squared_errors(network, rows)
+            return squared_errors(self._network, rows)
 
-    def _few(self, X: object, codes: bool = False) -> NDArray[Any] | None:
-        """X (n, n_features), or with ``codes`` (n, code), as the net reads it, where it is a plain
+    def _at_once(self, stretch: Stretch, X: object, codes: bool = False) -> NDArray[Any] | None:
+        """``stretch`` over X (n, n_features), or with ``codes`` (n, code), where it is a plain
         array of a few samples with which nothing is wrong; else None, and ``_checked`` tells."""
-        kinds = "fd" if codes or self.scaling_ is not None else "fdB"
-        if not (
-            type(X) is np.ndarray and X.ndim == 2 and 0 < len(X) <= FEW
-            and X.shape[1] == (self._code if codes else self.n_features_in_)
-            and X.dtype.char in kinds and X.dtype.isnative
-            and self._network.backend.name in BY_NUMPY and self.threads is None
+        network, scaling = self._fitted(), self.scaling_
+        if (
+            type(X) is not np.ndarray or self.threads is not None
+            or len(shape := X.shape) != 2 or not 0 < shape[0] <= FEW
+            or shape[1] != (self._code if codes else self.n_features_in_)
+            or network.backend.name not in BY_NUMPY
+            or (not codes and hasattr(self, "feature_names_in_"))
         ):  # fmt: skip
             return None
-        pixels, dtype = X.dtype.char == "B", self._network.parameters.values.dtype
+        dtype, own = X.dtype, network.parameters.values.dtype
+        kind = dtype.char
+        if dtype is not own and (
+            kind not in ("fd" if codes or scaling is not None else "fdB") or not dtype.isnative
+        ):
+            return None
         low, high = X.item(X.argmin()), X.item(X.argmax())  # faster than min and max; finds NaN
-        if pixels:
+        if pixels := kind == "B":
             low, high = low / 255, high / 255
-        largest = LARGEST[dtype.char]
-        if not (-largest <= low and high <= largest):  # NaN too
-            return None
-        if codes:
-            return X.astype(dtype, copy=False)
-        if hasattr(self, "feature_names_in_") or far_outside(low, high, self.data_range_, pixels):
-            return None
-        if self.scaling_ is not None:
-            with np.errstate(all="ignore"):
-                return self.scaling_.apply(X).astype(dtype)
-        return np.multiply(X, 1 / 255, dtype=dtype) if pixels else X.astype(dtype, copy=False)
+        known = None if codes else self.data_range_
+        if pixels or known is None or not (known[0] <= low and high <= known[1]):
+            largest = LARGEST[own.char]
+            if not (-largest <= low and high <= largest):  # NaN too
+                return None
+            if far_outside(low, high, known, pixels):
+                return None
+        if dtype is not own or scaling is not None:
+            X = self._read(X, own, codes)
+        return at_once(network, stretch, X)
+
+    def _read(self, X: NDArray[Any], dtype: np.dtype[Any], codes: bool) -> NDArray[Any]:
+        """X as the net reads it."""
+        if codes or self.scaling_ is None:
+            return np.multiply(X, 1 / 255, dtype=dtype) if X.dtype == np.uint8 else X.astype(dtype)
+        with np.errstate(all="ignore"):
+            return self.scaling_.apply(X).astype(dtype)
 
     def _checked(self, X: ArrayLike | Rows) -> Rows:
         """X as samples of the right width, finite in the net's dtype."""

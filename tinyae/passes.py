@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextvars
 import copy
-import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Any, TypeVar
+from math import isfinite
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -32,7 +32,6 @@ BY_NUMPY = ("numpy", "numba")  # backends on which NumPy takes a few; others are
 Plans = WeakKeyDictionary[Network, "list[_Plan]"]
 # a stretch of the net: (network, (batch, n_in), records) -> (batch, n_out)
 Stretch = Callable[[Network, Array, Sequence[Record]], Array]
-Result = TypeVar("Result")
 
 
 def run(network: Network, stretch: Stretch, rows: Rows, width: int) -> NDArray[Any]:
@@ -47,69 +46,78 @@ def run(network: Network, stretch: Stretch, rows: Rows, width: int) -> NDArray[A
 
 
 def at_once(network: Network, stretch: Stretch, x: NDArray[Any]) -> NDArray[Any] | None:
-    """``stretch`` over a few samples x (n, n_in) in the net's dtype, on a backend of ``BY_NUMPY``.
+    """``stretch`` over a few samples x (n, n_in) in the net's dtype, none of them missing, on a
+    backend of ``BY_NUMPY``.
 
-    NumPy does it, in memory that each thread keeps. None where the result is not finite: ``run``
-    tells why.
+    NumPy does it, in memory that is kept: by the net for as many as were at work at once. None
+    where the result is not finite, or its squares overflow: ``run`` tells why, or finds no fault.
     """
-    return _by_plan(network, _Plan.through, stretch, x)
+    plans = network.plans
+    plan: _Few | None
+    try:
+        plan = plans.pop()  # from now on nobody else has it, be it a thread or a signal handler
+    except IndexError:
+        plan = None
+    if plan is None or plan.layers is not network.layers:
+        plan = _Few(network)
+    others = exchange(plan.scratch)
+    try:
+        return plan.quietly(plan.through, stretch, x)
+    finally:
+        exchange(others)
+        if plan.small:
+            plans.append(plan)
 
 
-def errors_at_once(network: Network, x: NDArray[Any]) -> NDArray[np.float64] | None:
-    """``squared_errors`` of such samples, or None as of ``at_once``."""
-    return _by_plan(network, _Plan.squared_errors, x)
+def errors_of_few(
+    network: Network, x: NDArray[Any], records: Sequence[Record]
+) -> NDArray[np.float64]:
+    """The stretch to ``squared_errors`` (n,)."""
+    result = network.reconstruct(x, records)
+    result -= x
+    return _of_rows(result)
 
 
 class _Plan:
     """The net over the same weights, its operations without their checks, and memory for samples.
 
-    A few are for NumPy. ``quietly`` calls a function in a context of its own, in which NumPy says
-    nothing of overflows: to enter that takes a fraction of the time of ``np.errstate``.
+    ``layers`` are the net's own: they are others where its weights have moved (``rebase``).
     """
 
-    def __init__(self, network: Network, capacity: int, spare: list[_Plan]) -> None:
-        self.network, self.layers, self._spare = copy.copy(network), network.layers, spare
-        backend = network.backend
-        if capacity <= FEW and backend.name in BY_NUMPY:
-            backend, capacity = get_backend("numpy"), FEW
-            self.network.layers = [_with_rows(layer) for layer in network.layers]
+    def __init__(self, network: Network, backend: Backend, capacity: int) -> None:
+        self.network, self.layers = copy.copy(network), network.layers
+        self.network.plans = []
         self.network.backend = backend.unchecked
         if network.architecture.link != "identity":
             self.network.room = backend.empty((capacity, network.n_features), network.dtype)
+        self.network.layers = self.own_layers()
         self.workspace = Workspace(self.network, capacity)
         records = self.workspace.records(capacity)
-        self._kept = backend.host and sum(record.y.nbytes for record in records) <= KEPT
+        self.small = backend.host and sum(record.y.nbytes for record in records) <= KEPT
         self.scratch = Scratch()
+
+    def own_layers(self) -> list[Layer]:
+        return self.layers
+
+
+class _Few(_Plan):
+    """For NumPy. ``quietly`` calls a function in a context of its own, in which NumPy says nothing
+    of overflows: to enter that takes a fraction of the time of ``np.errstate``."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__(network, get_backend("numpy"), FEW)
+        self.network.fill = None
         self.quietly = contextvars.Context().run
         self.quietly(partial(np.seterr, all="ignore"))
 
-    def suits(self, network: Network, samples: int) -> bool:
-        """Also the layers are others where the weights have moved: see ``Network.rebase``."""
-        return self.layers is network.layers and samples <= self.workspace.capacity
-
-    def leave(self) -> None:
-        """For whoever comes next in this thread, unless one is there or it is large."""
-        if self._kept and not self._spare:
-            self._spare.append(self)
+    def own_layers(self) -> list[Layer]:
+        return [_with_rows(layer) for layer in self.layers]
 
     def through(self, stretch: Stretch, x: NDArray[Any]) -> NDArray[Any] | None:
         """See ``at_once``."""
         result = stretch(self.network, x, self.workspace.records(len(x)))
-        return result.copy() if _finite(result) else None
-
-    def squared_errors(self, x: NDArray[Any]) -> NDArray[np.float64] | None:
-        """See ``errors_at_once``."""
-        result = self.network.reconstruct(x, self.workspace.records(len(x)))
-        if not _finite(result):
-            return None
-        result -= x
-        return _row_sums(result)
-
-
-def _finite(result: NDArray[Any]) -> bool:
-    """Or False where only its squares overflow, in which ``run`` finds no fault."""
-    flat = result.ravel()
-    return math.isfinite(flat.dot(flat))
+        flat = result.ravel()
+        return result.copy() if isfinite(flat.dot(flat)) else None
 
 
 def _with_rows(layer: Layer) -> Layer:
@@ -124,35 +132,24 @@ def _with_rows(layer: Layer) -> Layer:
 
 class _Kept(threading.local):
     def __init__(self) -> None:
-        self.plans: tuple[Plans, Plans] = (WeakKeyDictionary(), WeakKeyDictionary())  # few, many
+        self.plans: Plans = WeakKeyDictionary()
 
 
 _kept = _Kept()
 
 
-def _plan(network: Network, samples: int) -> _Plan:
+def _plan(network: Network, capacity: int) -> tuple[_Plan, list[_Plan]]:
     """A plan of this thread, which nobody has meanwhile: what interrupts, as a signal handler does,
-    gets another one."""
-    plans = _kept.plans[samples > FEW]
-    if (spare := plans.get(network)) is None:
-        if samples > FEW and len(plans) >= NETS:
-            plans.clear()
-        spare = plans[network] = []
-    if not spare or not (plan := spare.pop()).suits(network, samples):
-        plan = _Plan(network, samples, spare)
+    gets another one. And the list that it is left in for whoever comes next."""
+    if (spare := _kept.plans.get(network)) is None:
+        if len(_kept.plans) >= NETS:
+            _kept.plans.clear()
+        spare = _kept.plans[network] = []
+    plan = spare.pop() if spare else None
+    if plan is None or plan.layers is not network.layers or plan.workspace.capacity < capacity:
+        plan = _Plan(network, network.backend, capacity)
     plan.network.fill = network.fill  # it may have come since
-    return plan
-
-
-def _by_plan(network: Network, work: Callable[..., Result], *arguments: Any) -> Result:
-    """``work`` of a plan for a few samples."""
-    plan = _plan(network, FEW)
-    others = exchange(plan.scratch)
-    try:
-        return plan.quietly(work, plan, *arguments)
-    finally:
-        exchange(others)
-        plan.leave()
+    return plan, spare
 
 
 def squared_errors(network: Network, rows: Rows) -> NDArray[np.float64]:
@@ -173,9 +170,13 @@ def sums_of_squares(error: NDArray[Any]) -> NDArray[np.float64]:
 def _row_sums(error: NDArray[Any]) -> NDArray[np.float64]:
     sums = np.empty(len(error))
     for start in range(0, len(error), AT_ONCE):
-        part = slice(start, start + AT_ONCE)
-        wide = error[part].astype(np.float64, copy=False)
-        np.vecdot(wide, wide, out=sums[part])
+        sums[start : start + AT_ONCE] = _of_rows(error[start : start + AT_ONCE])
+    return sums
+
+
+def _of_rows(error: NDArray[Any]) -> NDArray[np.float64]:
+    wide = error.astype(np.float64, copy=False)
+    sums: NDArray[np.float64] = np.vecdot(wide, wide)
     return sums
 
 
@@ -216,7 +217,7 @@ def _batches(network: Network, stretch: Stretch, rows: Rows) -> Any:
     batch."""
     n, n_in = rows.shape
     capacity = min(BATCH, n)
-    plan = _plan(network, capacity)
+    plan, spare = _plan(network, capacity)
     backend, dtype = plan.network.backend, network.dtype
     inputs = rows.array
     if not (as_it_lies := backend.host and rows.plain(dtype)):
@@ -241,7 +242,8 @@ def _batches(network: Network, stretch: Stretch, rows: Rows) -> Any:
                     _overflow(start, on_host(backend, x), result)
                 yield start, x, result
     finally:
-        plan.leave()
+        if plan.small and not spare:
+            spare.append(plan)
 
 
 def on_host(backend: Backend, array: Array) -> NDArray[Any]:

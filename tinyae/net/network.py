@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ..kernels.backend import Array, Backend
 from .layers import DenseSpec, Layer, Record, Spec
@@ -73,11 +74,12 @@ class Workspace:
 
     def records(self, n: int, noisy: bool = False) -> list[Record]:
         """One record per layer, for a batch of n samples; noise is left out unless ``noisy``."""
-        key = n, noisy
-        if key not in self._records:
+        try:
+            return self._records[n, noisy]
+        except KeyError:
             layers = [r for r in self._all if noisy or not r.layer.training_only]
-            self._records[key] = [record.first(n) for record in layers]
-        return self._records[key]
+            records = self._records[n, noisy] = [record.first(n) for record in layers]
+            return records
 
 
 class Network:
@@ -92,6 +94,7 @@ class Network:
         self.fill: Array | None = None
         # (batch, n_features) at least, for reconstructions; None: each is a new array
         self.room: Array | None = None
+        self.plans: list[Any] = []  # of a few samples' way, see ``passes``
         shapes = {k: v for spec in architecture.layers for k, v in spec.shapes().items()}
         self.parameters = Parameters(backend, shapes, dtype)
         self.layers = [spec.layer(self.parameters) for spec in architecture.layers]
