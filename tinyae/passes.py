@@ -22,10 +22,10 @@ from .net.layers import Layer, Record
 from .net.network import Network, Workspace, forward
 from .train.batches import Feeder
 
-BATCH = 512
+BATCH, LEAST = 2048, 512  # samples of a batch; fewer where layers are wide, see ``_most``
 FEW = 16  # samples for which a batch's preparations would take longer than the net
 AT_ONCE = 32  # errors in float64: memory that fits into a core's cache
-KEPT = 32 << 20  # bytes of results up to which a plan's memory is kept between calls
+KEPT = 32 << 20  # bytes of a batch, and of results that are kept between calls
 NETS = 4  # of which a thread keeps memory for batches
 BY_NUMPY = ("numpy", "numba")  # backends on which NumPy takes a few; others are there to be run
 
@@ -216,7 +216,7 @@ def _batches(network: Network, stretch: Stretch, rows: Rows) -> Any:
     """(first position, input on the backend, result on the host, overwritten by the next) of each
     batch."""
     n, n_in = rows.shape
-    capacity = min(BATCH, n)
+    capacity = min(_most(network), n)
     plan, spare = _plan(network, capacity)
     backend, dtype = plan.network.backend, network.dtype
     inputs = rows.array
@@ -244,6 +244,18 @@ def _batches(network: Network, stretch: Stretch, rows: Rows) -> Any:
     finally:
         if plan.small and not spare:
             spare.append(plan)
+
+
+def _most(network: Network) -> int:
+    """Samples of a batch: as many as fit into KEPT with their numbers in all layers.
+
+    BATCH is a multiple of it, so that ranks may share samples by BATCH without other sums.
+    """
+    widths = [network.n_features, *(spec.n_out for spec in network.architecture.dense)]
+    numbers, most = sum(widths) * np.dtype(network.dtype).itemsize, BATCH
+    while most > LEAST and most * numbers > KEPT:
+        most //= 2
+    return most
 
 
 def on_host(backend: Backend, array: Array) -> NDArray[Any]:

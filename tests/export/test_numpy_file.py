@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from tests.export.nets import nets
-from tinyae import Autoencoder
+from tinyae import Autoencoder, passes
 from tinyae.export.chain import rounded
 from tinyae.export.write import export
 
@@ -45,6 +45,16 @@ def test_two_hundred_nets(tmp_path: Path) -> None:
         expect_same_bits(net, ae, X)
         assert (net.N_FEATURES, net.CODE) == (ae.n_features_in_, ae.code)
         np.testing.assert_allclose(net.encode(X[0]), ae.encode(X[:1])[0], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ("float32", "float64"))
+def test_many_rows(tmp_path: Path, dtype: str) -> None:
+    """As many as a batch has."""
+    X = np.random.default_rng(0).random((passes.BATCH, 190)).astype(dtype)
+    ae = Autoencoder(hidden=(61,), code=7, dtype=dtype, epochs=0, backend="numpy").fit(X)
+    ae.export(tmp_path / "net.py")
+    for n in (1, 16, 513, 2000, passes.BATCH):
+        expect_same_bits(module(tmp_path / "net.py"), ae, X[:n])
 
 
 @pytest.mark.filterwarnings("ignore:X ranges over")
