@@ -61,7 +61,7 @@ def _forward(at: Any, _: int, t: int, threads: int) -> None:
     x, w, b, z, y, act, batch, n_in, n_out, room, by = at[0]
     top, bottom, left, right = share(batch, n_out, t, threads, x)
     forward_part(
-        x, 0, w, b, act, z, 0, y, 0, n_in, n_out, top, bottom, left, right, room[t],
+        x, 0, w, n_out, 1, b, act, z, 0, y, 0, n_in, n_out, top, bottom, left, right, room[t],
         by,
     )  # fmt: skip
 
@@ -71,7 +71,7 @@ def _backward_input(at: Any, _: int, t: int, threads: int) -> None:
     dz, w, saved, dx, act, batch, n_in, n_out, room, by = at[0]
     top, bottom, left, right = share(batch, n_in, t, threads, dz)
     backward_input_part(
-        dz, 0, w, act, saved, 0, dx, 0, n_in, n_out, top, bottom, left, right, room[t],
+        dz, 0, w, n_out, 1, act, saved, 0, dx, 0, n_in, n_out, top, bottom, left, right, room[t],
         by,
     )  # fmt: skip
 
@@ -89,13 +89,13 @@ def _backward_weights(at: Any, _: int, t: int, threads: int) -> None:
 
 
 def _forward_part(
-    x: Array, x_start: int, w: Array, b: Array, act: int, z: Array, z_start: int, y: Array,
-    y_start: int, n_in: int, n_out: int, top: int,
+    x: Array, x_start: int, w: Array, w_row: int, w_column: int, b: Array, act: int, z: Array,
+    z_start: int, y: Array, y_start: int, n_in: int, n_out: int, top: int,
     bottom: int, left: int, right: int, room: Array, by: int,
 ) -> None:  # fmt: skip
-    """y = act(x @ w + b); z may be y."""
+    """y = act(x @ w + b); z may be y. w's rows and columns lie w_row and w_column apart."""
     product(
-        by, x, x_start + top * n_in, n_in, 1, w, left, n_out, 1,
+        by, x, x_start + top * n_in, n_in, 1, w, left * w_column, w_row, w_column,
         z, z_start + top * n_out + left, n_out, bottom - top, right - left, n_in, False, room,
     )  # fmt: skip
     bias = b[left:right]
@@ -107,13 +107,13 @@ def _forward_part(
 
 
 def _backward_input_part(
-    dz: Array, dz_start: int, w: Array, act: int, saved: Array, saved_start: int, dx: Array,
-    dx_start: int, n_in: int, n_out: int, top: int,
+    dz: Array, dz_start: int, w: Array, w_row: int, w_column: int, act: int, saved: Array,
+    saved_start: int, dx: Array, dx_start: int, n_in: int, n_out: int, top: int,
     bottom: int, left: int, right: int, room: Array, by: int,
 ) -> None:  # fmt: skip
-    """dx = (dz @ w.T) * act'(saved)."""
+    """dx = (dz @ w.T) * act'(saved); w as in ``_forward_part``."""
     product(
-        by, dz, dz_start + top * n_out, n_out, 1, w, left * n_out, 1, n_out,
+        by, dz, dz_start + top * n_out, n_out, 1, w, left * w_row, w_column, w_row,
         dx, dx_start + top * n_in + left, n_in, bottom - top, right - left, n_out, False, room,
     )  # fmt: skip
     if act == 0:  # the derivative is 1
@@ -164,13 +164,13 @@ bias_part, _link_bias = linked(_bias_part)
 @functools.cache
 def link_forward(dtype: Any) -> None:
     a = np.empty(0, dtype)
-    _link_forward(a, 0, a, a, 0, a, 0, a, 0, 0, 0, 0, 0, 0, 0, a, 0)
+    _link_forward(a, 0, a, 0, 0, a, 0, a, 0, a, 0, 0, 0, 0, 0, 0, 0, a, 0)
 
 
 @functools.cache
 def link_backward_input(dtype: Any) -> None:
     a = np.empty(0, dtype)
-    _link_backward_input(a, 0, a, 0, a, 0, a, 0, 0, 0, 0, 0, 0, 0, a, 0)
+    _link_backward_input(a, 0, a, 0, 0, 0, a, 0, a, 0, 0, 0, 0, 0, 0, 0, a, 0)
 
 
 @functools.cache

@@ -41,8 +41,9 @@ from .update import moments_of, scale, sum_of_squares, update_at, update_part
 Array = NDArray[Any]
 
 # columns of the table of layers: sizes, the activation's addresses (of the derivative: 0 where that
-# is 1), places of weight and bias in the parameters, and of z and y in the memory of activations
-N_IN, N_OUT, ACT, SLOPE, WEIGHT, BIAS, Z, Y = range(8)
+# is 1), places of weight and bias in the parameters, and of z and y in the memory of activations;
+# whether the weights lie there transposed, and whether a layer above has them too
+N_IN, N_OUT, ACT, SLOPE, WEIGHT, BIAS, Z, Y, TURNED, SHARED = range(10)
 
 SLICE = 256  # samples that a thread takes through the net at a time
 LEAST = 8  # and the fewest for which another thread, with one more gradient to sum, pays
@@ -98,17 +99,18 @@ class NumbaStep:
         for link_part in (link_forward, link_backward_input, link_backward_weights):
             link_part(dtype)
         tiles = tiles if dtype == np.float32 else 0
-        # the gradient as a whole is wanted for clipping and by the plan
         by_samples, self._kept = values.size <= SMALL_NET, plan.gradients
         clipped = plan.clip_norm is not None or self._kept is not None
-        self._work_per_sample = values.size
+        # the gradient as a whole is wanted for clipping, by the plan and where layers add to it
+        whole = by_samples or clipped or bool(plan.tied)
+        self._work_per_sample = sum((n_in + 1) * n_out for n_in, n_out, _ in layers)
         samples = min(SLICE, plan.capacity) if by_samples else plan.capacity
-        net, numbers = _table(layers, samples, dtype)
+        net, numbers = _table(plan, samples)
         if by_samples:
             most = min(most, max(1, plan.capacity // LEAST))
             gradients, copies, block = (most, values.size), most, 0
         else:
-            gradients, copies = (1, values.size if clipped else 0), 1
+            gradients, copies = (1, values.size if whole else 0), 1
             block = max(PART_OF_DW, *(n_out for _, n_out, _ in layers))
         kept = self._kept if gradients[0] == 1 else None
         if kept is not None:
@@ -119,7 +121,7 @@ class NumbaStep:
         self._arrays = Work(
             nothing, nothing, 0, np.empty(8), np.empty(2), net, values, m, v, plan.n_weights,
             update_at(plan.optimizer, dtype), loss_at(plan.loss, dtype), link(dtype), tiles,
-            (plan.clip_norm or 0.0) if clipped else math.inf, samples,
+            plan.clip_norm or 0.0, samples,
             np.empty((copies, numbers), dtype), np.empty((copies, numbers), dtype),
             flat, np.empty((most, CHUNK), dtype), np.empty((most, 3)),
             np.empty((most, room_size(values.itemsize, tiles)), dtype),
@@ -136,7 +138,7 @@ class NumbaStep:
             phases += [(_no_update, 0)]
         elif clipped:
             phases += [(_norm, 0), (_update_clipped if self._kept is None else _no_update, 0)]
-        elif by_samples:
+        elif whole:
             phases += [(_update, 0)]
         self._turns = np.array([(kernel.address(job), i) for kernel, i in phases])
 
@@ -148,18 +150,19 @@ class NumbaStep:
             self._kept[:] = self._arrays.gradients[0]
 
 
-def _table(
-    layers: tuple[tuple[int, int, str], ...], samples: int, dtype: Any
-) -> tuple[Array, int]:  # fmt: skip
+def _table(plan: StepPlan, samples: int) -> tuple[Array, int]:
     """(one row of numbers per layer, numbers that so many samples leave behind in all layers)"""
-    net = np.empty((len(layers), 8), np.int64)
-    weight, bias, z = 0, sum(n_in * n_out for n_in, n_out, _ in layers), 0
-    for i, (n_in, n_out, activation) in enumerate(layers):
+    of, dtype = dict(plan.tied), plan.values.dtype
+    net = np.zeros((len(plan.layers), 10), np.int64)
+    weight, bias, z = 0, plan.n_weights, 0
+    for i, (n_in, n_out, activation) in enumerate(plan.layers):
         y = z + samples * n_out if activation in NEEDS_INPUT else z
         act = activations.forward_at(activation, dtype)
         slope = activations.slope_at(activation, dtype)
-        net[i] = n_in, n_out, act, slope, weight, bias, z, y
-        weight, bias, z = weight + n_in * n_out, bias + n_out, y + samples * n_out
+        place = net[of[i], WEIGHT] if i in of else weight
+        net[i] = n_in, n_out, act, slope, place, bias, z, y, i in of, i in of.values()
+        weight += 0 if i in of else n_in * n_out
+        bias, z = bias + n_out, y + samples * n_out
     return net, z
 
 
@@ -190,16 +193,13 @@ def _samples(at: Any, _: int, t: int, threads: int) -> None:
             _layer_forward(i, x, top, net, values, y, (0, n, 0, net[i, N_OUT]), room, whole)
         _loss(job.target, top, 0, n, job.batch, net, job.loss, y, dz, job.work[t], totals)
         for i in range(len(net) - 1, -1, -1):
-            n_in, n_out, b, dz_at = net[i, N_IN], net[i, N_OUT], net[i, BIAS], net[i, Z]
-            below, below_at = _below(i, x, top, net, y)
-            by = _product_for(job.product, job.tiles, n_in, n_out, job.batch)
-            weights_part(
-                below, below_at, dz, dz_at, gradient, net[i, WEIGHT], n_out, n, n_in, n_out,
-                0, n_in, 0, n_out, add, room, by,
-            )  # fmt: skip
-            bias_part(dz, dz_at, gradient[b : b + n_out], n, n_out, 0, add)
+            n_out, b, rows = net[i, N_OUT], net[i, BIAS], _stored(i, net)[0]
+            _layer_weights(
+                i, x, top, n, net, y, dz, gradient, net[i, WEIGHT], 0, rows, add, room, whole
+            )
+            bias_part(dz, net[i, Z], gradient[b : b + n_out], n, n_out, 0, add)
             if i > 0:
-                _layer_backward(i, net, values, y, dz, (0, n, 0, n_in), room, whole)
+                _layer_backward(i, net, values, y, dz, (0, n, 0, net[i, N_IN]), room, whole)
 
 
 @Kernel
@@ -234,8 +234,8 @@ def _backward(at: Any, i: int, t: int, threads: int) -> None:
     if i < len(net):
         _layer_update(
             i, t, threads, job.x, whole, net, job.values, job.m, job.v, job.hyper,
-            job.n_weights, job.update, job.max_norm < math.inf, job.y[0], job.dz[0],
-            job.gradients[0], job.blocks[t], job.room[t],
+            job.n_weights, job.update, job.y[0], job.dz[0], job.gradients[0], job.blocks[t],
+            job.room[t],
         )  # fmt: skip
     if i > 1:
         block = share(job.batch, net[i - 1, N_IN], t, threads, job.x)
@@ -296,17 +296,33 @@ def _below(i: int, x: Array, top: int, net: Array, y: Array) -> tuple[Array, int
 
 
 @inline
+def _stored(i: int, net: Array) -> tuple[int, int]:
+    """(rows, columns) of layer i's weights where they lie: turned they are (n_out, n_in) there."""
+    n_in, n_out = net[i, N_IN], net[i, N_OUT]
+    return (n_out, n_in) if net[i, TURNED] else (n_in, n_out)
+
+
+@inline
+def _weights(i: int, net: Array, values: Array) -> tuple[Array, int, int]:
+    """(weights, how far their rows lie apart, and their columns), as a matrix (n_in, n_out)."""
+    at, (rows, columns) = net[i, WEIGHT], _stored(i, net)
+    w = values[at : at + rows * columns]
+    return (w, 1, columns) if net[i, TURNED] else (w, columns, 1)
+
+
+@inline
 def _layer_forward(
     i: int, x: Array, first: int, net: Array, values: Array, y: Array,
     block: tuple[int, int, int, int], room: Array, whole: Whole,
 ) -> None:  # fmt: skip
     """Rows and columns of layer i's y."""
-    n_in, n_out, act, _, w, b, z_at, y_at = net[i]
+    n_in, n_out, act, _, _, b, z_at, y_at, _, _ = net[i]
     batch, plain, tiles = whole
     top, bottom, left, right = block
     below, below_at = _below(i, x, first, net, y)
+    w, w_row, w_column = _weights(i, net, values)
     forward_part(
-        below, below_at, values[w : w + n_in * n_out], values[b : b + n_out], act,
+        below, below_at, w, w_row, w_column, values[b : b + n_out], act,
         y, z_at, y, y_at, n_in, n_out, top, bottom, left, right, room,
         _product_for(plain, tiles, batch, n_out, n_in),
     )  # fmt: skip
@@ -318,12 +334,32 @@ def _layer_backward(
     room: Array, whole: Whole,
 ) -> None:  # fmt: skip
     """Rows and columns of the dz of the layer below, from layer i's."""
-    n_in, n_out, _, _, w, _, z_at, _ = net[i]
+    n_in, n_out, z_at = net[i, N_IN], net[i, N_OUT], net[i, Z]
     slope, z_below, (batch, plain, tiles) = net[i - 1, SLOPE], net[i - 1, Z], whole
     top, bottom, left, right = block
+    w, w_row, w_column = _weights(i, net, values)
     backward_input_part(
-        dz, z_at, values[w : w + n_in * n_out], slope, y, z_below, dz, z_below, n_in, n_out,
+        dz, z_at, w, w_row, w_column, slope, y, z_below, dz, z_below, n_in, n_out,
         top, bottom, left, right, room, _product_for(plain, tiles, batch, n_in, n_out),
+    )  # fmt: skip
+
+
+@inline
+def _layer_weights(
+    i: int, x: Array, top: int, n: int, net: Array, y: Array, dz: Array, dw: Array, dw_at: int,
+    first: int, end: int, add: bool, room: Array, whole: Whole,
+) -> None:  # fmt: skip
+    """Rows first .. end - 1 of layer i's dw, by n samples, to where row 0 would be at ``dw_at``.
+
+    dw = x.T @ dz, turned dz.T @ x. To what the layer above has left, this one's is added.
+    """
+    a, a_at = _below(i, x, top, net, y)
+    b, b_at, (rows, columns), (batch, plain, tiles) = dz, net[i, Z], _stored(i, net), whole
+    if net[i, TURNED]:
+        a, a_at, b, b_at = b, b_at, a, a_at
+    weights_part(
+        a, a_at, b, b_at, dw, dw_at, columns, n, rows, columns, first, end, 0, columns,
+        add or net[i, SHARED] != 0, room, _product_for(plain, tiles, rows, columns, batch),
     )  # fmt: skip
 
 
@@ -348,31 +384,27 @@ def _loss(
 @inline
 def _layer_update(
     i: int, t: int, threads: int, x: Array, whole: Whole, net: Array, values: Array, m: Array,
-    v: Array, hyper: Array, n_weights: int, update: int, clipped: bool, y: Array, dz: Array,
-    gradient: Array, block: Array, room: Array,
+    v: Array, hyper: Array, n_weights: int, update: int, y: Array, dz: Array, gradient: Array,
+    block: Array, room: Array,
 ) -> None:  # fmt: skip
-    """The thread's rows of dw and columns of db, and the update of these parameters."""
-    n_in, n_out, _, _, w, b, dz_at, _ = net[i]
-    batch, plain, tiles = whole
-    by = _product_for(plain, tiles, n_in, n_out, batch)
-    below, below_at = _below(i, x, 0, net, y)
-    last = n_in * (t + 1) // threads
-    rows = block.size // n_out
-    for first in range(n_in * t // threads, last, rows):
-        end = min(first + rows, last)
-        place = w + first * n_out
-        # where row 0 of dw would be
-        out, out_at = (gradient, w) if clipped else (block, -first * n_out)
-        weights_part(
-            below, below_at, dz, dz_at, out, out_at, n_out, batch, n_in, n_out,
-            first, end, 0, n_out, False, room, by,
-        )  # fmt: skip
-        if not clipped:
-            update_part(update, values, block, 0, m, v, hyper, n_weights, place, w + end * n_out)
+    """The thread's rows of dw and columns of db, and the update of these parameters; none where the
+    gradient is kept as a whole."""
+    w, b, (rows, columns), kept = net[i, WEIGHT], net[i, BIAS], _stored(i, net), gradient.size > 0
+    part, last = block.size // columns, rows * (t + 1) // threads
+    for first in range(rows * t // threads, last, part):
+        end = min(first + part, last)
+        dw, dw_at = (gradient, w) if kept else (block, -first * columns)
+        _layer_weights(i, x, 0, whole[0], net, y, dz, dw, dw_at, first, end, False, room, whole)
+        if not kept:
+            update_part(
+                update, values, block, 0, m, v, hyper, n_weights, w + first * columns,
+                w + end * columns,
+            )  # fmt: skip
+    n_out = net[i, N_OUT]
     first, end = n_out * t // threads, n_out * (t + 1) // threads
-    db = gradient[b + first : b + end] if clipped else block[: end - first]
-    bias_part(dz, dz_at, db, batch, n_out, first, False)
-    if not clipped:
+    db = gradient[b + first : b + end] if kept else block[: end - first]
+    bias_part(dz, net[i, Z], db, whole[0], n_out, first, False)
+    if not kept:
         update_part(update, values, db, 0, m, v, hyper, n_weights, b + first, b + end)
 
 

@@ -33,11 +33,14 @@ class StepKernels:
 
     def make_step(self, plan: StepPlan) -> Step | None:
         """None for what the kernel lacks: steps that are not replayed, anything between layers or
-        beside the loss, clipping, tensor cores, devices without cooperative launches."""
+        beside the loss, tied layers, clipping, tensor cores, devices without cooperative
+        launches."""
         epoch = plan.epoch
         if epoch is None or epoch.data.dtype.name not in DATA or self.dense.matmul != "fp32":
             return None
-        if not plan.plain or plan.clip_norm is not None or plan.gradients is not None:
+        if not plan.plain or plan.tied:
+            return None
+        if plan.clip_norm is not None or plan.gradients is not None:
             return None
         room = self.runner.cooperative(*KERNEL, plan.values.dtype.name)
         return OneLaunch(self, plan, epoch, min(room, self.most or room)) if room else None

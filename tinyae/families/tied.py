@@ -91,7 +91,7 @@ class TiedAutoencoder(Autoencoder):
                 return spec
             if spec.name in encoder:
                 return SharedSpec(**asdict(spec))
-            return TiedSpec(**asdict(spec), of=encoder.pop())
+            return TiedSpec(**asdict(spec) | {"of": encoder.pop()})
 
         return replace(plain, layers=tuple(map(tied, plain.layers)))
 

@@ -87,6 +87,7 @@ class DenseSpec(Spec):
     n_in: int
     n_out: int
     activation: str
+    of: str = ""  # the layer below whose weights it has, transposed, in place of its own
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         return {f"{self.name}.weight": (self.n_in, self.n_out), f"{self.name}.bias": (self.n_out,)}

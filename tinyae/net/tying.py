@@ -49,8 +49,6 @@ class Shared(Dense):
 class TiedSpec(DenseSpec):
     """The layer above: ``of`` is the name of the ``SharedSpec``."""
 
-    of: str = ""
-
     def shapes(self) -> dict[str, tuple[int, ...]]:
         return {f"{self.name}.bias": (self.n_out,)}
 

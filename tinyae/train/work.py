@@ -121,11 +121,10 @@ class Work:
         make_step, parameters = self.network.backend.make_step, self.network.parameters
         if make_step is None or not self._may_fuse:
             return None
-        architecture = self.network.architecture
-        # a step that knows weights and biases of each layer alone would not know shared ones
-        whole = sum((spec.n_in + 1) * spec.n_out for spec in architecture.dense)
+        architecture, dense = self.network.architecture, self.network.architecture.dense
+        place = {spec.name: i for i, spec in enumerate(dense)}
         plan = StepPlan(
-            layers=tuple((spec.n_in, spec.n_out, spec.activation) for spec in architecture.dense),
+            layers=tuple((spec.n_in, spec.n_out, spec.activation) for spec in dense),
             loss=architecture.loss,
             optimizer=self.optimizer.name,
             clip_norm=self.optimizer.clip_norm,
@@ -133,7 +132,8 @@ class Work:
             moments=tuple(self.optimizer.moments.values()),
             n_weights=parameters.n_weights,
             capacity=self.workspace.capacity,
-            plain=self.objective.plain and parameters.size == whole,
+            plain=self.objective.plain,
+            tied=tuple((i, place[spec.of]) for i, spec in enumerate(dense) if spec.of),
             gradients=None if self.reduce is None else parameters.gradients,
             epoch=epoch,
         )
