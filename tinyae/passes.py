@@ -106,7 +106,7 @@ class _Few(_Plan):
 
     def __init__(self, network: Network) -> None:
         super().__init__(network, get_backend("numpy"), FEW)
-        self.network.fill = None
+        self.network.fill = self.network.room = None
         self.quietly = contextvars.Context().run
         self.quietly(partial(np.seterr, all="ignore"))
 
@@ -115,9 +115,11 @@ class _Few(_Plan):
 
     def through(self, stretch: Stretch, x: NDArray[Any]) -> NDArray[Any] | None:
         """See ``at_once``."""
-        result = stretch(self.network, x, self.workspace.records(len(x)))
+        result: NDArray[Any] = stretch(self.network, x, self.workspace.records(len(x)))
         flat = result.ravel()
-        return result.copy() if isfinite(flat.dot(flat)) else None
+        if not isfinite(flat.dot(flat)):
+            return None
+        return result if result.base is None else result.copy()  # a part of the memory that is kept
 
 
 def _with_rows(layer: Layer) -> Layer:
