@@ -49,6 +49,7 @@ from .tile import (
     short_tile,
     tall_tile,
     tile_columns,
+    tile_height,
 )
 
 DEPTH = 256  # of a piece: a panel of b takes up 32 KiB (16 with AVX2)
@@ -73,7 +74,7 @@ def room_size(itemsize: int, tiles: int = 0) -> int:
         return amx.ROOM
     group, line = GROUP_BYTES // itemsize, LINE_BYTES // itemsize
     edge = TILE_ROWS * TILE_VECTORS * lanes_of(itemsize)
-    return line + group + edge + block_rows(itemsize) * DEPTH + line
+    return line + group + edge + (block_rows(itemsize) + TILE_ROWS) * DEPTH + line
 
 
 def _product(
@@ -105,16 +106,17 @@ def _product(
                 _pack_group(b, b_at, b_column, b_row, right - left, piece, columns, room, panels)
             for top in range(0, m, rows):
                 height = min(rows, m - top)
-                unpacked = height - height % TILE_ROWS if in_place else 0
                 a_at = a_start + top * a_row + k * a_column
                 if left == 0 or not one:
-                    _pack_block(a, a_at + unpacked * a_row, a_row, a_column, height - unpacked,
-                                piece, room, block)  # fmt: skip
+                    # in place: the last rows only, which may fill no tile
+                    first = max(0, height - TILE_ROWS) if in_place else 0
+                    _pack_block(a, a_at + first * a_row, a_row, a_column, height - first, piece,
+                                room, block)  # fmt: skip
                 for j in range(left, right, columns):
                     panel = panels + (j - left) * piece
                     across, at, row = (room, panel, columns) if packed else (b, b_at, b_row)
                     _tiles(
-                        a, a_at, a_row, a_column, unpacked, room, block, across, at, row, edge, c,
+                        a, a_at, a_row, a_column, in_place, room, block, across, at, row, edge, c,
                         c_start + top * c_row + j, c_row, height, min(columns, right - j), piece,
                         add or k > 0,
                     )  # fmt: skip
@@ -161,36 +163,46 @@ def _pack_group(
 def _pack_block(
     a: Any, start: int, row: int, column: int, m: int, depth: int, room: Any, block: int
 ) -> None:
-    """block (m / TILE_ROWS, depth, TILE_ROWS) = a (m, depth), anything beyond its last row."""
+    """block (tiles, depth, TILE_ROWS) = a (m, depth): of each tile its rows, or the last ones."""
     turn = TURN if row == 1 else depth  # a line of the cache holds a few rows of several panels
     for k in range(0, depth, turn):
-        for i in range(0, m, TILE_ROWS):
+        i, panel = 0, block + k * TILE_ROWS
+        while i < m:
             pack_rows(
-                a, start + i * row + k * column, row, column, min(TILE_ROWS, m - i),
-                min(turn, depth - k), TILE_ROWS, room, block + i * depth + k * TILE_ROWS,
+                a, start + (i - _behind(i, m)) * row + k * column, row, column, min(TILE_ROWS, m),
+                min(turn, depth - k), TILE_ROWS, room, panel,
             )  # fmt: skip
+            i += tile_height(m - i)
+            panel += depth * TILE_ROWS
+
+
+@inline
+def _behind(i: int, m: int) -> int:
+    """Where in its panel the tile of row i begins: a panel has TILE_ROWS rows, if m has."""
+    return max(0, i - max(0, m - TILE_ROWS))
 
 
 @inline
 def _tiles(
-    a: Any, a_start: int, a_row: int, a_column: int, unpacked: int, room: Any, block: int,
+    a: Any, a_start: int, a_row: int, a_column: int, in_place: bool, room: Any, block: int,
     b: Any, b_start: int, b_row: int, edge: int, c: Any, c_start: int, c_row: int, m: int,
     width: int, depth: int, add: bool,
 ) -> None:  # fmt: skip
-    """c (m, width) = a @ b, or c += a @ b where ``add``; a's first rows are not packed."""
+    """c (m, width) = a @ b, or c += a @ b where ``add``; whole tiles of a may be read
+    ``in_place``."""
     columns = tile_columns(c)
     narrow = 2 * width <= columns
     fits = width == (columns // 2 if narrow else columns)
-    i = 0
+    i, panel = 0, block
     while i < m:
-        height = TILE_ROWS if m - i > 2 * SHORT_ROWS else SHORT_ROWS
+        height = tile_height(m - i)
         whole = fits and m - i >= height
-        if i < unpacked:
+        if in_place and m - i >= height:
             left, left_at, left_row, left_column = a, a_start + i * a_row, a_row, a_column
         else:
             left, left_row, left_column = room, 1, TILE_ROWS
-            within = i % TILE_ROWS
-            left_at = block + (i - unpacked - within) * depth + within
+            left_at = panel + _behind(i, m)
+            panel += depth * TILE_ROWS
         c_at = c_start + i * c_row
         out, out_at, out_row = (c, c_at, c_row) if whole else (room, edge, columns)
         at = (left, left_at, left_row, left_column, b, b_start, b_row, out, out_at, out_row,

@@ -18,7 +18,7 @@ from typing import Any
 import numba
 
 from . import cores
-from .pieces import Job, Kernel, run
+from .pieces import Kernel, run, run_alone
 
 GRAIN = 250_000  # multiply-adds that are worth one more thread: some microseconds
 
@@ -49,12 +49,7 @@ def start() -> str:
 
 def available() -> int:
     """Threads that a large problem gets: ``limited``, or ``cores.threads``; Numba's at the most."""
-    if os.getpid() != _process:
-        raise RuntimeError(
-            "this process was forked from one that had loaded the numba backend, whose threads do "
-            "not survive that: start processes with the method 'spawn' or 'forkserver', or use "
-            "backend='numpy' in them"
-        )
+    _expect_threads()
     most = int(numba.get_num_threads())
     limit: int | None = getattr(_local, "limit", None)
     if limit is None:
@@ -64,15 +59,30 @@ def available() -> int:
 
 def threads_for(work: int) -> int:
     """Threads for so many multiply-adds: small problems use fewer."""
-    return max(1, min(available(), work // GRAIN))
+    if work < 2 * GRAIN:
+        _expect_threads()
+        return 1
+    return min(available(), work // GRAIN)
+
+
+def _expect_threads() -> None:
+    if os.getpid() != _process:
+        raise RuntimeError(
+            "this process was forked from one that had loaded the numba backend, whose threads do "
+            "not survive that: start processes with the method 'spawn' or 'forkserver', or use "
+            "backend='numpy' in them"
+        )
 
 
 def launch(kernel: Kernel | Callable[..., None], *arguments: Any, threads: int) -> None:
     """A kernel with its arguments, or kernel(*arguments, threads) whose own loops are parallel, on
     that many threads; others sleep."""
     if isinstance(kernel, Kernel):
-        job = Job(arguments)
-        start_on(threads, run, kernel.turn(job), job.address, threads)
+        turns, job = kernel.alone(arguments)
+        if threads == 1:
+            run_alone(turns, job.address)
+        else:
+            start_on(threads, run, turns, job.address, threads)
     else:
         start_on(threads, kernel, *arguments, threads)
 

@@ -20,7 +20,7 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 
-from .compiling import VECTOR_BYTES, VECTOR_REGISTERS, intrinsic, overload
+from .compiling import VECTOR_BYTES, VECTOR_REGISTERS, inline, intrinsic, overload
 from .math import fused_multiply_add
 
 Value = Any  # of LLVM
@@ -28,7 +28,7 @@ Value = Any  # of LLVM
 TILE_VECTORS = 2
 # 2 TILE_ROWS + 3 registers are in use: sums, two vectors of b, one number of a
 TILE_ROWS = 12 if VECTOR_REGISTERS >= 32 else 6
-SHORT_ROWS = TILE_ROWS // 3  # for what is left of the rows
+SHORT_ROWS = 4  # for what is left of the rows; fewer do not keep the multipliers busy
 UNROLLED = 2  # steps of the depth in one turn of the loop
 NEAR = 3  # rows of a that one pointer reaches: its own, and those one and two strides further
 LINE_BYTES = 64  # of the cache
@@ -50,6 +50,14 @@ def tile_columns(array: Any) -> int:
 def _tile_columns(array: Any) -> Any:
     columns = TILE_VECTORS * lanes_of(array.dtype.bitwidth // 8)
     return lambda array: columns
+
+
+@inline
+def tile_height(left: int) -> int:
+    """Of the next tile, where so many rows are left: few are computed in vain."""
+    if left > 2 * SHORT_ROWS or SHORT_ROWS < left <= TILE_ROWS < 2 * SHORT_ROWS:
+        return TILE_ROWS
+    return SHORT_ROWS
 
 
 class Vectors:

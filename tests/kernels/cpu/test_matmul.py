@@ -84,6 +84,18 @@ def test_product(dtype: str, transposed: tuple[bool, bool]) -> None:
         assert (around == GUARD).all(), (m, depth, n)
 
 
+@pytest.mark.parametrize("transposed", ((False, False), (True, False)))
+def test_every_number_of_rows(dtype: str, transposed: tuple[bool, bool]) -> None:
+    """What is left of the rows is cut into tiles in more than one way; whole numbers, so exact."""
+    rng, block = np.random.default_rng(3), block_rows(np.dtype(dtype).itemsize)
+    for m in (*range(1, 4 * TILE_ROWS), *range(block - 1, block + 2 * TILE_ROWS)):
+        for n in (3, FEW_COLUMNS + 5):
+            a, b = (rng.integers(-9, 10, shape).astype(dtype) for shape in ((m, 5), (5, n)))
+            result, around = multiplied(a, b, transposed)
+            assert (result == a @ b).all(), (m, n)
+            assert (around == GUARD).all(), (m, n)
+
+
 def test_linking_is_asked_for_once(dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not at each call: to find that nothing is to be done takes longer than a small product."""
     x, w, b = np.ones((3, 4), dtype), np.ones((4, 5), dtype), np.ones(5, dtype)

@@ -14,6 +14,7 @@ pytest.importorskip("numba")
 from numba.core.errors import NumbaError
 
 from tests.kernels.conftest import python
+from tinyae.kernels.cpu import pieces
 from tinyae.kernels.cpu.pieces import Job, Kernel, run, variants
 from tinyae.kernels.cpu.threads import launch
 
@@ -73,6 +74,34 @@ def test_arrays_of_any_layout(view: Callable[[np.ndarray], np.ndarray], dtype: s
     out = np.full(x.shape, 7, dtype)
     launch(_copied, x, out, threads=2)
     np.testing.assert_array_equal(out, x)
+
+
+@Kernel
+def _filled(at: Any, _: int, t: int, threads: int) -> None:
+    value, out = at[0]
+    out[t] = value
+
+
+def test_what_is_kept_of_a_launch_is_that_launch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Arrays are known by their place, where others may lie later: what is kept must not depend on
+    anything else of them; nor may numbers that are equal be taken for each other."""
+    out = np.empty(2)
+    for _ in range(2):
+        for value in (0.0, -0.0, 1, 1.0, True, 2**60, float(2**60)):
+            launch(_filled, value, out, threads=2)
+            assert (out == value).all() and (np.signbit(out) == np.signbit(value)).all()
+    launch(_filled, 1, out[:1], threads=1)  # the same place, but another shape, and other strides
+    launch(_filled, 2, out[::2], threads=1)
+    launch(_filled, 3, out[1:], threads=1)
+    assert out.tolist() == [2, 3]
+    memory = np.zeros(4)
+    for dtype in ("float64", "int64", "float32", "int64"):
+        launch(_filled, 5, memory.view(dtype)[:2], threads=2)
+        assert (memory.view(dtype)[:2] == 5).all(), dtype
+    monkeypatch.setattr(pieces, "KEPT", 3)
+    for value in range(9):
+        launch(_filled, value, out, threads=2)
+        assert (out == value).all() and 1 <= len(_filled._alone) <= 3
 
 
 def test_what_compiled_code_cannot_read_is_refused() -> None:
