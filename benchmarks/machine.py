@@ -16,8 +16,8 @@ from tinyae import __version__
 from tinyae.cli.machine import nvidia
 from tinyae.kernels.cuda_ptx.nvrtc import version_of
 
-PACKAGES = ("numpy", "numba", "llvmlite", "scipy", "scikit-learn", "torch", "jax", "jaxlib",
-            "cupy-cuda12x", "cupy-cuda13x", "numba-cuda", "threadpoolctl",
+PACKAGES = ("numpy", "numba", "llvmlite", "scipy", "scikit-learn", "statsmodels", "torch", "jax",
+            "jaxlib", "cupy-cuda12x", "cupy-cuda13x", "numba-cuda", "threadpoolctl",
             "pytest-benchmark", "pyod", "onnxruntime")  # fmt: skip
 STEERING = ("OPENBLAS_", "MKL_", "BLIS_", "OMP_", "GOMP_", "KMP_", "NUMBA_NUM_THREADS",
             "NUMBA_THREADING_LAYER", "TINYAE_NUM_THREADS", "NVIDIA_TF32_OVERRIDE")  # fmt: skip
