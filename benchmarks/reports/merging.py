@@ -33,7 +33,7 @@ def _merged(passes: list[Row]) -> Row:
     medians = [run["median"] for run in runs]
     if passes[0]["suite"] == "compile":  # the later passes find compiled code on disk
         medians = medians[:1]
-    seconds = statistics.fmean(medians) if medians else None
+    seconds = statistics.median(medians) if medians else None
     row = {name: passes[0][name] for name in KEPT}
     rms = [row["rms_error"] for row in passes if row["rms_error"] is not None]
     return row | {
