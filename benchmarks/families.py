@@ -198,6 +198,7 @@ def speed(data: Dataset, names: Sequence[str]) -> dict[str, Any]:
             found[name]["dead_units"] = dead[0]
         shown = "  ".join(f"{key} {value:.2f}" for key, value in found[name].items())
         print(f"{name:22} {shown}", flush=True)
+        found[name]["date"] = time.strftime("%F")
     return found
 
 
@@ -208,7 +209,7 @@ def main() -> int:
     parser.add_argument("what", choices=("page", "speed"))
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of speed: {', '.join(CASES)}")
     parser.add_argument("--data", metavar="DIR", default="mnist", help="where MNIST's files lie")
-    given = parser.parse_args()
+    given = parser.parse_intermixed_args()
     if unknown := set(given.names) - set(CASES):
         parser.error(f"NAME must be of {', '.join(CASES)}, got {', '.join(unknown)}")
     data = load_dataset(given.data)
