@@ -42,8 +42,9 @@ Array = NDArray[Any]
 
 # columns of the table of layers: sizes, the activation's addresses (of the derivative: 0 where that
 # is 1), places of weight and bias in the parameters, and of z and y in the memory of activations;
-# whether the weights lie there transposed, and whether a layer above has them too
-N_IN, N_OUT, ACT, SLOPE, WEIGHT, BIAS, Z, Y, TURNED, SHARED = range(10)
+# rows and columns of the weights where they lie, steps from row to row and column to column of them
+# as (n_in, n_out), whether that is transposed, and whether a layer above has the same weights
+N_IN, N_OUT, ACT, SLOPE, WEIGHT, BIAS, Z, Y, ROWS, COLUMNS, ROW, COLUMN, TURNED, SHARED = range(14)
 
 SLICE = 256  # samples that a thread takes through the net at a time
 LEAST = 8  # and the fewest for which another thread, with one more gradient to sum, pays
@@ -153,15 +154,18 @@ class NumbaStep:
 def _table(plan: StepPlan, samples: int) -> tuple[Array, int]:
     """(one row of numbers per layer, numbers that so many samples leave behind in all layers)"""
     of, dtype = dict(plan.tied), plan.values.dtype
-    net = np.zeros((len(plan.layers), 10), np.int64)
+    net = np.zeros((len(plan.layers), 14), np.int64)
     weight, bias, z = 0, plan.n_weights, 0
     for i, (n_in, n_out, activation) in enumerate(plan.layers):
         y = z + samples * n_out if activation in NEEDS_INPUT else z
         act = activations.forward_at(activation, dtype)
         slope = activations.slope_at(activation, dtype)
-        place = net[of[i], WEIGHT] if i in of else weight
-        net[i] = n_in, n_out, act, slope, place, bias, z, y, i in of, i in of.values()
-        weight += 0 if i in of else n_in * n_out
+        if i in of:
+            lies = net[of[i], WEIGHT], bias, z, y, n_out, n_in, 1, n_in, True, False
+        else:
+            lies = weight, bias, z, y, n_in, n_out, n_out, 1, False, i in of.values()
+            weight += n_in * n_out
+        net[i] = n_in, n_out, act, slope, *lies
         bias, z = bias + n_out, y + samples * n_out
     return net, z
 
@@ -193,10 +197,8 @@ def _samples(at: Any, _: int, t: int, threads: int) -> None:
             _layer_forward(i, x, top, net, values, y, (0, n, 0, net[i, N_OUT]), room, whole)
         _loss(job.target, top, 0, n, job.batch, net, job.loss, y, dz, job.work[t], totals)
         for i in range(len(net) - 1, -1, -1):
-            n_out, b, rows = net[i, N_OUT], net[i, BIAS], _stored(i, net)[0]
-            _layer_weights(
-                i, x, top, n, net, y, dz, gradient, net[i, WEIGHT], 0, rows, add, room, whole
-            )
+            n_out, w, b, rows = net[i, N_OUT], net[i, WEIGHT], net[i, BIAS], net[i, ROWS]
+            _layer_weights(i, x, top, n, net, y, dz, gradient, w, 0, rows, add, room, whole)
             bias_part(dz, net[i, Z], gradient[b : b + n_out], n, n_out, 0, add)
             if i > 0:
                 _layer_backward(i, net, values, y, dz, (0, n, 0, net[i, N_IN]), room, whole)
@@ -296,33 +298,17 @@ def _below(i: int, x: Array, top: int, net: Array, y: Array) -> tuple[Array, int
 
 
 @inline
-def _stored(i: int, net: Array) -> tuple[int, int]:
-    """(rows, columns) of layer i's weights where they lie: turned they are (n_out, n_in) there."""
-    n_in, n_out = net[i, N_IN], net[i, N_OUT]
-    return (n_out, n_in) if net[i, TURNED] else (n_in, n_out)
-
-
-@inline
-def _weights(i: int, net: Array, values: Array) -> tuple[Array, int, int]:
-    """(weights, how far their rows lie apart, and their columns), as a matrix (n_in, n_out)."""
-    at, (rows, columns) = net[i, WEIGHT], _stored(i, net)
-    w = values[at : at + rows * columns]
-    return (w, 1, columns) if net[i, TURNED] else (w, columns, 1)
-
-
-@inline
 def _layer_forward(
     i: int, x: Array, first: int, net: Array, values: Array, y: Array,
     block: tuple[int, int, int, int], room: Array, whole: Whole,
 ) -> None:  # fmt: skip
     """Rows and columns of layer i's y."""
-    n_in, n_out, act, _, _, b, z_at, y_at, _, _ = net[i]
+    n_in, n_out, act, _, w, b, z_at, y_at = net[i, :ROWS]
     batch, plain, tiles = whole
     top, bottom, left, right = block
     below, below_at = _below(i, x, first, net, y)
-    w, w_row, w_column = _weights(i, net, values)
     forward_part(
-        below, below_at, w, w_row, w_column, values[b : b + n_out], act,
+        below, below_at, values[w:], net[i, ROW], net[i, COLUMN], values[b : b + n_out], act,
         y, z_at, y, y_at, n_in, n_out, top, bottom, left, right, room,
         _product_for(plain, tiles, batch, n_out, n_in),
     )  # fmt: skip
@@ -334,12 +320,12 @@ def _layer_backward(
     room: Array, whole: Whole,
 ) -> None:  # fmt: skip
     """Rows and columns of the dz of the layer below, from layer i's."""
-    n_in, n_out, z_at = net[i, N_IN], net[i, N_OUT], net[i, Z]
+    n_in, n_out, _, _, w, _, z_at, _ = net[i, :ROWS]
     slope, z_below, (batch, plain, tiles) = net[i - 1, SLOPE], net[i - 1, Z], whole
     top, bottom, left, right = block
-    w, w_row, w_column = _weights(i, net, values)
     backward_input_part(
-        dz, z_at, w, w_row, w_column, slope, y, z_below, dz, z_below, n_in, n_out,
+        dz, z_at, values[w:], net[i, ROW], net[i, COLUMN], slope, y, z_below, dz, z_below,
+        n_in, n_out,
         top, bottom, left, right, room, _product_for(plain, tiles, batch, n_in, n_out),
     )  # fmt: skip
 
@@ -354,7 +340,8 @@ def _layer_weights(
     dw = x.T @ dz, turned dz.T @ x. To what the layer above has left, this one's is added.
     """
     a, a_at = _below(i, x, top, net, y)
-    b, b_at, (rows, columns), (batch, plain, tiles) = dz, net[i, Z], _stored(i, net), whole
+    b, b_at, rows, columns = dz, net[i, Z], net[i, ROWS], net[i, COLUMNS]
+    batch, plain, tiles = whole
     if net[i, TURNED]:
         a, a_at, b, b_at = b, b_at, a, a_at
     weights_part(
@@ -389,7 +376,8 @@ def _layer_update(
 ) -> None:  # fmt: skip
     """The thread's rows of dw and columns of db, and the update of these parameters; none where the
     gradient is kept as a whole."""
-    w, b, (rows, columns), kept = net[i, WEIGHT], net[i, BIAS], _stored(i, net), gradient.size > 0
+    w, b, rows, columns = net[i, WEIGHT], net[i, BIAS], net[i, ROWS], net[i, COLUMNS]
+    kept = gradient.size > 0
     part, last = block.size // columns, rows * (t + 1) // threads
     for first in range(rows * t // threads, last, part):
         end = min(first + part, last)
