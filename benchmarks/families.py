@@ -1,7 +1,7 @@
 """The five families beside the plain autoencoder: results on MNIST, and the time of a step.
 
     python benchmarks/families.py page --data DIR    a picture of codes, and a table
-    python benchmarks/families.py speed --data DIR   [NAME ...], also in PyTorch, if it is there
+    python benchmarks/families.py speed --data DIR   [NAME ...] [--batch N], also in PyTorch
 
 page: for each the codes of test digits in two numbers (of the sparse one, whose codes are wide,
 their plane of PCA), then with ten numbers the squared error of test digits and the accuracy of five
@@ -47,7 +47,8 @@ HIDDEN, EPOCHS, NEIGHBOURS, JUDGED = (256, 64), 6, 20_000, 2_000
 WIDE = {"code": 256, "k": 10, "hidden": ()}  # the sparse net: ten of 256 numbers are not 0
 BALLS = {"code": 64, "k": 2, "hidden": (), "learning_rate": 1e-2}
 
-BATCH, STEPS, ROUNDS = 256, 25, 3  # of an epoch; an epoch of each in turn, after one to warm up
+BATCH = 256  # of which the table is
+STEPS, ROUNDS = 25, 3  # of an epoch; an epoch of each in turn, after one to warm up
 SETTLED, MORE_STEPS = 6, 50  # of top-k: the epoch that is timed, and its steps; see ``own``
 TOP_K: dict[str, Any] = {"hidden": (), "code": 1024, "k": 25, "output": "identity"}
 
@@ -124,7 +125,9 @@ def draw(maps: dict[str, Any], labels: Any) -> None:
 # ---- what a step costs
 
 
-def own(family: str, options: dict[str, Any], X: Rows, dead: list[int]) -> Callable[[], float]:
+def own(
+    family: str, options: dict[str, Any], X: Rows, batch: int, dead: list[int]
+) -> Callable[[], float]:
     """An epoch, after one that is not counted: milliseconds of CPU time a step.
 
     Of a sparse net that revives dead units, as many as there are, a later one: few are dead first,
@@ -139,7 +142,7 @@ def own(family: str, options: dict[str, Any], X: Rows, dead: list[int]) -> Calla
             if progress.epoch == last:
                 stamps.append(time.process_time())
 
-        ae = net(family, **options, batch_size=BATCH, epochs=last, threads=1, initializer="random")
+        ae = net(family, **options, batch_size=batch, epochs=last, threads=1, initializer="random")
         ae.fit(X, callback=stamp)
         if last == SETTLED:
             dead.append(int(ae.history_["dead_units"][-2]))
@@ -149,7 +152,7 @@ def own(family: str, options: dict[str, Any], X: Rows, dead: list[int]) -> Calla
 
 
 def rival(
-    family: str, options: dict[str, Any], X: Any, compiled: bool, dead: int
+    family: str, options: dict[str, Any], X: Any, batch: int, compiled: bool, dead: int
 ) -> Callable[[], float]:
     import torch
 
@@ -158,7 +161,7 @@ def rival(
     widths = (X.shape[1], *options["hidden"], options["code"])
     update = trainer(family, widths, options.get("code_activation", ""), options.get("k", 0),
                      compiled, dead)  # fmt: skip
-    order = np.random.default_rng(0).permutation(len(X)).reshape(-1, BATCH)[:STEPS]
+    order = np.random.default_rng(0).permutation(len(X)).reshape(-1, batch)[:STEPS]
     update(X[order[0]])
 
     def epoch() -> float:
@@ -172,20 +175,24 @@ def rival(
     return epoch
 
 
-def speed(data: Dataset, names: Sequence[str]) -> dict[str, Any]:
+def speed(data: Dataset, names: Sequence[str], batch: int) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name in names:
         family, options = CASES[name]
         steps = MORE_STEPS if family == "sparse" else STEPS
-        X = Rows(np.asarray(data.train.array[: steps * BATCH]))
+        X = Rows(np.asarray(data.train.array[: steps * batch]))
         pixels = np.asarray(data.train.select(np.arange(len(X))), np.float32)
         plain = {key: value for key, value in options.items() if key not in ("k", "revive")}
         dead: list[int] = []
-        epochs = {"plain": own("plain", plain, X, dead), "family": own(family, options, X, dead)}
+        epochs = {
+            "plain": own("plain", plain, X, batch, dead),
+            "family": own(family, options, X, batch, dead),
+        }
         times = {who: [epoch()] for who, epoch in epochs.items()}
         try:
             for mode in ("eager", "compiled"):
-                epochs[mode] = rival(family, options, pixels, mode == "compiled", sum(dead))
+                compiled = mode == "compiled"
+                epochs[mode] = rival(family, options, pixels, batch, compiled, sum(dead))
                 times[mode] = [epochs[mode]()]
         except ImportError as error:
             print(f"without PyTorch: {error}", file=sys.stderr)
@@ -193,12 +200,12 @@ def speed(data: Dataset, names: Sequence[str]) -> dict[str, Any]:
             for who, epoch in epochs.items():
                 times[who].append(epoch())
         row = {who: statistics.median(values) for who, values in times.items()}
-        found[name] = row | {"ratio": row["family"] / row["plain"]}
+        row["ratio"] = row["family"] / row["plain"]
         if dead:
-            found[name]["dead_units"] = dead[0]
-        shown = "  ".join(f"{key} {value:.2f}" for key, value in found[name].items())
-        print(f"{name:22} {shown}", flush=True)
-        found[name]["date"] = time.strftime("%F")
+            row["dead_units"] = dead[0]
+        label = name if batch == BATCH else f"{name}, batch {batch}"
+        print(f"{label:22} {'  '.join(f'{k} {v:.2f}' for k, v in row.items())}", flush=True)
+        found[label] = row | {"date": time.strftime("%F")}
     return found
 
 
@@ -208,6 +215,8 @@ def main() -> int:
     )
     parser.add_argument("what", choices=("page", "speed"))
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of speed: {', '.join(CASES)}")
+    parser.add_argument("--batch", metavar="N", type=int, default=BATCH,
+                        help=f"of speed: digits of a step (default {BATCH})")  # fmt: skip
     parser.add_argument("--data", metavar="DIR", default="mnist", help="where MNIST's files lie")
     given = parser.parse_intermixed_args()
     if unknown := set(given.names) - set(CASES):
@@ -217,7 +226,9 @@ def main() -> int:
     if given.what == "page":
         found = page(data)
     else:
-        found = known.get("speed", {}).get("rows", {}) | speed(data, given.names or list(CASES))
+        found = known.get("speed", {}).get("rows", {}) | speed(
+            data, given.names or list(CASES), given.batch
+        )
     about = {"date": time.strftime("%F"), "machine": machine(), "versions": versions()}
     write_json(RESULT, known | {given.what: {"rows": found, **about}})
     return 0
