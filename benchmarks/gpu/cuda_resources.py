@@ -116,7 +116,7 @@ def measure_all(nvrtc: Nvrtc, files: Sequence[str]) -> Table:
 
 
 def all_files() -> list[str]:
-    return sorted(path.name for path in cuda_source.FOLDER.glob("*.cu"))
+    return sorted(path.name for path in cuda_source.FOLDER.rglob("*.cu"))
 
 
 def in_local_memory(table: Table) -> list[str]:

@@ -15,7 +15,8 @@ from pathlib import Path
 from .. import conventions
 from .plan import TILES
 
-FOLDER = Path(__file__).parent
+FOLDER = Path(__file__).parent / "c"
+ROOMS = ("", "dense", "shared")  # each includes from itself and from those that follow
 
 NVRTC_OPTIONS = ("-std=c++17", "-lineinfo")  # CuPy adds -ftz=true
 
@@ -50,6 +51,12 @@ def defines(dtype: str) -> str:
     return "\n".join(lines) + "\n"
 
 
+def path_of(file: str) -> Path:
+    """Where a source file lies. No two have one name: includes and launches give that alone."""
+    paths = (FOLDER / room / file for room in ROOMS)
+    return next(filter(Path.exists, paths), FOLDER / file)
+
+
 @cache
 def read_source(file: str) -> str:
     """The file with its includes in place; #line keeps errors and debuggers in the right file."""
@@ -57,7 +64,7 @@ def read_source(file: str) -> str:
 
 
 def _with_includes(file: str, seen: set[str]) -> str:
-    path = FOLDER / file
+    path = path_of(file)
 
     def included(match: re.Match[str]) -> str:
         line = text[: match.start()].count("\n") + 2

@@ -18,12 +18,12 @@ from tinyae.kernels.columns import get_backend
 from tinyae.kernels.cuda import source as cuda_source
 from tinyae.kernels.cuda.ladder import MOST, MOST_BLOCKS_Y, RUNGS, LadderKernels
 from tinyae.kernels.cuda.runner import Runner
-from tinyae.kernels.cuda.source import FOLDER as KERNELS
 from tinyae.kernels.cuda_host.host import HostRunner
 
 need_compiler()
 
 FILE = "matmul_ladder.cu"
+TEXT = cuda_source.path_of(FILE).read_text()
 SIZES = (0, 1, 2, 3, 4, 7, 8, 9, 12, 31, 32, 33, 37, 63, 64, 65, 97, 127, 128, 129, 132)
 
 every_rung = pytest.mark.parametrize("rung", RUNGS)
@@ -98,9 +98,8 @@ for rung in RUNGS[5:]:
 
 def misaligned(folder: Path, old: str = "", new: str = "") -> subprocess.CompletedProcess[str]:
     """Runs MISALIGNED on a copy of the source with ``old`` replaced by ``new``."""
-    text = (KERNELS / FILE).read_text()
-    assert old in text
-    (folder / FILE).write_text(text.replace(old, new))
+    assert old in TEXT
+    (folder / FILE).write_text(TEXT.replace(old, new))
     return python("-c", MISALIGNED, str(folder), TINYAE_CACHE=str(folder))
 
 
@@ -138,7 +137,7 @@ def without_barrier(text: str, i: int) -> str:
 @pytest.mark.parametrize("i", [0, 1])
 def test_each_barrier_is_needed(i: int, sources: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rungs 3 to 7 without one of their barriers multiply what is not there yet, or no more."""
-    (sources / FILE).write_text(without_barrier((KERNELS / FILE).read_text(), i))
+    (sources / FILE).write_text(without_barrier(TEXT, i))
     rng = np.random.default_rng(i)
     monkeypatch.setenv("TINYAE_CACHE", str(sources))
     broken = HostRunner()

@@ -241,7 +241,7 @@ PASSED = "{ __syncthreads(); all.goal += gridDim.x; if (threadIdx.x == 0) all.ar
 )
 def test_a_barrier_that_is_taken_out_is_found(sources: Path, runs_on: str, nth: int) -> None:
     """cuda-ptx hides one behind which blocks have had as much to do: they go in step."""
-    for path in (*FOLDER.glob("*.cu"), *FOLDER.glob("*.cuh")):
+    for path in FOLDER.rglob("*.cu*"):
         (sources / path.name).write_text(path.read_text())
     parts = (FOLDER / KERNEL[0]).read_text().split("all.wait();")
     assert len(parts) == WAITS + 1

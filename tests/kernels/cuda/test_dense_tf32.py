@@ -67,7 +67,7 @@ extern "C" __global__ void cut_off(const REAL *x, REAL *y) {
 def planted(tensor_cores: Backend, sources: Path) -> Any:
     """launch(kernel, *arrays) on one warp; the last array is the output."""
     (sources / "planted.cu").write_text(PLANTED)
-    (sources / "mma.cuh").write_text((KERNELS / "mma.cuh").read_text())
+    (sources / "mma.cuh").write_text((KERNELS / "dense/mma.cuh").read_text())
     runner = type(cuda_runner(tensor_cores))()
 
     def launch(kernel: str, *inputs: Array) -> Array:

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from tests.kernels.conftest import need_compiler
-from tinyae.kernels.cuda.source import FOLDER
+from tinyae.kernels.cuda.source import path_of
 from tinyae.kernels.cuda_host.host import HostRunner
 from tinyae.kernels.cuda_ptx.nvrtc import NvrtcMissing
 from tinyae.kernels.cuda_ptx.runner import PtxRunner
 from tinyae.kernels.recording import Recording
 
-BARRIER = (FOLDER / "grid_barrier.cuh").read_text()
+BARRIER = path_of("grid_barrier.cuh").read_text()
 BARRIERS = 5
 # Each block adds up what all blocks wrote in the round before. Its threads write in shared memory,
 # which is its own; some blocks come late.

@@ -40,9 +40,9 @@ def test_a_missing_barrier_is_reported(host: HostRunner, sources: Path) -> None:
 
 def test_a_removed_barrier_changes_the_result(sources: Path) -> None:
     """A product without its first __syncthreads() reads shared memory that is still poisoned."""
-    for path in (*KERNELS.glob("*.cu"), *KERNELS.glob("*.cuh")):
+    for path in KERNELS.rglob("*.cu*"):
         (sources / path.name).write_text(path.read_text())
-    text = (KERNELS / "dense_product.cuh").read_text()
+    text = (KERNELS / "dense/dense_product.cuh").read_text()
     assert text.count("__syncthreads();") == 2
     (sources / "dense_product.cuh").write_text(text.replace("__syncthreads();", "", 1))
     x, y = np.ones((32, 16), np.float32), np.zeros((32, 32), np.float32)
@@ -70,8 +70,8 @@ extern "C" __global__ void copies(const REAL *from, REAL *to, int n_waits, int s
 
 def test_a_copy_is_there_after_its_wait_and_not_before(sources: Path) -> None:
     (sources / "copies.cu").write_text(COPIES)
-    for name in ("async_copy.cuh", "vector.cuh"):
-        (sources / name).write_text((KERNELS / name).read_text())
+    for path in (KERNELS / "dense/async_copy.cuh", KERNELS / "shared/vector.cuh"):
+        (sources / path.name).write_text(path.read_text())
     x, host = np.arange(1, 9, dtype=np.float32), HostRunner()
 
     def copied(n_waits: int, shift: int = 0) -> Any:

@@ -22,14 +22,14 @@ from tests.kernels.cuda_host.cuda_sanitize import (
     fix_addresses,
     runtime,
 )
-from tinyae.kernels.cuda.source import FOLDER, ON_TENSOR_CORES, kernel_names, read_source
+from tinyae.kernels.cuda.source import FOLDER, ON_TENSOR_CORES, kernel_names, path_of, read_source
 from tinyae.kernels.cuda_host.host import find_compiler
 
 need_compiler()
 pytestmark = pytest.mark.slow
 
 SCRIPT = Path(__file__).with_name("cuda_sanitize.py")
-SOURCES = sorted((*FOLDER.glob("*.cu"), *FOLDER.glob("*.cuh")))
+SOURCES = sorted(FOLDER.rglob("*.cu*"))
 
 # Made of words, the same in both dtypes: the launchers run these as float32 alone.
 WITHOUT_REALS = ("random_bits", "random_permutation")
@@ -233,7 +233,7 @@ Processes = dict[Case, "Future[Done]"]
 
 def changed(case: Case) -> tuple[str, int]:
     """The text of the changed file, and the number of the line that is changed."""
-    text = (FOLDER / case.file).read_text()
+    text = path_of(case.file).read_text()
     parts = text.split(case.old)
     assert len(parts) > case.nth + 1, f"{case.file} does not contain {case.old!r}"
     before, after = (case.old.join(part) for part in (parts[: case.nth + 1], parts[case.nth + 1 :]))
@@ -282,7 +282,7 @@ def test_every_kernel_is_clean(case: Case, processes: Processes) -> None:
     assert done.returncode == 0, done.stderr
     assert {tuple(line.split()) for line in done.stdout.splitlines()} == {
         (path.name, kernel, dtype)
-        for path in FOLDER.glob("*.cu")
+        for path in FOLDER.rglob("*.cu")
         for kernel in kernel_names(read_source(path.name))
         for dtype in REALS
         if dtype == "float32" or not (kernel in WITHOUT_REALS or path.name in ON_TENSOR_CORES)

@@ -143,14 +143,14 @@ those with row >= m or column >= n must do nothing. Arrays are flat: element (i,
 with n columns is at i * n + j. Neighbouring threads take neighbouring columns, whose elements of
 b lie side by side in memory. REAL is float or double. It runs on the CPU (cuda-host): no GPU.
 
-    a (m, k)    b (k, n)    c (m, n): filled    and on: kernels/cuda/matmul_ladder.cu
+    a (m, k)    b (k, n)    c (m, n): filled    and on: kernels/cuda/c/dense/matmul_ladder.cu
 """,
     function="product",
     outputs=("c",),
     cases=lambda: [tuple(normals((16, 16), (16, 16))), tuple(normals((5, 3), (3, 18), seed=1)),
                    tuple(normals((19, 7), (7, 2), seed=2))],
     reference=lambda a, b: {"c": a @ b},
-    home="kernels/cuda/matmul_ladder.cu, seven rungs; kernels/cuda/dense_product.cuh",
+    home="kernels/cuda/c/dense/matmul_ladder.cu, all rungs; kernels/cuda/c/dense/dense_product.cuh",
     suspects=SUSPECTS,
     source="product.cu",
     adapt=_on_host,
