@@ -32,7 +32,7 @@ import numpy as np
 
 from ..scratch import borrow
 from . import amx
-from .compiling import inline, jit
+from .compiling import VECTOR_BYTES, inline, jit
 from .packing import clear, even, pack_columns, pack_rows
 from .pieces import Kernel, variants
 from .threads import launch, threads_for
@@ -52,9 +52,10 @@ from .tile import (
     tile_height,
 )
 
-DEPTH = 256  # of a piece: a panel of b takes up 32 KiB (16 with AVX2)
-BLOCK_BYTES = 2**19  # of a packed block of a: at most half of a second-level cache
-GROUP_BYTES = 2**20  # of a packed group of b, where there are several blocks of a
+DEPTH = 256 if VECTOR_BYTES == 64 else 384  # of a piece: a panel of b takes up 32 or 24 KiB
+# of a packed block of a: half of a second-level cache, which is smaller where there is no AVX-512
+BLOCK_BYTES = 2**19 if VECTOR_BYTES == 64 else 2**18
+GROUP_BYTES = 4096 * DEPTH  # of a packed group of b, where there are several blocks of a
 TURN = 16  # steps of the depth that are copied for all rows of a block before the next ones
 FEW_COLUMNS = 256  # of c: up to here a is read where it lies, if the depth is contiguous there
 FEW_STRIDED = 32  # and if it is not
@@ -69,7 +70,7 @@ def block_rows(itemsize: int) -> int:
 
 
 def room_size(itemsize: int, tiles: int = 0) -> int:
-    """Numbers of scratch memory that a product wants: less than 1.6 MiB, or 1.3 for AMX's."""
+    """Numbers of scratch memory that a product wants: less than 1.8 MiB, or 1.3 for AMX's."""
     if tiles:
         return amx.ROOM
     group, line = GROUP_BYTES // itemsize, LINE_BYTES // itemsize
