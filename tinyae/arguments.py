@@ -25,7 +25,7 @@ from .kernels.conventions import ACTIVATIONS, LOSSES, MATMUL_CHOICES, OPTIMIZERS
 from .net.initializers import INITIALIZERS
 from .net.losses import resolve
 from .train.schedules import SCHEDULES
-from .train.target_blur import MOST_BLURRED
+from .train.terms.target_blur import MOST_BLURRED
 
 DTYPES = ("float32", "float64")
 

@@ -22,9 +22,7 @@ from .net.layers import DenseSpec, NoiseSpec, Spec
 from .net.losses import head, resolve
 from .net.network import Architecture, Network
 from .net.pca_start import holds_pca, start_as_pca
-from .train.categories import Categories
 from .train.code_noise import CodeNoise
-from .train.missing import Missing
 from .train.objective import Objective, Term
 from .train.optimizers import Optimizer
 from .train.sizes import (
@@ -37,7 +35,9 @@ from .train.sizes import (
     cross_validates,
     is_quick,
 )
-from .train.target_blur import TargetBlur
+from .train.terms.categories import Categories
+from .train.terms.missing import Missing
+from .train.terms.target_blur import TargetBlur
 from .train.training import Settings
 
 Groups = Sequence[tuple[int, int]]

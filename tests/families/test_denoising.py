@@ -29,7 +29,7 @@ from tinyae.train.draws import Draws
 RNG = np.random.default_rng(0)
 X = RNG.random((60, 9))
 HOLED = np.where(RNG.random(X.shape) < 0.2, np.nan, X)
-TOLERANCE = 1e4 * np.finfo(float).eps  # as in tests/train/test_missing.py
+TOLERANCE = 1e4 * np.finfo(float).eps  # as in tests/train/terms/test_missing.py
 EXTREMES = (-2.0, 2.0)  # pepper and salt of data that are scaled by their spread
 
 

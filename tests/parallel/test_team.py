@@ -212,7 +212,7 @@ except ValueError as error:
 @needs_mpi
 def test_a_term_that_is_no_sum_over_samples_is_refused() -> None:
     text = """
-from tinyae.train.target_blur import TargetBlur
+from tinyae.train.terms.target_blur import TargetBlur
 TargetBlur.of_samples, TargetBlur.setting = False, "its blur"
 try:
     made(target_blur=1.0, image_shape=(1, 6)).fit(X, comm=comm)

@@ -15,7 +15,7 @@ from tinyae.net.layers import DenseSpec, NoiseSpec
 from tinyae.net.network import Architecture, Network, Workspace, forward
 from tinyae.train.code_noise import CodeNoise
 from tinyae.train.objective import Objective, Term
-from tinyae.train.target_blur import TargetBlur, blur_matrix
+from tinyae.train.terms.target_blur import TargetBlur, blur_matrix
 
 X = np.random.default_rng(0).random((60, 12))
 

@@ -1,6 +1,7 @@
 """What training minimises: the loss of the output against its target, and terms beside it.
 
-A term is a subclass of ``Term`` in a file of its own, and an entry in ``assemble.TERMS``.
+A term is a subclass of ``Term`` in a file of its own, in ``terms/`` and an entry in
+``assemble.TERMS``, or in ``families/``.
 """
 
 from __future__ import annotations

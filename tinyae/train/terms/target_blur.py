@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..kernels.backend import Array, Backend
-from ..net.network import Network
-from .objective import Term
+from ...kernels.backend import Array, Backend
+from ...net.network import Network
+from ..objective import Term
 
 # A blur below this many pixels is none: a neighbour's weight is exp(-1 / (2 0.3^2)) = 0.004.
 LEAST_BLUR = 0.3

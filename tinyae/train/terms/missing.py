@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ..kernels.backend import Array, Backend
-from ..net.network import Network
-from .objective import Term
+from ...kernels.backend import Array, Backend
+from ...net.network import Network
+from ..objective import Term
 
 
 class Missing(Term):

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..kernels.backend import Array, Backend
-from ..net.layers import Record
-from ..net.network import Network
-from .objective import Term
+from ...kernels.backend import Array, Backend
+from ...net.layers import Record
+from ...net.network import Network
+from ..objective import Term
 
 
 class Categories(Term):

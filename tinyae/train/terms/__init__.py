@@ -1,0 +1,1 @@
+"""Terms of the objective that every family may have."""
