@@ -29,8 +29,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks import scaling
 from tinyae.kernels.columns import get_backend
 from tinyae.kernels.cpu import cores, threads
-from tinyae.kernels.cpu.matmul import PACKING, share
 from tinyae.kernels.cpu.pieces import Kernel
+from tinyae.kernels.cpu.product.matmul import PACKING, share
 
 BATCHES = (128, 512, 2048)
 CORES = (1, 2, 4, 8, 16, 32, 64)

@@ -37,7 +37,7 @@ def _numba(matmul: str = "fp32") -> Backend:
     """
     if matmul != "fp32":
         plain = get_backend("numba")
-        from .cpu import processor
+        from .cpu.product import processor
 
         if not (lacking := processor.lacking()):
             return _on_amx(plain)
@@ -85,7 +85,8 @@ def _numba(matmul: str = "fp32") -> Backend:
 
 def _on_amx(column: Backend) -> Backend:
     """The Numba column whose large products of float32 are made on AMX."""
-    from .cpu import amx, dense, step
+    from .cpu import dense, step
+    from .cpu.product import amx
 
     own = dense.DenseKernels(amx.link())
     changed = replace(

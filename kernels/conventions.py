@@ -53,7 +53,7 @@ RATE_MARGIN = 1e-6
 # does not.
 MATMULS = ("fp32", "3xtf32", "tf32")
 # What may be asked for: "auto" is the fastest of those here that err no more than "fp32", and
-# "6xbf16" six products of bfloat16 on a processor with AMX (``cpu.amx``).
+# "6xbf16" six products of bfloat16 on a processor with AMX (``cpu.product.amx``).
 AS_FP32 = ("auto", "fp32", "6xbf16")
 MATMUL_CHOICES = (*AS_FP32, *MATMULS[1:])
 

@@ -65,7 +65,7 @@ class Own(Loaded):
         if name in MOMENTS or hasattr(self.backend, name):
             return operation(self.backend, name)
         if self.name == "numba":  # a rung of the ladder
-            from tinyae.kernels.cpu.ladder import RUNGS
+            from tinyae.kernels.cpu.product.ladder import RUNGS
 
             return RUNGS[name]
         if self.name == "numba-cuda":

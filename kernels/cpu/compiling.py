@@ -28,7 +28,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 _ROOM = Path(__file__).parent
 _SOURCES = tuple(
     (file.name, file.stat().st_mtime_ns, file.stat().st_size)
-    for file in (*sorted(_ROOM.glob("*.py")), _ROOM.parent / "conventions.py")
+    for file in (*sorted(_ROOM.rglob("*.py")), _ROOM.parent / "conventions.py")
 )
 
 

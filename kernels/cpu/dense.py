@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import activation as activations
-from .matmul import launch_product, product, share
 from .pieces import Kernel, linked
+from .product.matmul import launch_product, product, share
 
 Array = NDArray[Any]
 

@@ -33,8 +33,8 @@ from .dense import (
     weights_part,
 )
 from .loss import CHUNK, loss_at, loss_part
-from .matmul import link, product_for, room_size, share
 from .pieces import Job, Kernel, run
+from .product.matmul import link, product_for, room_size, share
 from .threads import available, start_on, threads_for
 from .update import moments_of, scale, sum_of_squares, update_at, update_part
 

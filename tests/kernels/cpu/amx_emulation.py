@@ -1,4 +1,4 @@
-"""The instructions of AMX that ``kernels/cpu/amx.py`` uses, bit for bit, as compiled functions.
+"""The instructions of AMX that ``cpu/product/amx.py`` uses, bit for bit, as compiled functions.
 
 After Intel's manual ("Instruction Set Reference", TDPBF16PS): the products of the even, and of the
 odd, numbers of a row are summed apart by fused multiply-adds, then both together, then added to the
@@ -19,8 +19,8 @@ from llvmlite.binding import add_symbol
 from numba import carray, cfunc, njit, types
 from numba.extending import intrinsic
 
-from tinyae.kernels.cpu import amx
 from tinyae.kernels.cpu.pieces import _Link
+from tinyae.kernels.cpu.product import amx
 
 PREFIX = "emulated_"
 CONFIG = np.zeros(64, np.uint8)  # of the thread: all zero where there is none

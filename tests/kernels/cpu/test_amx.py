@@ -25,9 +25,10 @@ from tests.reference import assert_within, normals
 from tinyae import Autoencoder
 from tinyae.kernels import columns
 from tinyae.kernels.backend import Backend
-from tinyae.kernels.cpu import amx, ladder, matmul, processor, step, threads
-from tinyae.kernels.cpu.amx import DEPTH, PIECE, STEP
-from tinyae.kernels.cpu.matmul import link, product_for
+from tinyae.kernels.cpu import step, threads
+from tinyae.kernels.cpu.product import amx, ladder, matmul, processor
+from tinyae.kernels.cpu.product.amx import DEPTH, PIECE, STEP
+from tinyae.kernels.cpu.product.matmul import link, product_for
 
 columns.get_backend("numba")
 # The second where the processor has them, and this process may use them.
@@ -238,7 +239,7 @@ ASSEMBLY = """
 import re, sys
 import numpy as np
 from numba import njit
-from tinyae.kernels.cpu import amx, processor
+from tinyae.kernels.cpu.product import amx, processor
 from tinyae.kernels.cpu.compiling import jit
 assert processor.absent() == "" or "Linux" in processor.absent(), processor.absent()
 product = jit()(amx._product)

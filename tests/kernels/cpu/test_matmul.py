@@ -16,11 +16,11 @@ from tests.kernels.conftest import python
 from tests.reference import assert_within, awkward_shapes, normals, product_tolerance
 from tinyae.kernels import columns
 from tinyae.kernels.cpu import dense as dense_numba
-from tinyae.kernels.cpu import ladder as matmul_ladder_numba
-from tinyae.kernels.cpu import matmul as matmul_numba
 from tinyae.kernels.cpu import threads as threads_numba
 from tinyae.kernels.cpu.compiling import VECTOR_BYTES, jit
-from tinyae.kernels.cpu.matmul import (
+from tinyae.kernels.cpu.product import ladder as matmul_ladder_numba
+from tinyae.kernels.cpu.product import matmul as matmul_numba
+from tinyae.kernels.cpu.product.matmul import (
     DEPTH,
     FEW_COLUMNS,
     FEW_ROWS,
@@ -30,7 +30,7 @@ from tinyae.kernels.cpu.matmul import (
     room_size,
     share,
 )
-from tinyae.kernels.cpu.tile import TILE_ROWS, UNROLLED, tile_columns
+from tinyae.kernels.cpu.product.tile import TILE_ROWS, UNROLLED, tile_columns
 
 columns.get_backend("numba")
 
@@ -189,7 +189,7 @@ platform.machine = lambda: "aarch64"
 import re
 import numpy as np
 import llvmlite.binding as llvm
-from tinyae.kernels.cpu import matmul, tile
+from tinyae.kernels.cpu.product import matmul, tile
 from tinyae.kernels.cpu.compiling import jit
 assert (tile.TILE_ROWS, tile.tile_columns(np.empty(0, "float32"))) == (12, 8)
 product = jit()(matmul._product)

@@ -17,8 +17,8 @@ from tinyae.cli.machine import doctor
 from tinyae.cli.main import main
 from tinyae.kernels import columns
 from tinyae.kernels.columns import BackendUnavailable, get_backend
-from tinyae.kernels.cpu import amx, processor
-from tinyae.kernels.cpu.matmul import link
+from tinyae.kernels.cpu.product import amx, processor
+from tinyae.kernels.cpu.product.matmul import link
 from tinyae.model_file import FORMAT, VERSION
 from tinyae.storage.untrusted import open_npz
 

@@ -331,7 +331,7 @@ def _products() -> str:
         matmul = get_backend("numba", "auto").matmul
     except BackendUnavailable:
         return "fp32: backend numba does not work here"
-    from ...kernels.cpu.processor import lacking
+    from ...kernels.cpu.product.processor import lacking
 
     why = lacking() or "on AMX"
     return f"matmul='auto' is {matmul} with backend numba: {why}"

@@ -64,7 +64,7 @@ In Python each step of a loop takes much longer than the multiplication in it. N
 function to machine code at its first call: that is what @njit asks for. A kernel of tinyae is
 written like that: it fills an array that it is given, and allocates none.
 
-How to make it fast from here (a cache, vector registers, threads): kernels/cpu/ladder.py.
+How to make it fast from here (a cache, vector registers, threads): kernels/cpu/product/ladder.py.
 
     a (m, k)    b (k, n)    c (m, n): filled, whatever was in it; nothing is returned
 """,
@@ -73,7 +73,7 @@ How to make it fast from here (a cache, vector registers, threads): kernels/cpu/
     cases=lambda: [tuple(normals((4, 4), (4, 4))), tuple(normals((5, 3), (3, 2), seed=1)),
                    tuple(normals((2, 6), (6, 7), seed=2))],
     reference=lambda a, b: {"c": a @ b},
-    home="kernels/cpu/ladder.py, naive to with_threads; kernels/cpu/matmul.py",
+    home="kernels/cpu/product/ladder.py, naive to with_threads; kernels/cpu/product/matmul.py",
     suspects=SUSPECTS,
     source="numba_product.py",
     adapt=_compiled,

@@ -21,13 +21,13 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from ..scratch import borrow
+from ...scratch import borrow
+from ..compiling import jit
+from ..threads import launch, threads_for
 from . import amx
-from .compiling import jit
 from .matmul import DEPTH, link, product, room_size, share
 from .packing import pack_columns
 from .processor import lacking
-from .threads import launch, threads_for
 from .tile import TILE_ROWS, tall_tile, tile_columns
 
 Array = NDArray[Any]

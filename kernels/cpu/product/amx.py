@@ -29,9 +29,9 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 
-from .compiling import inline, intrinsic
+from ..compiling import inline, intrinsic
+from ..pieces import linked
 from .packing import HALF, STEP, STEP_WORDS, TILE, Lines, clear, even, pack_parts
-from .pieces import linked
 from .tile import Value, call, first_aligned, integer, loop
 
 # Parts of a and of b, the largest product last; each differs from the one before in one part.

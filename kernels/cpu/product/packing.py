@@ -13,7 +13,7 @@ from typing import Any
 from llvmlite import ir
 from numba import types
 
-from .compiling import inline, intrinsic
+from ..compiling import inline, intrinsic
 from .tile import TILE_ROWS, TILE_VECTORS, Value, Vectors, call, integer, lanes_of, loop
 
 LANE_BYTES = 16  # numbers change places fastest within so many bytes of a vector

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from numba.core.registry import cpu_target
 
+from ..pieces import Kernel
+from ..threads import available, launch
 from . import amx
 from .matmul import product
-from .pieces import Kernel
-from .threads import available, launch
 
 VARIABLE = "TINYAE_AMX"
 FEATURES = "amx-tile", "amx-bf16"

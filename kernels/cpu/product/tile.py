@@ -20,8 +20,8 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 
-from .compiling import VECTOR_BYTES, VECTOR_REGISTERS, inline, intrinsic, overload
-from .math import fused_multiply_add
+from ..compiling import VECTOR_BYTES, VECTOR_REGISTERS, inline, intrinsic, overload
+from ..math import fused_multiply_add
 
 Value = Any  # of LLVM
 

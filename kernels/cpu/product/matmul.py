@@ -30,12 +30,12 @@ from typing import Any
 
 import numpy as np
 
-from ..scratch import borrow
+from ...scratch import borrow
+from ..compiling import VECTOR_BYTES, inline, jit
+from ..pieces import Kernel, variants
+from ..threads import launch, threads_for
 from . import amx
-from .compiling import VECTOR_BYTES, inline, jit
 from .packing import clear, even, pack_columns, pack_rows
-from .pieces import Kernel, variants
-from .threads import launch, threads_for
 from .tile import (
     LINE_BYTES,
     SHORT_ROWS,

@@ -1,0 +1,1 @@
+"""The matrix product: packing, tiles, AMX, and how such a product comes about."""
