@@ -29,7 +29,7 @@ KEPT = 32 << 20  # bytes of a batch, and of results that are kept between calls
 NETS = 4  # of which a thread keeps memory for batches
 BY_NUMPY = ("numpy", "numba")  # backends on which NumPy takes a few; others are there to be run
 
-Plans = WeakKeyDictionary[Network, "list[_Plan]"]
+Plans = WeakKeyDictionary[Network, "tuple[list[_Plan], list[_Plan]]"]
 # a stretch of the net: (network, (batch, n_in), records) -> (batch, n_out)
 Stretch = Callable[[Network, Array, Sequence[Record]], Array]
 
@@ -142,14 +142,18 @@ _kept = _Kept()
 
 def _plan(network: Network, capacity: int) -> tuple[_Plan, list[_Plan]]:
     """A plan of this thread, which nobody has meanwhile: what interrupts, as a signal handler does,
-    gets another one. And the list that it is left in for whoever comes next."""
-    if (spare := _kept.plans.get(network)) is None:
+    gets another one. And the list that it is left in for whoever comes next. NumPy has a few
+    samples here too, whatever they come as, so that they have the bits of ``at_once``."""
+    if (spares := _kept.plans.get(network)) is None:
         if len(_kept.plans) >= NETS:
             _kept.plans.clear()
-        spare = _kept.plans[network] = []
+        spares = _kept.plans[network] = ([], [])
+    backend, spare = network.backend, spares[0]
+    if capacity <= FEW and backend.name in BY_NUMPY:
+        backend, spare, capacity = get_backend("numpy"), spares[1], FEW
     plan = spare.pop() if spare else None
     if plan is None or plan.layers is not network.layers or plan.workspace.capacity < capacity:
-        plan = _Plan(network, network.backend, capacity)
+        plan = _Plan(network, backend, capacity)
     plan.network.fill = network.fill  # it may have come since
     return plan, spare
 

@@ -62,7 +62,7 @@ def threads_for(work: int) -> int:
     if work < 2 * GRAIN:
         _expect_threads()
         return 1
-    return min(available(), work // GRAIN)
+    return max(1, min(available(), work // GRAIN))  # limited(0) leaves one
 
 
 def _expect_threads() -> None:

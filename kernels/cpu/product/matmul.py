@@ -70,12 +70,12 @@ def block_rows(itemsize: int) -> int:
 
 
 def room_size(itemsize: int, tiles: int = 0) -> int:
-    """Numbers of scratch memory that a product wants: less than 1.8 MiB, or 1.3 for AMX's."""
-    if tiles:
-        return amx.ROOM
+    """Numbers of scratch memory that a product wants, the one with ``tiles`` or the plain one that
+    may stand in for it: less than 1.8 MiB."""
     group, line = GROUP_BYTES // itemsize, LINE_BYTES // itemsize
     edge = TILE_ROWS * TILE_VECTORS * lanes_of(itemsize)
-    return line + group + edge + (block_rows(itemsize) + TILE_ROWS) * DEPTH + line
+    plain = line + group + edge + (block_rows(itemsize) + TILE_ROWS) * DEPTH + line
+    return max(plain, amx.ROOM) if tiles else plain
 
 
 def _product(

@@ -15,7 +15,7 @@ from numba.core.registry import cpu_target
 from ..pieces import Kernel
 from ..threads import available, launch
 from . import amx
-from .matmul import product
+from .matmul import product, room_size
 
 VARIABLE = "TINYAE_AMX"
 FEATURES = "amx-tile", "amx-bf16"
@@ -67,7 +67,7 @@ def wrong(by: int) -> str:
     rng = np.random.default_rng(0)
     a, b = (rng.standard_normal(s, np.float32) for s in ((m, depth), (depth, n)))
     exact, size = np.float64(a) @ b, np.abs(a).astype(np.float64) @ np.abs(b)
-    room = np.empty((threads, amx.ROOM), np.float32)
+    room = np.empty((threads, room_size(4, by)), np.float32)
     for left in (a, a.T.copy().T):
         for right in (b, b.T.copy().T):
             c = np.full((threads, m * n), np.nan, np.float32)

@@ -64,7 +64,6 @@ def test_a_product_is_tested_before_it_is_taken(monkeypatch: pytest.MonkeyPatch)
     assert processor.wrong(emulated_product()) == ""
     monkeypatch.setattr(processor, "ROUNDINGS", 0.1)
     assert re.search("off by .* roundings, and may be by 0.1", processor.wrong(emulated_product()))
-    monkeypatch.setattr(amx, "ROOM", 0)
     monkeypatch.setattr(processor, "launch", lambda *arguments, threads: None)  # c stays NaN
     assert "off by nan" in processor.wrong(0)
 

@@ -72,6 +72,8 @@ def test_what_bounds_openmp_bounds_this() -> None:
 def test_small_problems_use_fewer() -> None:
     assert threads_for(0) == 1
     assert threads_for(threads_numba.GRAIN * 10**6) == available()
+    with limited(0):
+        assert threads_for(threads_numba.GRAIN * 10**6) == 1
 
 
 def test_the_users_settings_stay() -> None:
