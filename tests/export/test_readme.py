@@ -78,10 +78,17 @@ def test_the_service(folder: tuple[Path, Autoencoder, np.ndarray]) -> None:
             except urllib.error.URLError:
                 time.sleep(0.05)
         np.testing.assert_allclose(json.loads(answer), ae.encode(X), rtol=1e-5, atol=1e-6)
-        with pytest.raises(urllib.error.HTTPError) as caught:
-            urllib.request.urlopen(address, b"[[1, 2]]", timeout=20)
-        assert "x must have 6 columns" in json.loads(caught.value.read())
-        caught.value.close()
+        empty = urllib.request.urlopen(address, b"[[1, 2, null, 4, 5, 6]]", timeout=20).read()
+        assert np.isnan(json.loads(empty)).all()
+        wrong = {
+            b"[[1, 2]]": "x must have 6 columns",
+            b'[[1, 2, "x", 4, 5, 6]]': "could not convert",
+        }
+        for body, message in wrong.items():
+            with pytest.raises(urllib.error.HTTPError) as caught:
+                urllib.request.urlopen(address, body, timeout=20)
+            assert message in json.loads(caught.value.read())
+            caught.value.close()
     finally:
         service.kill()
         service.wait()

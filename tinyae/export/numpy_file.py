@@ -128,7 +128,11 @@ def _encode(chain: Chain) -> list[str]:
 
 def _scaled(chain: Chain) -> list[str]:
     """What the net reads, NaN included."""
-    dtype, lines = f"np.{chain.dtype}", ["x = np.asarray(x)", *_expect("x", "x", "N_FEATURES")]
+    dtype, lines = f"np.{chain.dtype}", [
+        "x = np.asarray(x)", *_expect("x", "x", "N_FEATURES"),
+        'if x.dtype.kind not in "biuf":  # None becomes NaN, text raises ValueError',
+        "    x = x.astype(float)",
+    ]  # fmt: skip
     if chain.scaling is None:
         lines += ["if x.dtype == np.uint8:", f"    return x * {dtype}(1 / 255)"]
         return [*lines, f"return x.astype({dtype})"]
