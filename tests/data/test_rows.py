@@ -116,7 +116,7 @@ def test_trains_to_the_bytes_of_a_contiguous_copy(
      "pictures, Fortran order"],
 )  # fmt: skip
 def test_nothing_copies_it_whole(layout: str, tmp_path: Path, nothing_is_small: None) -> None:
-    x = LAYOUTS[layout](values(40_000, 50))
+    x = LAYOUTS[layout](values(160_000, 50))  # many batches
     rows = as_rows(x, flatten=True)
     ae = Autoencoder(hidden=(2,), code=1, epochs=1, batch_size=256, random_state=0,
                      backend="numpy")  # fmt: skip
