@@ -211,10 +211,14 @@ def test_few_nets_keep_memory_for_batches_and_no_wide_one_does() -> None:
     assert not any(passes._kept.plans[wide._network])
 
 
+@pytest.mark.parametrize(("activation", "arrays"), (("relu", 1), ("silu", 2)))
 @pytest.mark.parametrize("hidden", (8, 1000, 1500, 3000, 60_000))
-def test_batches_fit_into_the_memory_that_is_kept(hidden: int) -> None:
-    network = Autoencoder(hidden=(hidden,), code=1, backend="numpy").initialize(2)._network
-    most, row = passes._most(network), 4 * (2 * hidden + 5)
+def test_batches_fit_into_the_memory_that_is_kept(
+    hidden: int, activation: str, arrays: int
+) -> None:
+    ae = Autoencoder(hidden=(hidden,), activation=activation, code=1, backend="numpy")
+    network = ae.initialize(2)._network
+    most, row = passes._most(network), 4 * (2 * arrays * hidden + 5)
     assert passes.BATCH % most == 0 and most >= passes.LEAST
     assert most * row <= passes.KEPT or most == passes.LEAST
     assert 2 * most * row > passes.KEPT or most == passes.BATCH

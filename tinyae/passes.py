@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from .data.rows import Rows
 from .kernels.backend import Array, Backend
 from .kernels.columns import get_backend
+from .kernels.conventions import NEEDS_INPUT
 from .kernels.scratch import Scratch, exchange
 from .net.layers import Layer, Record
 from .net.network import Network, Workspace, forward
@@ -92,8 +93,7 @@ class _Plan:
             self.network.room = backend.empty((capacity, network.n_features), network.dtype)
         self.network.layers = self.own_layers()
         self.workspace = Workspace(self.network, capacity)
-        records = self.workspace.records(capacity)
-        self.small = backend.host and sum(record.y.nbytes for record in records) <= KEPT
+        self.small = backend.host and capacity * _bytes_of_a_sample(network) <= KEPT
         self.scratch = Scratch()
 
     def own_layers(self) -> list[Layer]:
@@ -257,11 +257,18 @@ def _most(network: Network) -> int:
 
     BATCH is a multiple of it, so that ranks may share samples by BATCH without other sums.
     """
-    widths = [network.n_features, *(spec.n_out for spec in network.architecture.dense)]
-    numbers, most = sum(widths) * np.dtype(network.dtype).itemsize, BATCH
-    while most > LEAST and most * numbers > KEPT:
+    most = BATCH
+    while most > LEAST and most * _bytes_of_a_sample(network) > KEPT:
         most //= 2
     return most
+
+
+def _bytes_of_a_sample(network: Network) -> int:
+    """Of its numbers in all layers: input, outputs, and what some activations are applied to."""
+    plan = network.architecture
+    numbers = network.n_features * (1 if plan.link == "identity" else 2)
+    numbers += sum(spec.n_out * (1 + (spec.activation in NEEDS_INPUT)) for spec in plan.dense)
+    return numbers * np.dtype(network.dtype).itemsize
 
 
 def on_host(backend: Backend, array: Array) -> NDArray[Any]:
