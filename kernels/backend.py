@@ -266,7 +266,7 @@ class StepPlan:
     n_weights: int
     capacity: int  # the largest batch
     plain: bool = True  # nothing is done between layers or to gradients but clipping
-    # (i, j): layer i has none of its own, but those of layer j below, transposed
+    # (i, j): layer i has none of its own, but those of layer j below, transposed; each j once
     tied: tuple[tuple[int, int], ...] = ()
     gradients: Array | None = None  # where they are left, and nothing is updated
     # then the step gathers its samples into x, has the numbers from there, and ends as EndStep does

@@ -16,6 +16,7 @@ import pytest
 
 from tests.train.stopping import Stop, stop_at
 from tinyae import Autoencoder, FileError, NotFittedError
+from tinyae.data.rows import Rows, as_rows
 
 sklearn = pytest.importorskip("sklearn", reason="the estimator checks are scikit-learn's")
 
@@ -125,6 +126,17 @@ def test_names_are_kept_and_checked_wherever_a_model_goes(tmp_path: Path, frame:
     np.savez(tmp_path / "model.npz", **arrays)
     with pytest.raises(FileError, match="feature_names must be 5 strings, got"):
         Autoencoder.load(tmp_path / "model.npz")
+
+
+def test_a_table_that_the_schema_reads_needs_no_other_names() -> None:
+    """As a net that the command line has trained on a file: the schema knows the columns."""
+    table = pytest.importorskip("pandas").DataFrame({"size": [1.0, 2, 3, 5], "kind": list("abab")})
+    rows = as_rows(table, learn=True)
+    ae = Autoencoder(code=1, epochs=1, backend="numpy").fit(Rows(rows.array, schema=rows.schema))
+    assert not hasattr(ae, "feature_names_in_")
+    np.testing.assert_array_equal(ae.encode(table), ae.encode(rows))  # without a warning
+    with pytest.raises(ValueError, match="kind"):
+        ae.encode(table[["size"]])
 
 
 def test_wrong_outputs_and_names_before_there_are_weights() -> None:

@@ -140,8 +140,9 @@ class EstimatorBase:
 
     def _expect_features(self, rows: Rows) -> None:
         """Raises ValueError where these are other features than those of the weights."""
-        if self._settled:
-            self._expect_names(rows.names, getattr(self, "feature_names_in_", None), "X")
+        known = getattr(self, "feature_names_in_", None)
+        if self._settled and (known is not None or rows.schema is None):  # which has its own names
+            self._expect_names(rows.names, known, "X")
         self._expect_width(rows, self.n_features_in_, "X")
 
     def _expect_width(self, rows: Rows, width: int, name: str) -> None:
