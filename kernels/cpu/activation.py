@@ -12,11 +12,13 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numba import carray, types
+from numba.core import cgutils
 from numpy.typing import NDArray
 
 from ..conventions import ACTIVATIONS, GELU_CUBIC, GELU_SCALE, LEAKY_SLOPE
 from ..scratch import borrow
-from .compiling import jit
+from .compiling import inline, intrinsic, jit
 from .math import exp, expm1, log1p, sigmoid, tanh
 from .pieces import Kernel, variants
 from .threads import launch, threads_for
@@ -25,6 +27,7 @@ Array = NDArray[Any]
 
 IDENTITY, RELU, LEAKY_RELU, ELU, SIGMOID, TANH, SOFTPLUS, SILU, GELU = range(len(ACTIVATIONS))
 COST = 16  # of an element, in multiply-adds
+CHUNK = 1024  # numbers that are copied at a time
 
 
 def activation_forward(x: Array, activation: str, y: Array) -> None:
@@ -60,9 +63,46 @@ def _backward(at: Any, _: int, t: int, threads: int) -> None:
     backward(act, dy[part], saved[part], dx[part])
 
 
+@jit()
+def forward(act: int, x: Array, y: Array) -> None:
+    """y = act(x) on one thread, all of one dimension; y may be x itself."""
+    for start in range(0, x.size, CHUNK):
+        part = slice(start, min(start + CHUNK, x.size))
+        _forward_apart(act, _copied(x[part]), y[part])
+
+
+@jit()
+def backward(act: int, dy: Array, saved: Array, dx: Array) -> None:
+    """dx = dy act'(saved) on one thread, all of one dimension; dx may be dy itself."""
+    for start in range(0, dy.size, CHUNK):
+        part = slice(start, min(start + CHUNK, dy.size))
+        _backward_apart(act, _copied(dy[part]), saved[part], dx[part])
+
+
+@inline
+def _copied(x: Array) -> Array:
+    """Up to CHUNK numbers, where no other array is. A loop from one array to another asks first
+    whether they overlap: where they are the same array it is one that is not vectorised."""
+    copy: Array = carray(_memory(x), CHUNK)[: x.size]
+    for i in range(x.size):
+        copy[i] = x[i]
+    return copy
+
+
+@intrinsic
+def _memory(_: Any, like: Any) -> Any:
+    """Room for CHUNK numbers of an array's dtype, for as long as the function runs."""
+
+    def generate(context: Any, builder: Any, signature: Any, _: Any) -> Any:
+        real = context.get_value_type(signature.return_type.dtype)
+        return cgutils.alloca_once(builder, real, size=CHUNK)
+
+    return types.CPointer(like.dtype)(like), generate
+
+
 def _forward_of(code: int) -> Callable[..., None]:
     def forward(x: Array, y: Array) -> None:
-        """y = act(x) on one thread, all of one dimension."""
+        """y = act(x) of arrays that do not overlap."""
         real = x.dtype.type
         zero, one, half, leaky = real(0), real(1), real(0.5), real(LEAKY_SLOPE)
         scale, cubic = real(GELU_SCALE), real(GELU_CUBIC)
@@ -102,7 +142,7 @@ def _forward_of(code: int) -> Callable[..., None]:
 
 def _backward_of(code: int) -> Callable[..., None]:
     def backward(dy: Array, saved: Array, dx: Array) -> None:
-        """dx = dy act'(saved) on one thread, all of one dimension."""
+        """dx = dy act'(saved) of arrays that do not overlap."""
         real = dy.dtype.type
         zero, one, half, leaky = real(0), real(1), real(0.5), real(LEAKY_SLOPE)
         scale, cubic, three_cubic = real(GELU_SCALE), real(GELU_CUBIC), real(3 * GELU_CUBIC)
@@ -144,7 +184,7 @@ def _backward_of(code: int) -> Callable[..., None]:
 
 def _curvature_of(code: int) -> Callable[..., None]:
     def curvature(dy: Array, saved: Array, dx: Array) -> None:
-        """dx = dy act''(saved) on one thread, all of one dimension; 0 at kinks."""
+        """dx = dy act''(saved) of arrays that do not overlap; 0 at kinks."""
         real = dy.dtype.type
         zero, one, two = real(0), real(1), real(2)
         scale, cubic, three_cubic = real(GELU_SCALE), real(GELU_CUBIC), real(3 * GELU_CUBIC)
@@ -179,8 +219,8 @@ def _curvature_of(code: int) -> Callable[..., None]:
     return curvature
 
 
-forward, _link_forward = variants(_forward_of)
-backward, _link_backward = variants(_backward_of)
+_forward_apart, _link_forward = variants(_forward_of)
+_backward_apart, _link_backward = variants(_backward_of)
 _, _link_curvature = variants(_curvature_of)
 
 

@@ -24,7 +24,7 @@ GRAIN = 250_000  # multiply-adds that are worth one more thread: some microsecon
 
 # Turns that GNU OpenMP's threads spin: by default 300,000, some milliseconds, in which they steal
 # the cores from all others, and from each other where there are fewer cores than threads.
-SPINS = {"GOMP_SPINCOUNT": "1000"}
+SPINS = {"GOMP_SPINCOUNT": "2000"}  # some 40 microseconds: a launch from Python finds them awake
 USERS_CHOICE = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
 
 _local = threading.local()

@@ -52,7 +52,7 @@ from .tile import (
     tile_height,
 )
 
-DEPTH = 256 if VECTOR_BYTES == 64 else 384  # of a piece: a panel of b takes up 32 or 24 KiB
+DEPTH = 256 if VECTOR_BYTES == 64 else 400  # of a piece: a panel of b takes up 32 or 25 KiB
 # of a packed block of a: half of a second-level cache, which is smaller where there is no AVX-512
 BLOCK_BYTES = 2**19 if VECTOR_BYTES == 64 else 2**18
 GROUP_BYTES = 4096 * DEPTH  # of a packed group of b, where there are several blocks of a
@@ -255,14 +255,15 @@ def share(m: int, n: int, t: int, threads: int, like: Any) -> tuple[int, int, in
     """Thread t's block of an (m, n) product: (first row, end, first column, end).
 
     The threads form a grid. Each packs its rows of a and its columns of b, so that a block of h
-    rows and w columns takes a time like h w + PACKING (h + w).
+    rows and w columns takes a time like h w + PACKING (h + w). Where a row is shared, two threads
+    write to one line of the cache at its cut, which takes a time like PACKING for each row.
     """
     lanes = tile_columns(like) // TILE_VECTORS
     best, across = math.inf, 1
     for parts in range(1, threads + 1):
         if threads % parts == 0:
             h, w = _largest(m, threads // parts, SHORT_ROWS), _largest(n, parts, lanes)
-            cost = (h + PACKING) * (w + PACKING)
+            cost = (h + PACKING) * (w + PACKING * min(parts, 2))
             if cost < best:
                 best, across = cost, parts
     down = threads // across
