@@ -1,19 +1,19 @@
 """Matrix products on one thread: packing, and the loops around the tile.
 
     for each piece of the depth:
-        for each group of columns:
-            pack that part of b: it stays in the last-level cache
+        for each group of columns: that part of b stays in the last-level cache
             for each block of rows:
                 pack that part of a: it stays in the second-level cache
                 for each tile's width of columns:
+                    pack that panel of b, for the first block: it stays in the first-level cache
                     for each tile's height of rows:
                         c tile += a panel @ b panel
 
-Where there is one block of rows, a is packed once for all groups, and a group is a tile's width: a
-panel of b, which is still in the first-level cache when the tiles read it. What is used a few times
-only is read where it lies, not packed: a where c has few columns, b where it has few rows. Blocks,
-groups and pieces are cut evenly. A number of c is summed in the same order wherever it lies in c
-and however the matrices lie in memory, so that its bits do not depend on how the threads share c.
+Where there is one block of rows, a is packed once for all groups, and a group is a tile's width.
+What is used a few times only is read where it lies, not packed: a where c has few columns, b where
+it has few rows. Blocks, groups and pieces are cut evenly. A number of c is summed in the same order
+wherever it lies in c and however the matrices lie in memory, so that its bits do not depend on how
+the threads share c.
 
 Arrays are flat; a matrix in one is (start, row stride, column stride), so that a transpose or a
 block of rows or columns is a matter of numbers. c has contiguous rows.
@@ -101,10 +101,6 @@ def _product(
         piece = min(pieces, depth - k)
         for left in range(0, n, group):
             right = min(left + group, n)
-            b_at = b_start + k * b_row + left * b_column
-            packed = m > FEW_ROWS or b_column != 1 or right - left != columns
-            if packed:
-                _pack_group(b, b_at, b_column, b_row, right - left, piece, columns, room, panels)
             for top in range(0, m, rows):
                 height = min(rows, m - top)
                 a_at = a_start + top * a_row + k * a_column
@@ -114,12 +110,17 @@ def _product(
                     _pack_block(a, a_at + first * a_row, a_row, a_column, height - first, piece,
                                 room, block)  # fmt: skip
                 for j in range(left, right, columns):
-                    panel = panels + (j - left) * piece
-                    across, at, row = (room, panel, columns) if packed else (b, b_at, b_row)
+                    width, panel = min(columns, n - j), panels + (j - left) * piece
+                    across, at, row = b, b_start + k * b_row + j * b_column, b_row
+                    if m > FEW_ROWS or b_column != 1 or width != columns:
+                        if top == 0:
+                            pack_columns(
+                                b, at, b_column, b_row, width, piece, columns, room, panel
+                            )
+                        across, at, row = room, panel, columns
                     _tiles(
                         a, a_at, a_row, a_column, in_place, room, block, across, at, row, edge, c,
-                        c_start + top * c_row + j, c_row, height, min(columns, right - j), piece,
-                        add or k > 0,
+                        c_start + top * c_row + j, c_row, height, width, piece, add or k > 0,
                     )  # fmt: skip
 
 
@@ -147,17 +148,6 @@ def product_for(plain: int, tiles: int, m: int, n: int, depth: int) -> int:
     """
     pays = depth >= LEAST_DEPTH and LEAST_SIDES * (m + n) <= m * n
     return tiles if tiles != 0 and pays else plain
-
-
-@inline
-def _pack_group(
-    b: Any, start: int, line: int, step: int, n: int, depth: int, columns: int, room: Any,
-    panels: int,
-) -> None:  # fmt: skip
-    """panels (n / columns, depth, columns) = b (depth, n), 0 beyond its last column."""
-    for j in range(0, n, columns):
-        pack_columns(b, start + j * line, line, step, min(columns, n - j), depth, columns, room,
-                     panels + j * depth)  # fmt: skip
 
 
 @inline
