@@ -114,9 +114,7 @@ def _product(
                     across, at, row = b, b_start + k * b_row + j * b_column, b_row
                     if m > FEW_ROWS or b_column != 1 or width != columns:
                         if top == 0:
-                            pack_columns(
-                                b, at, b_column, b_row, width, piece, columns, room, panel
-                            )
+                            pack_columns(b, at, b_column, b_row, width, piece, columns, room, panel)
                         across, at, row = room, panel, columns
                     _tiles(
                         a, a_at, a_row, a_column, in_place, room, block, across, at, row, edge, c,
