@@ -12,13 +12,12 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numba import carray, types
 from numba.core import cgutils
 from numpy.typing import NDArray
 
 from ..conventions import ACTIVATIONS, GELU_CUBIC, GELU_SCALE, LEAKY_SLOPE
 from ..scratch import borrow
-from .compiling import inline, intrinsic, jit
+from .compiling import intrinsic, jit
 from .math import exp, expm1, log1p, sigmoid, tanh
 from .pieces import Kernel, variants
 from .threads import launch, threads_for
@@ -63,7 +62,7 @@ def _backward(at: Any, _: int, t: int, threads: int) -> None:
     backward(act, dy[part], saved[part], dx[part])
 
 
-@jit()
+@jit(from_python=False)
 def forward(act: int, x: Array, y: Array) -> None:
     """y = act(x) on one thread, all of one dimension; y may be x itself."""
     for start in range(0, x.size, CHUNK):
@@ -71,7 +70,7 @@ def forward(act: int, x: Array, y: Array) -> None:
         _forward_apart(act, _copied(x[part]), y[part])
 
 
-@jit()
+@jit(from_python=False)
 def backward(act: int, dy: Array, saved: Array, dx: Array) -> None:
     """dx = dy act'(saved) on one thread, all of one dimension; dx may be dy itself."""
     for start in range(0, dy.size, CHUNK):
@@ -79,25 +78,19 @@ def backward(act: int, dy: Array, saved: Array, dx: Array) -> None:
         _backward_apart(act, _copied(dy[part]), saved[part], dx[part])
 
 
-@inline
-def _copied(x: Array) -> Array:
+@intrinsic
+def _copied(_: Any, x: Any) -> Any:
     """Up to CHUNK numbers, where no other array is. A loop from one array to another asks first
     whether they overlap: where they are the same array it is one that is not vectorised."""
-    copy: Array = carray(_memory(x), CHUNK)[: x.size]
-    for i in range(x.size):
-        copy[i] = x[i]
-    return copy
 
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array = context.make_array(x)(context, builder, arguments[0])
+        here = cgutils.alloca_once(builder, context.get_value_type(x.dtype), size=CHUNK)
+        cgutils.raw_memcpy(builder, here, array.data, array.nitems, array.itemsize)
+        array.data, array.meminfo = here, cgutils.get_null_value(array.meminfo.type)
+        return array._getvalue()
 
-@intrinsic
-def _memory(_: Any, like: Any) -> Any:
-    """Room for CHUNK numbers of an array's dtype, for as long as the function runs."""
-
-    def generate(context: Any, builder: Any, signature: Any, _: Any) -> Any:
-        real = context.get_value_type(signature.return_type.dtype)
-        return cgutils.alloca_once(builder, real, size=CHUNK)
-
-    return types.CPointer(like.dtype)(like), generate
+    return x(x), generate
 
 
 def _forward_of(code: int) -> Callable[..., None]:

@@ -148,9 +148,10 @@ def compiled(options: str, cache: Path) -> list[str]:
 
 def test_only_what_a_training_calls_is_compiled_and_once(tmp_path: Path) -> None:
     names = compiled("dict(optimizer='sgd', loss='mse', output='identity')", tmp_path)
-    for once in ("_product", "_forward_part", "_weights_part", "_samples", "_update", "run"):
+    for once in ("_product", "_forward_part", "_weights_part", "by_samples", "update", "run"):
         assert names.count(once) == 1, (once, names)
-    assert not {"_norm", "_update_clipped", "_forward", "_backward", "_output"} & {*names}
+    assert not {"norm", "update_clipped", "output"} & {*names}
+    assert names.count("forward") == names.count("backward") == 1  # an activation's, no phase's
     assert names.count("_loss_of.<locals>.loss_part") == 1
     assert names.count("_update_of.<locals>.update_part") == 1
     # the same again comes from the disk, another activation is all that is new
