@@ -10,7 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tinyae import Autoencoder
 from tinyae.cli.main import main
+from tinyae.data.datasets import load_dataset
+from tinyae.data.pca import fit_pca
 
 SMALL = ["--code", "2", "--hidden", "8", "--epochs", "4", "--random-state", "0"]
 Output = pytest.CaptureFixture[str]
@@ -66,6 +69,30 @@ def test_the_report_tells_of_categories(run: str) -> None:
     config = json.loads(Path("run/config.json").read_text())
     assert config["columns"] == ["size", "weight", "colour=blue", "colour=green", "colour=red",
                                  "kind=a", "kind=b"]  # fmt: skip
+
+
+def test_every_squared_error_is_that_of_score(run: str, capsys: Output) -> None:
+    """Of the values that a row has, summed, and the mean over rows; beside PCA's, worked here."""
+    dataset, ae = load_dataset("data.csv"), Autoencoder.load("run/model.npz")
+    train, test = np.asarray(dataset.train), np.asarray(dataset.test)
+    assert ae.scaling_ is not None and np.isnan(test).any()
+    assert main(["evaluate", run]) == 0
+    assert "; missing values count as none; of scaled" in capsys.readouterr().out
+    assert main(["evaluate", run, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["squared_error"] == pytest.approx(-ae.score(test), rel=1e-9)
+    in_units = np.nansum((ae.reconstruct(test) - test) ** 2, axis=1).mean()
+    assert found["raw_squared_error"] == pytest.approx(in_units, rel=1e-4)
+    x, new = (ae.scaling_.apply(rows) for rows in (train, test))
+    mean = np.nanmean(x, axis=0)
+    axes = np.linalg.svd(np.nan_to_num(x - mean))[2][:2]
+    rest = np.nan_to_num(new - mean) @ axes.T @ axes + mean - new
+    by_hand = np.nansum(rest**2, axis=1).mean()
+    assert found["pca_squared_error"] == pytest.approx(by_hand, rel=1e-9)
+    assert fit_pca(x, 2).squared_error(new) == pytest.approx(by_hand, rel=1e-9)
+    report = Path("run/report.md").read_text()
+    size = np.sqrt(np.nanmean((ae.reconstruct(test) - test)[:, 0] ** 2))
+    assert f"| size | {np.nanstd(train[:, 0]):.4g} | {size:.4g} |" in report
 
 
 def test_another_table_is_read_by_what_was_learnt(

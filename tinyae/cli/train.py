@@ -16,6 +16,7 @@ import numpy as np
 
 from ..assemble import tied_to_epochs
 from ..data.datasets import Dataset
+from ..data.missing import known_shares
 from ..data.pca import PCA, fit_pca, plane
 from ..data.rows import Array, Rows
 from ..data.scaling import scaled
@@ -259,11 +260,15 @@ def _compare(
     ae: Autoencoder, parts: Mapping[str, Rows], pca: PCA | None,
     mean: Callable[[Rows, Callable[[Rows], Array]], Array],
 ) -> ByColumn:  # fmt: skip
-    """Squared errors of the autoencoder and of PCA, on the net's scale; ``mean``: see
-    ``together.mean``."""
-    errors: list[Callable[[Rows], Array]] = [ae.column_errors]
+    """By column, what a sample of each part adds to the squared errors of the autoencoder and of
+    PCA, on the net's scale: 0 where its value is missing. ``mean``: see ``together.mean``."""
+    errors: list[Callable[[Rows], Array]] = [
+        lambda rows: ae.column_errors(rows) * known_shares(rows)
+    ]
     if pca is not None:
-        errors.append(lambda rows: pca.column_errors(scaled(rows, ae.scaling_)))
+        errors.append(
+            lambda rows: pca.column_errors(scaled(rows, ae.scaling_)) * known_shares(rows)
+        )
     with Waiting("measuring squared errors"):
         found = {part: [mean(rows, do) for do in errors] for part, rows in parts.items()}
     return {part: (own, other[0] if other else None) for part, (own, *other) in found.items()}
@@ -287,6 +292,8 @@ def _error_table(ae: Autoencoder, counts: Mapping[str, int], errors: Errors) -> 
     note = f"squared error per sample, code of {ae.code}"
     if ae._numbers != ae.code:
         note += f", of which {ae._numbers} are not 0"
+    if ae.fill_ is not None:
+        note += "; missing values count as none"
     if ae.scaling_ is not None:
         note += "; of scaled features, and in the units of the data"
         header, prefixes = [*header, "in units", "PCA in units"], ["", "raw_"]

@@ -29,6 +29,11 @@ def missing_counts(rows: Rows) -> NDArray[np.int64]:
     return counts
 
 
+def known_shares(rows: Rows) -> Floats:
+    """The part of the samples that have a value, of each column, (n_features,)."""
+    return 1 - missing_counts(rows) / len(rows)
+
+
 def expect_values(rows: Rows, hint: str = "") -> NDArray[np.int64]:
     """``missing_counts``; raises ValueError for a column without any value."""
     counts = missing_counts(rows)

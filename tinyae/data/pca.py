@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..checks import integer, unmasked
 from ..kernels.reference.random import random_normal
 from ..net import streams
+from .missing import known_shares
 from .reading import Progress, silent
 from .rows import Rows, as_rows
 
@@ -72,12 +73,13 @@ class PCA:
         return x
 
     def squared_error(self, x: ArrayLike | Rows) -> float:
-        """Sum over features of (x - reconstruction)^2, averaged over the samples x (n, features),
-        of each feature where it is not missing.
+        """Sum over features of (x - reconstruction)^2, averaged over the samples x (n, features);
+        missing values count as none.
 
         Raises ValueError or TypeError for anything but real numbers of that shape.
         """
-        return float(self.column_errors(x).sum())
+        rows = self._checked(x)
+        return float(self.column_errors(rows) @ known_shares(rows))
 
     def column_errors(self, x: ArrayLike | Rows) -> Floats:
         """Mean squared error of each feature, (features,), of the samples x (n, features), where

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ...data.datasets import Dataset
+from ...data.missing import known_shares
 from ...data.rows import Array
 from ...data.scaling import fit_scaling
 from ...estimator import Autoencoder
@@ -57,8 +58,8 @@ def write_report(
 ) -> list[Path]:  # fmt: skip
     """Writes report.md and, to ``draw``, columns.png.
 
-    ``errors`` by part, as train prints them; ``by_column`` of the test rows, squared: the
-    autoencoder's and PCA's.
+    ``errors`` by part, as train prints them; ``by_column`` of the test rows, what a row adds to
+    them: the autoencoder's and PCA's.
     """
     file, picture = run.path / "report.md", run.path / "columns.png"
     with Waiting("writing report.md"):
@@ -68,7 +69,8 @@ def write_report(
         names = [printable(str(name)) for name in columns[:n]]
         spread = fit_scaling(dataset.train, "standard").spread[:n]
         units = 1.0 if ae.scaling_ is None else ae.scaling_.spread[:n]
-        own, theirs = (np.sqrt(squared[:n]) * units for squared in by_column)
+        known = np.maximum(known_shares(dataset.test)[:n], 1 / len(dataset.test))
+        own, theirs = (np.sqrt(squared[:n] / known) * units for squared in by_column)
         order = np.argsort(-own / spread, kind="stable")
         named = [names[i] for i in order]
         lines = [f"# {printable(dataset.name)}: {ae.code} numbers for {len(source)} columns", ""]
@@ -77,7 +79,7 @@ def write_report(
         lines += ["| chosen | |", "|---|---|"]
         lines += [f"| {name} | {model[name]} |" for name in CHOSEN]
         lines += [f"| output, loss | {ae.output_}, {ae.loss_name_} |", ""]
-        lines += ["Squared error of a row, over the columns on the net's scale:", ""]
+        lines += ["Squared error of a row, over the values that it has, on the net's scale:", ""]
         lines += [f"| part | autoencoder | PCA {ae._numbers} |", "|---|---:|---:|"]
         lines += [
             f"| {part} | {e['squared_error']:.6g} | {e['pca_squared_error']:.6g} |"

@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 import numpy as np
 
 from ...data.datasets import Dataset
-from ...data.missing import missing_counts
 from ...data.rows import Array, Rows
 from ...estimator import Autoencoder
 from ...families import PLAIN, made
@@ -125,17 +124,13 @@ def of_all(rows: Rows, do: Callable[[Rows], T], local: bool) -> T:
 
 
 def mean(rows: Rows, do: Callable[[Rows], Array], local: bool) -> Array:
-    """``do(rows)``, means of columns where they are not missing, from those of each process's rows
-    (see ``divided``): added up in the order of processes. The others get zeros."""
+    """``do(rows)`` (n_features,), means over samples, from those of each process's rows (see
+    ``divided``): added up in the order of processes. The others get zeros."""
     if launch.world() is None:
         return do(rows)
-    parts = divided(
-        rows, lambda own: np.stack([do(own), len(own) - missing_counts(own)])[None], local
-    )
-    if not first():
-        return np.zeros(rows.shape[1])
-    means, known = parts[:, 0], parts[:, 1]
-    return np.asarray((means * known).sum(axis=0) / np.maximum(known.sum(axis=0), 1))
+    sums = divided(rows, lambda own: do(own)[None] * len(own), local)
+    n = count(rows, local)
+    return np.asarray(sums.sum(axis=0) / n) if first() else np.zeros(rows.shape[1])
 
 
 def zero_units(ae: Autoencoder, rows: Rows, local: bool) -> dict[str, int]:
