@@ -51,7 +51,7 @@ class Autoencoder(Built):
     ----------
     history_ : dict of lists, one entry per epoch: "loss", "squared_error", "val_loss",
         "val_squared_error", "learning_rate", "seconds". Squared errors are those of ``score``, of
-        training by the weights of each step.
+        training by the weights of each step; of a table with categories, of its numbers alone.
     loss_, n_iter_, n_features_in_, output_, loss_name_, seed_, backend_, matmul_ : the last loss,
         epochs trained, features, and what "auto" and None came to.
     data_range_ : the least and the largest value of the training data, or None.

@@ -56,6 +56,7 @@ def run(
     assert main(["train", "--data", "data.csv", *SMALL, "--out", "run"]) == 0
     out, err = capsys.readouterr()
     assert "missing" in err and "test" in out
+    assert "Squared errors of epochs are of the columns of numbers" in out
     assert "'id' is left out: its text identifies rows" in caplog.text
     assert "'day' is left out" in caplog.text
     return "run"

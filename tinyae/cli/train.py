@@ -131,6 +131,9 @@ def _train(given: argparse.Namespace) -> None:
     if ae.in_training:
         print(f"Losses and errors of epochs are of training, with {ae.in_training}; these are of "
               "samples and codes as they are:\n")  # fmt: skip
+    if ae.schema_ and ae.schema_.categories:
+        print("Squared errors of epochs are of the columns of numbers; these are of the levels of "
+              "categories, as probabilities, too:\n")  # fmt: skip
     print(_error_table(ae, {part: len(rows) for part, rows in parts.items()}, errors))
     print_zero_units(ae, ae.zero_units_)
     files = [run.model_file, run.checkpoint_file, run.config_file, run.history_file, *pictures]
