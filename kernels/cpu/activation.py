@@ -248,8 +248,8 @@ def _add(at: Any, _: int, t: int, threads: int) -> None:
     i, stop = x.size * t // threads, x.size * (t + 1) // threads
     while i < stop:  # to the end of y, then from its beginning
         j = i % y.size
-        n = min(y.size - j, stop - i)
-        _sum(x[i : i + n], y[j : j + n], out[i : i + n])
+        n = min(y.size - j, stop - i, CHUNK)
+        _sum(_copied(x[i : i + n]), y[j : j + n], out[i : i + n])
         i += n
 
 
