@@ -17,6 +17,7 @@ from tinyae.cli.output import write_array, write_csv, write_json, write_text
 from tinyae.plot.style import write_png
 from tinyae.storage import files
 from tinyae.storage.files import replacing, write_atomically
+from tinyae.storage.kinds import kind_of
 
 X = np.random.default_rng(0).random((20, 6))
 AE = Autoencoder(hidden=(4,), code=2, epochs=1, random_state=0, backend="numpy").fit(X)
@@ -48,6 +49,12 @@ FOREIGN = {
     "bytes": b"\xff\xd8\xff\xe0\0\x10JFIF",
     "a broken archive": b"PK\x03\x04 and no more",
 }
+
+
+def test_line_ends_are_no_part_of_a_columns_name(tmp_path: Path) -> None:
+    for end in (b"\n", b"\r\n"):
+        (tmp_path / "x.csv").write_bytes(b"name,age" + end + b"Tom,3" + end)
+        assert str(kind_of(tmp_path / "x.csv", ".csv")) == "a table of age, name"
 
 
 def put(path: Path, what: str) -> bytes:

@@ -67,7 +67,7 @@ def kind_of(path: Path, suffix: str) -> Kind:
                 if isinstance(keys, dict):
                     return Kind("a JSON object", frozenset(keys))
     if suffix == ".csv":
-        line = head.decode(errors="replace").split("\n")[0]
+        line = head.decode(errors="replace").split("\n")[0].rstrip("\r")
         cells = line.split(",")
         with suppress(ValueError):
             for cell in cells[:-1] if len(line) == HEAD else cells:  # the last one may be cut
