@@ -240,7 +240,7 @@ COMMANDS: dict[str, list[str]] = {
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--out", "x.gif"], "--out: must end in .png, got x.gif"),
+        (["--out", "x.gif"], "--out: must end in .png or .npy or .csv, got x.gif"),
         (["--npy", "x.txt"], "--npy: must end in .npy or .csv, got x.txt"),
         (["--out", "no/x.png"], "--out: there is no folder no"),
         (["--npy", "no/x.npy"], "--npy: there is no folder no"),

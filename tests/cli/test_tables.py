@@ -116,6 +116,9 @@ def test_another_table_is_read_by_what_was_learnt(
     assert np.load("s.npy").shape == (3, 7)
     assert main(["sample", run, "-n", "5", "--npy", "s.csv", "--out", "s.png"]) == 0
     made = read("s.csv")
+    Path("s.png").unlink()
+    assert main(["sample", run, "-n", "5", "--out", "alone.csv"]) == 0
+    assert read("alone.csv") == made and not Path(run, "samples.png").exists()
     assert len(made) == 5 and {row["colour"] for row in made} <= {"red", "green", "blue"}
 
 

@@ -1,7 +1,7 @@
 """``tinyae manifold``, ``sample``, ``traverse`` and ``interpolate``: what a run's codes decode to.
 
-Each draws a picture and, where asked to, writes the same samples as an array (n, features), in
-the order in which the picture shows them.
+Each draws a picture or, where asked to, writes its samples as an array (n, features) or a table,
+in the order in which the picture shows them, or does both.
 """
 
 from __future__ import annotations
@@ -76,8 +76,10 @@ def _drawing(
     """A command that draws ``picture`` of a run."""
     parser = command(commands, name, run, help)
     parser.run_options()
-    parser.file_option("--out", f".png of the picture (default RUN/{picture})", ".png")
-    parser.file_option("--npy", ".npy or .csv of the samples shown", ".npy", ".csv")
+    parser.file_option("--out", f".png of the picture (default RUN/{picture}), or .npy or .csv of "
+                       "its samples alone", ".png", ".npy", ".csv")  # fmt: skip
+    parser.file_option("--npy", ".npy or .csv of the samples shown, beside the picture", ".npy",
+                       ".csv")  # fmt: skip
     parser.set_defaults(picture=picture)
     return parser
 
@@ -94,12 +96,13 @@ _bandwidth.__name__ = "bandwidth"  # for argparse's complaint
 
 
 class _Work:
-    """A run, its data, and where its picture and array go."""
+    """A run, its data, and where its picture and arrays go."""
 
     def __init__(self, given: argparse.Namespace) -> None:
         self.run, self.ae, self.dataset = opened(given)
-        self.picture, self.array = given.out, given.npy
-        self.default = self.run.path / given.picture
+        self.picture = given.out or self.run.path / given.picture
+        self.arrays = [path for path in (given.npy, given.out) if path and path.suffix != ".png"]
+        self.asked = given.out is not None
 
     def expect_room(
         self, option: str, given: int, samples: Callable[[int], int],
@@ -133,12 +136,12 @@ class _Work:
         self, samples: Array, columns: int, what: str, labels: Sequence[str] = (),
         marked: Collection[int] = (), gap: int = 4,
     ) -> None:  # fmt: skip
-        """Writes the array and the picture, and says so; without matplotlib an array is enough."""
-        if self.array is not None:
-            write_samples(self.array, self.ae, samples, self.run.columns())
-            if self.picture is None and not can_draw():
-                return
-        path = self.picture or self.default
+        """Writes arrays and the picture, and says so; without matplotlib an array is enough."""
+        path = self.picture
+        for array in self.arrays:
+            write_samples(array, self.ae, samples, self.run.columns())
+        if path in self.arrays or (self.arrays and not self.asked and not can_draw()):
+            return
         with Waiting(f"drawing {path}"):
             shape = self.dataset.image_shape
             shown = to_draw(self.ae, samples, shape)
