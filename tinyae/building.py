@@ -24,7 +24,7 @@ from .sklearn_api import EstimatorMixin
 from .train.alone import Alone
 from .train.objective import Objective, Term
 from .train.optimizers import Optimizer
-from .train.sizes import Plan, widths
+from .train.sizes import Plan, choose_code, widths
 from .train.work import Work
 
 ALONE = Alone()
@@ -36,6 +36,7 @@ class Built(Inference, EstimatorMixin):
 
     fit: Callable[..., Any]
     history_: dict[str, list[float]]
+    code: int
     warm_start: bool
     backend: str
     threads: int | None
@@ -156,6 +157,10 @@ class Built(Inference, EstimatorMixin):
         """Those of the family alone; they come before all others."""
         return ()
 
+    def _code_for(self, n_features: int) -> Plan:
+        """The size of the code in a run that was given none."""
+        return choose_code(self.code, n_features)
+
     _architecture = staticmethod(assemble.architecture)
 
     def _initial(
@@ -186,6 +191,10 @@ class Built(Inference, EstimatorMixin):
         """(units, n_features) in [-1, 1]: what each unit of the code stands for, if that can be
         drawn; those that samples like X use most come first."""
         return None
+
+    def _adjustable(self) -> list[str]:
+        """The family's arguments that this net and its data leave a choice of."""
+        return [*self.own]
 
     @property
     def _numbers(self) -> int:

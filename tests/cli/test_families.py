@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,24 @@ def test_where_pca_is_better_the_familys_options_are_named(capsys: Output) -> No
     ):
         assert main([*worse, "--family", family, "--out", family]) == 0
         assert said in capsys.readouterr().out
+
+
+def test_a_sparse_code_is_wide(capsys: Output) -> None:
+    """And as many units stay as the plain net's code has, unless something is given."""
+    few = ["train", "--family", "sparse", "--epochs", "1", "--out"]
+    for n, code, k in ((3, 12, 2), (21, 84, 5), (64, 256, 32), (300, 1024, 32)):
+        np.save("x.npy", np.random.default_rng(0).random((30, n)))
+        assert main([*few, str(n), "--data", "x.npy"]) == 0
+        model = RunFolder(str(n)).read_config()["model"]
+        assert (model["code"], model["k"]) == (code, k)
+        assert f"code {code}: 4 units for each of {n} features" in capsys.readouterr().err
+    for given, code, k in (
+        (["--k", "3"], 80, 3), (["--code", "30"], 30, None), (["--sparsity", "l1"], 80, None),
+    ):  # fmt: skip
+        assert main([*few, "run", *given, "--data", "data.npz"]) == 0
+        model = RunFolder("run").read_config()["model"]
+        assert (model["code"], model["k"]) == (code, k)
+        shutil.rmtree("run")
 
 
 def test_data_that_a_family_refuses_leave_no_folder(capsys: Output) -> None:

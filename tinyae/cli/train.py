@@ -22,6 +22,7 @@ from ..data.rows import Array, Rows
 from ..data.scaling import scaled
 from ..data.tables.text import table_kind
 from ..estimator import Autoencoder
+from ..families import made
 from ..kernels.conventions import AS_FP32
 from ..plot import codes, curves, grids
 from ..train.progress import Waiting
@@ -91,11 +92,11 @@ def _train(given: argparse.Namespace) -> None:
         file=sys.stderr,
     )
     fresh = (chosen is None or not chosen.exists()) and "code" not in model
-    if fresh and n_features < 2 * config["model"]["code"]:
-        config["model"]["code"] = code = max(2, n_features // 4)
-        print(
-            f"code {code}: a quarter of {n_features} features; --code sets another", file=sys.stderr
-        )
+    if fresh:
+        code = made(config["model"])._code_for(n_features)
+        config["model"] |= code.params
+        for reason in code.reasons:
+            print(reason, file=sys.stderr)
     if config["model"]["code"] >= n_features and config["model"]["family"] != "sparse":
         print(f"a code of {config['model']['code']} is no shorter than a sample and need not leave "
               "anything out: --code sets another", file=sys.stderr)  # fmt: skip

@@ -18,11 +18,13 @@ from ..kernels.reference.update import unit_rows
 from ..net.network import Architecture, Network
 from ..net.top_k import TopKSpec
 from ..train.objective import Term
+from ..train.sizes import Plan
 from . import all_named
 from .revival import terms
-from .sparsity import OWN, check, kept, resolved, tie
+from .sparsity import OWN, check, kept, readers, resolved, tie
 
 AT_ONCE = 4096  # samples that are encoded at once
+WIDE, MOST = 4, 1024  # of a run that was given no code: units for each feature, and in all
 
 
 @all_named
@@ -107,6 +109,20 @@ class SparseAutoencoder(Autoencoder):
             return None
         largest = np.abs(rows).max(axis=1, keepdims=True)
         return rows / np.where(largest > 0, largest, 1)
+
+    def _code_for(self, n_features: int) -> Plan:
+        """Wide, with as many units at work as the code of the other families has."""
+        code = min(WIDE * n_features, MOST)
+        why = f"code {code}: {WIDE} units for each of {n_features} features, {MOST:,} at most"
+        if self.sparsity != "top-k" or self.k is not None:
+            return Plan({"code": code}, (f"{why}; --code sets another",))
+        k = super()._code_for(n_features).params["code"]
+        return Plan({"code": code, "k": k}, (f"{why}; k {k}, as many as other families' code has; "
+                                             "--code and --k set others",))  # fmt: skip
+
+    def _adjustable(self) -> list[str]:
+        kind = self._built_params["sparsity"]
+        return [name for name in self.own if readers(kind).get(name, kind) == kind]
 
     @property
     def _numbers(self) -> int:

@@ -32,7 +32,8 @@ OWN = {argument.name: argument for argument in (
              "stay and the others become 0; l1, a penalty on the sum of |units|; kl, one on units "
              "whose mean over a minibatch is not rho, for code_activation sigmoid"),
     Argument("k", Kind(lambda name, value: checks.integer(name, value, 1, checks.WIDEST), int, "N"),
-             None, "of top-k: units of a sample that stay (default: a tenth of the code)"),
+             None, "of top-k: units of a sample that stay (default: a tenth of the code; for a run "
+             "without --code as many as the code of other families has)"),
     Argument("weight", WEIGHT, None, "of the penalty of l1 and kl "
              f"(default: {WEIGHTS['l1']:g} of l1, {WEIGHTS['kl']:g} of kl)"),
     Argument("rho", Kind(_check_rate, float, "X"), 0.05, "of kl: the mean of a unit, in (0, 1)"),
@@ -44,6 +45,11 @@ OWN = {argument.name: argument for argument in (
 
 
 OF = {"k": "top-k", "revive": "top-k", "rho": "kl"}  # what only one of KINDS reads
+
+
+def readers(sparsity: str) -> dict[str, str]:
+    """By argument, the one of KINDS that reads it, where it is not all; beside ``sparsity``."""
+    return {**OF, "weight": "l1" if sparsity == "top-k" else sparsity}  # of both penalties
 
 
 def kept(params: Mapping[str, Any]) -> int | None:
@@ -64,8 +70,7 @@ def resolved(params: Mapping[str, Any]) -> dict[str, Any]:
 def check(params: Mapping[str, Any]) -> None:
     """Raises ValueError for arguments that do not fit each other."""
     name, act = params["sparsity"], params["code_activation"]
-    of = {**OF, "weight": "l1" if name == "top-k" else name}  # of both penalties
-    for other, kind in of.items():
+    for other, kind in readers(name).items():
         if kind != name and params[other] != OWN[other].default:
             kinds = "'l1' or 'kl'" if other == "weight" else repr(kind)
             raise ValueError(

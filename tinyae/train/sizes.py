@@ -42,6 +42,15 @@ class Plan(NamedTuple):
     reasons: tuple[str, ...]
 
 
+def choose_code(code: int, n_features: int) -> Plan:
+    """Of a run that was given none, in place of ``code``, the default."""
+    if n_features >= 2 * code:
+        return Plan({"code": code}, ())
+    code = max(2, n_features // 4)
+    why = f"code {code}: a quarter of {n_features} features; --code sets another"
+    return Plan({"code": code}, (why,))
+
+
 def widths(code: int, n_features: int) -> tuple[int, int]:
     """Of two hidden layers: they hold each unit of the code twice, as PCA's start wants it."""
     first, second = (128, 64) if n_features < FEW_FEATURES else (512, 256)
