@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from tinyae import Autoencoder, DenoisingAutoencoder
+from tinyae.cli import train
 from tinyae.cli.main import main
 from tinyae.cli.run.folder import RunFolder
 from tinyae.codes.densities import fit_gaussian, fit_mixture
@@ -66,6 +67,36 @@ def test_where_pca_is_better_the_familys_options_are_named(capsys: Output) -> No
     ):
         assert main([*worse, "--family", family, "--out", family]) == 0
         assert said in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("options", [
+    "sparse --sparsity top-k", "sparse --sparsity kl --code-activation sigmoid",
+    "sparse --sparsity l1", "variational", "variational --scale standard",
+    "variational --free-bits 0.1", "variational --samples 2", "variational --data gaps.npy",
+    "variational --data words.csv",
+])  # fmt: skip
+def test_what_is_advised_is_accepted(
+    options: str, capsys: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another value of each option that is named, and of none that is not."""
+    monkeypatch.setattr(train, "can_draw", lambda: False)
+    x = np.random.default_rng(0).random((60, 6))
+    np.save("gaps.npy", np.where(x > 0.9, np.nan, x))
+    lines = (",".join([*map(str, row), "ab"[i % 2]]) for i, row in enumerate(x.tolist()))
+    Path("words.csv").write_text("\n".join(["a,b,c,d,e,f,kind", *lines]))
+    argv = [*TRAIN, "--initializer", "random", "--learning-rate", "1e-9", "--family",
+            *options.split()]  # fmt: skip
+    assert main([*argv, "--out", "run"]) == 0
+    (advice,) = re.findall(r"may be the cause as well: (.*)", capsys.readouterr().out)
+    values = {
+        "sparsity": ["l1"], "k": ["3"], "weight": ["0.2"], "rho": ["0.1"], "revive": ["0.5"],
+        "unit_norm": [], "beta": ["0.5"], "kl_warmup": ["0.5"], "free_bits": ["0.2"],
+        "samples": ["3"], "binarize": [],
+    }  # fmt: skip
+    for name in FAMILIES[options.split(maxsplit=1)[0]].own:
+        option = "--" + name.replace("_", "-")
+        done = main([*argv, option, *values[name], "--out", name])
+        assert (done == 0) == (option in advice.split(", ")), option
 
 
 def test_a_sparse_code_is_wide(capsys: Output) -> None:

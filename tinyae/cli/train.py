@@ -321,7 +321,7 @@ def _advice(ae: Autoencoder) -> str:
     text = "--epochs, --learning-rate, --initializer and --scale"
     if not ae.family:
         return text
-    own = ", ".join("--" + name.replace("_", "-") for name in ae.own)
+    own = ", ".join("--" + name.replace("_", "-") for name in ae._adjustable())
     return f"{text}; --family {ae.family} may be the cause as well" + (own and f": {own}")
 
 

@@ -60,6 +60,17 @@ def check(params: Mapping[str, Any]) -> None:
                 )
 
 
+def adjustable(params: Mapping[str, Any], network: Network) -> list[str]:
+    """The arguments that ``check`` and ``terms`` leave a choice of."""
+    gaps, groups = network.fill is not None, network.architecture.groups
+    refused = {
+        "free_bits": params["samples"] > 1,
+        "samples": gaps or groups or params["free_bits"] or params["target_blur"],
+        "binarize": gaps or network.architecture.loss != "bce",
+    }
+    return [name for name in OWN if not refused.get(name)]
+
+
 def terms(params: Mapping[str, Any], network: Network, seed: int, capacity: int) -> list[Term]:
     """Those of a net for batches of up to ``capacity`` samples; raises ValueError for data that
     they are not for."""

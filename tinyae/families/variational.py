@@ -143,6 +143,9 @@ class VariationalAutoencoder(Autoencoder):
         super()._check(params)
         bound.check(params)
 
+    def _adjustable(self) -> list[str]:
+        return bound.adjustable(self._built_params, self._network)
+
     def _initial(
         self, params: Mapping[str, Any], seed: int, rows: Rows | None
     ) -> dict[str, NDArray[Any]]:
