@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import re
 import signal
 import sys
 import threading
@@ -122,6 +123,33 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
     report = yield
     _fail_if_skipped(report)
     return report
+
+
+# ---- with pytest-xdist: a process on each core
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes() -> None:
+    """One thread of BLAS in each process: more would wait for a core and keep it busy meanwhile."""
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """--dist loadscope, but the kernels' tests of a column are one scope, whatever their file.
+
+    Two processes that began with two files would both compile the same kernels.
+    """
+    if config.getoption("dist") != "loadscope":
+        return None
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByColumn(LoadScopeScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            column = re.match(r"tests/kernels/test_\w+\.py::\w+\[(num|cuda-)\w+", nodeid)
+            return column[0].rpartition("[")[2] if column else super()._split_scope(nodeid)
+
+    return ByColumn(config, log)
 
 
 @pytest.fixture(autouse=True, scope="session")
