@@ -114,7 +114,7 @@ def test_what_is_too_large_or_of_lines_is_one_line_that_names_it(name: str) -> N
 
 def test_patience_without_validation() -> None:
     with pytest.raises(ValueError, match="patience=3 watches the validation loss: give"):
-        Autoencoder(patience=3).fit(np.zeros((20, 4)))
+        Autoencoder(patience=3, epochs=1, output="identity").fit(np.zeros((20, 4)))
 
 
 # Of every argument a value that is not the default.

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinyae import Autoencoder
+from tinyae import Autoencoder, passes
 from tinyae.data import rows as module
 from tinyae.data.pca import fit_pca
 from tinyae.data.rows import as_rows, far_outside, value_range
@@ -115,8 +115,11 @@ def test_trains_to_the_bytes_of_a_contiguous_copy(
     ["float32, Fortran order", "uint8, Fortran order", "columns of a wider array", "float16",
      "pictures, Fortran order"],
 )  # fmt: skip
-def test_nothing_copies_it_whole(layout: str, tmp_path: Path, nothing_is_small: None) -> None:
-    x = LAYOUTS[layout](values(160_000, 50))  # many batches
+def test_nothing_copies_it_whole(
+    layout: str, tmp_path: Path, nothing_is_small: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(passes, "BATCH", passes.LEAST)
+    x = LAYOUTS[layout](values(40_000, 50))  # many batches
     rows = as_rows(x, flatten=True)
     ae = Autoencoder(hidden=(2,), code=1, epochs=1, batch_size=256, random_state=0,
                      backend="numpy")  # fmt: skip

@@ -27,7 +27,7 @@ def test_read_together_they_are_the_whole() -> None:
         + """
 from tinyae.data import rows as module
 from tinyae.parallel import local_rows as here
-for size in (64, 1 << 20):  # many pieces, one
+for size in (350, 1 << 20):  # pieces of 7 rows of floats, across the cuts; one
     module.CHUNK_BYTES = here.CHUNK_BYTES = size
     for data, part in ((X, own), *(((255 * a).astype(np.uint8) for a in (X, own)),)):
         whole, found = Rows(data), local_rows(comm, Rows(part))
@@ -98,6 +98,8 @@ def test_resumed_with_the_rows_on_other_ranks() -> None:
         PARTS
         + """
 import tempfile
+from tinyae.train import sizes
+sizes.MOST_EPOCHS = 40  # of cross-validation
 folder = comm.bcast(tempfile.mkdtemp())
 path = folder + "/checkpoint.npz"
 options = dict(hidden="auto", epochs="auto", batch_size="auto", scale="auto", optimizer="momentum")
@@ -129,7 +131,7 @@ def test_a_file_for_each_rank(tmp_path: Path) -> None:
     X = np.random.default_rng(0).random((120, 12))
     for rank, part in enumerate((X[:40], X[40:])):
         np.save(tmp_path / f"part-{rank}.npy", part)
-    options = ("--hidden", "8", "--code", "2", "--backend", "numpy")
+    options = ("--hidden", "8", "--code", "2", "--epochs", "5", "--backend", "numpy")
     given = ("-m", "tinyae", "train", "--data", tmp_path / "part-{rank}.npy", *options)
     done = run(2, *given, "--out", tmp_path / "run")
     assert done.returncode == 0, done.stderr

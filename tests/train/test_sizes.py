@@ -176,6 +176,7 @@ def test_an_interrupted_run_goes_on_with_what_was_chosen(
 ) -> None:
     """Also where an output, or a held-out part and patience, were chosen."""
     monkeypatch.setattr(sizes, "SMALL", 0 if held_out else sizes.SMALL)
+    monkeypatch.setattr(sizes, "MOST_EPOCHS", 60)
     X = np.random.default_rng(0).random((60, 2)) @ np.random.default_rng(1).random((2, 5)) / 2
     X = np.sin(3 * X)
     ae = Autoencoder(hidden=(8,), code=1, random_state=0)
@@ -193,7 +194,8 @@ def test_an_interrupted_run_goes_on_with_what_was_chosen(
     np.testing.assert_array_equal(parts.encode(X), whole.encode(X))
 
 
-def test_the_same_seed_chooses_the_same() -> None:
+def test_the_same_seed_chooses_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sizes, "MOST_EPOCHS", 60)
     X = curved(60, 0)
     a, b, c = (Autoencoder(code=2, random_state=seed).fit(X) for seed in (0, 0, 1))
     assert a.plan_ == b.plan_
