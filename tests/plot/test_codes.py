@@ -38,7 +38,7 @@ def test_code(k: int, with_labels: bool, tmp_path: Path) -> None:
 
 def test_code_shows_names(tmp_path: Path) -> None:
     codes, labels = clusters(2)
-    names = ["_plain", "$x^{$", "100 %"]  # nothing of this is markup
+    names = ["_plain", "$x^{$", "a name that leaves room for points " * 9]  # none is markup
     for z in (codes[:, :1], codes):
         plain = drawn(tmp_path, plot_code, z, labels)
         assert not np.array_equal(plain, drawn(tmp_path, plot_code, z, labels, label_names=names))

@@ -10,6 +10,7 @@ import pytest
 
 from tests.plot.pictures import NEEDED, drawn, images
 from tinyae.plot.grids import LINE_CELL, plot_grid, plot_reconstructions, resized, tiled
+from tinyae.plot.style import short
 
 pytest.importorskip("matplotlib", reason=NEEDED)
 
@@ -125,6 +126,23 @@ def test_lines_have_labels_too(tmp_path: Path) -> None:
     assert pixels[:44, :40].min() < 160 and pixels[44:, :40].min() < 160
 
 
+def test_names_of_features_are_listed_under_lines(tmp_path: Path) -> None:
+    for features in (3, 60):
+        x, names = images(4, features), ["$x^{$", *["a long name\n" * 9] * (features - 1)]
+        plain, pixels = (
+            drawn(tmp_path, plot_grid, x, 2, None, names=given) for given in ((), names)
+        )
+        height, width, _ = plain.shape
+        np.testing.assert_array_equal(pixels[:height, :width], plain)
+        below = pixels[height:]
+        lines = [below[at - 4 : at + 4] for at in range(15, len(below), 15)]
+        assert len(lines) == {3: 1 + 3, 60: 1 + 40 + 1}[features]
+        assert all(line.min() < 160 for line in lines)
+        assert (below[:, -6:] == 255).all()  # nothing is cut off
+    with pytest.raises(ValueError, match="names must be 9, one for each feature, got 2"):
+        plot_grid(images(4, 9), 2, None, tmp_path / "g.png", names=["a", "b"])
+
+
 def test_same_input_same_bytes(tmp_path: Path) -> None:
     for name in ("a.png", "b.png"):
         plot_grid(images(4, 9), 2, (3, 3), tmp_path / name, labels=["a", "b"], marked={0})
@@ -212,6 +230,31 @@ def test_samples_that_are_no_images(shape: tuple[int, int], tmp_path: Path) -> N
     colourful = np.ptp(pixels.astype(int), axis=2) > 60
     assert colourful[:105].any()
     assert colourful[105:].any()
+
+
+def test_named_features_run_downwards_beside_their_names(tmp_path: Path) -> None:
+    x, names = images(2, 30), ["$x^{$", *["name" * 20] * 29]
+    pixels = drawn(tmp_path, plot_reconstructions, x, x, None, names=names)
+    left = LEFT + 7 * 32
+    assert pixels.shape == (2 * (20 + 13 * 30), left + 2 * 110, 3)
+    rows = pixels[:410, LEFT : left - 2].min(axis=(1, 2)) < 160
+    assert all(rows[at : at + 13].any() for at in range(40, 375))  # names all along
+    blue = (np.abs(pixels[:410].astype(int) - BLUE).sum(axis=2) < 120).any(axis=1)
+    assert np.flatnonzero(blue).min() < 60 and np.flatnonzero(blue).max() > 365
+    many = drawn(tmp_path, plot_reconstructions, images(2, 41), images(2, 41), None,
+                 names=["a"] * 41)  # fmt: skip
+    assert many.shape[:2] == (210, LEFT + 2 * 110)  # as without names
+    with pytest.raises(ValueError, match="names must be 30, one for each feature, got 2"):
+        plot_reconstructions(x, x, None, tmp_path / "r.png", names=["a", "b"])
+
+
+def test_long_names_keep_both_ends() -> None:
+    names = [f"distance to the nearest railway station_{i}" for i in (27, 35)]
+    assert [short(name) for name in names] == [
+        "distance to the...way station_27", "distance to the...way station_35",
+    ]  # fmt: skip
+    for n in range(60):
+        assert len(short("x" * n)) == min(n, 32)
 
 
 def test_reconstructions_refuse_bad_input(tmp_path: Path) -> None:

@@ -147,7 +147,10 @@ class _Work:
             shown = to_draw(self.ae, samples, shape)
             train = self.dataset.train if shape else scaled(self.dataset.train, self.ae.scaling_)
             span = value_range(train, "X", missing=True)  # one scale for all of a run's pictures
-            plot_grid(shown, columns, shape, path, span=span, labels=labels, marked=marked, gap=gap)
+            plot_grid(
+                shown, columns, shape, path,
+                span=span, labels=labels, marked=marked, gap=gap, names=self.run.columns() or (),
+            )  # fmt: skip
         print(f"{path}: {what}")
 
 

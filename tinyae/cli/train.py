@@ -335,14 +335,16 @@ def _draw(ae: Autoencoder, dataset: Dataset, run: RunFolder) -> list[Path]:
         shown = np.asarray(dataset.test.select(np.arange(min(10, len(dataset.test)))))
         shape = dataset.image_shape
         rows = {label: to_draw(ae, x, shape) for label, x in ae._rows_shown(shown).items()}
-        grids.plot_rows(rows, shape, files[0])
+        names = dataset.columns or ()
+        grids.plot_rows(rows, shape, files[0], names=names)
         points, titles = plane(ae.encode(dataset.test))
         codes.plot_code(points, dataset.test_labels, files[1], dataset.label_names, titles)
         units = ae._units_shown(dataset.test)
         if units is not None:
             units = units[: MOST_UNITS if shape else MOST_LINES]
             files.insert(2, run.path / "units.png")
-            grids.plot_grid(units, math.ceil(math.sqrt(len(units))), shape, files[2], span=(-1, 1))
+            side = math.ceil(math.sqrt(len(units)))
+            grids.plot_grid(units, side, shape, files[2], span=(-1, 1), names=names)
         if not ae.history_:
             return files[:-1]
         curves.plot_loss(ae.history_, files[-1])

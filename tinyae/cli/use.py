@@ -146,7 +146,8 @@ def _reconstruct(given: argparse.Namespace) -> None:
             shown = np.asarray(samples[0].select(np.arange(min(SHOWN, len(samples[0])))))
             shape = dataset.image_shape
             before, after = (to_draw(ae, x, shape) for x in (shown, ae.reconstruct(shown)))
-            plot_reconstructions(before, after, shape, given.out)
+            names = run.columns() or ()
+            plot_reconstructions(before, after, shape, given.out, names=names)
         print(f"{given.out}: {len(shown)} originals over their reconstructions")
     else:
         with Waiting(f"reconstructing {dataset.name}"):
@@ -288,6 +289,7 @@ def _draw(
     plot_grid(
         cells, 2 * pairs, dataset.image_shape, path,
         labels=[str(y[i]) for i in first], marked=range(0, 2 * len(shown), 2),
+        names=dataset.columns or (),
     )  # fmt: skip
 
 

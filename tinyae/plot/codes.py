@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from ..data.rows import Array
 from ..kernels.reference.random import random_permutation
-from .style import AXIS, BLUE, MUTED, PLAIN, SMALL, File, finite, new_figure, save, styled
+from .style import AXIS, BLUE, MUTED, PLAIN, SMALL, File, finite, new_figure, save, short, styled
 
 MAX_POINTS = 5000
 MAX_CLASSES = 20  # more labels than this are shown on a colour bar
@@ -40,6 +40,7 @@ def plot_code(
     chosen = np.empty(min(len(points), MAX_POINTS), np.int64)
     random_permutation(np.zeros(4, np.uint32), len(points), 0, chosen)
     which = None if which is None else which[chosen]
+    names = names and list(map(short, names))
     dots = _dots(chosen.size, names, which)
     axes = new_figure(680, 520).add_subplot()
     if points.shape[1] > 1:

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 
 from ..data.rows import Array
 from . import style
-from .style import CELL, DPI, File, finite, image_sides, new_figure, save, write_png
+from .style import CELL, DPI, MOST, File, finite, image_sides, new_figure, save, short, write_png
 
 SIDE = 1200  # pixels: the whole picture is not magnified beyond this, nor one sample beyond CELL
 LINE_CELL = (60, 44)  # pixels: width and height of a sample that is drawn as a line
@@ -29,22 +29,26 @@ def plot_reconstructions(
     image_shape: tuple[int, ...] | None,
     path: File,
     n: int = 10,
+    names: Sequence[str] = (),
 ) -> None:
     """The first n originals over their reconstructions.
 
     originals, reconstructions: (samples, features), real; uint8 counts as pixels, see Rows. Only
     the first n are read. image_shape: (height, width) or (height, width, 1) for grey pictures,
     (height, width, 3) for coloured ones; black and white are the least and the largest value of
-    the originals drawn, in both rows. None: each sample is drawn as a line over its features.
+    the originals drawn, in both rows. None: each sample is drawn as a line over its features; where
+    up to 40 of them have ``names``, from top to bottom, each beside its name.
 
     Raises ValueError where shapes do not fit, n < 1 or values are not finite.
     """
-    plot_rows({"original": originals, "reconstruction": reconstructions}, image_shape, path, n)
+    rows = {"original": originals, "reconstruction": reconstructions}
+    plot_rows(rows, image_shape, path, n, names)
 
 
 def plot_rows(
-    samples: Mapping[str, ArrayLike], image_shape: tuple[int, ...] | None, path: File, n: int = 10
-) -> None:
+    samples: Mapping[str, ArrayLike], image_shape: tuple[int, ...] | None, path: File, n: int = 10,
+    names: Sequence[str] = (),
+) -> None:  # fmt: skip
     """The same n samples in several states, a row for each, by its label: as
     ``plot_reconstructions``, which has two rows."""
     if n < 1:
@@ -57,7 +61,9 @@ def plot_rows(
     stacked = np.stack([*rows.values()])
     low, high = float(above.min()), float(above.max())
     if image_shape is None:
-        save(_line_rows(stacked, low, high, [*rows]), path)
+        _expect_named(names, above.shape[1])
+        upright = 0 < len(names) <= MOST
+        save(_line_rows(stacked, low, high, [*rows], names if upright else ()), path)
         return
     h, w = image_sides(image_shape, above.shape[1])
     grey = (stacked - low) / (high - low) if high > low else np.full_like(stacked, 0.5)
@@ -82,28 +88,44 @@ def _image_rows(pictures: Array, labels: Sequence[str]) -> Any:
     return figure
 
 
-def _line_rows(samples: Array, low: float, high: float, labels: Sequence[str]) -> Any:
-    """Rows of line plots with one scale; the first is shadowed under the others."""
-    width = LEFT + 110 * samples.shape[1]
-    figure = new_figure(width, 105 * len(samples))
-    grid = figure.subplots(len(samples), samples.shape[1], squeeze=False)
-    figure.subplots_adjust(LEFT / width, 0.05, 1 - 10 / width, 0.95, wspace=0.08, hspace=0.1)
-    marker = "o" if samples.shape[2] == 1 else ""
+def _line_rows(
+    samples: Array, low: float, high: float, labels: Sequence[str], names: Sequence[str]
+) -> Any:
+    """Rows of line plots with one scale; the first is shadowed under the others. With names the
+    lines run downwards."""
+    rows, n, features = samples.shape
+    written = list(map(short, names))
+    left = LEFT + 7 * max(map(len, written), default=0)
+    width, height = left + 110 * n, max(105, 20 + 13 * len(names)) * rows
+    figure = new_figure(width, height)
+    grid = figure.subplots(rows, n, squeeze=False)
+    figure.subplots_adjust(left / width, 0.05, 1 - 10 / width, 0.95, wspace=0.08, hspace=0.1)
+    marker = "o" if features == 1 else ""
     pad = 0.08 * (high - low) or 1.0
+    places, span = np.arange(features), (low - pad, high + pad)
     for row, label in enumerate(labels):
-        grid[row, 0].set_ylabel(label, rotation=0, **style.ROW)
         for i, axes in enumerate(grid[row]):
-            if row:
-                axes.plot(samples[0, i], color=style.SHADOW, linewidth=2.2, marker=marker)
-            axes.plot(
-                samples[row, i],
-                color=style.ORANGE if row else style.BLUE,
-                linewidth=1,
-                marker=marker,
-            )
-            axes.set(xticks=[], yticks=[], ylim=(low - pad, high + pad), facecolor="white")
+            lines = [(samples[0, i], style.SHADOW, 2.2)] if row else []
+            lines.append((samples[row, i], style.ORANGE if row else style.BLUE, 1))
+            for values, colour, thick in lines:
+                xy = (values, places) if names else (places, values)
+                axes.plot(*xy, color=colour, linewidth=thick, marker=marker)
+            axes.set(xticks=[], yticks=[], facecolor="white")
             axes.spines[:].set_color(style.GRID)
+            if names:
+                axes.set(xlim=span, ylim=(features - 0.5, -0.5))
+                axes.set_yticks(places, [] if i else written, parse_math=False)
+                axes.tick_params(length=0, labelsize=8, labelcolor=style.MUTED)
+                axes.grid(axis="y", color=style.GRID, linewidth=0.5)
+            else:
+                axes.set(ylim=span)
+        grid[row, 0].set_ylabel(label, rotation=0, **style.ROW)
     return figure
+
+
+def _expect_named(names: Sequence[str], features: int) -> None:
+    if names and len(names) != features:
+        raise ValueError(f"names must be {features}, one for each feature, got {len(names)}")
 
 
 def plot_grid(
@@ -116,13 +138,15 @@ def plot_grid(
     labels: Sequence[str] = (),
     marked: Collection[int] = (),
     gap: int = 4,
+    names: Sequence[str] = (),
 ) -> None:
     """Samples (n, features) from left to right and from top to bottom.
 
     image_shape: as in ``plot_reconstructions``; None draws a line over the features.
     span: the values that are black and white (the bottom and the top of a line), by default the
     samples' least and largest. labels: of the rows. marked: positions of samples to frame.
-    gap: pixels between samples; with 0 they make one picture without a border.
+    gap: pixels between samples; with 0 they make one picture without a border. names: of the
+    features, which are listed under lines.
 
     Raises ValueError where shapes do not fit, columns < 1 or values are not finite.
     """
@@ -135,7 +159,8 @@ def plot_grid(
     low, high = (float(cells.min()), float(cells.max())) if span is None else span
     unit = ((cells - low) / (high - low)).clip(0, 1) if high > low else np.full_like(cells, 0.5)
     if image_shape is None:
-        _save_pixels(_draw_lines(unit, columns, labels, marked), path)
+        _expect_named(names, cells.shape[1])
+        _save_pixels(_over_names(_draw_lines(unit, columns, labels, marked), names), path)
         return
     h, w = image_sides(image_shape, cells.shape[1])
     sized = resized(unit.reshape(len(cells), h, w, -1), rows, columns)
@@ -205,6 +230,27 @@ def _draw_lines(unit: Array, columns: int, labels: Sequence[str], marked: Collec
     return _pixels(figure, width, height)
 
 
+def _over_names(picture: Array, names: Sequence[str]) -> Array:
+    """The picture over the first 40 names, numbered from left to right, in as many columns as fit
+    side by side."""
+    if not names:
+        return picture
+    texts = [f"{i} {short(name)}" for i, name in enumerate(names[:MOST], start=1)]
+    texts += [f"... and {len(names) - MOST:,} more"] if len(names) > MOST else []
+    title, room, line = "in each line, from left to right:", 24 + 7 * max(map(len, texts)), 15
+    width = max(picture.shape[1], room, 24 + 7 * len(title))
+    rows = -(-len(texts) // (width // room))
+    height = line * (rows + 2)
+    figure = new_figure(width, height)
+    how = {"va": "center", "fontsize": 8, "color": style.MUTED, "parse_math": False}
+    for i, text in enumerate([title, *texts]):
+        column, row = divmod(i - 1, rows) if i else (0, -1)
+        figure.text((12 + column * room) / width, 1 - line * (row + 2) / height, text, **how)
+    right = width - picture.shape[1]
+    wide = np.pad(picture, ((0, 0), (0, right), (0, 0)), constant_values=255)
+    return np.concatenate([wide, _pixels(figure, width, height)])
+
+
 def _broken(lines: Array) -> Array:
     """Lines (n, points, 2) one after the other, with a break after each: (2, n (points + 1))."""
     return np.pad(lines, ((0, 0), (0, 1), (0, 0)), constant_values=np.nan).reshape(-1, 2).T
@@ -218,7 +264,7 @@ def _room(labels: Sequence[str]) -> int:
 def _label_rows(figure: Any, labels: Sequence[str]) -> None:
     edge = (_room(labels) - 10) / figure.bbox.width
     for row, label in enumerate(labels):
-        figure.text(edge, 1 - (row + 0.5) / len(labels), label, **style.ROW)
+        figure.text(edge, 1 - (row + 0.5) / len(labels), label, parse_math=False, **style.ROW)
 
 
 def _pixels(figure: Any, width: int, height: int) -> Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -10,7 +11,7 @@ from numpy.typing import ArrayLike
 from ..data.rows import Array
 from ..kernels.reference.random import random_permutation
 from .codes import MAX_POINTS
-from .style import BLUE, INK, MUTED, ORANGE, PLAIN, File, finite, new_figure, save, styled
+from .style import BLUE, INK, MUTED, ORANGE, PLAIN, File, finite, new_figure, save, short, styled
 
 MARKED = 1000  # outliers that are drawn at most, the strongest
 
@@ -40,7 +41,7 @@ def plot_outliers(
     axes.set_yscale("symlog", linthresh=1)
     # above the bars, which fill the axes
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, **PLAIN)
-    axes = styled(figure.add_subplot(1, 2, 2), *titles[:2])
+    axes = styled(figure.add_subplot(1, 2, 2), *(short(title, 48) for title in titles[:2]))
     for label in (axes.xaxis.label, axes.yaxis.label):  # they may be names of columns
         label.set_parse_math(False)
     some = np.empty(min(len(places), MAX_POINTS), np.int64)
@@ -49,8 +50,30 @@ def plot_outliers(
     axes.scatter(*places[normal].T, s=7, linewidths=0, alpha=0.4, color=BLUE)
     marked = np.argsort(-scores, kind="stable")[: min(MARKED, int(is_outlier.sum()))]
     axes.scatter(*places[marked].T, s=26, linewidths=1.1, facecolors="none", edgecolors=ORANGE)
-    for place in marked[:5]:
-        axes.annotate(f"{place}", places[place], xytext=(4, 4), textcoords="offset points",
-                      fontsize=8, color=MUTED)  # fmt: skip
     figure.tight_layout(pad=1.2, w_pad=2.5)
+    _number(axes, places, marked[:5], places[marked])
     save(figure, path)
+
+
+def _number(axes: Any, places: Array, rows: Array, circles: Array) -> None:
+    """Numbers of rows beside their circles, on that side where they cover least: of other numbers,
+    of circles, and of what is beyond the axes."""
+    inside = axes.get_window_extent()
+    middles = axes.transData.transform(circles)
+    taken = [np.array([middle - 5, middle + 5]) for middle in middles]  # lower left, upper right
+    for row in rows:
+        size = np.array([7 * len(f"{row}"), 11])  # pixels
+        middle = axes.transData.transform(places[row])
+        boxes = [
+            middle + 6 * side + np.array([np.minimum(side, 0), np.maximum(side, 0)]) * size
+            for side in np.array([[1, 1], [1, -1], [-1, 1], [-1, -1]])
+        ]
+        covered = [
+            sum(bool((box[0] < t[1]).all() and (t[0] < box[1]).all()) for t in taken)
+            + bool((box[0] < inside.min).any() or (box[1] > inside.max).any())
+            for box in boxes
+        ]
+        box = boxes[int(np.argmin(covered))]
+        taken.append(box)
+        axes.annotate(f"{row}", box.mean(axis=0), xycoords="figure pixels", ha="center",
+                      va="center", fontsize=8, color=MUTED)  # fmt: skip

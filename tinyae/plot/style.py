@@ -30,6 +30,7 @@ BLUE, ORANGE = "#1f5fa8", "#d9822b"
 SMALL: dict[str, Any] = {"fontsize": 9, "color": MUTED}
 ROW = {"ha": "right", "va": "center", **SMALL}
 PLAIN: dict[str, Any] = {"frameon": False, "fontsize": 9, "labelcolor": INK}
+MOST = 40  # names of columns that can be read in one picture
 CELL = 64  # pixels: small images are magnified to about this size, those over twice it reduced
 
 
@@ -67,6 +68,13 @@ def styled(axes: Any, xlabel: str, ylabel: str) -> Any:
     axes.set_xlabel(xlabel, **SMALL)
     axes.set_ylabel(ylabel, **SMALL)
     return axes
+
+
+def short(name: str, most: int = 32) -> str:
+    """In one line of so many letters; the middle is cut out, as names often begin alike."""
+    name = " ".join(name.split())
+    half = most // 2 - 1
+    return name if len(name) <= most else f"{name[:half]}...{name[1 - half :]}"
 
 
 def finite(x: ArrayLike, name: str, n: int | None = None) -> Array:

@@ -13,7 +13,8 @@ from ...data.missing import known_shares
 from ...data.rows import Array
 from ...data.scaling import fit_scaling
 from ...estimator import Autoencoder
-from ...plot.columns import MOST, plot_column_errors
+from ...plot.columns import plot_column_errors
+from ...plot.style import MOST
 from ...storage.untrusted import printable
 from ...train.progress import Waiting
 from ..output import write_text
