@@ -68,6 +68,12 @@ NOT_ON_PTX = (
     "test_a_step_allocates_nothing", "test_random_numbers_take_bounded_memory",
     "test_all_orders_of_four_are_equally_frequent",
 )  # fmt: skip
+# Seconds, for lines that others reach: of the kernels test_top_k, test_forward and
+# test_backward_input, of the record the same test on cuda-host.
+SLOW_ON_PTX = (
+    "test_checks_have_the_ops_signatures", "test_backward_input_is_the_slope_of_forward",
+    "test_top_k_of_extreme_numbers",
+)  # fmt: skip
 
 
 def not_on_ptx(item: pytest.Function) -> bool:
@@ -86,7 +92,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         test = item.nodeid.partition("[")[0]
         host = "cuda-host" in (params.get("backend"), params.get("cuda"))
         if (host and params.get("dtype") == "float64") or (
-            capability and (capability != {ON_PTX[0]} or test in sampled)
+            capability
+            and (capability != {ON_PTX[0]} or test in sampled or item.originalname in SLOW_ON_PTX)
         ):
             item.add_marker(pytest.mark.slow)
         elif capability:

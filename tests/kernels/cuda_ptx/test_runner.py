@@ -114,7 +114,7 @@ def test_training_is_that_of_the_reference() -> None:
 def test_recorded_steps_are_the_plain_ones(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     """As on a GPU: launched from a recording, the samples of a step found by the cursor."""
     X = (np.random.default_rng(0).random((9, 5)) * 255).astype(kind)
-    options = {"hidden": (), "code": 2, "epochs": 3, "batch_size": 4, "random_state": 0}
+    options = {"hidden": (), "code": 2, "epochs": 2, "batch_size": 4, "random_state": 0}
     column = get_backend("cuda-ptx")
 
     def train(**fields: Any) -> dict[str, np.ndarray]:
