@@ -162,7 +162,7 @@ def test_a_label_and_what_was_dropped_may_be_in_new_data_or_not(
     argv = ["train", "--data", "data.csv", "--label", label, "--drop", other, *SMALL]
     assert main([*argv, "--out", "run"]) == 0
     argv = ["outliers", "--data", "data.csv", "--label", label, "--drop", other]
-    assert main([*argv, "--out", "odd"]) == 0
+    assert main([*argv, "--members", "9", "--out", "odd"]) == 0
     codes = []
     for name in ("both.csv", "none.csv"):
         for command in (["encode"], ["impute"], ["reconstruct", "--part", "all"]):
