@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import sys
 import threading
@@ -23,7 +24,7 @@ class Progress:
     epochs: int
     step: int  # 1 .. steps
     steps: int
-    samples_per_second: float
+    samples_per_second: float  # NaN, as the next, until a step is timed; the first one compiles
     seconds_left: float
     metrics: dict[str, float] = field(default_factory=dict)
 
@@ -36,13 +37,14 @@ def epoch_line(p: Progress) -> str:
     width = len(str(p.epochs))
     shown = [] if p.metrics else [f"step {p.step:,}/{p.steps:,}"]
     shown += [f"{k} {v:.6g}" for k, v in p.metrics.items() if k not in ("seconds", "learning_rate")]
-    return "  ".join(
-        [f"epoch {p.epoch:{width}}/{p.epochs}", *shown, speed(p), f"{clock(p.seconds_left)} left"]
-    )
+    return "  ".join([f"epoch {p.epoch:{width}}/{p.epochs}", *shown, *_pace(p)])
 
 
-def speed(p: Progress) -> str:
-    return f"{p.samples_per_second:,.0f} samples/s"
+def _pace(p: Progress) -> list[str]:
+    """Speed and time left, once they are known."""
+    if math.isnan(p.samples_per_second):
+        return []
+    return [f"{p.samples_per_second:,.0f} samples/s", f"{clock(p.seconds_left)} left"]
 
 
 def clock(seconds: float) -> str:
@@ -144,7 +146,7 @@ class Bar:
                 bar_format="{percentage:3.0f}% |{bar:30}| {desc}",
             )
         self._bar.set_description_str(
-            f"epoch {p.epoch}/{p.epochs}, {speed(p)}, {clock(p.seconds_left)} left", refresh=False
+            ", ".join([f"epoch {p.epoch}/{p.epochs}", *_pace(p)]), refresh=False
         )
         self._bar.n = (p.epoch - 1) * p.steps + p.step
         self._bar.update(0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -65,6 +66,7 @@ class Training:
         self.start: tuple[float, float] | None = None
         self.rows, self.validation = rows, validation
         self.n = len(rows)
+        self._compiled = False  # which the first step does: it tells nothing of the others' time
         self.batch_size = work.workspace.capacity
         self.steps = -(-self.n // self.batch_size)
         backend, dtype = network.backend, network.dtype
@@ -123,7 +125,8 @@ class Training:
         order = self._feeder.order(self.settings.seed, state.epoch, self.settings.shuffle)
         for term in self.work.objective.terms:
             term.prepare(state.epoch / self.settings.epochs)
-        started, first_step = time.perf_counter(), state.step
+        started = timed = time.perf_counter()
+        first_step = state.step
         if self._recorded is not None:
             steps = range(self.steps)
             self._recorded.begin_epoch(
@@ -136,8 +139,10 @@ class Training:
             state.step += 1
             if backend.host:  # elsewhere looking would stall the device: see the end of the epoch
                 self._check_finite(state.step - 1, state.step, order)
-            seconds = time.perf_counter() - started
+            if not self._compiled:
+                self._compiled, timed, first_step = True, time.perf_counter(), state.step
             if state.step < self.steps:
+                seconds = time.perf_counter() - timed
                 callback(self._progress(state.step - first_step, seconds, {}))
             if interrupt.requested:
                 save()
@@ -154,11 +159,12 @@ class Training:
             metrics |= term.metrics()
         if self._validation is not None:
             metrics["val_loss"], metrics["val_squared_error"] = self._validate(self._validation)
-        seconds = time.perf_counter() - started
-        metrics |= {"learning_rate": self._learning_rate(self.steps - 1), "seconds": seconds}
+        ended = time.perf_counter()
+        metrics["learning_rate"] = self._learning_rate(self.steps - 1)
+        metrics["seconds"] = ended - started
         for name, value in metrics.items():
             state.history.setdefault(name, []).append(value)
-        report = self._progress(self.steps - first_step, seconds, metrics)
+        report = self._progress(self.steps - first_step, ended - timed, metrics)
         state.epoch, state.step = state.epoch + 1, 0
         if self._validation is not None:
             self._remember_best(metrics["val_loss"])
@@ -251,13 +257,13 @@ class Training:
     def _progress(self, steps_done: int, seconds: float, metrics: dict[str, float]) -> Progress:
         state, settings = self.state, self.settings
         left = (settings.epochs - state.epoch) * self.steps - state.step
-        per_step = seconds / max(steps_done, 1)
+        per_step = seconds / steps_done if steps_done else math.nan
         return Progress(
             epoch=state.epoch + 1,
             epochs=settings.epochs,
             step=state.step,
             steps=self.steps,
             samples_per_second=self.n / self.steps / max(per_step, 1e-9),
-            seconds_left=left * per_step,
+            seconds_left=left * per_step if left else 0.0,
             metrics=metrics,
         )
