@@ -129,6 +129,7 @@ def test_the_reason_of_a_missing_value_is_that_it_is_missing() -> None:
     assert np.isfinite(found.contributions).all() and np.isfinite(found.spreads).all()
     reason = next(r for r in found.reasons(0, 12) if r.column == "column 3")
     assert str(reason).startswith("column 3 missing, expected ")
+    assert " (its mean counts: " in str(reason)
 
 
 def test_a_column_of_noise_is_named_first() -> None:

@@ -43,6 +43,7 @@ examples:
 
 A score is a squared distance from the most similar rows, in spreads of the columns; what each
 column adds to it is a reason. "expected" is what the most similar rows have in that column. A
+missing value counts as the mean of its column, which is a reason where another is expected. A
 p-value of 0.01 says: of rows like those learnt from, 1 % are at least as unlike the others.
 
 RUN gets outliers.csv (row, score, rank, outlier, p_value and reasons; row 0 is the first row of the

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from .explain import shown
 from .stream import Columns
 
 SHIFT = 0.5  # standard deviations between the means, and at least
@@ -39,7 +40,8 @@ def moved(
         new_variance = max(new.squares[j] / new.n, deviation[j] ** 2)  # of few rows it is too small
         error = np.sqrt(deviation[j] ** 2 / old.n + new_variance / new.n) / deviation[j]
         if abs(shift) > max(SHIFT, ERRORS * error):
-            text = f"the mean is {new.mean[j]:.4g}, it was {old.mean[j]:.4g} ({shift:+.1f} spreads)"
+            now, then = (shown(columns.mean[j], deviation[j]) for columns in (new, old))
+            text = f"the mean is {now}, it was {then} ({shift:+.1f} spreads)"
             found.append(Moved(name, "mean", f"{name}: {text}"))
         if outside[j] >= max(MIN_OUTSIDE, OUTSIDE * new.n):
             text = (

@@ -14,6 +14,12 @@ from .nets import Floats
 RIDGE = 0.01  # as if each column had noise of a tenth of its standard deviation
 MOST_PRECISE = 1.01 / RIDGE  # no entry of the inverse is larger, but for rounding
 WIDEST = 1024  # columns; of more, a matrix of all pairs would be large
+ROUNDING = 1e-12  # spreads; a number that is smaller is 0
+
+
+def shown(number: float, spread: float) -> str:
+    """Four digits; 0 where the number is rounding beside the column's ``spread``."""
+    return f"{0.0 if abs(number) < ROUNDING * spread else number:.4g}"
 
 
 class Reason(NamedTuple):
@@ -28,11 +34,12 @@ class Reason(NamedTuple):
     spreads: float
 
     def __str__(self) -> str:
-        value = "missing" if np.isnan(self.value) else f"{self.value:.4g}"
-        return (
-            f"{self.column} {value}, expected {self.expected:.4g} ({self.spreads:+.1f} "
-            f"spreads, {self.share:.0%} of the score)"
-        )
+        off = f"{self.spreads:+.1f} spreads, {self.share:.0%} of the score"
+        if np.isnan(self.value):
+            return f"{self.column} missing, expected {self.expected:.4g} (its mean counts: {off})"
+        spread = (self.value - self.expected) / self.spreads if self.spreads else 0.0
+        value = shown(self.value, spread)
+        return f"{self.column} {value}, expected {self.expected:.4g} ({off})"
 
 
 @dataclass(frozen=True)
@@ -92,6 +99,7 @@ def explained(
             logs += np.log(squares + LEAST)
             expected[piece] += values / len(members)
         scores[piece] = np.exp(logs / len(members))
+    expected[np.abs(expected) < ROUNDING * deviation] = 0
     with np.errstate(over="ignore"):
         np.divide(x - expected, deviation, out=spreads)
     np.clip(spreads, -FAR, FAR, out=spreads)
