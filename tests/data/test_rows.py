@@ -56,6 +56,21 @@ def values(n: int, n_features: int = 6) -> Array:
     return np.random.default_rng(0).integers(0, 512, (n, n_features)) / 512
 
 
+@every_layout
+def test_a_slice_is_a_view_of_its_samples(layout: str) -> None:
+    x = LAYOUTS[layout](values(20, 6))
+    rows, whole = as_rows(x, flatten=True), np.asarray(as_rows(x, flatten=True))
+    for where in (slice(3), slice(-4, None), slice(2, 15, 3), slice(None, None, -1), slice(9, 9)):
+        part = rows[where]
+        assert part.shape == whole[where].shape and part.dtype == rows.dtype
+        assert part.array is rows.array
+        np.testing.assert_array_equal(np.asarray(part), whole[where])
+        np.testing.assert_array_equal(np.asarray(part[::2]), whole[where][::2])
+    for wrong in (0, (0, 1), [1, 2], np.ones(20, bool)):
+        with pytest.raises(TypeError, match=r"Rows take a slice, .* got .*rows.select.positions"):
+            rows[wrong]  # type: ignore[index]
+
+
 @pytest.fixture
 def nothing_is_small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "SMALL_BYTES", 0)

@@ -49,7 +49,7 @@ class Dataset:
     """Samples to learn from and samples to judge by, with what is known about them."""
 
     name: str
-    train: Rows
+    train: Rows  # (n, n_features); train[:100] is a view of some, np.asarray(train) an array
     test: Rows
     train_labels: Labels | None  # (len(train),)
     test_labels: Labels | None  # (len(test),)

@@ -83,6 +83,16 @@ class Rows:
     def __len__(self) -> int:
         return len(self.array) if self.indices is None else len(self.indices)
 
+    def __getitem__(self, where: slice) -> Rows:
+        """The samples of a slice, as a view: Rows (n, n_features) again, of the same ``dtype``;
+        ``np.asarray`` makes an array of it, see ``__array__``. Raises TypeError for no slice."""
+        if not isinstance(where, slice):
+            raise TypeError(
+                f"Rows take a slice, such as rows[:100], got {where!r}: rows.select(positions) has "
+                "any other samples, and np.asarray(rows) is an array (n, n_features)"
+            )
+        return self.select(np.arange(*where.indices(len(self))))
+
     def label(self, column: int) -> str:
         """What errors call a column: by its name, else by its number from 0."""
         return str(column) if self.names is None else repr(self.names[column])
