@@ -27,5 +27,5 @@ def test_what_is_expected_and_means_are_no_rounding() -> None:
     assert detector.explain([[0.0, 0.0]]).expected[0, 0] == 0
     x[:, 1] -= x[:, 1].mean() - TINY
     detector = OutlierDetector(members=8, rows=64, code=2, random_state=0).fit(x)
-    moved, *_ = detector.moved(x + [0, 1e4])
+    moved = detector.moved(x + np.array([0, 1e4]))[0]
     assert "it was 0 (" in moved.text

@@ -88,8 +88,8 @@ class Rows:
         ``np.asarray`` makes an array of it, see ``__array__``. Raises TypeError for no slice."""
         if not isinstance(where, slice):
             raise TypeError(
-                f"Rows take a slice, such as rows[:100], got {where!r}: rows.select(positions) has "
-                "any other samples, and np.asarray(rows) is an array (n, n_features)"
+                f"Rows take a slice, such as rows[:100], got {type(where).__name__}: "
+                "rows.select(positions) has any other samples, and np.asarray(rows) is an array (n, n_features)"
             )
         return self.select(np.arange(*where.indices(len(self))))
 
