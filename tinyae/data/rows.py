@@ -89,7 +89,8 @@ class Rows:
         if not isinstance(where, slice):
             raise TypeError(
                 f"Rows take a slice, such as rows[:100], got {type(where).__name__}: "
-                "rows.select(positions) has any other samples, and np.asarray(rows) is an array (n, n_features)"
+                "rows.select(positions) has any other samples, and np.asarray(rows) is an array "
+                "(n, n_features)"
             )
         return self.select(np.arange(*where.indices(len(self))))
 
