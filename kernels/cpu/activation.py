@@ -231,8 +231,13 @@ def backward_at(activation: str, dtype: Any) -> int:
     return int(_link_backward(ACTIVATIONS.index(activation), numbers, numbers, numbers))
 
 
+def in_place_at(activation: str, dtype: Any) -> int:
+    """The address that ``forward`` wants where y is x, or 0: nothing is to be done."""
+    return 0 if activation == "identity" else forward_at(activation, dtype)
+
+
 def slope_at(activation: str, dtype: Any) -> int:
-    """The same for a product's epilogue, or 0: the derivative is 1, and there is none."""
+    """The address that ``backward`` wants where dx is dy, or 0: the derivative is 1."""
     return 0 if activation == "identity" else backward_at(activation, dtype)
 
 

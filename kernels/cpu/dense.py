@@ -33,7 +33,8 @@ class DenseKernels:
     ) -> None:
         """y = act(x @ w + b); where ``pre`` is given it receives x @ w + b."""
         (batch, n_in), n_out = x.shape, w.shape[1]
-        z, act = y if pre is None else pre, activations.forward_at(activation, x.dtype)
+        z, at = (y, activations.in_place_at) if pre is None else (pre, activations.forward_at)
+        act = at(activation, x.dtype)
         link_forward(x.dtype)
         launch_product(_forward, (x, w, b, z, y), act, (batch, n_in, n_out), 1, self.tiles)
 
@@ -93,7 +94,8 @@ def _forward_part(
     z_start: int, y: Array, y_start: int, n_in: int, n_out: int, top: int,
     bottom: int, left: int, right: int, room: Array, by: int,
 ) -> None:  # fmt: skip
-    """y = act(x @ w + b); z may be y. w's rows and columns lie w_row and w_column apart."""
+    """y = act(x @ w + b); z may be y, and act then 0. w's rows and columns lie w_row and w_column
+    apart."""
     product(
         by, x, x_start + top * n_in, n_in, 1, w, left * w_column, w_row, w_column,
         z, z_start + top * n_out + left, n_out, bottom - top, right - left, n_in, False, room,
@@ -103,7 +105,9 @@ def _forward_part(
         row = z[z_start + i * n_out + left : z_start + i * n_out + right]
         for j in range(bias.size):
             row[j] += bias[j]
-        activations.forward(act, row, y[y_start + i * n_out + left : y_start + i * n_out + right])
+        if act != 0:
+            start = y_start + i * n_out
+            activations.forward(act, row, y[start + left : start + right])
 
 
 def _backward_input_part(

@@ -116,7 +116,8 @@ def _table(plan: StepPlan, samples: int) -> tuple[Array, int]:
     weight, bias, z = 0, plan.n_weights, 0
     for i, (n_in, n_out, activation) in enumerate(plan.layers):
         y = z + samples * n_out if activation in NEEDS_INPUT else z
-        act = activations.forward_at(activation, dtype)
+        act_at = activations.in_place_at if y == z else activations.forward_at
+        act = act_at(activation, dtype)
         slope = activations.slope_at(activation, dtype)
         if i in of:
             lies = net[of[i], WEIGHT], bias, z, y, n_out, n_in, 1, n_in, True, False
