@@ -307,14 +307,14 @@ def test_manifold_needs_a_code_of_two(run: Path, capsys: Output) -> None:
 @pytest.mark.parametrize("command", COMMANDS)
 def test_data_of_another_width(run: Path, capsys: Output, command: str) -> None:
     np.save("wide.npy", np.zeros((20, 5, 3)))
-    assert main([command, "run", "--data", "wide.npy", *COMMANDS[command]]) == 1
+    assert main([command, "run", "--data", "wide.npy", *COMMANDS[command]]) == 2
     assert "wide.npy has 15 features, and run was trained on 12" in capsys.readouterr().err
 
 
 def test_values_that_the_density_refuses(run: Path, capsys: Output) -> None:
-    assert main(["sample", "run", "--components", "55"]) == 1
+    assert main(["sample", "run", "--components", "55"]) == 2
     assert "components must be at most 54, the number of different codes" in capsys.readouterr().err
-    assert main(["sample", "run", "--density", "kernel", "--bandwidth", "0"]) == 1
+    assert main(["sample", "run", "--density", "kernel", "--bandwidth", "0"]) == 2
     assert "bandwidth must be 'scott', 'silverman' or a positive number" in capsys.readouterr().err
 
 

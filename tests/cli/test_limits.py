@@ -52,7 +52,7 @@ def test_no_default_is_more_than_the_data_have(
             assert "nan" not in capsys.readouterr().out
     argv = ["sweep", "--data", "data.npz", "--epochs", "1", "--hidden", "8", "--backend", "numpy"]
     assert main([*argv, "--out", "a"]) == main([*argv, "--output", "identity", "--out", "b"]) == 0
-    assert main(["sample", "2", "--components", "21"]) == 1
+    assert main(["sample", "2", "--components", "21"]) == 2
     assert "components must be at most" in capsys.readouterr().err
 
 

@@ -232,15 +232,16 @@ def test_threads_of_a_run_that_has_none_are_wrong_when_it_is_resumed(
 
 
 def test_failing_work_exits_with_1(run: Path, capsys: Output) -> None:
+    """What was given and is refused, however late, exits with 2."""
     wild = ["train", "--data", "data.npy", "--optimizer", "sgd", "--learning-rate", "1e30"]
     assert main([*wild, "--loss", "mse", "--output", "identity", "--out", "wild"]) == 1
     assert "What usually helps: a smaller learning_rate" in capsys.readouterr().err
     Path("run/model.npz").write_bytes(Path("run/model.npz").read_bytes()[:500])
-    assert main(["evaluate", "run"]) == 1
+    assert main(["evaluate", "run"]) == 2
     assert "broken or truncated" in capsys.readouterr().err
     np.save("wide.npy", np.zeros((20, 13)))
     assert main(["train", "--data", "wide.npy", *SMALL, "--out", "wide"]) == 0
-    assert main(["evaluate", "wide", "--data", "data.npy"]) == 1
+    assert main(["evaluate", "wide", "--data", "data.npy"]) == 2
     assert "data.npy has 12 features, and wide was trained on 13" in capsys.readouterr().err
 
 
@@ -267,7 +268,7 @@ def test_a_broken_config_is_an_error_of_one_line(
     assert old in text
     (run / "config.json").write_text(text.replace(old, new, 1))
     for argv in (["info", "run"], ["evaluate", "run"], ["train", "--resume", "run"]):
-        assert main(argv) == 1
+        assert main(argv) == 2
         assert re.fullmatch(f"tinyae: run/config.json: .*{message}.*\n", capsys.readouterr().err)
 
 

@@ -167,7 +167,7 @@ def test_tables_that_teach_nothing(
     x: np.ndarray, header: str, words: str, here: Path, capsys: Output
 ) -> None:
     write("bad.csv", x, header)
-    assert main(["outliers", "--data", "bad.csv", "--no-index", "--out", "new"]) == 1
+    assert main(["outliers", "--data", "bad.csv", "--no-index", "--out", "new"]) == 2
     err = capsys.readouterr().err
     assert err.startswith("tinyae: bad.csv: ") and words in err and err.count("\n") == 1
     assert not Path("new").exists()
@@ -184,7 +184,7 @@ def test_new_rows_of_another_table(
     import re
 
     write("bad.csv", people(9, 1)[:, :columns], header)
-    assert main(["outliers", "run", "--new", "bad.csv"]) == 1
+    assert main(["outliers", "run", "--new", "bad.csv"]) == 2
     err = capsys.readouterr().err
     assert re.search(words, err) and err.count("\n") == 1
     assert not list(learnt.glob("*bad*"))

@@ -94,7 +94,7 @@ def test_a_damaged_recipe_is_named(
 ) -> None:
     (folder / "tiny.json").write_text(text, encoding="utf-8")
     for arguments in (["recipes"], ["train", "--recipe", "tiny", "--out", str(folder / "run")]):
-        assert main(arguments) == 1
+        assert main(arguments) == 2
         said = capsys.readouterr().err
         assert f"{folder / 'tiny.json'}: " in said and said.count("\n") == 1
     assert not (folder / "run").exists()

@@ -190,7 +190,7 @@ def test_tables_that_do_not_fit(run: str, capsys: Output, caplog: pytest.LogCapt
     assert main(["encode", run, "--data", "unseen.csv", "--out", "z.csv"]) == 0
     assert "'colour'" in caplog.text and "'violet'" in caplog.text
     Path("other.csv").write_text("size,colour\n1,red\n2,blue\n3,red\n")
-    assert main(["encode", run, "--data", "other.csv", "--out", "z.csv"]) == 1
+    assert main(["encode", run, "--data", "other.csv", "--out", "z.csv"]) == 2
     assert "missing 'weight', 'kind'" in capsys.readouterr().err
     assert main(["decode", run, "--codes", "new.csv", "--out", "d.csv"]) == 2
     assert "expected numbers, got a table with text" in capsys.readouterr().err
@@ -232,7 +232,7 @@ def test_a_run_without_holes_says_what_a_table_with_them_needs(
             ["sample", "--out", "z.png"],
         ):
             capsys.readouterr()
-            assert main([command[0], "whole", *command[1:], "--data", source]) == 1
+            assert main([command[0], "whole", *command[1:], "--data", source]) == 2
             err = capsys.readouterr().err.splitlines()[-1]
             assert source in err and f"column '{column}" in err and "--missing allow" in err
 
@@ -281,7 +281,7 @@ def test_only_held_out_rows_have_holes(
     assert json.loads(Path("run/config.json").read_text())["model"]["missing"] == "allow"
     argv = ["train", "--data", "parts.npz", *SMALL, "--missing", "error", "--out", "other"]
     capsys.readouterr()
-    assert main(argv) == 1
+    assert main(argv) == 2
     assert "contains NaN" in capsys.readouterr().err and not Path("other/model.npz").exists()
 
 

@@ -62,4 +62,4 @@ def test_without_names_there_is_no_first_line_of_names() -> None:
     for command in (["encode", "run"], ["reconstruct", "run", "--part", "all"]):
         assert main([*command, "--out", "z.csv"]) == 0
         assert len(np.loadtxt("z.csv", delimiter=",")) == 30
-    assert main(["decode", "run", "--codes", "z.csv", "--out", "x.csv"]) == 1  # 4, not 2, columns
+    assert main(["decode", "run", "--codes", "z.csv", "--out", "x.csv"]) == 2  # 4, not 2, columns

@@ -33,7 +33,7 @@ from .output import Stream
 from .run import ranks
 
 EPILOG = """\
-exit codes: 0 done, 1 the work failed, 2 wrong arguments
+exit codes: 0 done, 1 failed or interrupted, 2 arguments, data or files that cannot be used
 
 a first tour:
   tinyae train                          the ball, in a minute or two; pictures in runs/ball
@@ -79,16 +79,14 @@ def _run(argv: Sequence[str] | None) -> int:
             replacing.reset(token)
     except SystemExit as stop:  # argparse has said what is wrong, or has shown its help
         return int(stop.code or 0)
-    except UsageError as error:
-        print(f"tinyae: {printable(str(error))}", file=sys.stderr)
-        return 2
     except KeyboardInterrupt as interrupt:
         print(f"tinyae: {str(interrupt) or 'interrupted'}", file=sys.stderr)
         return 1
-    except (ValueError, TypeError, OSError, ImportError, ArithmeticError, RuntimeError,
+    except (UsageError, ValueError, TypeError, OSError, ImportError, ArithmeticError, RuntimeError,
             MemoryError) as error:  # fmt: skip
         print(f"tinyae: {printable(str(error)) or type(error).__name__}", file=sys.stderr)
-        return 1
+        # whatever is given and refused, however late: everything below raises these two for it
+        return 2 if isinstance(error, (UsageError, ValueError, TypeError)) else 1
     return 0
 
 

@@ -49,7 +49,7 @@ DEFAULTS: dict[str, Any] = {"random_state": 0}
 
 
 class UsageError(Exception):
-    """Arguments that cannot be meant: exit code 2."""
+    """Arguments that cannot be meant; exit code 2, as of what else is given and refused."""
 
 
 class Command(argparse.ArgumentParser):

@@ -81,7 +81,7 @@ def test_json_and_npz(tmp_path: Path, capsys: Output) -> None:
     assert told["first_wrong"] is None and told["max_relative_error"] <= told["tolerance"]
     assert main([*NET, "--npz", str(out)]) == 0  # a file of its own kind is replaced
     (tmp_path / "other.npz").write_bytes(b"mine")
-    assert main([*NET, "--npz", str(tmp_path / "other.npz")]) == 1
+    assert main([*NET, "--npz", str(tmp_path / "other.npz")]) == 2
 
 
 def test_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output) -> None:

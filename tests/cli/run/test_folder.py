@@ -75,7 +75,7 @@ def test_columns_must_be_those_of_the_training(run: Path, capsys: Output, comman
         ([*NAMES, "id"], "missing none, unknown 'id'"),
     ]:
         other = write("other.csv", names)
-        assert main([command, "run", "--data", other, *more]) == 1
+        assert main([command, "run", "--data", other, *more]) == 2
         err = capsys.readouterr().err
         assert words in err and "other.csv" in err and "run" in err and err.count("\n") == 1
     dropped = ["--drop", "id"]
@@ -94,7 +94,7 @@ def test_columns_without_names_are_not_compared(run: Path, capsys: Output) -> No
 def test_a_file_whose_columns_changed_is_not_resumed(run: Path, capsys: Output) -> None:
     write("data.csv", NAMES[::-1])
     for argv in (["evaluate", "run"], ["train", "--resume", "run"]):
-        assert main(argv) == 1
+        assert main(argv) == 2
         assert "'d' stands in the place of 'a'" in capsys.readouterr().err
 
 
@@ -146,7 +146,7 @@ def test_data_that_cannot_be_learnt_make_no_run(run: Path, capsys: Output) -> No
         lines = [*text[:at], ",".join([*cells[:2], "inf", *cells[3:]]), *text[at + 1 :]]
         Path("hole.csv").write_text("\n".join(lines))
         argv = ["--data", "hole.csv", "--label", "kind", "--epochs", "100000", "--out", "new"]
-        assert main(["train", *argv]) == 1
+        assert main(["train", *argv]) == 2
         assert (
             f"line {at + 1}: expected a finite number in column 2 ('c'" in capsys.readouterr().err
         )
@@ -191,7 +191,7 @@ def test_a_training_whose_last_step_overflows_is_kept(
     argv = ["train", "--data", "data.csv", "--label", "kind", *SMALL, "--out", "new"]
     assert main([*argv, "--optimizer", optimizer, "--learning-rate", rate, "--warmup", "0",
                  "--batch-size", "256", "--schedule", "constant", "--scale", "none",
-                 "--initializer", "he"]) == 1  # fmt: skip
+                 "--initializer", "he"]) == 2  # fmt: skip
     said = capsys.readouterr().err.splitlines()
     assert "overflows float32 in the net" in said[-1]
     ae = Autoencoder.load("new/model.npz")
@@ -351,7 +351,7 @@ def test_a_foreign_mark_does_not_make_a_folder_ours(
 def test_a_picture_that_nobody_named_is_not_replaced(run: Path, capsys: Output) -> None:
     Path("new.png").write_bytes(b"\x89PNG\r\n\x1a\n a photo")
     command = ["augment", "run", "--out", "new.npz"]
-    assert main(command) == 1 and "stays as it is" in capsys.readouterr().err
+    assert main(command) == 2 and "stays as it is" in capsys.readouterr().err
     assert Path("new.png").read_bytes().endswith(b"a photo") and not Path("new.npz").exists()
     assert main([*command, "--force"]) == 0
 
