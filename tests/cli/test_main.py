@@ -12,11 +12,13 @@ import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
+import tinyae.cli.train
 from tinyae import Autoencoder
 from tinyae.arguments import TABLE
 from tinyae.cli.main import build_parser, main
@@ -292,6 +294,27 @@ def test_the_whole_loop_on_every_backend(backend: Backend, data: Path, capsys: O
     assert main(["evaluate", "b", "--json", "--backend", "numpy"]) == 0
     evaluated = json.loads(capsys.readouterr().out)["squared_error"]
     assert evaluated == pytest.approx(summary["test"]["squared_error"], rel=1e-4)
+
+
+def test_the_time_of_all_counts_pca_and_pictures(
+    data: Path, capsys: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+
+    def taking(seconds: float, do: Any) -> Any:
+        def timed(*arguments: Any) -> Any:
+            now[0] += seconds
+            return do(*arguments)
+
+        return timed
+
+    train = tinyae.cli.train
+    monkeypatch.setattr(train, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+    for name, seconds in (("open_data", 1), ("train_run", 10), ("_pca", 100), ("_draw", 1000)):
+        monkeypatch.setattr(train, name, taking(seconds, getattr(train, name)))
+    assert main(["train", "--data", "data.npy", *SMALL, "--epochs", "1", "--out", "one"]) == 0
+    said = r"1 epoch in [\d.]+ s, 10.0 s with choosing settings and saving, 1111.0 s with reading, "
+    assert re.search(said + "PCA and pictures too, ", capsys.readouterr().out)
 
 
 def test_a_run_is_never_overwritten(run: Path, capsys: Output) -> None:

@@ -74,6 +74,7 @@ def add_commands(commands: Any) -> None:
 
 
 def _train(given: argparse.Namespace) -> None:
+    began = time.perf_counter()
     data, model = data_given(given), model_given(given)
     if given.recipe:
         recipe = recipes.read(given.recipe)
@@ -125,9 +126,10 @@ def _train(given: argparse.Namespace) -> None:
         return
     trained = sum(ae.history_.get("seconds", []))
     print(
-        f"\n{ae.n_iter_} epochs in {trained:.1f} s, {seconds:.1f} s with all that was done around "
-        f"them, {summary['parameters']:,} parameters, output {ae.output_}, loss {ae.loss_name_}"
-        + ("\n" if ae.matmul_ == "fp32" else f", products {ae.matmul_}\n")
+        f"\n{ae.n_iter_} epoch{'s' * (ae.n_iter_ != 1)} in {trained:.1f} s, {seconds:.1f} s with "
+        f"choosing settings and saving, {time.perf_counter() - began:.1f} s with reading, PCA and "
+        f"pictures too, {summary['parameters']:,} parameters, output {ae.output_}, loss "
+        f"{ae.loss_name_}" + ("\n" if ae.matmul_ == "fp32" else f", products {ae.matmul_}\n")
     )
     if ae.in_training:
         print(f"Losses and errors of epochs are of training, with {ae.in_training}; these are of "

@@ -202,7 +202,7 @@ def _info(given: argparse.Namespace) -> None:
     print(f"data: {_words(config['data'])}")
     course = "; last: " + _words({k: f"{v:.6g}" for k, v in last.items()}) if last else ""
     seconds = sum(history.get("seconds", []))
-    print(f"trained for {ae.n_iter_} epochs in {seconds:.1f} s{course}")
+    print(f"trained for {ae.n_iter_} epoch{'s' * (ae.n_iter_ != 1)} in {seconds:.1f} s{course}")
     print_zero_units(ae, ae.zero_units_)
 
 
