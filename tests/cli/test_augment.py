@@ -74,10 +74,10 @@ def test_augment_draws_pairs(here: Path, capsys: Output) -> None:
         (["--out", "new.npy"], 2, "--out: must end in .npz"),
         (["--out", "no/new.npz"], 2, "there is no folder no"),
         (["--data", "data.npy"], 2, "data.npy has no labels to give to new samples"),
-        (["--data", "wide.npz"], 1, "wide.npz has 17 features, and run was trained on 16"),
-        (["--data", "lone.npz"], 1, "class 1 has a single sample"),
+        (["--data", "wide.npz"], 2, "wide.npz has 17 features, and run was trained on 16"),
+        (["--data", "lone.npz"], 2, "class 1 has a single sample"),
         (["--per-class", "0"], 2, "--per-class: must be an integer >= 1, got 0"),
-        (["--scale", "0", "--method", "noise"], 1, "scale must be a number > 0, got 0.0"),
+        (["--scale", "0", "--method", "noise"], 2, "scale must be a number > 0, got 0.0"),
         (["--method", "magic"], 2, "--method"),
     ],
 )
@@ -153,8 +153,8 @@ def test_the_demo_trains_once(here: Path, capsys: Output) -> None:
         (["--data", "data.npy"], 2, "data.npy has no labels"),
         (["--data", "nowhere.npz"], 2, "nowhere.npz"),
         (["--run", "nowhere"], 2, "no run folder"),
-        (["--run", "run", "--per-class", "99"], 1, "training samples, fewer than the 99"),
-        (["--run", "run", "--data", "wide.npz"], 1, "X has 17 features"),
+        (["--run", "run", "--per-class", "99"], 2, "training samples, fewer than the 99"),
+        (["--run", "run", "--data", "wide.npz"], 2, "X has 17 features"),
     ],
 )
 def test_the_demo_with_bad_input(

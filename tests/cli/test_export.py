@@ -69,9 +69,9 @@ def test_without_the_data_the_file_is_written_all_the_same(
     (
         (["--out", "net.txt"], 2, "must end in .py or .h"),
         (["--out", "none/net.py"], 2, "there is no folder none"),
-        (["--out", "net.h", "--prefix", "a-b"], 1, "prefix must be letters"),
-        (["--out", "net.h", "--quantize", "float16"], 1, "is not for to='c'"),
-        (["--out", "mine.py"], 1, "mine.py holds text, not a tinyae export"),
+        (["--out", "net.h", "--prefix", "a-b"], 2, "prefix must be letters"),
+        (["--out", "net.h", "--quantize", "float16"], 2, "is not for to='c'"),
+        (["--out", "mine.py"], 2, "mine.py holds text, not a tinyae export"),
     ),
 )
 def test_what_is_refused(

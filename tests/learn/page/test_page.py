@@ -163,7 +163,7 @@ def test_a_net_that_is_too_large_is_said(
     (
         (["RUN", "--out", "page.txt"], 2, "must end in .html or .htm, got page.txt"),
         (["RUN", "--out", "none/page.html"], 2, "there is no folder none"),
-        (["RUN", "--out", "mine.html"], 1, "mine.html holds text, not a tinyae export"),
+        (["RUN", "--out", "mine.html"], 2, "mine.html holds text, not a tinyae export"),
         (["nowhere"], 2, "nowhere is no run folder: it does not exist"),
         (["RUN", "--data", "nothing.npy"], 2, "nothing.npy"),
         ([], 2, "RUN"),
@@ -184,7 +184,7 @@ def test_what_the_command_refuses(
 
 def test_another_net_of_other_features(run: Path, tmp_path: Path, capsys: Output) -> None:
     np.save(tmp_path / "other.npy", np.zeros((9, 5)))
-    assert main(["page", str(run), "--data", str(tmp_path / "other.npy")]) == 1
+    assert main(["page", str(run), "--data", str(tmp_path / "other.npy")]) == 2
     assert "other.npy has 5 features, and" in (err := capsys.readouterr().err)
     assert "was trained on 784" in err
 
@@ -198,7 +198,7 @@ def test_import_tinyae_imports_nothing_of_it() -> None:
 def test_a_broken_model_is_an_error_of_one_line(run: Path, tmp_path: Path, capsys: Output) -> None:
     copied = shutil.copytree(run, tmp_path / "run")
     (copied / "model.npz").write_bytes(b"PK")
-    assert main(["page", str(copied)]) == 1
+    assert main(["page", str(copied)]) == 2
     assert capsys.readouterr().err.count("\n") == 1
     with pytest.raises(FileError):
         Autoencoder.load(copied / "model.npz")
