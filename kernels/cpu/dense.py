@@ -94,8 +94,8 @@ def _forward_part(
     z_start: int, y: Array, y_start: int, n_in: int, n_out: int, top: int,
     bottom: int, left: int, right: int, room: Array, by: int,
 ) -> None:  # fmt: skip
-    """y = act(x @ w + b); z may be y, and act then 0. w's rows and columns lie w_row and w_column
-    apart."""
+    """z = x @ w + b, y = act(z); z may be y, and is it where act is 0: the identity. w's rows and
+    columns lie w_row and w_column apart."""
     product(
         by, x, x_start + top * n_in, n_in, 1, w, left * w_column, w_row, w_column,
         z, z_start + top * n_out + left, n_out, bottom - top, right - left, n_in, False, room,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.families.test_variational import HOLED, X, make
-from tinyae.families.binarisation import Binarisation
+from tinyae.families.terms.binarisation import Binarisation
 from tinyae.kernels.backend import Backend
 from tinyae.kernels.reference.random import random_uniform
 from tinyae.net import streams

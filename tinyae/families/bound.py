@@ -11,9 +11,9 @@ from ..net import streams
 from ..net.network import Network
 from ..train.draws import Draws
 from ..train.objective import Term
-from .binarisation import Binarisation
-from .divergence import Divergence
-from .importance import Importance
+from .terms.binarisation import Binarisation
+from .terms.divergence import Divergence
+from .terms.importance import Importance
 
 LOSSES = ("auto", "bce", "mse")
 MOST = 10_000  # draws

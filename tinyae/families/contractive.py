@@ -18,7 +18,7 @@ from ..net.layers import DenseSpec
 from ..net.network import Network
 from ..train.objective import Term
 from . import all_named
-from .contraction import OWN, Contraction
+from .terms.contraction import OWN, Contraction
 
 FEW = 500  # samples that ``tinyae evaluate`` takes
 AT_ONCE = 64  # samples whose Jacobians are in memory together

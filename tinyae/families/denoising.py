@@ -20,7 +20,7 @@ from ..passes import run, sums_of_squares
 from ..train.draws import Draws
 from ..train.objective import Term
 from . import all_named
-from .corruption import KINDS, Corruption
+from .terms.corruption import KINDS, Corruption
 
 OUTSIDE = 2.0  # spreads: where salt and pepper lie for features that are scaled by their spread
 

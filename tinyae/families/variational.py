@@ -19,7 +19,7 @@ from ..storage.untrusted import available_memory
 from ..train.objective import Term
 from . import all_named, bound, likelihood, normal_code
 from .bound import OWN
-from .latent import ACTIVE
+from .terms.latent import ACTIVE
 
 
 @all_named

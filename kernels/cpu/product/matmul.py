@@ -71,7 +71,7 @@ def block_rows(itemsize: int) -> int:
 
 def room_size(itemsize: int, tiles: int = 0) -> int:
     """Numbers of scratch memory that a product wants, the one with ``tiles`` or the plain one that
-    may stand in for it: less than 1.8 MiB."""
+    may stand in for it: less than 1.9 MiB."""
     group, line = GROUP_BYTES // itemsize, LINE_BYTES // itemsize
     edge = TILE_ROWS * TILE_VECTORS * lanes_of(itemsize)
     plain = line + group + edge + (block_rows(itemsize) + TILE_ROWS) * DEPTH + line

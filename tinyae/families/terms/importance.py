@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..kernels.backend import Array, Backend
-from ..net.layers import Record
-from ..net.network import Network
-from ..net.sampling import SampleRecord
+from ...kernels.backend import Array, Backend
+from ...net.layers import Record
+from ...net.network import Network
+from ...net.sampling import SampleRecord
 from .latent import Latent
 
 

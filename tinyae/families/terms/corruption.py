@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..kernels.backend import Array, Backend
-from ..train.draws import Draws
-from ..train.objective import Term
+from ...kernels.backend import Array, Backend
+from ...train.draws import Draws
+from ...train.objective import Term
 
 KINDS = ("gaussian", "masking", "salt-pepper")
 

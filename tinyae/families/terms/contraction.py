@@ -24,16 +24,16 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .. import checks
-from ..arguments import Argument, Kind
-from ..kernels.backend import Array, Backend
-from ..kernels.conventions import ACTIVATION_FACTS
-from ..net import streams
-from ..net.layers import Dense, Layer, Record
-from ..net.network import Network
-from ..net.parameters import Parameters
-from ..train.draws import Draws
-from ..train.objective import Term
+from ... import checks
+from ...arguments import Argument, Kind
+from ...kernels.backend import Array, Backend
+from ...kernels.conventions import ACTIVATION_FACTS
+from ...net import streams
+from ...net.layers import Dense, Layer, Record
+from ...net.network import Network
+from ...net.parameters import Parameters
+from ...train.draws import Draws
+from ...train.objective import Term
 
 OWN = {argument.name: argument for argument in (
     Argument("contraction", Kind(lambda name, value: checks.number(name, value, least=0), float,

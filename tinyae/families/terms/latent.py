@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..kernels.backend import Array, Backend
-from ..net import streams
-from ..net.layers import Record
-from ..net.network import Network
-from ..net.parameters import Parameters
-from ..net.sampling import Sample
-from ..train.draws import Draws
-from ..train.objective import Term
+from ...kernels.backend import Array, Backend
+from ...net import streams
+from ...net.layers import Record
+from ...net.network import Network
+from ...net.parameters import Parameters
+from ...net.sampling import Sample
+from ...train.draws import Draws
+from ...train.objective import Term
 
 ACTIVE = 0.01  # the least variance of an active unit's mean (Burda et al. 2016)
 

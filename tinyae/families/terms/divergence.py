@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..kernels.backend import Array, Backend
-from ..net.layers import Record
-from ..net.network import Network
+from ...kernels.backend import Array, Backend
+from ...net.layers import Record
+from ...net.network import Network
 from .latent import Latent
 
 

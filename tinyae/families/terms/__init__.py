@@ -1,0 +1,1 @@
+"""What is added to the objective of one family or another."""
