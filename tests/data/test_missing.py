@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from tinyae.data import rows as rows_module
-from tinyae.data.missing import choose_missing, column_means, missing_counts
+from tinyae.data.missing import cells, choose_missing, column_means, missing_counts
 from tinyae.data.pca import fit_pca
-from tinyae.data.rows import as_rows, value_range
+from tinyae.data.rows import Rows, as_rows, value_range
 from tinyae.data.scaling import fit_scaling, scaled
+from tinyae.data.tables.schema import Category, Schema
 
 AUTO = {"missing": "auto", "target_blur": 0.0}
 
@@ -90,6 +91,15 @@ def test_pca_of_many_samples_takes_them_for_the_mean() -> None:
     filled = np.where(np.isnan(x), np.nanmean(x, axis=0), x)
     pca, other = fit_pca(x, 2), fit_pca(filled, 2)
     np.testing.assert_allclose(pca.components, other.components, atol=1e-9)
+
+
+def test_a_category_is_one_missing_value() -> None:
+    schema = Schema((Category("kind", ("a", "b", "c")), "size"))
+    x = np.array([[1, 0, 1, 0], [np.nan, 1, 0, 0], [2, *[np.nan] * 3], [3, *[np.nan] * 3]])
+    counts = missing_counts(as_rows(x))
+    assert (cells(counts, schema) == [1, 2]).all() and cells(counts, None) is counts
+    how, why = choose_missing(Rows(x, schema=schema), AUTO)
+    assert how == "allow" and why.startswith("missing 37.50% of the values, in 2 of 2 columns")
 
 
 def test_what_auto_comes_to() -> None:

@@ -15,7 +15,7 @@ import numpy as np
 from ..codes.augment import NewSamples, add_noise, interpolate
 from ..data.datasets import Dataset, Labels
 from ..data.formats import Part
-from ..data.missing import missing_counts
+from ..data.missing import cells, missing_counts
 from ..data.reading import Reading
 from ..data.rows import Array, Rows
 from ..data.tables.coded import OTHER
@@ -165,8 +165,9 @@ def _impute(given: argparse.Namespace) -> None:
     if not together.first():
         return
     write_samples(given.out, ae, filled, run.columns())
-    print(f"{counts.sum():,} of {filled.size:,} values were missing")
     schema = ae.schema_
+    counts = cells(counts.sum(axis=0), schema)
+    print(f"{counts.sum():,} of {len(filled) * len(counts):,} values were missing")
     if schema and schema.left:
         print(f"{given.out} is without {shortened(schema.left)}, which training left out; impute "
               "of a DataFrame, in Python, keeps such columns")  # fmt: skip

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .rows import MappedRows, Rows
+from .tables.schema import Schema
 
 Floats = NDArray[np.float64]
 
@@ -27,6 +28,13 @@ def missing_counts(rows: Rows) -> NDArray[np.int64]:
         if missing.any():
             counts += missing.sum(axis=0)
     return counts
+
+
+def cells(counts: NDArray[np.int64], schema: Schema | None) -> NDArray[np.int64]:
+    """``missing_counts`` by column of a table: those of a category's levels are missing together."""
+    if schema is None:
+        return counts
+    return counts[[*range(len(schema.numbers)), *(start for start, _ in schema.groups)]]
 
 
 def known_shares(rows: Rows) -> Floats:
@@ -54,7 +62,7 @@ def choose_missing(rows: Rows, params: Mapping[str, Any]) -> tuple[str, str]:
     """
     if params["target_blur"]:  # it would spread them
         return "error", ""
-    counts = expect_values(rows, ", or say missing='allow'")
+    counts = cells(expect_values(rows, ", or say missing='allow'"), rows.schema)
     if not counts.any():
         return ("allow" if rows.schema and rows.schema.categories else "error"), ""
     return "allow", (
