@@ -17,8 +17,8 @@ from tests.kernels.cuda_host.cuda_sanitize import begin_step, end_step
 from tests.train.stopping import Stop, assert_same_weights, stop_at
 from tests.train.test_backend_device import fake_column, on_device
 from tinyae import Autoencoder, DenoisingAutoencoder, gradcheck
-from tinyae.families.terms.corruption import KINDS, Corruption
 from tinyae.families.denoising import OWN
+from tinyae.families.terms.corruption import KINDS, Corruption
 from tinyae.kernels import columns
 from tinyae.kernels.backend import Backend, Recorder
 from tinyae.kernels.conventions import LOSSES

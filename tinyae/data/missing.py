@@ -31,7 +31,7 @@ def missing_counts(rows: Rows) -> NDArray[np.int64]:
 
 
 def cells(counts: NDArray[np.int64], schema: Schema | None) -> NDArray[np.int64]:
-    """``missing_counts`` by column of a table: those of a category's levels are missing together."""
+    """``missing_counts`` by column of a table: the levels of a category are missing together."""
     if schema is None:
         return counts
     return counts[[*range(len(schema.numbers)), *(start for start, _ in schema.groups)]]
