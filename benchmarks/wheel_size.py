@@ -13,7 +13,7 @@ import sys
 import zipfile
 from pathlib import Path
 
-BOUNDS = {"with NumPy alone": 505_000, "all": 677_500}  # bytes
+BOUNDS = {"with NumPy alone": 505_500, "all": 678_000}  # bytes
 # the Numba, the CUDA C (with the two that execute it on the CPU) and the Numba CUDA column
 OPTIONAL = tuple(
     f"tinyae/kernels/{r}/" for r in ("cpu", "cuda", "cuda_host", "cuda_ptx", "cuda_python")

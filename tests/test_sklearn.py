@@ -139,6 +139,19 @@ def test_a_table_that_the_schema_reads_needs_no_other_names() -> None:
         ae.encode(table[["size"]])
 
 
+def test_splitters_take_rows() -> None:
+    from sklearn.model_selection import GridSearchCV, cross_val_score, train_test_split
+
+    x = np.random.default_rng(0).random((30, 4))
+    ae = small()
+    expected = cross_val_score(ae, x, cv=3)
+    np.testing.assert_array_equal(cross_val_score(ae, as_rows(x), cv=3), expected)
+    GridSearchCV(ae, {"code": [1, 2]}, cv=2).fit(as_rows(x))
+    for part, same in zip(train_test_split(as_rows(x), random_state=0),
+                          train_test_split(x, random_state=0), strict=True):  # fmt: skip
+        np.testing.assert_array_equal(np.asarray(part), same)
+
+
 def test_wrong_outputs_and_names_before_there_are_weights() -> None:
     with pytest.raises(ValueError, match="transform must be one of 'default', 'pandas', 'polars'"):
         small().set_output(transform="arrow")

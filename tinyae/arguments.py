@@ -199,8 +199,8 @@ TABLE = (
              "all ('' on the command line) is a linear code; auto: 128,64 for fewer than 256 "
              "features, else 512,256, and at least twice the code"),
     Argument("code", _integer(1, checks.WIDEST), 32, "code units; for a run of fewer than "
-             "64 features a quarter of them, at least 2; of the family sparse 4 for each feature, "
-             "at most 1024"),
+             "64 features a quarter of them, at least 2; of the family sparse with top-k 4 for "
+             "each feature, at most 1024"),
     Argument("decoder_hidden", WIDTHS, None, "widths of the decoder's hidden layers (default: "
              "those of the encoder, mirrored)"),
     Argument("activation", _choice(*ACTIVATIONS), "relu", "of the hidden layers: "

@@ -172,7 +172,7 @@ def cases_of(contestant: Contestant, options: Options, suite: str) -> list[Case]
     return [replace(case, op=rung) for case in cases for rung in rungs(contestant)]
 
 
-LADDERS = {"numba": "cpu", "cupy": "cuda", "numba-cuda": "cuda_python"}  # rooms of kernels/
+LADDERS = {"numba": "cpu.product", "cupy": "cuda", "numba-cuda": "cuda_python"}  # rooms of kernels/
 
 
 def rungs(contestant: Contestant) -> tuple[str, ...]:

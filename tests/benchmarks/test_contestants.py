@@ -65,8 +65,9 @@ def test_absent_contestants_say_why(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_rungs() -> None:
     """Each contestant's own; rivals have one, their product."""
-    numba_cuda, cupy = (contestants.rungs(CONTESTANTS[name]) for name in ("numba-cuda", "cupy"))
-    assert set(numba_cuda) < set(cupy) and len(cupy) == 7
+    found = {name: contestants.rungs(CONTESTANTS[name]) for name in contestants.LADDERS}
+    assert set(found["numba-cuda"]) < set(found["cupy"]) and len(found["cupy"]) == 7
+    assert found["numba"] and "packed" in found["numba"]
     assert contestants.rungs(CONTESTANTS["blas"]) == ("blas",)
     (case,) = contestants.cases_of(CONTESTANTS["blas"], Options(only=("ladder",), sizes=(8,)),
                                    "ladder")  # fmt: skip

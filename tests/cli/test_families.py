@@ -109,12 +109,17 @@ def test_a_sparse_code_is_wide(capsys: Output) -> None:
         assert (model["code"], model["k"]) == (code, k)
         assert f"code {code}: 4 units for each of {n} features" in capsys.readouterr().err
     for given, code, k in (
-        (["--k", "3"], 80, 3), (["--code", "30"], 30, None), (["--sparsity", "l1"], 80, None),
+        (["--k", "3"], 80, 3), (["--code", "30"], 30, None), (["--k", "70"], 80, 70),
+        (["--sparsity", "l1"], 5, None),
     ):  # fmt: skip
         assert main([*few, "run", *given, "--data", "data.npz"]) == 0
         model = RunFolder("run").read_config()["model"]
         assert (model["code"], model["k"]) == (code, k)
         shutil.rmtree("run")
+    capsys.readouterr()
+    assert main([*few, "run", "--k", "81", "--data", "data.npz"]) == 2
+    assert "k must be at most code=80, got 81" in capsys.readouterr().err
+    assert not Path("run").exists()
 
 
 def test_data_that_a_family_refuses_leave_no_folder(capsys: Output) -> None:

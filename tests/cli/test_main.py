@@ -233,6 +233,16 @@ def test_threads_of_a_run_that_has_none_are_wrong_when_it_is_resumed(
     assert "--threads 2 is for --backend numba" in capsys.readouterr().err
 
 
+def test_a_run_for_which_no_epochs_were_chosen_goes_on(data: Path, capsys: Output) -> None:
+    np.save("noise.npy", np.random.default_rng(0).normal(size=(60, 5)))
+    argv = ["train", "--data", "noise.npy", "--code", "2", "--out", "noise"]
+    assert main(argv) == 0 and "\n0 epochs in " in capsys.readouterr().out
+    assert main(["train", "--resume", "noise"]) == 0
+    assert "nothing was left to train" in capsys.readouterr().err
+    assert main(["train", "--resume", "noise", "--epochs", "2"]) == 0
+    assert "\n2 epochs in " in capsys.readouterr().out
+
+
 def test_failing_work_exits_with_1(run: Path, capsys: Output) -> None:
     """What was given and is refused, however late, exits with 2."""
     wild = ["train", "--data", "data.npy", "--optimizer", "sgd", "--learning-rate", "1e30"]

@@ -66,9 +66,14 @@ def test_a_slice_is_a_view_of_its_samples(layout: str) -> None:
         assert part.array is rows.array
         np.testing.assert_array_equal(np.asarray(part), whole[where])
         np.testing.assert_array_equal(np.asarray(part[::2]), whole[where][::2])
-    for wrong in (0, (0, 1), [1, 2], np.ones(20, bool)):
-        with pytest.raises(TypeError, match=r"Rows take a slice, .* got .*rows.select.positions"):
-            rows[wrong]  # type: ignore[index]
+    for positions in ([3, 1], np.arange(20) % 3 == 0, np.array([-1])):
+        np.testing.assert_array_equal(np.asarray(rows[positions]), whole[positions])
+        np.testing.assert_array_equal(np.asarray(rows[positions, ...]), whole[positions])
+    np.testing.assert_array_equal(rows[-2], whole[-2])
+    np.testing.assert_array_equal([*rows], whole)
+    for wrong in (20, (0, 1), "a", np.ones(19, bool), 1.5):
+        with pytest.raises(IndexError):
+            rows[wrong]
 
 
 @pytest.fixture

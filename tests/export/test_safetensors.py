@@ -69,6 +69,10 @@ def test_a_table(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match="no place for the softmax of categories: use 'numpy'"):
             kinds.export(file, part=part)
     kinds.export(file, part="encoder")
+    both = Autoencoder(**{**how, "missing": "allow"}).fit(numbers.assign(kind=["x", "y"] * 20))
+    for part in ("all", "encoder", "decoder"):  # no part has a place, so none is advised
+        with pytest.raises(ValueError, match="use 'numpy', 'c' or 'onnx'$"):
+            both.export(file, part=part)
 
 
 def test_half_the_bytes(tmp_path: Path) -> None:

@@ -85,8 +85,8 @@ def _run(argv: Sequence[str] | None) -> int:
     except (UsageError, ValueError, TypeError, OSError, ImportError, ArithmeticError, RuntimeError,
             MemoryError) as error:  # fmt: skip
         print(f"tinyae: {printable(str(error)) or type(error).__name__}", file=sys.stderr)
-        # whatever is given and refused, however late: everything below raises these two for it
-        return 2 if isinstance(error, (UsageError, ValueError, TypeError)) else 1
+        # whatever is given and refused, however late, or may not be read or written
+        return 2 if isinstance(error, (UsageError, ValueError, TypeError, PermissionError)) else 1
     return 0
 
 

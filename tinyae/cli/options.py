@@ -253,11 +253,14 @@ def model_given(
     given: argparse.Namespace, arguments: Mapping[str, Argument] = ARGUMENTS
 ) -> dict[str, Any]:
     """The arguments of ``Autoencoder``, and of families with their name, that were given: only
-    these may overrule a saved run's."""
+    these may overrule a saved run's. Raises UsageError for no epochs, which "auto" may come to."""
     names = [*arguments]
     if arguments is ARGUMENTS:
         names += ["family", *(name for kind in FAMILIES.values() for name in kind.own)]
-    return {name: getattr(given, name) for name in names if hasattr(given, name)}
+    found = {name: getattr(given, name) for name in names if hasattr(given, name)}
+    if found.get("epochs") == 0:
+        raise UsageError("--epochs must be at least 1, got 0: a run is what training leaves")
+    return found
 
 
 def _dashed(name: str) -> str:

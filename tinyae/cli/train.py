@@ -321,6 +321,8 @@ def _error_table(ae: Autoencoder, counts: Mapping[str, int], errors: Errors) -> 
 def _advice(ae: Autoencoder) -> str:
     """The options that a net worse than PCA may lack, or have too much of."""
     text = "--epochs, --learning-rate, --initializer and --scale"
+    if ae.schema_ and ae.schema_.categories:
+        text += "; of categories the net learns the cross-entropy, not this error"
     if not ae.family:
         return text
     own = ", ".join("--" + name.replace("_", "-") for name in ae._adjustable())

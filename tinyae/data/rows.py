@@ -83,16 +83,14 @@ class Rows:
     def __len__(self) -> int:
         return len(self.array) if self.indices is None else len(self.indices)
 
-    def __getitem__(self, where: slice) -> Rows:
-        """The samples of a slice, as a view: Rows (n, n_features) again, of the same ``dtype``;
-        ``np.asarray`` makes an array of it, see ``__array__``. Raises TypeError for no slice."""
-        if not isinstance(where, slice):
-            raise TypeError(
-                f"Rows take a slice, such as rows[:100], got {type(where).__name__}: "
-                "rows.select(positions) has any other samples, and np.asarray(rows) is an array "
-                "(n, n_features)"
-            )
-        return self.select(np.arange(*where.indices(len(self))))
+    def __getitem__(self, where: Any) -> Any:
+        """Of a slice, of positions or of a mask (n,): those samples, as a view, Rows of the same
+        ``dtype``; ``np.asarray`` makes an array of it, see ``__array__``. Of a position: that
+        sample, (n_features,). Raises IndexError for what is none of these."""
+        if isinstance(where, tuple) and where[1:] == (...,):  # so scikit-learn takes samples
+            where = where[0]
+        chosen = np.arange(len(self))[where]
+        return self.select(chosen) if chosen.ndim else np.asarray(self.select(chosen[None]))[0]
 
     def label(self, column: int) -> str:
         """What errors call a column: by its name, else by its number from 0."""

@@ -26,18 +26,18 @@ def content(chain: Chain, part: str) -> bytes:
         raise ValueError("quantize='int8' is not for to='safetensors': use 'float16'")
     if any(layer.k is not None for layer in layers):
         raise ValueError(
-            "to='safetensors' has no place for a selection of the k greatest units: use 'numpy', "
-            "'c' or 'onnx', or part='decoder'"
+            "to='safetensors' has no place for a selection of the k greatest units: use "
+            + _others("decoder", not chain.groups)
         )
     if chain.fill is not None and part != "decoder":
         raise ValueError(
-            "to='safetensors' has no place for what is read for missing values: use 'numpy', "
-            "'c' or 'onnx', or part='decoder'"
+            "to='safetensors' has no place for what is read for missing values: use "
+            + _others("decoder", not chain.groups)
         )
     if part != "encoder" and chain.groups:
         raise ValueError(
-            "to='safetensors' has no place for the softmax of categories: use 'numpy', "
-            "'c' or 'onnx', or part='encoder'"
+            "to='safetensors' has no place for the softmax of categories: use "
+            + _others("encoder", chain.fill is None)
         )
     if chain.scaling is not None and part != "decoder":
         center, spread = chain.scaling
@@ -64,6 +64,11 @@ def content(chain: Chain, part: str) -> bytes:
     about = f"{MARK.decode()} {__version__}: {part}, {', '.join(modules)}"
     written: bytes = save(arrays, {"made": about})
     return written
+
+
+def _others(part: str, fits: bool) -> str:
+    """What to do instead; whether that part of the net has a place."""
+    return "'numpy', 'c' or 'onnx'" + (f", or part={part!r}" if fits else "")
 
 
 def _plain(layer: Layer) -> Layer:

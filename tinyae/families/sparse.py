@@ -112,11 +112,13 @@ class SparseAutoencoder(Autoencoder):
 
     def _code_for(self, n_features: int) -> Plan:
         """Wide, with as many units at work as the code of the other families has."""
-        code = min(WIDE * n_features, MOST)
+        plan = super()._code_for(n_features)
+        if self.sparsity != "top-k":  # all numbers of a code count, and a wide one has them all
+            return plan
+        code, k = min(WIDE * n_features, MOST), plan.params["code"]
         why = f"code {code}: {WIDE} units for each of {n_features} features, {MOST:,} at most"
-        if self.sparsity != "top-k" or self.k is not None:
+        if self.k is not None:
             return Plan({"code": code}, (f"{why}; --code sets another",))
-        k = super()._code_for(n_features).params["code"]
         return Plan({"code": code, "k": k}, (f"{why}; k {k}, as many as other families' code has; "
                                              "--code and --k set others",))  # fmt: skip
 

@@ -14,9 +14,7 @@ from ..options import command, integers, names
 FOLDER = Path(__file__).resolve().parents[3] / "benchmarks"
 NEEDED = ("pytest", "pytest_benchmark", "matplotlib", "threadpoolctl")
 
-REMEDY = """\
-    git clone <the repository of tinyae> tinyae && cd tinyae
-    pip install -e ".[bench]\""""
+REMEDY = 'git clone <the repository of tinyae> tinyae && cd tinyae && pip install -e ".[bench]"'
 
 EPILOG = """\
 Every operation is checked against float64 before it is timed: what is wrong gets no time. Each
@@ -71,7 +69,7 @@ def _bench(given: argparse.Namespace) -> None:
     if not (FOLDER / "run_bench.py").is_file():
         raise RuntimeError(
             "the benchmarks are in the repository, not in the installed package. In a clone of it "
-            f"'tinyae bench' works:\n{REMEDY}"
+            f"'tinyae bench' works: {REMEDY}"
         )
     absent = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if absent:

@@ -70,9 +70,11 @@ def write_report(
         names = [printable(str(name)) for name in columns[:n]]
         spread = fit_scaling(dataset.train, "standard").spread[:n]
         units = 1.0 if ae.scaling_ is None else ae.scaling_.spread[:n]
-        known = np.maximum(known_shares(dataset.test)[:n], 1 / len(dataset.test))
-        own, theirs = (np.sqrt(squared[:n] / known) * units for squared in by_column)
+        known = known_shares(dataset.test)[:n]
+        some = np.where(known > 0, known, 1)
+        own, theirs = (np.sqrt(squared[:n] / some) * units for squared in by_column)
         order = np.argsort(-own / spread, kind="stable")
+        order = order[known[order] > 0]
         named = [names[i] for i in order]
         lines = [f"# {printable(dataset.name)}: {ae.code} numbers for {len(source)} columns", ""]
         lines += [f"{len(dataset.train):,} rows to train, {len(dataset.test):,} to test.", ""]
@@ -92,8 +94,10 @@ def write_report(
             f"{theirs[i]:.4g} | {own[i] / spread[i]:.3f} | {theirs[i] / spread[i]:.3f} |"
             for i, name in zip(order[: 10 * MOST], named, strict=False)
         ]
-        if len(names) > 10 * MOST:
-            lines.append(f"\n{len(names) - 10 * MOST} columns with smaller errors are left out.")
+        if len(order) > 10 * MOST:
+            lines.append(f"\n{len(order) - 10 * MOST} columns with smaller errors are left out.")
+        if len(order) < n:
+            lines.append(f"\nColumns without a value in the test rows: {n - len(order)}.")
         lines += _categories(ae, dataset)
         if draw:
             if n:

@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from ... import checks
 from ...assemble import backend_for
 from ...data.datasets import Dataset
 from ...data.missing import HINT, missing_counts
@@ -42,7 +43,8 @@ def run_config(data: Mapping[str, Any], model: Mapping[str, Any]) -> Config:
     try:
         ae = made({**DEFAULTS, **model})
         params = ae.get_params()
-        ae._check(params)
+        # a code that the data's features choose is checked when they are known
+        ae._check(params if "code" in model else {**params, "code": checks.WIDEST})
         backend = backend_for(params)
         if params["threads"] is not None and backend.limit_threads is None:
             raise ValueError(f"--threads {params['threads']} is for --backend numba, and this is "
@@ -50,8 +52,6 @@ def run_config(data: Mapping[str, Any], model: Mapping[str, Any]) -> Config:
         together.expect_shared(ae, backend.name, data)
     except (TypeError, ValueError) as error:
         raise UsageError(str(error)) from error
-    if params["epochs"] == 0:
-        raise UsageError("--epochs must be at least 1, got 0: a run is what training leaves")
     if params["patience"] is not None and params["validation_fraction"] == 0:
         raise UsageError("--patience watches the validation loss: give --validation-fraction")
     return {"data": data, "model": {"family": ae.family or PLAIN, **as_json(params)}}
