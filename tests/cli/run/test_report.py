@@ -59,6 +59,19 @@ def test_errors_by_column(scale: str) -> None:
     assert worst == sorted(worst, reverse=True)
 
 
+def test_a_column_without_test_values_has_no_error() -> None:
+    tested = np.asarray(load_dataset("t.csv").test)[:, 0]
+    lines = Path("t.csv").read_text().splitlines()
+    for i, line in enumerate(lines[1:], start=1):
+        first, rest = line.split(",", 1)
+        lines[i] = ("" if float(first) in tested else first) + "," + rest
+    Path("t.csv").write_text("\n".join(lines))
+    assert main(["train", "--data", "t.csv", *SMALL, "--out", "run"]) == 0
+    text = Path("run/report.md").read_text()
+    assert sorted(table(text)) == sorted(NAMES[1:])
+    assert "Columns without a value in the test rows: 1." in text
+
+
 def test_pictures_are_linked_where_they_are_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("matplotlib", reason="pictures need matplotlib")
     assert main(["train", "--data", "plain.csv", *SMALL, "--out", "drawn"]) == 0
